@@ -1,0 +1,242 @@
+package hostapi
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Times of the conversation.
+const (
+	PingEvery = 5 * time.Second  // between pings
+	Silence   = 30 * time.Second // without a byte: the other end is gone
+)
+
+// ErrLost means that the conversation ended before the answer came.
+var ErrLost = errors.New("conversation with relay-host lost")
+
+// Client is relayctl's end of one conversation, after the greeting. Its
+// methods may be called from several goroutines; requests are answered in
+// order.
+type Client struct {
+	stream io.ReadWriteCloser
+	writes chan struct{} // holds one token: the right to write
+
+	mu      sync.Mutex
+	nextID  uint64
+	waiting map[uint64]*call
+	lost    error // set once: why there will be no more answers
+}
+
+type call struct {
+	id        uint64
+	op        Op
+	responses chan Response // closed when the conversation is lost
+}
+
+// responsesAhead is how many responses may wait for a slow caller before the
+// whole conversation waits for it.
+const responsesAhead = 64
+
+// NewClient wraps a stream whose greeting has been read. Run has to be called
+// for answers to arrive.
+func NewClient(stream io.ReadWriteCloser) *Client {
+	c := &Client{stream: stream, writes: make(chan struct{}, 1), waiting: map[uint64]*call{}}
+	c.writes <- struct{}{}
+	return c
+}
+
+// Run delivers answers until ctx ends, the stream ends or relay-host has been
+// silent for Silence, and closes the stream. It returns why it ended.
+func (c *Client) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	alive := make(chan struct{}, 1)
+	var background sync.WaitGroup
+	background.Go(func() { c.keepAlive(ctx, cancel, alive) })
+	background.Go(func() {
+		<-ctx.Done()
+		c.stream.Close() // unblocks the read below
+	})
+
+	reader := bufio.NewReaderSize(c.stream, 64<<10)
+	var err error
+	for err == nil {
+		var response Response
+		if err = ReadMessage(reader, &response); err == nil {
+			select {
+			case alive <- struct{}{}:
+			default:
+			}
+			c.deliver(ctx, response)
+		}
+	}
+	cancel(err)
+	cause := context.Cause(ctx)
+	c.lose(cause)
+	background.Wait()
+	return cause
+}
+
+// Close ends the conversation: relay-host finishes the step it is in.
+func (c *Client) Close() error { return c.stream.Close() }
+
+// keepAlive pings, and gives the conversation up when nothing comes back.
+func (c *Client) keepAlive(ctx context.Context, giveUp context.CancelCauseFunc, alive <-chan struct{}) {
+	tick := time.NewTicker(PingEvery)
+	defer tick.Stop()
+	silence := time.NewTimer(Silence)
+	defer silence.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-alive:
+			silence.Reset(Silence)
+		case <-silence.C:
+			giveUp(fmt.Errorf("no byte for %v", Silence))
+			return
+		case <-tick.C:
+			// Its answer is a sign of life, and nobody waits for it.
+			if ping, err := c.start(ctx, OpPing, nil, nil); err == nil {
+				c.forget(ping)
+			}
+		}
+	}
+}
+
+// deliver hands a response to the call that waits for it; nobody waits for
+// one that was given up.
+func (c *Client) deliver(ctx context.Context, response Response) {
+	c.mu.Lock()
+	waiting := c.waiting[response.ID]
+	c.mu.Unlock()
+	if waiting == nil {
+		return
+	}
+	select {
+	case waiting.responses <- response:
+	case <-ctx.Done():
+	}
+}
+
+// lose tells every call that there will be no answer.
+func (c *Client) lose(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lost = cause
+	for id, waiting := range c.waiting {
+		close(waiting.responses)
+		delete(c.waiting, id)
+	}
+}
+
+// call sends one request and waits for its end.
+func (c *Client) call(ctx context.Context, op Op, params any, onProgress func(Progress)) (json.RawMessage, error) {
+	started, err := c.start(ctx, op, params, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.wait(ctx, started, onProgress)
+}
+
+// start sends one request, followed by blob.
+func (c *Client) start(ctx context.Context, op Op, params any, blob []byte) (*call, error) {
+	started, err := c.register(op)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	if err := c.send(ctx, Request{ID: started.id, Op: op}, params, blob); err != nil {
+		c.forget(started)
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return started, nil
+}
+
+// wait returns the end of a request. When ctx ends first, relay-host is told
+// to stop after the step it is in, and wait goes on until it has.
+func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progress)) (json.RawMessage, error) {
+	defer c.forget(started)
+	done := ctx.Done()
+	for {
+		select {
+		case response, open := <-started.responses:
+			switch {
+			case !open:
+				return nil, fmt.Errorf("%s: %w: %w", started.op, ErrLost, c.cause())
+			case response.Progress != nil:
+				if onProgress != nil {
+					onProgress(*response.Progress)
+				}
+			case response.Error != nil:
+				return nil, response.Error
+			default:
+				return response.Result, nil
+			}
+		case <-done:
+			done = nil
+			c.cancelRequest(context.WithoutCancel(ctx), started.id)
+		}
+	}
+}
+
+// cancelRequest asks for the end of a request; nobody waits for the answer,
+// since the request's own end is one.
+func (c *Client) cancelRequest(ctx context.Context, id uint64) {
+	if cancel, err := c.start(ctx, OpCancel, Cancel{ID: id}, nil); err == nil {
+		c.forget(cancel)
+	}
+}
+
+func (c *Client) register(op Op) (*call, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lost != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLost, c.lost)
+	}
+	c.nextID++
+	started := &call{id: c.nextID, op: op, responses: make(chan Response, responsesAhead)}
+	c.waiting[started.id] = started
+	return started, nil
+}
+
+func (c *Client) forget(ended *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, ended.id)
+}
+
+func (c *Client) cause() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
+}
+
+// send writes a request's line and its blob, as one piece.
+func (c *Client) send(ctx context.Context, request Request, params any, blob []byte) error {
+	if params != nil {
+		encoded, err := json.Marshal(params)
+		if err != nil {
+			return fmt.Errorf("encode parameters: %w", err)
+		}
+		request.Params = encoded
+	}
+	line, err := EncodeMessage(request)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-c.writes:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { c.writes <- struct{}{} }()
+	if _, err := c.stream.Write(append(line, blob...)); err != nil {
+		return fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package plan
+
+import "time"
+
+// Fact is one thing as it was found on a host.
+type Fact struct {
+	ID
+	Exists bool              `json:"exists"`
+	Have   map[string]string `json:"have,omitempty"`
+
+	// Applied is what the last apply left, from the host's manifest; nil when
+	// the thing is not ours.
+	Applied *Applied `json:"applied,omitempty"`
+	// Pristine says that a file is a package's default, never edited.
+	Pristine bool `json:"pristine,omitempty"`
+	// Stale lists what a running unit has not loaded as it stands now.
+	Stale []ID `json:"stale,omitempty"`
+	// Content is a file's text where it is not sensitive and at most
+	// MaxShown bytes long.
+	Content []byte `json:"content,omitempty"`
+	// Detail is one line on the thing for people: a unit's last result, say.
+	Detail string `json:"detail,omitempty"`
+}
+
+// MaxShown is the longest file, in bytes, whose text is carried for a diff.
+const MaxShown = 64 << 10
+
+// Applied is a manifest's entry for one resource.
+type Applied struct {
+	ID
+	Have map[string]string `json:"have"`           // its attributes when apply left it
+	Made bool              `json:"made,omitempty"` // relayctl made it; else it was found, and is never removed
+	// Kept is where the original of something adopted is kept on the host.
+	Kept   string    `json:"kept,omitempty"`
+	Number int       `json:"apply"` // number of the apply that last changed it
+	Time   time.Time `json:"time"`
+}
+
+// Facts is what one look at a host found.
+type Facts struct {
+	Machine   Machine    `json:"machine"`
+	Manifest  *Manifest  `json:"manifest,omitempty"` // nil: relayctl was never here
+	Resources []Fact     `json:"resources"`
+	Listeners []Listener `json:"listeners,omitempty"` // TCP only
+}
+
+// Find returns the fact of id; a thing that was not looked at does not exist.
+func (f Facts) Find(id ID) Fact {
+	for _, fact := range f.Resources {
+		if fact.ID == id {
+			return fact
+		}
+	}
+	return Fact{ID: id}
+}
+
+// Machine is what a host is.
+type Machine struct {
+	Hostname  string `json:"hostname"`
+	System    string `json:"system"`          // os-release ID: debian, ubuntu
+	Version   string `json:"version"`         // os-release VERSION_ID: 12, 24.04
+	Pretty    string `json:"pretty"`          // for people: Debian 12
+	Arch      string `json:"arch"`            // as Go says it: amd64, arm64
+	MachineID string `json:"machine_id"`      // cloned machines share it
+	BootID    string `json:"boot_id"`         // two machines never share it
+	Clock     string `json:"clock,omitempty"` // RFC 3339, when it was looked at
+}
+
+// Manifest is what a host knows of the stack it belongs to.
+type Manifest struct {
+	Schema    int       `json:"schema"`
+	Stack     string    `json:"stack"`
+	Version   string    `json:"version"` // of the relayctl that applied last
+	Number    int       `json:"apply"`   // of the last apply, from 1
+	Time      time.Time `json:"time"`
+	Operator  string    `json:"operator,omitempty"` // user@machine that applied last
+	Resources []Applied `json:"resources,omitempty"`
+	Hosts     []Member  `json:"hosts,omitempty"` // on the proxy host only
+}
+
+// Member is another host of the stack and how it is reached: what the proxy
+// host remembers, so that a worker taken out of the file is found.
+type Member struct {
+	Name         string `json:"name"`
+	Address      string `json:"address"`
+	User         string `json:"user,omitempty"`
+	Port         int    `json:"port,omitempty"`
+	IdentityFile string `json:"identity_file,omitempty"`
+	HostKey      string `json:"host_key,omitempty"`
+	Sudo         string `json:"sudo,omitempty"`
+}
+
+// Listener is a TCP port that somebody listens on.
+type Listener struct {
+	Address string `json:"address"`
+	Port    int    `json:"port"`
+	Process string `json:"process,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Unit    string `json:"unit,omitempty"` // systemd service that holds it; empty: none
+}

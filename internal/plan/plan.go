@@ -1,0 +1,80 @@
+package plan
+
+// Action is what a change does.
+type Action string
+
+// The actions. Attention is never counted as a change.
+const (
+	Create    Action = "create"
+	Update    Action = "change"
+	Remove    Action = "remove"
+	Restart   Action = "restart"
+	Reload    Action = "reload"
+	Attention Action = "attention"
+)
+
+// Change is one step from what a host is to what it should be.
+type Change struct {
+	ID         ID           `json:"id"`
+	Action     Action       `json:"action"`
+	Resource   *Resource    `json:"resource,omitempty"` // as it should be; nil for Remove
+	Fact       Fact         `json:"fact"`               // as it was found: what apply expects to find again
+	Attributes []AttrChange `json:"attributes,omitempty"`
+	Reasons    []string     `json:"reasons,omitempty"`
+	Notes      []string     `json:"notes,omitempty"`     // what it means for people: connections dropped, clients to tell
+	Block      string       `json:"block,omitempty"`     // why apply stops at it; empty: it does not
+	Adoptable  bool         `json:"adoptable,omitempty"` // --adopt clears the block
+	Adopt      bool         `json:"adopt,omitempty"`     // takes over what is not ours and keeps the original
+}
+
+// AttrChange is one attribute's way.
+type AttrChange struct {
+	Name   string `json:"name"`
+	Before string `json:"before,omitempty"`
+	After  Value  `json:"after"`
+}
+
+// Host is one host's part of a stack: what it should be and what it is.
+type Host struct {
+	Name    string
+	Address string
+	Role    Role
+	Want    []Resource
+	Ports   []Port // what our units will listen on
+	Facts   Facts
+	Adopt   bool // --adopt was given
+}
+
+// Role is what a host does in the stack.
+type Role string
+
+// The roles. A departed host left the stack file: everything of ours goes.
+const (
+	RoleProxy    Role = "proxy"
+	RoleWorker   Role = "worker"
+	RoleDeparted Role = "departed"
+)
+
+// Port is a TCP port that a unit of ours needs.
+type Port struct {
+	Number int
+	Unit   string
+	Origin Origin
+}
+
+// HostPlan is what an apply would do on one host.
+type HostPlan struct {
+	Name      string   `json:"name"`
+	Address   string   `json:"address"`
+	Role      Role     `json:"role"`
+	Machine   Machine  `json:"machine"`
+	New       bool     `json:"new,omitempty"` // relayctl was never there
+	Changes   []Change `json:"changes"`       // in the order of work
+	Unchanged int      `json:"unchanged"`
+}
+
+// Plan is what an apply would do.
+type Plan struct {
+	Stack string     `json:"stack"`
+	Hosts []HostPlan `json:"hosts"` // proxy first, then workers as in the file, then departed ones
+}

@@ -1,0 +1,141 @@
+// Package plan says what a resource, a fact, a change and a plan are, and how
+// the second follows from the first: Diff is a pure function, and everything
+// here is data that can be printed, compared and sent. It holds digests of
+// content, never secrets, and imports nothing of ours.
+package plan
+
+import "slices"
+
+// Kind is what sort of thing a resource is.
+type Kind string
+
+// The kinds, in the order in which they are brought about on a host; they are
+// taken away in the opposite order.
+const (
+	KindPackage   Kind = "package"   // a Debian package, by name
+	KindUser      Kind = "user"      // a system user with a group of its name
+	KindDirectory Kind = "directory" // by absolute path
+	KindCA        Kind = "ca"        // a certificate authority, made and kept on the host
+	KindSecret    Kind = "secret"    // 256 random bits, made and kept on the host
+	KindKey       Kind = "key"       // an API key made by relayctl: the host keeps its hash
+	KindProgram   Kind = "program"   // a versioned program behind a symlink
+	KindFile      Kind = "file"      // by absolute path
+	KindUnit      Kind = "unit"      // a systemd unit, by full name (relay-server.service)
+)
+
+// Kinds lists every kind in the order of work.
+var kinds = []Kind{KindPackage, KindUser, KindDirectory, KindCA, KindSecret, KindKey, KindProgram, KindFile, KindUnit}
+
+// rank is the place of k in the order of work.
+func (k Kind) rank() int { return slices.Index(kinds, k) }
+
+// ID names a resource on a host.
+type ID struct {
+	Kind Kind   `json:"kind"`
+	Name string `json:"name"`
+}
+
+func (id ID) String() string { return string(id.Kind) + " " + id.Name }
+
+// The attributes of resources, by kind. Every value is text, so that one Diff
+// serves all kinds.
+const (
+	AttrInstalled = "installed" // package: Yes
+	AttrMode      = "mode"      // directory, file: four octal digits
+	AttrOwner     = "owner"     // directory, file: user name
+	AttrGroup     = "group"     // directory, file: group name
+	AttrContent   = "content"   // file: digest of its bytes, see Digest
+	AttrVersion   = "version"   // program: as it calls itself
+	AttrDigest    = "digest"    // program: digest of its bytes; key: hash of the key
+	AttrDomain    = "domain"    // ca: the one name or address it may sign for
+	AttrShown     = "shown"     // key: Yes once its owner could read it
+	AttrHome      = "home"      // user: home directory
+	AttrEnabled   = "enabled"   // unit: Yes or No
+	AttrRunning   = "running"   // unit: Yes or No
+)
+
+// The attributes that only facts have.
+const (
+	AttrPublic = "public" // ca: root certificate, PEM; secret: its hex SHA-256
+	AttrMAC    = "mac"    // secret, ca: digest of the secret part, as in AttrContent of a file made from it
+)
+
+// Yes and No are the values of attributes that are true or false.
+const (
+	Yes = "yes"
+	No  = "no"
+)
+
+// Value is what an attribute should be: known text, or text that only an apply
+// will make.
+type Value struct {
+	Text   string `json:"text,omitempty"`
+	MadeOn string `json:"made_on,omitempty"` // name of the host whose apply step makes it; Text is empty then
+}
+
+// Known is a value that is settled.
+func Known(text string) Value { return Value{Text: text} }
+
+// MadeOn is a value that apply makes on host.
+func MadeOn(host string) Value { return Value{MadeOn: host} }
+
+// IsKnown reports whether the value is settled.
+func (v Value) IsKnown() bool { return v.MadeOn == "" }
+
+// Resource is one thing as it should be on a host.
+type Resource struct {
+	ID
+	Want   map[string]Value `json:"want"`
+	Origin Origin           `json:"origin"`
+
+	// Sensitive says that a file's content is secret: its digests are HMACs,
+	// and it is never shown nor carried in facts.
+	Sensitive bool `json:"sensitive,omitempty"`
+	// From names the host's own secret that fills a file: the host renders
+	// it, the content never travels.
+	From *ID `json:"from,omitempty"`
+	// Check names the test that a file's new content must pass before it is
+	// swapped in.
+	Check Check `json:"check,omitempty"`
+	// Unit is what a unit needs beyond its attributes.
+	Unit *Unit `json:"unit,omitempty"`
+}
+
+// Check names a test that relay-host knows.
+type Check string
+
+// CheckCaddy runs the content through Caddy's own validation.
+const CheckCaddy Check = "caddy"
+
+// Unit says how a unit follows the resources that it reads.
+type Unit struct {
+	// Restart and Reload list what the running service has loaded: a change
+	// of one of Restart needs a restart, a change of one of Reload a reload.
+	Restart []ID `json:"restart,omitempty"`
+	Reload  []ID `json:"reload,omitempty"`
+	// Settings lists the files whose digest the service publishes as its
+	// status once it has loaded them. Empty: it publishes none.
+	Settings []string `json:"settings,omitempty"`
+	// Program is the program that the service runs: ID of a program resource.
+	Program *ID `json:"program,omitempty"`
+	// Reloader says how it is reloaded.
+	Reloader Reloader `json:"reloader,omitempty"`
+	// Drain is the admin socket of a relay whose workers are told to come
+	// back later before this unit is reloaded or restarted. Empty: none.
+	Drain string `json:"drain,omitempty"`
+}
+
+// Reloader names a way to reload that relay-host knows; the zero value is the
+// unit's own ExecReload.
+type Reloader string
+
+// ReloadCaddy loads the Caddyfile only if it means something else than what
+// runs, and puts the former one back when Caddy refuses it.
+const ReloadCaddy Reloader = "caddy"
+
+// Origin is the place in the stack file that asked for something.
+type Origin struct {
+	File  string `json:"file,omitempty"`
+	Line  int    `json:"line,omitempty"`
+	Block string `json:"block,omitempty"` // such as `worker "gpu-1"`
+}

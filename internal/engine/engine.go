@@ -1,0 +1,67 @@
+// Package engine works on all hosts of a stack at once: it connects, looks,
+// plans, applies in the right order and proves with a real token that the
+// stack serves. What happens meanwhile it tells as events; it prints nothing.
+package engine
+
+import (
+	"context"
+	"io"
+	"net"
+
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/secret"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// Config says what a session works on, and how. Stack, Version and Operator
+// are required.
+type Config struct {
+	Stack    *stack.Stack
+	Version  string // of relayctl
+	Operator string // user@machine, for locks, manifests and history
+
+	// KnownHosts is the file of known host keys. Empty: ~/.ssh/known_hosts.
+	KnownHosts string
+	// AcceptNewHostKeys takes the key of a host that is not in KnownHosts,
+	// writes it there and tells its fingerprint in an event.
+	AcceptNewHostKeys bool
+
+	// Adopt takes over what stands in the way and is not ours.
+	Adopt bool
+	// Forget names hosts that left the stack and are given up: they are not
+	// connected, and not remembered any more.
+	Forget []string
+
+	// Keys is where made keys go. Nil: an apply that must make one stops
+	// before it changes anything, with ErrNoDelivery.
+	Keys KeyDelivery
+	// Events hears what happens. It is called from one goroutine at a time and
+	// should return soon. Nil: nobody listens.
+	Events func(Event)
+
+	// Dialer reaches the hosts. Nil: SSH, or no connection at all for a host
+	// whose address is "local".
+	Dialer Dialer
+	// DialContext connects to the public URL for the proof. Nil: the network.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// KeyDelivery takes API keys that an apply makes.
+type KeyDelivery interface {
+	// Deliver keeps a new key where its owner will find it. It is called
+	// before the key's hash is sent to any host: an error stops the apply.
+	Deliver(name string, key secret.Value) error
+}
+
+// Dialer begins conversations with hosts.
+type Dialer interface {
+	// Dial starts relay-host and returns its standard input and output, from
+	// the greeting on. ctx bounds only the dialling.
+	Dial(ctx context.Context, target Target) (io.ReadWriteCloser, error)
+}
+
+// Target is a host as it is reached.
+type Target struct {
+	plan.Member
+	Origin plan.Origin // zero for a host that left the stack
+}

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// Event tells what happens on a host just now. While something goes on, there
+// is one at least every 5 s.
+type Event struct {
+	Host  string // empty: the stack as a whole
+	Phase Phase
+	// ID is the resource that is worked on, in the phases Uploading, Started,
+	// Waiting, Done and Failed; zero where there is none.
+	ID     plan.ID
+	Action plan.Action // of the change that is worked on
+	// Text says more for people: "apt, 12 s", "edge to serve", a fingerprint.
+	Text string
+	// Step is how many of the host's Steps are done. Both are zero until the
+	// apply has begun.
+	Step, Steps int
+	Sent, Size  int64         // bytes, in phase Uploading
+	Took        time.Duration // in phases Done and Finished
+}
+
+// Phase is what an event is about.
+type Phase string
+
+// The phases.
+const (
+	Connecting Phase = "connecting"
+	NewHostKey Phase = "new host key" // Text is its fingerprint; it was accepted and written down
+	Connected  Phase = "connected"    // Text is the system: Debian 12, amd64
+	Looked     Phase = "looked"
+	Locking    Phase = "locking" // waits for the lock; Text names its holder
+	Uploading  Phase = "uploading"
+	Started    Phase = "started"
+	Waiting    Phase = "waiting" // Text says what for
+	Done       Phase = "done"
+	Finished   Phase = "finished" // everything on this host is done
+	Failed     Phase = "failed"   // Text is the error's summary; the whole of it comes with the outcome
+	Proving    Phase = "proving"  // ID.Name is empty; Text is the model that is asked
+)

@@ -36,7 +36,9 @@ type Applied struct {
 	Time   time.Time `json:"time"`
 }
 
-// Facts is what one look at a host found.
+// Facts is what one look at a host found. Resources holds a fact for everything
+// that was asked about, everything in the manifest, and every unit named in
+// Listeners.
 type Facts struct {
 	Machine   Machine    `json:"machine"`
 	Manifest  *Manifest  `json:"manifest,omitempty"` // nil: relayctl was never here

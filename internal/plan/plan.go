@@ -3,25 +3,34 @@ package plan
 // Action is what a change does.
 type Action string
 
-// The actions. Attention is never counted as a change.
+// The actions that change a host. A Create, Update or Remove that cannot be
+// done is never planned as such, but as Attention with its Block.
 const (
-	Create    Action = "create"
-	Update    Action = "change"
-	Remove    Action = "remove"
-	Restart   Action = "restart"
-	Reload    Action = "reload"
-	Attention Action = "attention"
+	Create  Action = "create"
+	Update  Action = "change"
+	Remove  Action = "remove"
+	Restart Action = "restart"
+	Reload  Action = "reload"
+)
+
+// The actions that change nothing and are never counted. Take and Forget are
+// steps of an apply that has other things to do as well; Attention is none.
+const (
+	Attention Action = "attention" // for people only
+	Take      Action = "take"      // found as it should be: enters the manifest, Made false
+	Forget    Action = "forget"    // leaves the manifest, and stays as it is on the host
 )
 
 // Change is one step from what a host is to what it should be.
 type Change struct {
 	ID         ID           `json:"id"`
 	Action     Action       `json:"action"`
-	Resource   *Resource    `json:"resource,omitempty"` // as it should be; nil for Remove
+	Resource   *Resource    `json:"resource,omitempty"` // as it should be; nil for Remove and Forget
 	Fact       Fact         `json:"fact"`               // as it was found: what apply expects to find again
 	Attributes []AttrChange `json:"attributes,omitempty"`
 	Reasons    []string     `json:"reasons,omitempty"`
-	Notes      []string     `json:"notes,omitempty"`     // what it means for people: connections dropped, clients to tell
+	Notes      []string     `json:"notes,omitempty"`     // what it means for people
+	Drops      int          `json:"drops,omitempty"`     // worker connections that it closes
 	Block      string       `json:"block,omitempty"`     // why apply stops at it; empty: it does not
 	Adoptable  bool         `json:"adoptable,omitempty"` // --adopt clears the block
 	Adopt      bool         `json:"adopt,omitempty"`     // takes over what is not ours and keeps the original
@@ -43,6 +52,9 @@ type Host struct {
 	Ports   []Port // what our units will listen on
 	Facts   Facts
 	Adopt   bool // --adopt was given
+	// WorkerConnections is how many workers are connected to the relay on
+	// this host just now; 0 where there is no relay to ask.
+	WorkerConnections int
 }
 
 // Role is what a host does in the stack.
@@ -58,6 +70,7 @@ const (
 // Port is a TCP port that a unit of ours needs.
 type Port struct {
 	Number int
+	Addr   string // IP address that the unit binds to; empty: all
 	Unit   string
 	Origin Origin
 }

@@ -23,7 +23,11 @@ const (
 	KindUnit      Kind = "unit"      // a systemd unit, by full name (relay-server.service)
 )
 
-// Kinds lists every kind in the order of work.
+// KindPort is a TCP port, by number. Nothing is ever done about a port itself:
+// it is what attention is called to when a process of nobody's unit holds it.
+const KindPort Kind = "port"
+
+// kinds lists every kind in the order of work.
 var kinds = []Kind{KindPackage, KindUser, KindDirectory, KindCA, KindSecret, KindKey, KindProgram, KindFile, KindUnit}
 
 // rank is the place of k in the order of work.
@@ -99,6 +103,9 @@ type Resource struct {
 	Check Check `json:"check,omitempty"`
 	// Unit is what a unit needs beyond its attributes.
 	Unit *Unit `json:"unit,omitempty"`
+	// Size is how many bytes travel when the content is put, for people;
+	// 0: not worth a word.
+	Size int64 `json:"size,omitempty"`
 }
 
 // Check names a test that relay-host knows.

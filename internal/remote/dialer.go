@@ -1,0 +1,93 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Dialer is what the operator's machine brings to every connection. The zero
+// Dialer uses nothing of the environment; NewDialer fills it in.
+type Dialer struct {
+	User        string   // logs in where neither stack nor ssh's configuration names a user
+	Home        string   // for "~/" and the default keys
+	AgentSocket string   // path of the ssh agent's socket; "" for none
+	SSH         string   // path of the ssh program, asked with -G what its configuration says; "" for none
+	KnownHosts  []string // files in known_hosts form; nil means ssh's own; new keys go to the first
+
+	AcceptNewHostKeys bool             // take the key of a host that known_hosts doesn't list, and list it
+	OnNewHostKey      func(NewHostKey) // told of each key so taken; may be called from several goroutines
+
+	Timeout   time.Duration // for a whole connection attempt, log-in included, and for a program's greeting; 0 means 15 s
+	KeepAlive time.Duration // between signs of life; the third missing in a row closes the connection; 0 means 10 s
+
+	// Connect makes the connection under SSH; nil means TCP.
+	Connect func(ctx context.Context, network, address string) (net.Conn, error)
+
+	knownHosts sync.Mutex // held while a file is appended to
+}
+
+// NewDialer is a Dialer as ssh itself would find things: the user's home,
+// agent and configuration.
+func NewDialer() (*Dialer, error) {
+	me, err := user.Current()
+	if err != nil {
+		return nil, fmt.Errorf("find out who runs relayctl: %w", err)
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = me.HomeDir
+	}
+	ssh, err := exec.LookPath("ssh")
+	if err != nil {
+		ssh = "" // its configuration is then not there to be asked for either
+	}
+	return &Dialer{User: me.Username, Home: home, AgentSocket: os.Getenv("SSH_AUTH_SOCK"), SSH: ssh}, nil
+}
+
+// Dial opens the way to one host. It fails with one of this package's error
+// types, and by the end of ctx or Timeout at the latest.
+func (d *Dialer) Dial(ctx context.Context, t Target) (*Host, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	if t.Address == Local {
+		return dialLocal(t, d.timeout()), nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout())
+	defer cancel()
+	way, err := d.route(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return d.connect(ctx, way)
+}
+
+func (d *Dialer) timeout() time.Duration {
+	if d.Timeout == 0 {
+		return 15 * time.Second
+	}
+	return d.Timeout
+}
+
+func (d *Dialer) keepAlive() time.Duration {
+	if d.KeepAlive == 0 {
+		return 10 * time.Second
+	}
+	return d.KeepAlive
+}
+
+// expand replaces a leading "~/".
+func (d *Dialer) expand(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(d.Home, rest)
+	}
+	return path
+}

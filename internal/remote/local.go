@@ -1,0 +1,141 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// localMachine is the machine that relayctl runs on.
+type localMachine struct {
+	counters *counters
+	children sync.WaitGroup
+	closing  context.Context
+	shut     context.CancelFunc
+}
+
+// lastStep is how long close waits for programs whose input has ended.
+const lastStep = 5 * time.Second
+
+func dialLocal(t Target, greetIn time.Duration) *Host {
+	h := &Host{target: t, greetIn: greetIn, counters: &counters{}}
+	closing, shut := context.WithCancel(context.Background())
+	h.way = &localMachine{counters: h.counters, closing: closing, shut: shut}
+	return h
+}
+
+func (m *localMachine) login() login {
+	who := login{user: "you", root: os.Geteuid() == 0}
+	if me, err := user.Current(); err == nil {
+		who.user = me.Username
+	}
+	return who
+}
+
+func (m *localMachine) close() error {
+	m.shut()
+	ended := make(chan struct{})
+	go func() {
+		m.children.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(lastStep):
+		return fmt.Errorf("close local host: a program still finishes its last step after %v", lastStep)
+	}
+}
+
+func (m *localMachine) start(_ context.Context, command []string) (*process, error) {
+	out, outWriter, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make pipe: %w", err)
+	}
+	defer outWriter.Close()
+	p := &process{stdout: out, stderr: &tail{}, ended: make(chan struct{})}
+	child := exec.Command(command[0], command[1:]...)
+	child.Stdout, child.Stderr = outWriter, p.stderr
+	child.WaitDelay = lastStep
+	// A Ctrl-C at the terminal is for relayctl; the program is told by the end
+	// of its input and finishes the step it is in.
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.stdin, err = child.StdinPipe(); err == nil {
+		err = child.Start()
+	}
+	if err != nil {
+		out.Close()
+		return nil, fmt.Errorf("start %s: %w", command[len(command)-1], err)
+	}
+	m.counters.programs.Add(1)
+	p.end = func() {
+		p.stdin.Close()
+		out.Close()
+	}
+	forget := context.AfterFunc(m.closing, p.end)
+	m.children.Go(func() {
+		p.exit = localExit(child.Wait())
+		forget()
+		close(p.ended)
+	})
+	return p, nil
+}
+
+// localExit translates how a child ended.
+func localExit(err error) error {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return &ExitError{Status: -1, Signal: status.Signal().String()}
+	}
+	return &ExitError{Status: exit.ExitCode()}
+}
+
+func (m *localMachine) folders(context.Context) (folders, error) { return localFolders{}, nil }
+
+type localFolders struct{}
+
+func (localFolders) home() (string, error) { return os.UserHomeDir() }
+
+func (localFolders) close() error { return nil }
+
+func (localFolders) put(folder, name string, program io.Reader) error {
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	// A child forked while the file is open for writing would hold it open,
+	// and the kernel refuses to run it then ("text file busy").
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	file, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return fmt.Errorf("make file: %w", err)
+	}
+	_, err = io.Copy(file, program)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write file: %w", err)
+	}
+	return nil
+}
+
+func (localFolders) remove(folder, name string) (bool, error) {
+	err := os.Remove(filepath.Join(folder, name))
+	stood := err == nil
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	if gone := os.Remove(folder); !errors.Is(gone, os.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return stood, err
+}

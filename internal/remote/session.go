@@ -1,0 +1,92 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"sync"
+)
+
+// process is a program that runs on the host.
+type process struct {
+	stdin  io.WriteCloser
+	stdout io.Reader
+	stderr *tail
+	end    func() // lets go of it; it sees its input end
+	ended  chan struct{}
+	exit   error // how it ended, once ended is closed: nil, *ExitError or *LostError
+}
+
+// wait returns how the process ended.
+func (p *process) wait(ctx context.Context) error {
+	select {
+	case <-p.ended:
+		return p.exit
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Session is a program that was started and has greeted. Reading and writing
+// are its standard output, from after the greeting, and its standard input.
+type Session struct {
+	process *process
+	path    string
+	digest  string
+	reader  *bufio.Reader
+}
+
+// Path is where the program stood when it was started.
+func (s *Session) Path() string { return s.path }
+
+// Digest is what the program's greeting told.
+func (s *Session) Digest() string { return s.digest }
+
+// Read reads the program's standard output. At io.EOF, Wait tells why it ended.
+func (s *Session) Read(p []byte) (int, error) { return s.reader.Read(p) }
+
+// Write writes to the program's standard input.
+func (s *Session) Write(p []byte) (int, error) { return s.process.stdin.Write(p) }
+
+// CloseWrite ends the program's input, on which it finishes by itself.
+func (s *Session) CloseWrite() error { return s.process.stdin.Close() }
+
+// Wait waits for the program to end. The error is *ExitError where it ended
+// badly, *LostError where the connection ended first, or the cause of ctx.
+func (s *Session) Wait(ctx context.Context) error { return s.process.wait(ctx) }
+
+// Stderr is the end of what the program wrote to its standard error so far.
+func (s *Session) Stderr() string { return s.process.stderr.String() }
+
+// Close lets go of the program without waiting for it: its input ends, and it
+// finishes what it is in the middle of.
+func (s *Session) Close() error {
+	s.process.end()
+	return nil
+}
+
+// tailSize is how much of a standard error is kept, in bytes: enough for what
+// sudo, a shell or a Go panic's first lines say.
+const tailSize = 8 << 10
+
+// tail keeps the last tailSize bytes written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if extra := len(t.text) - tailSize; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}

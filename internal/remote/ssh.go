@@ -1,0 +1,156 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// sshMachine is a host at the other end of an SSH connection.
+type sshMachine struct {
+	client   *ssh.Client
+	address  string
+	who      login
+	counters *counters
+	lost     context.Context // ends with the connection; its cause says why
+	waits    *sync.WaitGroup // for all that ends with the connection
+}
+
+// newSSHHost takes over a connection that has just been made.
+func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *Host {
+	lost, lose := context.WithCancelCause(context.Background())
+	h := &Host{target: way.target, greetIn: d.timeout(), counters: counters}
+	h.way = &sshMachine{
+		client:   client,
+		address:  way.address,
+		who:      login{user: way.user, root: way.user == "root"},
+		counters: counters,
+		lost:     lost,
+		waits:    &h.background,
+	}
+	h.background.Go(func() { lose(client.Wait()) })
+	h.background.Go(func() {
+		ping := func() error {
+			_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
+			return err
+		}
+		if err := keepAlive(lost, d.keepAlive(), 3, ping); err != nil {
+			lose(err)
+			client.Close() // whoever waits for an answer stops waiting
+		}
+	})
+	return h
+}
+
+func (m *sshMachine) login() login { return m.who }
+
+func (m *sshMachine) close() error {
+	if err := m.client.Close(); err != nil && m.lost.Err() == nil {
+		return fmt.Errorf("close connection to %s: %w", m.address, err)
+	}
+	return nil
+}
+
+// loss is why the connection ended, or otherwise where it still stands.
+func (m *sshMachine) loss(otherwise error) error {
+	if m.lost.Err() == nil {
+		return otherwise
+	}
+	return &LostError{Address: m.address, Err: context.Cause(m.lost)}
+}
+
+func (m *sshMachine) start(_ context.Context, command []string) (*process, error) {
+	session, err := m.client.NewSession()
+	if err != nil {
+		return nil, m.loss(fmt.Errorf("open session: %w", err))
+	}
+	m.counters.programs.Add(1)
+	p := &process{stderr: &tail{}, ended: make(chan struct{}), end: func() { session.Close() }}
+	session.Stderr = p.stderr
+	stdin, inErr := session.StdinPipe()
+	stdout, outErr := session.StdoutPipe()
+	p.stdin, p.stdout = stdin, stdout
+	if err := errors.Join(inErr, outErr, session.Start(strings.Join(command, " "))); err != nil {
+		session.Close()
+		return nil, m.loss(fmt.Errorf("start %s: %w", command[len(command)-1], err))
+	}
+	m.waits.Go(func() {
+		p.exit = m.exit(session.Wait())
+		close(p.ended)
+	})
+	return p, nil
+}
+
+// exit translates how a session ended.
+func (m *sshMachine) exit(err error) error {
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &exit):
+		return &ExitError{Status: exit.ExitStatus(), Signal: exit.Signal()}
+	}
+	return m.loss(fmt.Errorf("wait for program: %w", err))
+}
+
+// uploadsAhead is how many packets of 32 KiB are on their way at once: with
+// fewer, a distant host is waited for more than it is sent to.
+const uploadsAhead = 64
+
+func (m *sshMachine) folders(context.Context) (folders, error) {
+	client, err := sftp.NewClient(m.client, sftp.MaxConcurrentRequestsPerFile(uploadsAhead))
+	if err != nil {
+		return nil, m.loss(fmt.Errorf("open SFTP session: %w", err))
+	}
+	m.counters.uploads.Add(1)
+	return sftpFolders{client: client, machine: m}, nil
+}
+
+type sftpFolders struct {
+	client  *sftp.Client
+	machine *sshMachine
+}
+
+func (f sftpFolders) home() (string, error) { return f.client.RealPath(".") }
+
+func (f sftpFolders) close() error { return f.client.Close() }
+
+func (f sftpFolders) put(folder, name string, program io.Reader) error {
+	// The folder is ours alone once its mode is set; a name of 128 random bits
+	// leaves nobody time to enter before.
+	if err := f.client.Mkdir(folder); err != nil {
+		return f.machine.loss(fmt.Errorf("make folder: %w", err))
+	}
+	if err := f.client.Chmod(folder, 0o700); err != nil {
+		return f.machine.loss(fmt.Errorf("close folder to others: %w", err))
+	}
+	file, err := f.client.OpenFile(path.Join(folder, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return f.machine.loss(fmt.Errorf("make file: %w", err))
+	}
+	_, err = file.ReadFromWithConcurrency(program, uploadsAhead)
+	if err = errors.Join(err, file.Chmod(0o700), file.Close()); err != nil {
+		return f.machine.loss(fmt.Errorf("write file: %w", err))
+	}
+	return nil
+}
+
+func (f sftpFolders) remove(folder, name string) (bool, error) {
+	err := f.client.Remove(path.Join(folder, name))
+	stood := err == nil
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	if gone := f.client.RemoveDirectory(folder); !errors.Is(gone, os.ErrNotExist) {
+		err = errors.Join(err, gone)
+	}
+	return stood, err
+}

@@ -1,0 +1,83 @@
+package openai
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// MaxEvent bounds one event of a stream that EventReader reads, in bytes.
+const MaxEvent = 4 << 20
+
+// Done is the data of the event that ends a stream of completions.
+const Done = "[DONE]"
+
+// ErrEventTooLarge is returned for an event over MaxEvent.
+var ErrEventTooLarge = errors.New("event is too large")
+
+// EventReader reads the data of server-sent events, as the WHATWG HTML
+// standard defines them. Names, ids and comments are passed over.
+type EventReader struct {
+	lines   *bufio.Reader
+	data    []byte
+	afterCR bool // a LF that comes next belongs to the line before
+}
+
+// NewEventReader reads events from r.
+func NewEventReader(r io.Reader) *EventReader {
+	return &EventReader{lines: bufio.NewReader(r)}
+}
+
+// Next returns the data of the next event, valid until the next call; io.EOF
+// after the last whole one. A stream cut inside an event ends with
+// io.ErrUnexpectedEOF.
+func (r *EventReader) Next() ([]byte, error) {
+	r.data = r.data[:0]
+	begun := false
+	for {
+		line, err := r.line()
+		switch {
+		case errors.Is(err, io.EOF) && begun:
+			return nil, io.ErrUnexpectedEOF
+		case err != nil:
+			return nil, err
+		case len(line) == 0 && begun:
+			return r.data[:len(r.data)-1], nil
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if string(name) != "data" {
+			continue
+		}
+		begun = true
+		r.data = append(r.data, bytes.TrimPrefix(value, []byte(" "))...)
+		r.data = append(r.data, '\n')
+		if len(r.data) > MaxEvent {
+			return nil, fmt.Errorf("read event: %w", ErrEventTooLarge)
+		}
+	}
+}
+
+// line reads one line without its end: LF, CR LF or CR.
+func (r *EventReader) line() ([]byte, error) {
+	var line []byte
+	for {
+		c, err := r.lines.ReadByte()
+		afterCR := r.afterCR
+		r.afterCR = c == '\r'
+		switch {
+		case err != nil && len(line) > 0 && errors.Is(err, io.EOF):
+			return nil, io.ErrUnexpectedEOF
+		case err != nil:
+			return nil, err
+		case c == '\n' && afterCR:
+			continue
+		case c == '\n' || c == '\r':
+			return line, nil
+		}
+		if line = append(line, c); len(line) > MaxEvent {
+			return nil, fmt.Errorf("read event: %w", ErrEventTooLarge)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+// Package openai holds the few shapes of the OpenAI API that are touched on
+// the way: the request's envelope, error bodies and event streams. All else
+// passes byte for byte.
+package openai
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Error is an error body in the shape that OpenAI's clients know, and how it
+// travels.
+type Error struct {
+	Status     int           // HTTP status
+	Type       string        // the family, one of the Type constants
+	Code       string        // what a program decides by
+	Param      string        // the request's member at fault, if one is
+	Message    string        // for people
+	RetryAfter time.Duration // when to try again, 0 to say nothing; sent in whole seconds, rounded up
+}
+
+// The families of errors.
+const (
+	TypeInvalidRequest = "invalid_request_error"
+	TypePermission     = "permission_error"
+	TypeServer         = "server_error"
+)
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Body is the JSON body of e.
+func (e *Error) Body() []byte {
+	type inner struct {
+		Message string  `json:"message"`
+		Type    string  `json:"type"`
+		Param   *string `json:"param"`
+		Code    *string `json:"code"`
+	}
+	body := struct {
+		Error inner `json:"error"`
+	}{inner{Message: e.Message, Type: e.Type}}
+	if e.Param != "" {
+		body.Error.Param = &e.Param
+	}
+	if e.Code != "" {
+		body.Error.Code = &e.Code
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	return data
+}
+
+// Write answers a request with e.
+func (e *Error) Write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if e.RetryAfter > 0 {
+		seconds := (e.RetryAfter + time.Second - 1) / time.Second
+		h.Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
+	body := append(e.Body(), '\n')
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(e.Status)
+	w.Write(body)
+}
+
+// Event is e as an event in a stream that has begun: the one form of error
+// that clients see there.
+func (e *Error) Event() []byte {
+	event := append([]byte("data: "), e.Body()...)
+	return append(event, '\n', '\n')
+}
+
+// ParseError reads an error body, whole or in an event. ok is false where
+// data is none. Engines put numbers and nulls where OpenAI has strings, and
+// some a bare string for the whole error.
+func ParseError(data []byte) (e *Error, ok bool) {
+	var body struct {
+		Error json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(data, &body) != nil || len(body.Error) == 0 || string(body.Error) == "null" {
+		return nil, false
+	}
+	var text string
+	if json.Unmarshal(body.Error, &text) == nil {
+		return &Error{Message: text}, true
+	}
+	var inner struct{ Message, Type, Param, Code any }
+	if json.Unmarshal(body.Error, &inner) != nil {
+		return nil, false
+	}
+	return &Error{
+		Message: asText(inner.Message),
+		Type:    asText(inner.Type),
+		Param:   asText(inner.Param),
+		Code:    asText(inner.Code),
+	}, true
+}
+
+func asText(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return ""
+}

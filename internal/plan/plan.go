@@ -91,3 +91,78 @@ type Plan struct {
 	Stack string     `json:"stack"`
 	Hosts []HostPlan `json:"hosts"` // proxy first, then workers as in the file, then departed ones
 }
+
+// Counts is how much there is to do. Attention, Take and Forget do not count.
+type Counts struct {
+	Create, Update, Remove, Restart, Reload int
+}
+
+// Total is the number of all changes.
+func (c Counts) Total() int { return c.Create + c.Update + c.Remove + c.Restart + c.Reload }
+
+// Counts reports whether the change changes the host.
+func (c Change) Counts() bool {
+	switch c.Action {
+	case Create, Update, Remove, Restart, Reload:
+		return true
+	}
+	return false
+}
+
+// Counts counts the host's changes.
+func (h HostPlan) Counts() Counts {
+	var n Counts
+	for _, c := range h.Changes {
+		switch c.Action {
+		case Create:
+			n.Create++
+		case Update:
+			n.Update++
+		case Remove:
+			n.Remove++
+		case Restart:
+			n.Restart++
+		case Reload:
+			n.Reload++
+		}
+	}
+	return n
+}
+
+// Blocked lists the changes that stop apply, in the order of work.
+func (h HostPlan) Blocked() []Change {
+	var list []Change
+	for _, c := range h.Changes {
+		if c.Block != "" {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// Counts counts the changes on all hosts.
+func (p Plan) Counts() Counts {
+	var sum Counts
+	for _, h := range p.Hosts {
+		n := h.Counts()
+		sum.Create += n.Create
+		sum.Update += n.Update
+		sum.Remove += n.Remove
+		sum.Restart += n.Restart
+		sum.Reload += n.Reload
+	}
+	return sum
+}
+
+// Empty reports whether there is nothing to do and nothing in the way. What
+// only calls for attention leaves a plan empty.
+func (p Plan) Empty() bool { return p.Counts().Total() == 0 && len(p.Blocked()) == 0 }
+
+// Blocked lists the changes that stop apply, host by host.
+func (p Plan) Blocked() []Change {
+	var list []Change
+	for _, h := range p.Hosts {
+		list = append(list, h.Blocked()...)
+	}
+	return list
+}

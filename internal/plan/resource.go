@@ -4,7 +4,11 @@
 // content, never secrets, and imports nothing of ours.
 package plan
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // Kind is what sort of thing a resource is.
 type Kind string
@@ -40,6 +44,23 @@ type ID struct {
 }
 
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
+
+// short names the thing in a sentence that is about others too: a path says by
+// itself what it is.
+func (id ID) short() string {
+	if id.Kind == KindFile || id.Kind == KindDirectory {
+		return id.Name
+	}
+	return string(id.Kind) + " " + unitName(id.Name)
+}
+
+// unitName is a unit's name as people say it.
+func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
+
+// compareIDs orders by work, then by name.
+func compareIDs(a, b ID) int {
+	return cmp.Or(cmp.Compare(a.Kind.rank(), b.Kind.rank()), cmp.Compare(a.Name, b.Name))
+}
 
 // The attributes of resources, by kind. Every value is text, so that one Diff
 // serves all kinds.

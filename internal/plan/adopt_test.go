@@ -1,0 +1,215 @@
+package plan_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// hand is a Caddyfile that somebody wrote.
+func hand() plan.Fact {
+	return found(plan.KindFile, "/etc/caddy/Caddyfile", "mode=0644", "content=sha256:99")
+}
+
+// file is a host of which only one file is wanted.
+func fileHost(fact plan.Fact) plan.Host {
+	return plan.Host{
+		Role:  plan.RoleProxy,
+		Want:  []plan.Resource{want(plan.KindFile, "/etc/caddy/Caddyfile", "mode=0644", "content=sha256:dd")},
+		Facts: plan.Facts{Resources: []plan.Fact{fact}},
+	}
+}
+
+func TestFileOfSomebodyElse(t *testing.T) {
+	pristine, equal, mode := hand(), hand(), hand()
+	pristine.Pristine = true
+	equal.Have = attrs([]string{"mode=0644", "content=sha256:dd"})
+	mode.Have = attrs([]string{"mode=0600", "content=sha256:dd"})
+	for _, row := range []struct {
+		name  string
+		fact  plan.Fact
+		adopt bool
+		want  string
+	}{
+		{"stops apply", hand(), false, "attention file /etc/caddy/Caddyfile BLOCK not made by relayctl (adoptable)"},
+		{"is adopted", hand(), true, "change file /etc/caddy/Caddyfile (adopted)"},
+		{"is a package's default", pristine, false, "change file /etc/caddy/Caddyfile, the package's own, never edited"},
+		{"is as it should be", equal, false, "take file /etc/caddy/Caddyfile"},
+		{"has only another mode", mode, false, "change file /etc/caddy/Caddyfile"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			host := fileHost(row.fact)
+			host.Adopt = row.adopt
+			got := plan.Diff(host)
+			if diff := cmp.Diff([]string{row.want}, steps(got)); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+			whole := plan.Plan{Hosts: []plan.HostPlan{got}}
+			if blocked := len(whole.Blocked()) > 0; blocked && whole.Empty() {
+				t.Error("a plan that something blocks is empty")
+			}
+		})
+	}
+}
+
+func TestUnitOfSomebodyElse(t *testing.T) {
+	own := want(plan.KindUnit, "relay-server.service", "enabled=yes", "running=yes")
+	file := want(plan.KindFile, "/etc/systemd/system/relay-server.service", "content=sha256:ee")
+	stopped := found(plan.KindUnit, "relay-server.service", "enabled=no", "running=no")
+	for _, row := range []struct {
+		name  string
+		wants []plan.Resource
+		facts []plan.Fact
+		want  []string
+	}{
+		{"from a folder that ours would hide", []plan.Resource{own, file}, []plan.Fact{stopped}, []string{
+			"create file /etc/systemd/system/relay-server.service",
+			"attention unit relay-server.service BLOCK not made by relayctl (adoptable)"}},
+		{"of ours, left half-way", []plan.Resource{own, file}, []plan.Fact{stopped, as(file)},
+			[]string{"change unit relay-server.service"}},
+		{"of a package", []plan.Resource{own}, []plan.Fact{stopped},
+			[]string{"change unit relay-server.service"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := plan.Diff(plan.Host{Role: plan.RoleProxy, Want: row.wants, Facts: plan.Facts{Resources: row.facts}})
+			if diff := cmp.Diff(row.want, steps(got)); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+		})
+	}
+}
+
+func TestPorts(t *testing.T) {
+	nginx := plan.Listener{Address: "0.0.0.0", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"}
+	for _, row := range []struct {
+		name      string
+		listeners []plan.Listener
+		want      []string
+	}{
+		{"held by our own unit", []plan.Listener{{Address: "::", Port: 443, Unit: "caddy.service"}}, nil},
+		{"held by a unit of another, on both families", []plan.Listener{nginx, {Address: "::", Port: 443, Unit: "nginx.service"}},
+			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs (adoptable)"}},
+		{"two ports of one unit", []plan.Listener{nginx, {Address: "*", Port: 8080, Unit: "nginx.service"}},
+			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs; holds port 8080, which relay-server needs (adoptable)"}},
+		{"held by no unit", []plan.Listener{{Address: "127.0.0.1", Port: 443, Process: "python3", PID: 900}},
+			[]string{"attention port 443 BLOCK held by python3 (pid 900), which no unit runs; caddy needs it"}},
+		{"held by nobody knows whom", []plan.Listener{{Address: "::", Port: 443}},
+			[]string{"attention port 443 BLOCK held by a process, which no unit runs; caddy needs it"}},
+		{"another loopback address", []plan.Listener{{Address: "127.0.0.2", Port: 8080, Unit: "x.service"}}, nil},
+		{"loopback of the other family", []plan.Listener{{Address: "::1", Port: 8080, Unit: "x.service"}}, nil},
+		{"mapped loopback", []plan.Listener{{Address: "::ffff:127.0.0.1", Port: 8080, Unit: "x.service"}},
+			[]string{"attention unit x.service BLOCK not ours; holds port 8080, which relay-server needs (adoptable)"}},
+		{"an engine that a model uses", []plan.Listener{{Address: "127.0.0.1", Port: 11434, Unit: "ollama.service"}}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			host := edge(asWanted(proxyWants())...)
+			host.Facts.Listeners = row.listeners
+			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+		})
+	}
+}
+
+func TestBlockedPortPointsAtTheStack(t *testing.T) {
+	host := edge(asWanted(proxyWants())...)
+	host.Facts.Listeners = messyListeners()
+	for _, c := range plan.Diff(host).Blocked() {
+		if c.ID.Name == "nginx.service" || c.ID.Name == "443" {
+			if c.Resource == nil || c.Resource.Origin != host.Ports[0].Origin {
+				t.Errorf("%s does not point at the proxy's block: %+v", c.ID, c.Resource)
+			}
+		}
+	}
+}
+
+// A unit that was adopted once stays off without --adopt, is stopped before
+// anything else, and is let go only when the host leaves the stack.
+func TestAdoptedUnitStaysOff(t *testing.T) {
+	nginx := found(plan.KindUnit, "nginx.service", "enabled=yes", "running=yes")
+	m := newMemory(append(asWanted(proxyWants()), nginx)...)
+	host := edge()
+	host.Facts, host.Adopt = m.observe(), true
+	host.Facts.Listeners = []plan.Listener{{Address: "0.0.0.0", Port: 443, Unit: "nginx.service"}}
+	first := plan.Diff(host)
+	if diff := cmp.Diff([]string{"change unit nginx.service, holds port 443, which caddy needs (adopted)"}, steps(first)); diff != "" {
+		t.Fatal("(-want +got)\n" + diff)
+	}
+	m.do(first)
+
+	host.Facts, host.Adopt = m.observe(), false
+	if again := plan.Diff(host); len(again.Changes) > 0 {
+		t.Errorf("plan after adoption: %q", steps(again))
+	}
+
+	fact := m.facts[nginx.ID]
+	fact.Have = map[string]string{plan.AttrEnabled: plan.Yes, plan.AttrRunning: plan.No}
+	m.facts[nginx.ID] = fact
+	host.Facts = m.observe()
+	back := []string{"change unit nginx.service, taken over before; changed since apply 1 (2026-11-20 09:14 UTC) (adopted)"}
+	if diff := cmp.Diff(back, steps(plan.Diff(host))); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+
+	host.Role, host.Want, host.Ports = plan.RoleDeparted, nil, nil
+	last := plan.Diff(host)
+	if c := last.Changes[len(last.Changes)-1]; len(last.Changes) != len(proxyWants())+1 {
+		t.Errorf("last change %s %s of %d", c.Action, c.ID, len(last.Changes))
+	}
+	for _, c := range last.Changes {
+		if c.ID == nginx.ID && c.Action != plan.Forget {
+			t.Errorf("%s %s when the host leaves", c.Action, c.ID)
+		}
+	}
+}
+
+func TestWhatIsNotWantedGoesInTheOppositeOrder(t *testing.T) {
+	facts := asWanted(proxyWants())
+	for i := range facts {
+		if facts[i].Kind == plan.KindPackage || facts[i].Kind == plan.KindUser {
+			facts[i].Applied.Made = false
+		}
+		if facts[i].ID.Name == "/etc/caddy/Caddyfile" {
+			facts[i].Applied.Kept = "/var/lib/relayctl/kept/0/Caddyfile"
+		}
+	}
+	host := edge(facts...)
+	host.Role, host.Want, host.Ports = plan.RoleDeparted, nil, nil
+	got := plan.Diff(host)
+	want := []string{
+		"remove unit relay-server.service",
+		"remove unit caddy.service",
+		"remove file /etc/systemd/system/relay-server.service",
+		"remove file /etc/relay/workers.d/gpu-1.json",
+		"remove file /etc/relay/relay.json",
+		"remove file /etc/caddy/Caddyfile",
+		"remove program relay-server",
+		"remove key laptop",
+		"remove secret probe",
+		"remove ca home",
+		"remove directory /etc/relay/workers.d",
+		"remove directory /etc/relay",
+		"forget user relay",
+		"forget package caddy",
+	}
+	if diff := cmp.Diff(want, steps(got)); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+	if n := got.Counts(); n != (plan.Counts{Remove: 12}) {
+		t.Errorf("counts %+v", n)
+	}
+}
+
+func TestRemovalComesBeforeTheReloadThatFollowsFromIt(t *testing.T) {
+	old := as(want(plan.KindFile, "/etc/relay/workers.d/gpu-2.json", "content=sha256:11"))
+	got := plan.Diff(edge(append(asWanted(proxyWants()), old)...))
+	want := []string{
+		"remove file /etc/relay/workers.d/gpu-2.json",
+		"reload unit relay-server.service, because /etc/relay/workers.d changes",
+	}
+	if diff := cmp.Diff(want, steps(got)); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+}

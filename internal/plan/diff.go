@@ -1,0 +1,210 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Diff says what has to be done on one host. The changes come in the order of
+// work: what is displaced, what is brought about by kind, what goes in the
+// opposite order, and last what is restarted or reloaded, since that may
+// follow from anything before it.
+func Diff(h Host) HostPlan {
+	d := newDiffer(h)
+	todo := d.displaced()
+	todo = append(todo, d.wantedChanges()...)
+	todo = append(todo, d.leaving()...)
+	todo = append(todo, d.restarts(todo)...)
+	slices.SortStableFunc(todo, d.byWork)
+	return HostPlan{
+		Name:      h.Name,
+		Address:   h.Address,
+		Role:      h.Role,
+		Machine:   h.Facts.Machine,
+		New:       h.Facts.Manifest == nil,
+		Changes:   todo,
+		Unchanged: d.unchanged(todo),
+	}
+}
+
+// differ is one host with its resources and facts by name.
+type differ struct {
+	host   Host
+	facts  map[ID]Fact
+	wanted map[ID]Resource
+}
+
+func newDiffer(h Host) *differ {
+	d := &differ{host: h, facts: map[ID]Fact{}, wanted: map[ID]Resource{}}
+	for _, fact := range h.Facts.Resources {
+		d.facts[fact.ID] = fact
+	}
+	for _, want := range h.Want {
+		d.wanted[want.ID] = want
+	}
+	return d
+}
+
+// fact is what was found of id; a thing that was not looked at does not exist.
+func (d *differ) fact(id ID) Fact {
+	fact := d.facts[id]
+	fact.ID = id
+	return fact
+}
+
+func (d *differ) wantedChanges() []Change {
+	var changes []Change
+	for _, want := range d.wanted {
+		if change, ok := d.change(want); ok {
+			changes = append(changes, change)
+		}
+		if note, ok := newRoot(want, d.fact(want.ID)); ok {
+			changes = append(changes, note)
+		}
+	}
+	return changes
+}
+
+// change is what has to be done about one resource; false: nothing.
+func (d *differ) change(want Resource) (Change, bool) {
+	fact := d.fact(want.ID)
+	c := Change{ID: want.ID, Resource: &want, Fact: fact, Attributes: differences(want, fact)}
+	switch {
+	case !fact.Exists && mayBeAbsent(want):
+		return Change{}, false
+	case !fact.Exists:
+		c.Action = Create
+	case len(c.Attributes) == 0 && fact.Applied == nil:
+		c.Action = Take
+	case len(c.Attributes) == 0:
+		return Change{}, false
+	case d.isForeign(want, fact, c.Attributes):
+		takeOver(&c, d.host.Adopt)
+	default:
+		c.Action = Update
+	}
+	c.Reasons = append(c.Reasons, reasons(c)...)
+	return c, true
+}
+
+// mayBeAbsent reports whether a thing that does not exist is as it should be:
+// a unit that should be off.
+func mayBeAbsent(want Resource) bool {
+	for _, value := range want.Want {
+		if value != Known(No) {
+			return false
+		}
+	}
+	return len(want.Want) > 0
+}
+
+// differences lists the attributes that are not as they should be, by name. An
+// attribute that the apply has yet to make always differs.
+func differences(want Resource, fact Fact) []AttrChange {
+	var list []AttrChange
+	for name, value := range want.Want {
+		before, found := fact.Have[name]
+		if found && fact.Exists && value.IsKnown() && value.Text == before {
+			continue
+		}
+		list = append(list, AttrChange{Name: name, Before: before, After: value})
+	}
+	slices.SortFunc(list, func(a, b AttrChange) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// isForeign reports whether somebody else made what stands where want should
+// be. Only what would be lost by a change counts: a file's content, and a unit
+// that the wanted unit file would hide.
+func (d *differ) isForeign(want Resource, fact Fact, differ []AttrChange) bool {
+	if fact.Applied != nil || fact.Pristine {
+		return false
+	}
+	switch want.Kind {
+	case KindFile:
+		return hasAttr(differ, AttrContent)
+	case KindUnit:
+		file := ID{KindFile, "/etc/systemd/system/" + want.Name}
+		_, ours := d.wanted[file]
+		return ours && !d.fact(file).Exists
+	}
+	return false
+}
+
+// takeOver plans what is done about a thing of somebody else.
+func takeOver(c *Change, adopt bool) {
+	if adopt {
+		c.Action, c.Adopt = Update, true
+		c.Notes = append(c.Notes, "taken over; the original is kept on the host")
+		return
+	}
+	c.Action, c.Adoptable = Attention, true
+	c.Block = "not made by relayctl"
+}
+
+// unchanged counts the wanted resources that no change touches.
+func (d *differ) unchanged(changes []Change) int {
+	touched := map[ID]bool{}
+	for _, c := range changes {
+		if c.Counts() || c.Block != "" {
+			touched[c.ID] = true
+		}
+	}
+	count := 0
+	for id := range d.wanted {
+		if !touched[id] {
+			count++
+		}
+	}
+	return count
+}
+
+// The parts of a host's work, in their order.
+const (
+	partDisplaced = iota
+	partWanted
+	partLeaving
+	partRestarts
+)
+
+func (d *differ) byWork(a, b Change) int {
+	part := d.part(a)
+	if c := cmp.Compare(part, d.part(b)); c != 0 {
+		return c
+	}
+	c := cmp.Or(
+		cmp.Compare(a.ID.Kind.rank(), b.ID.Kind.rank()),
+		cmp.Compare(drains(a), drains(b)),
+		cmp.Compare(a.ID.Name, b.ID.Name),
+	)
+	if part == partLeaving {
+		c = -c
+	}
+	return cmp.Or(c, cmp.Compare(a.Action, b.Action))
+}
+
+func (d *differ) part(c Change) int {
+	_, wanted := d.wanted[c.ID]
+	switch {
+	case c.Action == Restart || c.Action == Reload:
+		return partRestarts
+	case c.Action == Remove || c.Action == Forget:
+		return partLeaving
+	case !wanted:
+		return partDisplaced
+	}
+	return partWanted
+}
+
+// drains puts a unit whose restart drops worker connections behind the others:
+// the relay that they come back to is up first.
+func drains(c Change) int {
+	if c.Resource != nil && c.Resource.Unit != nil && c.Resource.Unit.Drain != "" {
+		return 1
+	}
+	return 0
+}
+
+func hasAttr(list []AttrChange, name string) bool {
+	return slices.ContainsFunc(list, func(a AttrChange) bool { return a.Name == name })
+}

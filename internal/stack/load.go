@@ -1,5 +1,15 @@
 package stack
 
+import (
+	"fmt"
+	"io"
+	"os"
+	"sort"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
 // Options says where values of variables come from, and what Load may read.
 type Options struct {
 	Vars     []string // NAME=VALUE as given to --var; refused for sensitive variables
@@ -10,11 +20,149 @@ type Options struct {
 	Env func(name string) (string, bool)
 
 	// ReadFile reads the stack file, the files of VarFiles and those that
-	// file() names. Nil reads the file system, up to 256 KiB of a regular file.
+	// file() names. Nil reads the file system, regular files only. Of neither
+	// is more taken than 256 KiB.
 	ReadFile func(path string) ([]byte, error)
 
 	// NeedValues makes it an error that a variable, an environment variable or
 	// a file that the stack asks for is missing. Without it the attributes
 	// that depend on them are left zero: good for validating only.
 	NeedValues bool
+}
+
+// maxFile bounds every file that is read, in bytes. A worker with a model
+// takes about 200, so a thousand of them fit.
+const maxFile = 256 << 10
+
+// loader is one run of Load.
+type loader struct {
+	options  Options
+	filename string
+	sources  *Sources
+	diags    hcl.Diagnostics
+}
+
+// Load reads the stack file filename. With an error among the diagnostics the
+// stack is nil. The sources are never nil: they print the diagnostics.
+func Load(filename string, options Options) (*Stack, *Sources, hcl.Diagnostics) {
+	l := &loader{options: options, filename: filename, sources: newSources()}
+	s := l.load()
+	sortByPlace(l.diags)
+	if l.diags.HasErrors() {
+		return nil, l.sources, l.diags
+	}
+	return s, l.sources, l.diags
+}
+
+func (l *loader) load() *Stack {
+	body := l.parse(l.filename, false)
+	if body == nil {
+		return nil
+	}
+	variables := l.declareVariables(body)
+	scope := &scope{variables: variables, values: l.variableValues(variables), functions: l.functions()}
+	l.evaluateLocals(body, scope)
+	root := l.decodeFile(body, scope)
+	s := l.build(root)
+	l.checkStack(s)
+	s.Sources = l.sources
+	return s
+}
+
+// report adds an error.
+func (l *loader) report(at hcl.Range, summary, format string, args ...any) {
+	l.diags = l.diags.Append(problem(at, summary, format, args...))
+}
+
+// reportAside adds an error that has no place in a file.
+func (l *loader) reportAside(summary, format string, args ...any) {
+	l.diags = l.diags.Append(&hcl.Diagnostic{
+		Severity: hcl.DiagError,
+		Summary:  summary,
+		Detail:   fmt.Sprintf(format, args...),
+	})
+}
+
+func (l *loader) env(name string) (string, bool) {
+	if l.options.Env == nil {
+		return "", false
+	}
+	return l.options.Env(name)
+}
+
+func (l *loader) readFile(path string) ([]byte, error) {
+	read := l.options.ReadFile
+	if read == nil {
+		read = readRegular
+	}
+	content, err := read(path)
+	if err == nil && len(content) > maxFile {
+		return nil, fmt.Errorf("larger than %d KiB", maxFile>>10)
+	}
+	return content, err
+}
+
+// readRegular reads no more than one byte over maxFile of a regular file: a
+// device or a pipe might never end.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+// parse reads and parses a file of HCL. It returns nil after reporting an
+// error. Values of a file with hidden set are quoted in no message.
+func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
+	src, err := l.readFile(filename)
+	if err != nil {
+		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
+		return nil
+	}
+	if diags := guard(src, filename); diags.HasErrors() {
+		l.sources.add(filename, src, nil, hidden)
+		l.diags = l.diags.Extend(diags)
+		return nil
+	}
+	file, diags := hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
+	body := file.Body.(*hclsyntax.Body)
+	l.sources.add(filename, src, body, hidden)
+	if !diags.HasErrors() {
+		return body
+	}
+	for _, d := range diags {
+		if hidden {
+			d = problem(*d.Subject, d.Summary, "A file of variables holds one NAME = VALUE after the other.")
+		}
+		l.diags = l.diags.Append(d)
+	}
+	return nil
+}
+
+// sortByPlace orders diagnostics as a reader meets their causes; those without
+// a place come first.
+func sortByPlace(diags hcl.Diagnostics) {
+	start := func(d *hcl.Diagnostic) (string, int) {
+		if d.Subject == nil {
+			return "", -1
+		}
+		return d.Subject.Filename, d.Subject.Start.Byte
+	}
+	sort.SliceStable(diags, func(i, j int) bool {
+		fileI, byteI := start(diags[i])
+		fileJ, byteJ := start(diags[j])
+		if fileI != fileJ {
+			return fileI < fileJ
+		}
+		return byteI < byteJ
+	})
 }

@@ -1,11 +1,156 @@
 package stack
 
-import "github.com/hashicorp/hcl/v2"
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/relayctl/relayctl/internal/secret"
+)
 
 // Sources holds the files that a stack was read from, to quote lines of them,
-// and what must never be quoted.
+// and knows which parts of them are never quoted. The zero value knows no
+// file.
 type Sources struct {
-	files   map[string]*hcl.File
-	hidden  map[string]bool // files whose values are never quoted: those of --var-file
-	secrets []string        // texts that are masked wherever they would be printed
+	files map[string]source
+}
+
+// source is one file.
+type source struct {
+	src    []byte
+	body   *hclsyntax.Body // nil: it could not be parsed
+	masked []span          // in order
+}
+
+// span is a piece of a file, in bytes.
+type span struct{ start, end int }
+
+func newSources() *Sources { return &Sources{files: map[string]source{}} }
+
+// add takes a file. Of a hidden one nothing right of the first = of a line is
+// ever quoted.
+func (s *Sources) add(filename string, src []byte, body *hclsyntax.Body, hidden bool) {
+	f := source{src: src, body: body}
+	if hidden {
+		f.masked = valueSpans(src)
+	} else {
+		f.masked = secretSpans(src, body != nil)
+	}
+	s.files[filename] = f
+}
+
+// Snippet shows where something stands in the stack file, for messages about
+// what went wrong with it later:
+//
+//	stack.hcl line 41, in worker "gpu-1":
+//	41:   model "llama3-8b" {
+//
+// Secrets written in the file are masked. It is empty for a range of no file.
+func (s *Sources) Snippet(r hcl.Range) string {
+	if s == nil {
+		return ""
+	}
+	f, ok := s.files[r.Filename]
+	if !ok || r.Start.Line < 1 {
+		return ""
+	}
+	return fmt.Sprintf("  %s line %d%s:\n%s", r.Filename, r.Start.Line, f.inside(r), f.quote(r, 0, "", ""))
+}
+
+// inside names the blocks around a place, outermost first: `, in proxy "edge"`.
+func (f source) inside(r hcl.Range) string {
+	var names []string
+	for body := f.body; body != nil; {
+		var next *hclsyntax.Body
+		for _, b := range body.Blocks {
+			if r.Start.Byte >= b.OpenBraceRange.End.Byte && r.Start.Byte <= b.CloseBraceRange.Start.Byte {
+				next = b.Body
+				name := b.Type
+				for _, label := range b.Labels {
+					name += fmt.Sprintf(" %q", label)
+				}
+				names = append(names, name)
+			}
+		}
+		body = next
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", in " + strings.Join(names, ", ")
+}
+
+// quote shows the first line of a range, masked, cut to width columns (0: not
+// cut), with the range itself between on and off.
+func (f source) quote(r hcl.Range, width int, on, off string) string {
+	start, end := lineAround(f.src, r.Start.Byte)
+	from, to := min(max(r.Start.Byte, start), end), min(max(r.End.Byte, start), end)
+	var pieces [3]string
+	for i, part := range []span{{start, from}, {from, to}, {to, end}} {
+		pieces[i] = printable(f.reveal(part))
+	}
+	if width > 0 {
+		cut(pieces[:], width-6)
+	}
+	if pieces[1] != "" {
+		pieces[1] = on + pieces[1] + off
+	}
+	return strings.TrimRight(fmt.Sprintf("%4d: %s", r.Start.Line, strings.Join(pieces[:], "")), " ") + "\n"
+}
+
+// lineAround finds the line that a byte stands in, without its end.
+func lineAround(src []byte, at int) (start, end int) {
+	at = min(max(at, 0), len(src))
+	start = bytes.LastIndexByte(src[:at], '\n') + 1
+	end = len(src)
+	if i := bytes.IndexByte(src[at:], '\n'); i >= 0 {
+		end = at + i
+	}
+	return start, end
+}
+
+// reveal gives the text of part, with what is masked in it replaced.
+func (f source) reveal(part span) string {
+	var b strings.Builder
+	at := part.start
+	for _, m := range f.masked {
+		if m.end <= at || m.start >= part.end {
+			continue
+		}
+		b.Write(f.src[at:max(at, m.start)])
+		b.WriteString(secret.Mask)
+		at = min(m.end, part.end)
+	}
+	b.Write(f.src[at:part.end])
+	return b.String()
+}
+
+// printable makes a text safe for a terminal: tabs become two spaces, other
+// control characters and broken UTF-8 a replacement character.
+func printable(s string) string {
+	s = strings.TrimSuffix(s, "\r")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, strings.ReplaceAll(s, "\t", "  "))
+}
+
+// cut shortens pieces of one line to width columns together.
+func cut(pieces []string, width int) {
+	for i, piece := range pieces {
+		runes := []rune(piece)
+		if len(runes) > width {
+			pieces[i] = string(runes[:max(width-1, 0)]) + "…"
+			clear(pieces[i+1:])
+			return
+		}
+		width -= len(runes)
+	}
 }

@@ -1,0 +1,218 @@
+package stack
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// section is a block of the file whose names and values were checked.
+type section struct {
+	Place
+	schema   *block
+	label    string
+	values   map[string]cty.Value // known, not null, unmarked, of the form's type; defaults included
+	sections []*section
+}
+
+// decoder checks the file against the language.
+type decoder struct {
+	*loader
+	scope *scope
+}
+
+// decodeFile checks everything but variables and locals, which have been read.
+func (l *loader) decodeFile(body *hclsyntax.Body, s *scope) *section {
+	d := decoder{l, s}
+	start := hcl.Range{Filename: l.filename, Start: hcl.InitialPos, End: hcl.InitialPos}
+	root := &section{schema: language(), Place: Place{Range: start}}
+	d.decodeBody(body, root)
+	return root
+}
+
+// decodeBody checks what a block holds into its section.
+func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
+	s.attrs = map[string]hcl.Range{}
+	s.values = map[string]cty.Value{}
+	for _, attr := range inOrder(body.Attributes) {
+		d.decodeAttribute(attr, s)
+	}
+	firsts := map[string]*hclsyntax.Block{}
+	for _, b := range body.Blocks {
+		if s.schema.name == "" && (b.Type == "variable" || b.Type == "locals") {
+			continue
+		}
+		if nested, ok := d.decodeBlock(b, s, firsts); ok {
+			s.sections = append(s.sections, nested)
+		}
+	}
+	d.fillIn(body, s)
+}
+
+// decodeBlock checks a block inside s. It says no where the block is left out
+// of the stack. firsts are the blocks met so far, by type and by label.
+func (d decoder) decodeBlock(b *hclsyntax.Block, s *section, firsts map[string]*hclsyntax.Block) (*section, bool) {
+	schema, ok := s.schema.block(b.Type)
+	if !ok {
+		d.reportUnknownBlock(b, s)
+		return nil, false
+	}
+	if schema.state == later {
+		d.report(b.DefRange(), "Not supported yet", "The %s block is not supported yet. Blocks supported in %s now: %s.",
+			b.Type, s.describe(), strings.Join(s.schema.blockNames(served), ", "))
+		return nil, false
+	}
+	if first, ok := firsts[b.Type]; ok && schema.single {
+		d.report(b.DefRange(), "Duplicate block", "There can be one %s block in %s, and line %d has it.",
+			b.Type, s.describe(), first.DefRange().Start.Line)
+		return nil, false
+	}
+	nested := &section{schema: schema, Place: Place{Range: b.DefRange()}}
+	if !d.decodeLabel(b, nested) {
+		firsts[b.Type] = b
+		return nil, false
+	}
+	key := b.Type + " " + nested.label
+	if first, ok := firsts[key]; ok && nested.label != "" {
+		d.report(b.DefRange(), "Duplicate name", "%s already stands on line %d.", nested.describe(), first.DefRange().Start.Line)
+	}
+	firsts[b.Type], firsts[key] = b, b
+	d.decodeBody(b.Body, nested)
+	return nested, true
+}
+
+// decodeLabel checks the labels of a block. It says no where a label asks for
+// something that is not supported, so that the block means nothing here.
+func (d decoder) decodeLabel(b *hclsyntax.Block, s *section) bool {
+	want := s.schema.label
+	switch {
+	case want == nil && len(b.Labels) > 0:
+		d.report(b.LabelRanges[0], "Unexpected name", "This block has no name: %s { … }", b.Type)
+		return true
+	case want == nil:
+		return true
+	case len(b.Labels) != 1:
+		d.report(b.DefRange(), "Missing "+want.what, "This block takes one %s: %s %q { … }", want.what, b.Type, want.what)
+		return true
+	}
+	given := b.Labels[0]
+	if len(want.form.choices) > 0 {
+		return d.checkChoice(b.LabelRanges[0], b.Type, given, want.form, s)
+	}
+	if problem := want.form.check(cty.StringVal(given)); problem != "" {
+		d.report(b.LabelRanges[0], "Invalid name", "%s %s.", quote(given), problem)
+		return true
+	}
+	s.label = given
+	return true
+}
+
+// checkChoice checks a label of which there are only a few.
+func (d decoder) checkChoice(at hcl.Range, what, given string, f form, s *section) bool {
+	if problem := choiceProblem(what, given, f); problem != nil {
+		d.report(at, problem.summary, "%s", problem.detail)
+		return false
+	}
+	s.label = given
+	return true
+}
+
+// message is the text of a diagnostic.
+type message struct{ summary, detail string }
+
+// choiceProblem says what is wrong with a value of which there are only a few.
+func choiceProblem(what, given string, f form) *message {
+	switch {
+	case slices.Contains(f.values(served), given):
+		return nil
+	case slices.Contains(f.values(later), given):
+		return &message{"Not supported yet", fmt.Sprintf("%s %s is not supported yet. Supported now: %s.",
+			what, quote(given), orList(f.values(served)))}
+	}
+	return &message{"Invalid value", fmt.Sprintf("%s %s does not exist. %s",
+		what, quote(given), didYouMean(given, f.values(served, later), f.values(served)))}
+}
+
+// fillIn adds defaults, and reports what is required and was left out.
+func (d decoder) fillIn(body *hclsyntax.Body, s *section) {
+	who := s.describe()
+	if s.schema.name == "" {
+		who = "A stack file"
+	}
+	for _, a := range s.schema.attributes {
+		if _, ok := body.Attributes[a.name]; ok {
+			continue
+		}
+		if a.preset != cty.NilVal {
+			s.values[a.name] = a.preset
+		}
+		if a.required && !slices.ContainsFunc(a.unless, func(name string) bool { return holds(body, name) }) {
+			d.report(s.Range, "Missing required argument", "%s needs %s: %s.", who, a.name, a.form.says)
+		}
+	}
+	for _, nested := range s.schema.blocks {
+		if nested.required && !holds(body, nested.name) {
+			count := "at least one"
+			if nested.single {
+				count = "exactly one"
+			}
+			d.report(s.Range, "Missing "+nested.name+" block", "%s has %s %s block: %s", who, count, nested.name, nested.example())
+		}
+	}
+}
+
+// holds reports whether a body has an argument or a block of that name.
+func holds(body *hclsyntax.Body, name string) bool {
+	_, ok := body.Attributes[name]
+	return ok || slices.ContainsFunc(body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == name })
+}
+
+// describe names a section in messages.
+func (s *section) describe() string {
+	switch {
+	case s.schema.name == "":
+		return "a stack file"
+	case s.label == "":
+		return s.schema.name
+	}
+	return fmt.Sprintf("%s %q", s.schema.name, s.label)
+}
+
+// example writes the shortest form of a block.
+func (b *block) example() string {
+	if b.label == nil {
+		return b.name + " { … }"
+	}
+	word := b.label.what
+	if values := b.label.form.values(served); len(values) > 0 {
+		word = values[0]
+	}
+	return fmt.Sprintf("%s %q { … }", b.name, word)
+}
+
+func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
+	if _, ok := s.schema.attribute(b.Type); ok {
+		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)
+		return
+	}
+	known, valid := s.schema.blockNames(served, later), s.schema.blockNames(served)
+	if s.schema.name == "" {
+		known, valid = append(known, "variable", "locals"), append(valid, "variable", "locals")
+	}
+	d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
+		quote(b.Type), didYouMean(b.Type, known, valid))
+}
+
+// inOrder lists attributes as they stand in the file.
+func inOrder(attributes hclsyntax.Attributes) []*hclsyntax.Attribute {
+	list := make([]*hclsyntax.Attribute, 0, len(attributes))
+	for _, attr := range attributes {
+		list = append(list, attr)
+	}
+	slices.SortFunc(list, func(a, b *hclsyntax.Attribute) int { return a.SrcRange.Start.Byte - b.SrcRange.Start.Byte })
+	return list
+}

@@ -1,0 +1,57 @@
+package stack
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// nearest finds the name among names that given was most likely meant to be.
+// A third of its letters may differ, at most three.
+func nearest(given string, names []string) (string, bool) {
+	best, least := "", min(3, max(1, len(given)/3))+1
+	for _, name := range names {
+		if d := levenshtein.Distance(strings.ToLower(given), name, nil); d < least {
+			best, least = name, d
+		}
+	}
+	return best, best != ""
+}
+
+// didYouMean suggests the nearest name, else lists those in valid.
+func didYouMean(given string, known, valid []string) string {
+	if name, ok := nearest(given, known); ok {
+		return "Did you mean " + strconv.Quote(name) + "?"
+	}
+	if len(valid) == 0 {
+		return "None is."
+	}
+	return "Valid here: " + strings.Join(slices.Sorted(slices.Values(valid)), ", ") + "."
+}
+
+// orList writes values as "a", "b" or "c".
+func orList(values []string) string {
+	var b strings.Builder
+	for i, v := range values {
+		switch {
+		case i > 0 && i == len(values)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Quote(v))
+	}
+	return b.String()
+}
+
+// quote shows a value of the stack in a message: on one line, without control
+// characters, and cut where it is long.
+func quote(s string) string {
+	const most = 80
+	if runes := []rune(s); len(runes) > most {
+		s = string(runes[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}

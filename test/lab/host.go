@@ -250,19 +250,7 @@ const runLimit = 5 * time.Minute
 // It enters the host from this machine, so it works whatever the host's
 // network, firewall and sshd do.
 func (h *Host) Run(ctx context.Context, line string) (string, error) {
-	h.mu.Lock()
-	r := h.running
-	h.mu.Unlock()
-	if r == nil {
-		return "", fmt.Errorf("run on %s: the host is off", h.Name)
-	}
-	ctx, cancel := context.WithTimeout(ctx, runLimit)
-	defer cancel()
-	out, err := output(h.command(ctx, r.init, "bash", "-c", line))
-	if err != nil {
-		return out, fmt.Errorf("run on %s: %w", h.Name, err)
-	}
-	return out, nil
+	return h.run(ctx, nil, "bash", "-c", line)
 }
 
 // command is a program run inside the host with a root login's environment.

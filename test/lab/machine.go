@@ -152,13 +152,21 @@ func (m machine) killAll(ctx context.Context, s *slot) error {
 	return killGroup(ctx, filepath.Join(m.unified, groupName(s)))
 }
 
-// killHost is killAll for one host.
+// killHost is killAll for one host. Its groups go too: Linux 6.18 was seen to
+// kill what systemd 257 starts straight into a group that was killed before.
 func (m machine) killHost(ctx context.Context, s *slot, host string) error {
 	if m.systemd {
 		_, err := run(ctx, "systemctl", "kill", "--signal=KILL", unit(s, host))
 		return err
 	}
-	return killGroup(ctx, filepath.Join(m.unified, groupName(s), host))
+	if err := killGroup(ctx, filepath.Join(m.unified, groupName(s), host)); err != nil {
+		return err
+	}
+	var errs []error
+	for _, group := range m.groups(s) {
+		errs = append(errs, removeTree(filepath.Join(group, host)))
+	}
+	return errors.Join(errs...)
 }
 
 func killGroup(ctx context.Context, group string) error {
@@ -182,25 +190,31 @@ func killGroup(ctx context.Context, group string) error {
 	return nil
 }
 
-// removeGroups removes the control groups of the slot, the innermost first.
+// removeGroups removes the control groups of the slot.
 func (m machine) removeGroups(s *slot) error {
 	var errs []error
-	for _, top := range m.groups(s) {
-		var dirs []string
-		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, path)
-			}
-			return err
-		})
-		errs = append(errs, err)
-		for _, dir := range slices.Backward(dirs) {
-			if err := syscall.Rmdir(dir); err != nil {
-				errs = append(errs, fmt.Errorf("remove control group %s: %w", dir, err))
-			}
+	for _, group := range m.groups(s) {
+		errs = append(errs, removeTree(group))
+	}
+	return errors.Join(errs...)
+}
+
+// removeTree removes a control group and those below it, the innermost first.
+func removeTree(group string) error {
+	var dirs []string
+	err := filepath.WalkDir(group, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return err
+	})
+	errs := []error{err}
+	for _, dir := range slices.Backward(dirs) {
+		if err := syscall.Rmdir(dir); err != nil && !errors.Is(err, syscall.ENOENT) {
+			errs = append(errs, fmt.Errorf("remove control group %s: %w", dir, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -153,6 +153,12 @@ func TestAdoptedUnitStaysOff(t *testing.T) {
 		t.Error("(-want +got)\n" + diff)
 	}
 
+	host.Facts.Listeners = []plan.Listener{{Address: "0.0.0.0", Port: 443, Unit: "nginx.service"}}
+	again := []string{"change unit nginx.service, holds port 443, which caddy needs (adopted)"}
+	if diff := cmp.Diff(again, steps(plan.Diff(host))); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+
 	host.Role, host.Want, host.Ports = plan.RoleDeparted, nil, nil
 	last := plan.Diff(host)
 	if c := last.Changes[len(last.Changes)-1]; len(last.Changes) != len(proxyWants())+1 {

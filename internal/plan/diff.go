@@ -180,7 +180,7 @@ func (d *differ) byWork(a, b Change) int {
 	if part == partLeaving {
 		c = -c
 	}
-	return cmp.Or(c, cmp.Compare(a.Action, b.Action))
+	return cmp.Or(c, cmp.Compare(b.Action, a.Action)) // a change before the attention that it calls for
 }
 
 func (d *differ) part(c Change) int {

@@ -88,11 +88,11 @@ func TestOneThingDiffers(t *testing.T) {
 		{"key never shown", id(plan.KindKey, "laptop"), have(plan.AttrShown, plan.No),
 			[]string{"change key laptop, never shown to anybody: made anew"}},
 		{"another domain", id(plan.KindCA, "home"), left(plan.AttrDomain, "old.example.com"), []string{
-			"attention ca home, a new root: clients must take it (relayctl ca)",
-			"change ca home"}},
+			"change ca home",
+			"attention ca home, a new root: clients must take it (relayctl ca)"}},
 		{"certificate authority lost", id(plan.KindCA, "home"), gone, []string{
-			"attention ca home, a new root: clients must take it (relayctl ca)",
-			"create ca home, removed on the host " + since}},
+			"create ca home, removed on the host " + since,
+			"attention ca home, a new root: clients must take it (relayctl ca)"}},
 		{"found as it should be", id(plan.KindPackage, "caddy"), foreign,
 			[]string{"take package caddy"}},
 	} {

@@ -1,0 +1,198 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+)
+
+// label names what a line is about.
+func (p *page) label(c Change) string {
+	name := c.ID.Name
+	if c.ID.Kind == KindUnit {
+		name = unitName(name)
+	}
+	name = p.clean(name)
+	switch {
+	case c.Action == Restart || c.Action == Reload:
+		return string(c.Action) + " " + name
+	case c.ID.Kind == KindProgram && c.Action == Create:
+		return p.clean(strings.TrimSpace("program " + name + " " + c.after(AttrVersion).Text))
+	}
+	return string(c.ID.Kind) + " " + name
+}
+
+// after is what an attribute will be, if it changes.
+func (c Change) after(name string) Value {
+	for _, attr := range c.Attributes {
+		if attr.Name == name {
+			return attr.After
+		}
+	}
+	return Value{}
+}
+
+// texts is a file's text before and after a change.
+type texts struct {
+	before, after string
+	known         bool
+}
+
+// why says in a phrase what changes and for which reason.
+func (p *page) why(host string, c Change, t texts) string {
+	if c.Block != "" {
+		if t.known && !p.Diff {
+			return c.Block + " (see --diff)"
+		}
+		return c.Block
+	}
+	var parts []string
+	for _, attr := range c.Attributes {
+		parts = append(parts, phrase(c, attr)...)
+	}
+	if c.Resource != nil && c.Resource.Size > 0 && hasAttr(c.Attributes, AttrDigest) {
+		parts = append(parts, bytesOf(c.Resource.Size)+" to upload")
+	}
+	parts = append(parts, c.Reasons...)
+	switch {
+	case c.Action == Create && isMade(c.ID.Kind):
+		parts = append(parts, fmt.Sprintf("(made by apply on %s)", host))
+	case c.Action == Create && c.ID.Kind == KindKey:
+		parts = append(parts, "(made by apply, shown once)")
+	case c.Action == Update:
+		parts = append(parts, contentPhrase(c, t, len(parts) == 0)...)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// isMade reports whether things of a kind are made where they are kept.
+func isMade(k Kind) bool { return k == KindCA || k == KindSecret }
+
+// phrase says how one attribute changes; content and digests are no reading.
+func phrase(c Change, attr AttrChange) []string {
+	if !attr.After.IsKnown() {
+		return []string{fmt.Sprintf("(made by apply on %s)", attr.After.MadeOn)}
+	}
+	if c.Action == Create {
+		if c.ID.Kind == KindUnit && attr.After.Text == Yes {
+			return []string{attr.Name}
+		}
+		return nil
+	}
+	switch attr.Name {
+	case AttrContent, AttrDigest, AttrShown, AttrInstalled:
+		return nil
+	case AttrRunning:
+		return []string{way(attr, "running", "stopped")}
+	case AttrEnabled:
+		return []string{way(attr, "enabled", "disabled")}
+	case AttrVersion:
+		return []string{attr.Before + " → " + attr.After.Text}
+	}
+	if attr.Before == "" {
+		return []string{attr.Name + " " + attr.After.Text}
+	}
+	return []string{attr.Name + " " + attr.Before + " → " + attr.After.Text}
+}
+
+func way(attr AttrChange, yes, no string) string {
+	if attr.After.Text == Yes {
+		return no + " → " + yes
+	}
+	return yes + " → " + no
+}
+
+// contentPhrase says how much of a file changes, where nothing else says why.
+func contentPhrase(c Change, t texts, alone bool) []string {
+	switch {
+	case !hasAttr(c.Attributes, AttrContent) || !c.after(AttrContent).IsKnown():
+		return nil
+	case c.Resource.Sensitive:
+		return []string{"content changes (secret)"}
+	case !alone:
+		return nil
+	case !t.known:
+		return []string{"content changes"}
+	}
+	removed, added := changedLines(t.before, t.after)
+	if len(removed) == 1 && len(added) == 1 {
+		if words, ok := oneLine(removed[0], added[0]); ok {
+			return []string{words}
+		}
+	}
+	return []string{fmt.Sprintf("%s added, %d removed", plural(len(added), "line", "lines"), len(removed))}
+}
+
+// maxOneLine is how long a phrase may be that shows a changed line itself, in
+// columns: about what fits beside a short path on a narrow page.
+const maxOneLine = 50
+
+// oneLine shows how a single line changes: what stays in front, then both
+// ends. False: that would be too long to read in passing.
+func oneLine(before, after string) (string, bool) {
+	trim := func(line string) []string { return strings.Fields(strings.TrimRight(strings.TrimSpace(line), ",;")) }
+	x, y := trim(before), trim(after)
+	same := 0
+	for same < min(len(x), len(y))-1 && x[same] == y[same] {
+		same++
+	}
+	words := strings.Join(x, " ") + " → " + strings.Join(y[same:], " ")
+	return words, len(x) > 0 && len(y) > 0 && width(words) <= maxOneLine
+}
+
+// contextLines is how many unchanged lines stand around a change in a diff.
+const contextLines = 3
+
+// unified prints the way from one text to another. A file that is new is shown
+// as a whole.
+func (p *page) unified(name string, t texts) {
+	edits := udiff.Lines(t.before, t.after)
+	text, err := udiff.ToUnified(name+" (on the host)", name+" (after apply)", t.before, edits, contextLines)
+	if err != nil { // edits of our own making always fit
+		text = err.Error()
+	}
+	for line := range strings.Lines(text) {
+		p.diffLine(strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func (p *page) diffLine(line string) {
+	fields := strings.Split(line, "\t")
+	for i := range fields {
+		fields[i] = Printable(fields[i], p.ASCII)
+	}
+	line = strings.Join(fields, "\t")
+	code := ""
+	switch {
+	case strings.HasPrefix(line, "+"):
+		code = green
+	case strings.HasPrefix(line, "-"):
+		code = red
+	case strings.HasPrefix(line, "@"):
+		code = cyan
+	}
+	if code != "" {
+		line = p.paint(code, line)
+	}
+	p.b.WriteString(strings.TrimRight("        "+line, " ") + "\n")
+}
+
+// changedLines lists what goes and what comes, without unchanged lines.
+func changedLines(before, after string) (removed, added []string) {
+	unified, err := udiff.ToUnifiedDiff("", "", before, udiff.Lines(before, after), 0)
+	if err != nil { // as in unified
+		return nil, nil
+	}
+	for _, hunk := range unified.Hunks {
+		for _, line := range hunk.Lines {
+			switch line.Kind {
+			case udiff.Insert:
+				added = append(added, line.Content)
+			case udiff.Delete:
+				removed = append(removed, line.Content)
+			}
+		}
+	}
+	return removed, added
+}

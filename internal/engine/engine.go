@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 
+	"github.com/relayctl/relayctl/internal/desired"
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/secret"
 	"github.com/relayctl/relayctl/internal/stack"
@@ -39,6 +41,9 @@ type Config struct {
 	// should return soon. Nil: nobody listens.
 	Events func(Event)
 
+	// Programs are those that run on hosts. Nil: the ones that this build of
+	// relayctl carries.
+	Programs Programs
 	// Dialer reaches the hosts. Nil: SSH, or no connection at all for a host
 	// whose address is "local".
 	Dialer Dialer
@@ -53,15 +58,32 @@ type KeyDelivery interface {
 	Deliver(name string, key secret.Value) error
 }
 
+// Programs carries the programs that run on hosts, by name and by architecture
+// as Go names it.
+type Programs interface {
+	// Describe tells what a program is.
+	Describe(name, arch string) (desired.Program, error)
+	// Packed returns a program as gzip packs it.
+	Packed(name, arch string) ([]byte, error)
+}
+
 // Dialer begins conversations with hosts.
 type Dialer interface {
-	// Dial starts relay-host and returns its standard input and output, from
-	// the greeting on. ctx bounds only the dialling.
-	Dial(ctx context.Context, target Target) (io.ReadWriteCloser, error)
+	// Dial starts relay-host on a host and reads its greeting. ctx bounds only
+	// the dialling.
+	Dial(ctx context.Context, target Target) (*Conversation, error)
 }
 
 // Target is a host as it is reached.
 type Target struct {
 	plan.Member
+	Role   plan.Role
 	Origin plan.Origin // zero for a host that left the stack
+}
+
+// Conversation is relay-host's standard input and output, from after its
+// greeting. Closing it ends the way to the host, too.
+type Conversation struct {
+	hostapi.Hello
+	Stream io.ReadWriteCloser
 }

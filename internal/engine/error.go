@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -25,6 +24,8 @@ var (
 	ErrNewer = errors.New("host was applied by a newer relayctl")
 	// ErrChangedSince means that a host is no longer as the plan found it.
 	ErrChangedSince = errors.New("changed since the plan")
+	// ErrLocked means that somebody else works on a host.
+	ErrLocked = errors.New("locked by somebody else")
 	// ErrNoToken means that a model gave no token when asked.
 	ErrNoToken = errors.New("no token came")
 )
@@ -73,6 +74,3 @@ func (e HostErrors) orNil() error {
 	}
 	return e
 }
-
-// summary is a HostError's first line for an error of one layer below.
-func summary(doing string, err error) string { return fmt.Sprintf("%s: %v", doing, err) }

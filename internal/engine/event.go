@@ -40,5 +40,5 @@ const (
 	Done       Phase = "done"
 	Finished   Phase = "finished" // everything on this host is done
 	Failed     Phase = "failed"   // Text is the error's summary; the whole of it comes with the outcome
-	Proving    Phase = "proving"  // ID.Name is empty; Text is the model that is asked
+	Proving    Phase = "proving"  // Text is what is waited for: "llama3-8b to answer"
 )

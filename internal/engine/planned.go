@@ -1,8 +1,13 @@
 package engine
 
 import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -14,6 +19,10 @@ type Planned struct {
 	Keys   []string      // API keys that apply will make
 	Stays  []string      // hosts that left the stack and could not be reached: they stay remembered
 	Locks  []Lock        // hosts that somebody works on just now
+
+	sight    *sight
+	proposal *proposal
+	departed []Target
 }
 
 // Lock says who holds a host's lock.
@@ -24,15 +33,147 @@ type Lock struct {
 	Since   time.Time
 }
 
-// Blocked lists what stops an apply of this plan: changes with a Block.
-func (p *Planned) Blocked() []plan.Change { return nil }
+// Plan looks at every connected host, and at those that left the stack but are
+// still remembered by the proxy host, and says what an apply would do. It
+// changes nothing.
+func (s *Session) Plan(ctx context.Context) (*Planned, error) {
+	proposer := s.proposer()
+	want, err := proposer.wanted()
+	if err != nil {
+		return nil, err
+	}
+	v := &sight{seen: map[string]hostapi.Observation{}, failed: map[string]*HostError{}}
+	v.lookAll(ctx, s.lookers(s.targets), want)
+	departed := s.reachDeparted(ctx, v)
+	maps.Copy(v.failed, s.failed)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("look at hosts: %w", context.Cause(ctx))
+	}
+	s.refuseManifests(v)
+	made, err := proposer.propose(v, departed, false, 0)
+	if err == nil {
+		made, err = s.withDrops(ctx, proposer, v, departed, made)
+	}
+	if err != nil {
+		return nil, err
+	}
+	planned := &Planned{Plan: made.Plan, Took: time.Since(s.began), sight: v, proposal: made, departed: departed}
+	planned.describe(s)
+	return planned, nil
+}
 
-// Empty reports whether apply has nothing to do.
-func (p *Planned) Empty() bool { return true }
+func (s *Session) proposer() proposer {
+	return proposer{stack: s.config.Stack, programs: s.config.Programs, adopt: s.config.Adopt}
+}
+
+// lookers are the connected ones of some hosts, as planning gets them.
+func (s *Session) lookers(targets []Target) map[string]looker {
+	lookers := map[string]looker{}
+	for _, target := range targets {
+		if h := s.hosts[target.Name]; h != nil {
+			lookers[target.Name] = h
+		}
+	}
+	return lookers
+}
+
+// reachDeparted connects the hosts that left the stack and looks at them. One
+// that is a host of the stack under a former name, or that another stack has
+// taken since, is not ours to clean.
+func (s *Session) reachDeparted(ctx context.Context, v *sight) []Target {
+	seen := v.seen[s.config.Stack.Proxy.Name]
+	if !s.isOurs(seen.Facts.Manifest) {
+		return nil
+	}
+	departed := s.departed(seen.Facts.Manifest.Hosts)
+	s.dial(ctx, departed)
+	departed = slices.DeleteFunc(departed, s.isRenamed)
+	v.lookAll(ctx, s.lookers(departed), nil)
+	return slices.DeleteFunc(departed, func(t Target) bool {
+		manifest := v.seen[t.Name].Facts.Manifest
+		return manifest != nil && !s.isOurs(manifest)
+	})
+}
+
+func (s *Session) isOurs(manifest *plan.Manifest) bool {
+	return manifest != nil && manifest.Stack == s.config.Stack.Name
+}
+
+// isRenamed reports whether a host that left the stack is a machine that the
+// stack has under another name.
+func (s *Session) isRenamed(gone Target) bool {
+	h := s.hosts[gone.Name]
+	return h != nil && slices.ContainsFunc(s.targets, func(t Target) bool {
+		return s.hosts[t.Name] != nil && machineIDs(s.hosts[t.Name]) == machineIDs(h)
+	})
+}
+
+// refuseManifests takes hosts of another stack, or of a newer relayctl, out of
+// the sight.
+func (s *Session) refuseManifests(v *sight) {
+	for _, target := range s.targets {
+		seen, ok := v.seen[target.Name]
+		if !ok {
+			continue
+		}
+		if failure := target.refuseManifest(seen.Facts.Manifest, s.config.Stack.Name, s.config.Version); failure != nil {
+			v.drop(failure)
+		}
+	}
+}
+
+// withDrops makes the proposal anew where it closes the connections of workers,
+// with their number: the relay is asked only then.
+func (s *Session) withDrops(ctx context.Context, p proposer, v *sight, departed []Target, made *proposal) (*proposal, error) {
+	proxy, ok := s.lookers(s.targets)[s.config.Stack.Proxy.Name]
+	if !ok || !made.drains(s.config.Stack.Proxy.Name) {
+		return made, nil
+	}
+	status, err := proxy.relayStatus(ctx)
+	if err != nil {
+		return made, nil
+	}
+	return p.propose(v, departed, false, status.connections())
+}
+
+// describe fills in what is told beside the changes.
+func (p *Planned) describe(s *Session) {
+	for _, target := range s.targets {
+		if failure := p.sight.failed[target.Name]; failure != nil {
+			p.Failed = append(p.Failed, failure)
+		}
+	}
+	for _, target := range p.departed {
+		if p.sight.failed[target.Name] != nil {
+			p.Stays = append(p.Stays, target.Name)
+		}
+	}
+	for _, target := range slices.Concat(s.targets, p.departed) {
+		if holder := p.sight.seen[target.Name].Holder; holder != nil {
+			p.Locks = append(p.Locks, Lock{Host: target.Name, Holder: holder.Operator, Command: holder.Command, Since: holder.Since})
+		}
+	}
+	for _, change := range p.proposal.plan(s.config.Stack.Proxy.Name).Changes {
+		if makesKey(change) {
+			p.Keys = append(p.Keys, change.ID.Name)
+		}
+	}
+}
 
 // Texts returns a file's text as it is on the host and as it will be, for a
 // diff. It reports false where it may not be shown (secrets), is too long or
 // is not known before the apply.
 func (p *Planned) Texts(host string, change plan.Change) (before, after string, ok bool) {
-	return "", "", false
+	if change.Action == plan.Remove {
+		return string(change.Fact.Content), "", change.Fact.Content != nil
+	}
+	if change.ID.Kind != plan.KindFile || change.Resource == nil || change.Resource.Sensitive || change.Resource.From != nil {
+		return "", "", false
+	}
+	content := change.Resource.Want[plan.AttrContent]
+	blob, found := p.proposal.desired[host].Blobs[content.Text]
+	if !content.IsKnown() || !found || len(blob.Reveal()) > plan.MaxShown || change.Fact.Exists && change.Fact.Content == nil {
+		return "", "", false
+	}
+	return string(change.Fact.Content), string(blob.Reveal()), true
 }

@@ -1,6 +1,15 @@
 package engine
 
-import "time"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
 
 // Status is how a stack is.
 type Status struct {
@@ -47,9 +56,176 @@ type UnitStatus struct {
 // ModelStatus is how one model is.
 type ModelStatus struct {
 	Model            string
-	Workers          int  // connected that serve it
-	Expected         int  // that should
-	Running, Waiting int  // requests
-	Known            bool // the relay could be asked: the four figures mean something
-	Proof            ModelProof
+	Workers          int // connected that serve it
+	Expected         int // that should
+	Running, Waiting int // requests
+	// Known says that the relay could be asked: else the figures above, but
+	// for Expected, mean nothing.
+	Known bool
+	Proof ModelProof
+}
+
+// Status looks at everything and asks every model for a token. It changes
+// nothing.
+func (s *Session) Status(ctx context.Context) (*Status, error) {
+	planned, err := s.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	status := &Status{Stack: s.config.Stack.Name, URL: s.config.Stack.Proxy.URL()}
+	for _, failure := range planned.Failed {
+		status.Problems = append(status.Problems, problemOf(failure))
+	}
+	for _, target := range s.targets {
+		status.Hosts = append(status.Hosts, s.hostStatus(target, planned))
+	}
+	proxy := planned.sight.seen[s.config.Stack.Proxy.Name]
+	if manifest := proxy.Facts.Manifest; manifest != nil {
+		status.Applied, status.Operator = manifest.Time, manifest.Operator
+		if err := s.modelStatus(ctx, status, planned); err != nil {
+			return nil, err
+		}
+	} else if s.proxy() != nil && planned.sight.failed[s.config.Stack.Proxy.Name] == nil {
+		status.Problems = append(status.Problems, Problem{
+			Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up",
+		})
+	}
+	status.unitProblems()
+	status.driftProblems()
+	return status, nil
+}
+
+func problemOf(failure *HostError) Problem {
+	return Problem{Host: failure.Host, Summary: failure.Summary, Log: failure.Log, Why: failure.Hint}
+}
+
+// hostStatus tells how one host is, from what planning saw.
+func (s *Session) hostStatus(target Target, planned *Planned) HostStatus {
+	host := HostStatus{Name: target.Name, Role: string(target.Role)}
+	seen, up := planned.sight.seen[target.Name]
+	if !up {
+		return host
+	}
+	host.Up = true
+	host.Drift = planned.proposal.plan(target.Name).Counts().Total()
+	for _, resource := range planned.proposal.desired[target.Name].Want {
+		if resource.Kind == plan.KindUnit && resource.Want[plan.AttrRunning] == plan.Known(plan.Yes) {
+			host.Units = append(host.Units, unitStatus(resource, seen.Facts, planned.proposal.desired[target.Name].Want))
+		}
+	}
+	return host
+}
+
+// unitStatus tells how a unit is that should run.
+func unitStatus(unit plan.Resource, facts plan.Facts, want []plan.Resource) UnitStatus {
+	fact := facts.Find(unit.ID)
+	status := UnitStatus{
+		Name:   strings.TrimSuffix(unit.Name, ".service"),
+		Active: fact.Have[plan.AttrRunning] == plan.Yes,
+		Detail: fact.Detail,
+	}
+	if unit.Unit == nil || unit.Unit.Program == nil {
+		status.Version = facts.Find(plan.ID{Kind: plan.KindPackage, Name: status.Name}).Have[plan.AttrVersion]
+		return status
+	}
+	status.Version = facts.Find(*unit.Unit.Program).Have[plan.AttrVersion]
+	at := slices.IndexFunc(want, func(r plan.Resource) bool { return r.ID == *unit.Unit.Program })
+	if at >= 0 && want[at].Want[plan.AttrVersion].Text != status.Version {
+		status.Wanted = want[at].Want[plan.AttrVersion].Text
+	}
+	return status
+}
+
+// modelStatus asks the relay about every model, and every model for a token.
+func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Planned) error {
+	if s.proxy() == nil {
+		return nil
+	}
+	relay, asked := s.proxy().relayStatus(ctx)
+	if asked != nil {
+		status.Problems = append(status.Problems, Problem{
+			Host: s.config.Stack.Proxy.Name, Summary: asked.Error(),
+			Log: s.journal(ctx, s.config.Stack.Proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
+		})
+	}
+	facts := planned.sight.seen[s.config.Stack.Proxy.Name].Facts
+	proof := s.prove(ctx, facts, statusPatience)
+	if ctx.Err() != nil {
+		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
+	}
+	for _, answered := range proof.Models {
+		said := relay.model(answered.Model)
+		model := ModelStatus{
+			Model: answered.Model, Workers: said.Workers, Running: said.Running, Waiting: said.Waiting,
+			Expected: s.expected(answered.Model), Known: asked == nil, Proof: answered,
+		}
+		status.Models = append(status.Models, model)
+		status.modelProblems(model)
+	}
+	return nil
+}
+
+// expected is how many workers the stack file has for a model.
+func (s *Session) expected(model string) int {
+	n := 0
+	for _, worker := range s.config.Stack.Workers {
+		if modelOf(worker, model) != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Status) modelProblems(model ModelStatus) {
+	failure := model.Proof.Err
+	switch {
+	case failure != nil && errors.Is(failure, errNoTokenInTime):
+		s.Problems = append(s.Problems, Problem{
+			Summary: fmt.Sprintf("%s hangs: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,
+		})
+	case failure != nil:
+		s.Problems = append(s.Problems, Problem{
+			Summary: fmt.Sprintf("%s does not answer: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,
+		})
+	case model.Known && model.Workers < model.Expected:
+		s.Problems = append(s.Problems, Problem{
+			Summary: fmt.Sprintf("%s is served by %d of %d workers", model.Model, model.Workers, model.Expected),
+			Command: "relayctl apply", Why: "starts workers that stand still",
+		})
+	}
+}
+
+func (s *Status) unitProblems() {
+	for _, host := range s.Hosts {
+		for _, unit := range host.Units {
+			switch {
+			case !unit.Active:
+				summary := unit.Name + " does not run"
+				if unit.Detail != "" {
+					summary += ": " + unit.Detail
+				}
+				s.Problems = append(s.Problems, Problem{Host: host.Name, Summary: summary, Command: "relayctl apply", Why: "starts it"})
+			case unit.Wanted != "":
+				s.Problems = append(s.Problems, Problem{
+					Host: host.Name, Summary: fmt.Sprintf("%s is %s, not %s", unit.Name, unit.Version, unit.Wanted),
+					Command: "relayctl apply", Why: "brings the version that this relayctl carries",
+				})
+			}
+		}
+	}
+}
+
+func (s *Status) driftProblems() {
+	for _, host := range s.Hosts {
+		if host.Drift > 0 && !s.Applied.IsZero() {
+			things := "things are"
+			if host.Drift == 1 {
+				things = "thing is"
+			}
+			s.Problems = append(s.Problems, Problem{
+				Host: host.Name, Summary: fmt.Sprintf("%d %s not as the stack file says", host.Drift, things),
+				Command: "relayctl plan", Why: "shows the difference",
+			})
+		}
+	}
 }

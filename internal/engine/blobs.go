@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// putsAtOnce is how many blobs are on their way to one host, so that many
+// small files cost few round trips.
+const putsAtOnce = 8
+
+// blob is content on its way to a host.
+type blob struct {
+	digest   string
+	encoding hostapi.Encoding
+	encoded  []byte
+}
+
+// blobs returns how to find the content that a host's step needs.
+func (a *apply) blobs(from *proposal, w *work) func(digest string) (blob, error) {
+	return func(digest string) (blob, error) {
+		content, ok := from.desired[w.outcome.Name].Blobs[digest]
+		if !ok {
+			return blob{}, fmt.Errorf("nothing has the digest %s", digest)
+		}
+		if content.Program() == "" {
+			return blob{digest: digest, encoded: content.Reveal()}, nil
+		}
+		packed, err := a.config.Programs.Packed(content.Program(), w.host.hello.Machine.Arch)
+		return blob{digest: digest, encoding: hostapi.Gzip, encoded: packed}, err
+	}
+}
+
+// putBlobs brings what steps need to the host, each once, and reports whether
+// that went well.
+func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(digest string) (blob, error)) bool {
+	if w.failure != nil {
+		return false
+	}
+	puts, ctx := errgroup.WithContext(ctx)
+	puts.SetLimit(putsAtOnce)
+	known := map[string]bool{}
+	for _, change := range steps {
+		digest, needed := needs(change)
+		if !needed || known[digest] {
+			continue
+		}
+		known[digest] = true
+		puts.Go(func() error {
+			found, err := find(digest)
+			if err == nil {
+				err = w.put(ctx, change, found)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", change.ID, err)
+			}
+			return nil
+		})
+	}
+	if err := puts.Wait(); err != nil {
+		w.stop(w.host.requestError("bring content", err))
+		return false
+	}
+	return true
+}
+
+func (w *work) put(ctx context.Context, change plan.Change, b blob) error {
+	return w.host.client.Put(ctx, b.digest, b.encoding, b.encoded, func(sent int) {
+		if change.ID.Kind == plan.KindProgram {
+			w.tell(Event{Phase: Uploading, ID: change.ID, Action: change.Action, Sent: int64(sent), Size: int64(len(b.encoded))})
+		}
+	})
+}
+
+// needs is the digest of the content that a step brings about, where relayctl
+// has to bring it.
+func needs(change plan.Change) (digest string, needed bool) {
+	if change.Resource == nil || change.Action != plan.Create && change.Action != plan.Update || change.Resource.From != nil {
+		return "", false
+	}
+	attr := map[plan.Kind]string{plan.KindFile: plan.AttrContent, plan.KindProgram: plan.AttrDigest}[change.ID.Kind]
+	for _, changed := range change.Attributes {
+		if changed.Name == attr && changed.After.IsKnown() {
+			return changed.After.Text, true
+		}
+	}
+	return "", false
+}

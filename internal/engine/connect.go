@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// dialsAtOnce bounds how many hosts are dialled side by side: Kamal's figure,
+// since bastions and sshd's MaxStartups drop what comes faster.
+const dialsAtOnce = 30
+
+// Session is a conversation with every host of a stack that could be reached.
+// Its methods are called one at a time.
+type Session struct {
+	config  Config
+	dialer  Dialer
+	teller  *teller
+	began   time.Time
+	targets []Target // of the stack: the proxy, then the workers in its order
+
+	hosts  map[string]*host      // with whom the conversation was begun, by name
+	failed map[string]*HostError // with whom it was not
+}
+
+// Connect begins a conversation with every host of the stack side by side. A
+// host that can't be reached, or may not be worked on, does not stop the
+// others: it stands in Failed. The error is for what concerns the stack as a
+// whole, such as ErrSameMachine. ctx bounds only the connecting; Close ends
+// the session.
+func Connect(ctx context.Context, config Config) (*Session, error) {
+	s := &Session{
+		config: config,
+		dialer: config.Dialer,
+		teller: &teller{events: config.Events},
+		began:  time.Now(),
+		hosts:  map[string]*host{},
+		failed: map[string]*HostError{},
+	}
+	if s.dialer == nil {
+		dialer, err := newRemoteDialer(config, s.teller)
+		if err != nil {
+			return nil, err
+		}
+		s.dialer = dialer
+	}
+	for _, h := range config.Stack.Hosts() {
+		s.targets = append(s.targets, targetOf(h))
+	}
+	s.dial(ctx, s.targets)
+	if ctx.Err() != nil {
+		s.Close()
+		return nil, fmt.Errorf("connect: %w", context.Cause(ctx))
+	}
+	if err := s.sameMachine(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// dial begins conversations side by side and notes how each went.
+func (s *Session) dial(ctx context.Context, targets []Target) {
+	var mu sync.Mutex
+	var dials sync.WaitGroup
+	slots := make(chan struct{}, dialsAtOnce)
+	for _, target := range targets {
+		dials.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
+			h, failure := dialHost(ctx, s.dialer, target)
+			stop()
+			mu.Lock()
+			defer mu.Unlock()
+			if failure != nil {
+				s.failed[target.Name] = failure
+				s.teller.tell(Event{Host: target.Name, Phase: Failed, Text: failure.Summary})
+				return
+			}
+			s.hosts[target.Name] = h
+			s.teller.tell(Event{Host: target.Name, Phase: Connected, Text: h.hello.Machine.Pretty + ", " + h.hello.Machine.Arch})
+		})
+	}
+	dials.Wait()
+}
+
+// Failed lists the hosts of the stack that no conversation was begun with, in
+// its order.
+func (s *Session) Failed() HostErrors {
+	var failed HostErrors
+	for _, target := range s.targets {
+		if failure := s.failed[target.Name]; failure != nil {
+			failed = append(failed, failure)
+		}
+	}
+	return failed
+}
+
+// Close ends all conversations: each host finishes the step it is in, and
+// gives its lock back.
+func (s *Session) Close() error {
+	var closes sync.WaitGroup
+	for _, h := range s.hosts {
+		closes.Go(h.close)
+	}
+	closes.Wait()
+	return nil
+}
+
+// proxy is the proxy host; nil where there is no conversation with it.
+func (s *Session) proxy() *host { return s.hosts[s.config.Stack.Proxy.Name] }
+
+// sameMachine finds two entries of the stack that are one machine. Clones share
+// a machine-id, and a machine that restarts meanwhile is no danger, so both ids
+// have to be equal.
+func (s *Session) sameMachine() error {
+	first := map[[2]string]string{}
+	for _, target := range s.targets {
+		h := s.hosts[target.Name]
+		if h == nil {
+			continue
+		}
+		id := machineIDs(h)
+		if other, taken := first[id]; taken {
+			failure := target.fail(fmt.Sprintf("the same machine as %s: two entries for one machine are not supported yet", other), ErrSameMachine)
+			return HostErrors{failure}
+		}
+		first[id] = target.Name
+	}
+	return nil
+}
+
+func machineIDs(h *host) [2]string {
+	return [2]string{h.hello.Machine.MachineID, h.hello.Machine.BootID}
+}
+
+// targetOf says how a host of the stack is reached.
+func targetOf(h *stack.Host) Target {
+	role := plan.RoleWorker
+	if h.Role == stack.RoleProxy {
+		role = plan.RoleProxy
+	}
+	return Target{Member: memberOf(h), Role: role, Origin: originOf(h)}
+}
+
+// memberOf is what the proxy host remembers of a host.
+func memberOf(h *stack.Host) plan.Member {
+	return plan.Member{
+		Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port,
+		IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Sudo: string(h.SSH.Sudo),
+	}
+}
+
+// originOf points at a host's block.
+func originOf(h *stack.Host) plan.Origin {
+	return plan.Origin{File: h.Range.Filename, Line: h.Range.Start.Line, Block: fmt.Sprintf("%s %q", h.Role, h.Name)}
+}
+
+// connectError tells why no conversation was begun.
+func connectError(target Target, err error) *HostError {
+	failure := target.fail(err.Error(), err)
+	var adviser interface{ Advice() string }
+	if errors.As(err, &adviser) {
+		failure.Hint = adviser.Advice()
+	}
+	return failure
+}
+
+// departed lists the hosts that the proxy host remembers, and that the stack
+// file does not name any more.
+func (s *Session) departed(remembered []plan.Member) []Target {
+	var gone []Target
+	for _, member := range remembered {
+		isMember := func(t Target) bool { return t.Name == member.Name }
+		if !slices.ContainsFunc(s.targets, isMember) && !slices.Contains(s.config.Forget, member.Name) {
+			gone = append(gone, Target{Member: member, Role: plan.RoleDeparted})
+		}
+	}
+	return gone
+}

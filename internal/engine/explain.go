@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// journalLines is how many of its last lines a service is quoted with.
+const journalLines = 5
+
+// explain adds to the proofs that failed what relay and workers say about it.
+func (s *Session) explain(ctx context.Context, proofs []ModelProof) {
+	var status relayStatus
+	asked := errors.New("nobody asked")
+	var asking sync.WaitGroup
+	for i := range proofs {
+		if proofs[i].Err == nil {
+			continue
+		}
+		if asked != nil {
+			status, asked = s.proxy().relayStatus(ctx)
+			if asked != nil {
+				proofs[i].Err.Log = append(proofs[i].Err.Log, asked.Error())
+			}
+		}
+		relayKnown := asked == nil
+		asking.Go(func() { s.explainModel(ctx, proofs[i].Err, status, relayKnown) })
+	}
+	asking.Wait()
+}
+
+func (s *Session) explainModel(ctx context.Context, failure *NoToken, status relayStatus, relayKnown bool) {
+	var missing []string
+	for _, worker := range s.config.Stack.Workers {
+		model := modelOf(worker, failure.Model)
+		if model == nil {
+			continue
+		}
+		connected := relayKnown && status.connected(worker.Name)
+		if relayKnown && !connected {
+			missing = append(missing, worker.Name)
+			failure.Log = append(failure.Log, fmt.Sprintf("%s: its worker is not connected to the relay", worker.Name))
+		}
+		if connected && errors.Is(failure, errNoTokenInTime) {
+			failure.Log = append(failure.Log, fmt.Sprintf("%s: connected; its engine at %s gives no token", worker.Name, model.Backend))
+		}
+		failure.Log = append(failure.Log, s.journal(ctx, worker.Name, "relay-worker.service")...)
+	}
+	if failure.Hint != "" {
+		return
+	}
+	switch {
+	case len(missing) > 0:
+		failure.Hint = "Look at what the worker says: journalctl -u relay-worker on " + strings.Join(missing, ", ")
+	case relayKnown:
+		failure.Hint = "Look at the engine of " + failure.Model + ": is it up, and does it answer by itself?"
+	}
+}
+
+// journal quotes the end of a unit's log, each line with the host's name. A
+// host without a conversation says nothing.
+func (s *Session) journal(ctx context.Context, name, unit string) []string {
+	h := s.hosts[name]
+	if h == nil {
+		return nil
+	}
+	lines, err := h.client.Journal(ctx, unit, journalLines)
+	if err != nil {
+		return []string{fmt.Sprintf("%s: %s: %v", name, unit, err)}
+	}
+	for i, line := range lines {
+		lines[i] = name + ": " + line
+	}
+	return lines
+}
+
+func modelOf(worker *stack.Worker, name string) *stack.Model {
+	for _, model := range worker.Models {
+		if model.Name == name {
+			return model
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// host is one host of a session and the conversation with it.
+type host struct {
+	Target
+	hello  hostapi.Hello
+	client *hostapi.Client
+	stop   context.CancelFunc
+	ended  chan struct{} // closed when the conversation is over
+}
+
+// dialHost begins the conversation with one host.
+func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostError) {
+	conversation, err := dialer.Dial(ctx, target)
+	if err != nil {
+		return nil, connectError(target, err)
+	}
+	h := &host{Target: target, hello: conversation.Hello, ended: make(chan struct{})}
+	if failure := h.refuse(); failure != nil {
+		conversation.Stream.Close()
+		return nil, failure
+	}
+	h.client = hostapi.NewClient(conversation.Stream)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h.stop = stop
+	go func() {
+		defer close(h.ended)
+		h.client.Run(running) // why it ended, every request that waits is told
+	}()
+	return h, nil
+}
+
+// refuse says why a host that greeted may not be worked on.
+func (h *host) refuse() *HostError {
+	machine := h.hello.Machine
+	switch {
+	case h.hello.Protocol != hostapi.ProtocolVersion:
+		return h.fail(fmt.Sprintf("relay-host %s speaks protocol %d, this relayctl speaks %d",
+			h.hello.Version, h.hello.Protocol, hostapi.ProtocolVersion), ErrNewer)
+	case !supported(machine):
+		failure := h.fail(fmt.Sprintf("%s on %s is not supported", machine.Pretty, machine.Arch), ErrUnsupported)
+		failure.Hint = "Hosts run Debian 12, Debian 13 or Ubuntu 24.04, on amd64 or arm64."
+		return failure
+	case h.hello.UID != 0:
+		return h.fail(fmt.Sprintf("relay-host runs as user %d, not as root", h.hello.UID), nil)
+	}
+	return nil
+}
+
+// supported reports whether relayctl was built for a machine's system.
+func supported(m plan.Machine) bool {
+	switch m.System + " " + m.Version {
+	case "debian 12", "debian 13", "ubuntu 24.04":
+		return m.Arch == "amd64" || m.Arch == "arm64"
+	}
+	return false
+}
+
+// close ends the conversation and waits for its end.
+func (h *host) close() {
+	h.stop()
+	<-h.ended
+}
+
+// fail makes an error that concerns the host as a whole.
+func (t Target) fail(summary string, cause error) *HostError {
+	return &HostError{Host: t.Name, Origin: t.Origin, Summary: summary, Cause: cause}
+}

@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/relayctl/relayctl/internal/desired"
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/secret"
+)
+
+// madeKey is an API key that this apply made. Only its hash goes on from here.
+type madeKey struct {
+	name string
+	hash string
+}
+
+// makesKey reports whether a change is one for which relayctl makes an API key.
+func makesKey(change plan.Change) bool {
+	return change.ID.Kind == plan.KindKey && change.Counts() && change.Resource != nil &&
+		!change.Resource.Want[plan.AttrDigest].IsKnown()
+}
+
+// isPrepare reports whether a step belongs to the first stage.
+func isPrepare(change plan.Change) bool {
+	return change.Resource != nil && desired.Prepare(*change.Resource)
+}
+
+// makeKeys makes the keys that are planned and hands them over, before any
+// host is told a hash: a key that nobody got must not be good.
+func (a *apply) makeKeys() error {
+	for _, name := range a.planned.Keys {
+		key := secret.NewAPIKey()
+		if err := a.config.Keys.Deliver(name, key); err != nil {
+			return fmt.Errorf("hand over the new key %s: %w", name, err)
+		}
+		a.keys = append(a.keys, madeKey{name: name, hash: key.Hash()})
+	}
+	return nil
+}
+
+// withKey fills the hash of a made key into the step that stores it.
+func (a *apply) withKey(change plan.Change) plan.Change {
+	if !makesKey(change) {
+		return change
+	}
+	for _, key := range a.keys {
+		if key.name == change.ID.Name {
+			resource := *change.Resource
+			resource.Want = maps.Clone(resource.Want)
+			resource.Want[plan.AttrDigest] = plan.Known(key.hash)
+			change.Resource = &resource
+		}
+	}
+	return change
+}
+
+// storedKeys lists the made keys whose hash the proxy host has: only those are
+// good, and worth showing.
+func (a *apply) storedKeys() []string {
+	facts := a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts
+	var names []string
+	for _, key := range a.keys {
+		fact := facts.Find(plan.ID{Kind: plan.KindKey, Name: key.name})
+		if fact.Exists && fact.Have[plan.AttrDigest] == key.hash {
+			names = append(names, key.name)
+		}
+	}
+	return names
+}

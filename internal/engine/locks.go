@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// lockAll takes the locks, the proxy host's first and then by name, so that
+// two applies can't wait for each other. Without the first lock nothing is
+// done; without another one, that host is left out.
+func (a *apply) lockAll(ctx context.Context) error {
+	order := slices.Clone(a.works[1:])
+	slices.SortFunc(order, func(x, y *work) int { return strings.Compare(x.outcome.Name, y.outcome.Name) })
+	for _, work := range append(a.works[:1:1], order...) {
+		work.lock(ctx, a.config.Stack.Name, a.config.Operator)
+		if ctx.Err() != nil || a.works[0].failure != nil {
+			break
+		}
+	}
+	if failure := a.works[0].failure; failure != nil {
+		return HostErrors{failure}
+	}
+	if ctx.Err() != nil {
+		a.unlockAll()
+		return fmt.Errorf("take the locks: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// unlockAll gives back what is still locked. A host that can't be told gives
+// its lock back itself, when the conversation ends.
+func (a *apply) unlockAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), finishTime)
+	defer cancel()
+	for _, work := range a.works {
+		work.unlock(ctx)
+	}
+}
+
+// report is what a host takes down about the apply.
+func (a *apply) report(w *work, shown []string) hostapi.Finish {
+	report := hostapi.Finish{
+		Version:  a.config.Version,
+		Operator: a.config.Operator,
+		Stack:    a.config.Stack.Name,
+		OK:       w.failure == nil && w.outcome.Skipped == "",
+		Summary:  fmt.Sprintf("%d created, %d changed, %d removed", w.outcome.Created, w.outcome.Changed, w.outcome.Removed),
+		Shown:    shown,
+	}
+	if !report.OK {
+		report.Summary += fmt.Sprintf("; stopped after %d of %d steps", w.outcome.Done, w.outcome.Steps)
+	}
+	switch w.role {
+	case plan.RoleProxy:
+		report.Hosts = a.members()
+	case plan.RoleDeparted:
+		report.Forget = report.OK
+	}
+	return report
+}
+
+// members lists the hosts that the proxy host is to remember: the workers of
+// the stack that were ever reached, and those that left it and still have
+// things of ours.
+func (a *apply) members() []plan.Member {
+	remembered := map[string]bool{}
+	if manifest := a.manifest(); manifest != nil {
+		for _, member := range manifest.Hosts {
+			remembered[member.Name] = true
+		}
+	}
+	var members []plan.Member
+	for _, target := range a.targets {
+		if target.Role == plan.RoleWorker && (remembered[target.Name] || a.hosts[target.Name] != nil) {
+			members = append(members, target.Member)
+		}
+	}
+	for _, target := range a.planned.departed {
+		if !a.cleaned(target.Name) {
+			members = append(members, target.Member)
+		}
+	}
+	return members
+}
+
+// cleaned reports whether nothing of ours is left on a host that left the
+// stack.
+func (a *apply) cleaned(name string) bool {
+	for _, work := range a.works {
+		if work.outcome.Name == name {
+			return work.outcome.OK
+		}
+	}
+	seen, looked := a.planned.sight.seen[name]
+	return looked && seen.Facts.Manifest == nil
+}
+
+// remembersOtherwise reports whether the proxy host remembers other hosts, or
+// other ways to them, than it should.
+func (a *apply) remembersOtherwise() bool {
+	manifest := a.manifest()
+	return manifest != nil && !slices.Equal(manifest.Hosts, a.members())
+}
+
+func (a *apply) manifest() *plan.Manifest {
+	return a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts.Manifest
+}

@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+)
+
+// relayStatus is what is read of a relay's status: the answer to
+// GET /v1/status on its admin socket.
+type relayStatus struct {
+	Program string        `json:"program"`
+	Workers []relayWorker `json:"workers"`
+	Models  []relayModel  `json:"models"`
+}
+
+type relayWorker struct {
+	Name      string `json:"name"`
+	Connected bool   `json:"connected"`
+	State     string `json:"state"`
+}
+
+type relayModel struct {
+	Name    string `json:"name"`
+	Workers int    `json:"workers"` // connected
+	Of      int    `json:"of"`
+	Running int    `json:"running"`
+	Waiting int    `json:"waiting"`
+}
+
+// connections is how many workers' connections there are.
+func (r relayStatus) connections() int {
+	n := 0
+	for _, worker := range r.Workers {
+		if worker.Connected {
+			n++
+		}
+	}
+	return n
+}
+
+// connected reports whether a worker of that name is connected.
+func (r relayStatus) connected(name string) bool {
+	for _, worker := range r.Workers {
+		if worker.Name == name && worker.Connected {
+			return true
+		}
+	}
+	return false
+}
+
+// model is what the relay says of a model; zero where it knows none of it.
+func (r relayStatus) model(name string) relayModel {
+	for _, model := range r.Models {
+		if model.Name == name {
+			return model
+		}
+	}
+	return relayModel{Name: name}
+}
+
+const (
+	adminSocket = "/run/relay/admin.sock"
+	adminTime   = 5 * time.Second
+)
+
+// relayStatus asks the relay on the host how it is. An error means that it
+// could not be asked.
+func (h *host) relayStatus(ctx context.Context) (relayStatus, error) {
+	var status relayStatus
+	said, err := h.client.Ask(ctx, hostapi.Ask{Socket: adminSocket, Method: http.MethodGet, URL: "http://relay/v1/status", Timeout: adminTime})
+	if err != nil {
+		return status, fmt.Errorf("ask the relay for its status: %w", err)
+	}
+	if said.Status != http.StatusOK {
+		return status, fmt.Errorf("ask the relay for its status: it answers %d", said.Status)
+	}
+	if err := json.Unmarshal(said.Body, &status); err != nil {
+		return status, fmt.Errorf("ask the relay for its status: %w", err)
+	}
+	return status, nil
+}

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/relayctl/relayctl/internal/desired"
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// sight is what was seen of the hosts, and why some were not.
+type sight struct {
+	seen   map[string]hostapi.Observation
+	failed map[string]*HostError
+}
+
+// lookAll looks at hosts side by side and adds what it saw to the sight.
+func (v *sight) lookAll(ctx context.Context, hosts map[string]looker, want map[string][]plan.Resource) {
+	var mu sync.Mutex
+	var looks sync.WaitGroup
+	for name, h := range hosts {
+		looks.Go(func() {
+			seen, failure := h.look(ctx, want[name])
+			mu.Lock()
+			defer mu.Unlock()
+			if failure != nil {
+				v.failed[name] = failure
+				return
+			}
+			v.seen[name] = seen
+		})
+	}
+	looks.Wait()
+}
+
+// drop takes a host out of the sight because of a failure.
+func (v *sight) drop(failure *HostError) {
+	delete(v.seen, failure.Host)
+	v.failed[failure.Host] = failure
+}
+
+// proposal is a plan and the desired state that it leads to.
+type proposal struct {
+	plan.Plan
+	desired map[string]desired.Host
+}
+
+// proposer turns what was seen into a proposal. It touches no host.
+type proposer struct {
+	stack    *stack.Stack
+	programs Programs
+	adopt    bool
+}
+
+// propose says what leads from what was seen to what the stack file says.
+// departed are hosts that left it; connections is how many workers are
+// connected to the relay just now.
+func (p proposer) propose(v *sight, departed []Target, prepared bool, connections int) (*proposal, error) {
+	in := desired.Input{Stack: p.stack, Hosts: map[string]desired.Seen{}, Prepared: prepared, Program: p.programs.Describe}
+	for name, seen := range v.seen {
+		in.Hosts[name] = desired.Seen{Facts: seen.Facts, MACKey: seen.MACKey}
+	}
+	hosts, err := desired.Build(in)
+	if err != nil {
+		return nil, fmt.Errorf("work out what hosts should be: %w", err)
+	}
+	made := &proposal{Plan: plan.Plan{Stack: p.stack.Name}, desired: map[string]desired.Host{}}
+	for _, h := range hosts {
+		seen, ok := v.seen[h.Name]
+		if !ok {
+			continue
+		}
+		h.Want = settle(h.Want, seen.Facts, v.failed)
+		made.desired[h.Name] = h
+		made.Hosts = append(made.Hosts, plan.Diff(plan.Host{
+			Name: h.Name, Address: h.Address, Role: h.Role, Want: h.Want, Ports: h.Ports,
+			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: connections,
+		}))
+	}
+	for _, gone := range departed {
+		if seen, ok := v.seen[gone.Name]; ok {
+			made.Hosts = append(made.Hosts, plan.Diff(plan.Host{
+				Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts,
+			}))
+		}
+	}
+	return made, nil
+}
+
+// wanted is what to look for on each host before anything is known.
+func (p proposer) wanted() (map[string][]plan.Resource, error) {
+	hosts, err := desired.Build(desired.Input{Stack: p.stack, Program: p.programs.Describe})
+	if err != nil {
+		return nil, fmt.Errorf("work out what hosts should be: %w", err)
+	}
+	want := map[string][]plan.Resource{}
+	for _, h := range hosts {
+		want[h.Name] = h.Want
+	}
+	return want, nil
+}
+
+// settle leaves alone what waits for a host that can't be worked on now: such
+// a thing stays as it is, and what is not there yet is not made.
+func settle(want []plan.Resource, facts plan.Facts, failed map[string]*HostError) []plan.Resource {
+	var settled []plan.Resource
+	for _, resource := range want {
+		fact := facts.Find(resource.ID)
+		kept := maps.Clone(resource.Want)
+		waits := false
+		for attr, value := range resource.Want {
+			if failed[value.MadeOn] != nil {
+				waits = true
+				kept[attr] = plan.Known(fact.Have[attr])
+			}
+		}
+		if waits && !fact.Exists {
+			continue
+		}
+		resource.Want = kept
+		settled = append(settled, resource)
+	}
+	return settled
+}
+
+// plan is a host's part of the proposal; empty where it has none.
+func (m *proposal) plan(name string) plan.HostPlan {
+	for _, h := range m.Hosts {
+		if h.Name == name {
+			return h
+		}
+	}
+	return plan.HostPlan{Name: name}
+}
+
+// drains reports whether a host's plan closes the connections of workers.
+func (m *proposal) drains(name string) bool {
+	return slices.ContainsFunc(m.plan(name).Changes, func(c plan.Change) bool {
+		return c.Counts() && c.Resource != nil && c.Resource.Unit != nil && c.Resource.Unit.Drain != ""
+	})
+}
+
+// steps lists what a host has to be asked to do: all but what is for people
+// only.
+func steps(p plan.HostPlan) []plan.Change {
+	return slices.DeleteFunc(slices.Clone(p.Changes), func(c plan.Change) bool { return c.Action == plan.Attention })
+}

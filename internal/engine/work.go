@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// work is one host's part of an apply. It is done by one goroutine at a time.
+type work struct {
+	host     *host
+	role     plan.Role
+	teller   *teller
+	locked   bool
+	prepared bool       // the first stage did something here
+	failure  *HostError // the first thing that went wrong
+	outcome  HostOutcome
+}
+
+// stop notes a failure, unless there is none or there was one before.
+func (w *work) stop(failure *HostError) {
+	if failure == nil || w.failure != nil {
+		return
+	}
+	if failure.Did == "" {
+		failure.Did = fmt.Sprintf("stopped at step %d of %d; what was not reached is as before", w.outcome.Done+1, w.outcome.Steps)
+	}
+	w.failure = failure
+	w.tell(Event{Phase: Failed, ID: failure.Resource, Text: failure.Summary})
+}
+
+// skip notes why the steps that are left are not begun.
+func (w *work) skip(reason string) {
+	if w.failure == nil {
+		w.outcome.Skipped = reason
+	}
+}
+
+func (w *work) waitFor(name string) {
+	if w.failure == nil {
+		w.tell(Event{Phase: Waiting, Text: name + " to serve"})
+	}
+}
+
+// tell fills in how far the work is.
+func (w *work) tell(event Event) {
+	event.Host, event.Step, event.Steps = w.outcome.Name, w.outcome.Done, w.outcome.Steps
+	w.teller.tell(event)
+}
+
+// lock takes the host's lock, and tells who holds it meanwhile.
+func (w *work) lock(ctx context.Context, stack, operator string) {
+	params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: operator, Command: "apply"}, Wait: lockWait, Stack: stack}
+	_, err := w.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
+		w.tell(Event{Phase: Locking, Text: progress.Text})
+	})
+	if err != nil {
+		failure := w.host.requestError("take the lock", err)
+		failure.Did = "nothing was changed there"
+		w.stop(failure)
+		return
+	}
+	w.locked = true
+}
+
+// lockWait is how long a lock that somebody holds is waited for.
+const lockWait = 60 * time.Second
+
+func (w *work) unlock(ctx context.Context) error {
+	if !w.locked {
+		return nil
+	}
+	w.locked = false
+	return w.host.client.Unlock(ctx)
+}
+
+// do brings steps about on the host and reports whether all went well.
+func (w *work) do(ctx context.Context, steps []plan.Change) bool {
+	if len(steps) == 0 || w.failure != nil {
+		return w.failure == nil
+	}
+	if ctx.Err() != nil {
+		w.stop(w.host.interrupted(ctx))
+		return false
+	}
+	_, err := w.host.client.Apply(ctx, hostapi.Apply{Steps: steps}, func(progress hostapi.Progress) {
+		if progress.Step >= 0 && progress.Step < len(steps) {
+			w.progress(steps[progress.Step], progress)
+		}
+	})
+	if err != nil {
+		w.stop(w.host.stepError(ctx, steps, err))
+	}
+	return err == nil
+}
+
+// progress counts and tells what the host says about a step.
+func (w *work) progress(change plan.Change, progress hostapi.Progress) {
+	event := Event{ID: change.ID, Action: change.Action, Text: progress.Text}
+	switch progress.State {
+	case hostapi.Started:
+		event.Phase = Started
+	case hostapi.Waiting:
+		event.Phase = Waiting
+	case hostapi.Done:
+		event.Phase = Done
+		event.Took = time.Duration(progress.Seconds * float64(time.Second))
+		w.count(change)
+	}
+	if change.Counts() {
+		w.tell(event)
+	}
+}
+
+func (w *work) count(change plan.Change) {
+	switch change.Action {
+	case plan.Create:
+		w.outcome.Created++
+	case plan.Update:
+		w.outcome.Changed++
+	case plan.Remove:
+		w.outcome.Removed++
+	}
+	if change.Counts() {
+		w.outcome.Done++
+	}
+}
+
+// stepError is why a host stopped in the middle of steps.
+func (h *host) stepError(ctx context.Context, steps []plan.Change, err error) *HostError {
+	var said *hostapi.Error
+	if !errors.As(err, &said) || said.Step < 0 || said.Step >= len(steps) {
+		return h.requestError("apply", err)
+	}
+	if said.Code == hostapi.CodeCancelled {
+		return h.interrupted(ctx)
+	}
+	change := steps[said.Step]
+	failure := h.requestError(change.ID.String(), err)
+	failure.Resource = change.ID
+	if change.Resource != nil && change.Resource.Origin != (plan.Origin{}) {
+		failure.Origin = change.Resource.Origin
+	}
+	return failure
+}
+
+// interrupted is why a host stopped because relayctl was told to.
+func (h *host) interrupted(ctx context.Context) *HostError {
+	return h.fail("stopped as asked", context.Cause(ctx))
+}
+
+// requestError makes an error of what a request ended with.
+func (h *host) requestError(doing string, err error) *HostError {
+	failure := h.fail(fmt.Sprintf("%s: %v", doing, err), err)
+	var said *hostapi.Error
+	if !errors.As(err, &said) {
+		if errors.Is(err, hostapi.ErrLost) {
+			failure.Hint = "relay-host finishes the step it is in and lets go. Run apply again: it goes on from there."
+		}
+		return failure
+	}
+	failure.Summary = fmt.Sprintf("%s: %s", doing, said.Message)
+	failure.Log, failure.Hint = said.Log, said.Hint
+	if reason, ok := reasons[said.Code]; ok {
+		failure.Cause = fmt.Errorf("%w: %w", reason, err)
+	}
+	return failure
+}
+
+// reasons are the errors of this package that relay-host's codes stand for.
+var reasons = map[hostapi.Code]error{
+	hostapi.CodeUnsupported:  ErrUnsupported,
+	hostapi.CodeOtherStack:   ErrOtherStack,
+	hostapi.CodeNewer:        ErrNewer,
+	hostapi.CodeChangedSince: ErrChangedSince,
+	hostapi.CodeLocked:       ErrLocked,
+	hostapi.CodeCancelled:    context.Canceled,
+}

@@ -1,12 +1,13 @@
 package stack
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // decodeAttribute checks one argument into s.
@@ -41,32 +42,24 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 			"%s is shown in plans and on hosts, so it can't come from a sensitive variable.", a.name)
 		return
 	}
-	if !v.IsWhollyKnown() {
+	s.hidden[a.name] = len(marks) > 0
+	if v, ok = d.convert(attr, a, v, s.hidden[a.name]); !ok {
 		return
 	}
-	if v, ok = d.convert(attr, a, v, len(marks) > 0); !ok {
-		return
-	}
-	if v.IsNull() {
-		d.leaveOut(attr, a, s)
-		return
-	}
-	s.values[a.name] = v
-}
-
-// leaveOut treats an argument that is null as one that was left out.
-func (d decoder) leaveOut(attr *hclsyntax.Attribute, a attribute, s *section) {
-	delete(s.attrs, a.name)
-	if a.preset != cty.NilVal {
-		s.values[a.name] = a.preset
-	}
-	if a.required {
-		d.report(attr.SrcRange, "Missing required argument", "%s needs %s: %s. Here it is null.", s.describe(), a.name, a.form.says)
+	switch {
+	case !v.IsWhollyKnown():
+	case !v.IsNull():
+		s.values[a.name] = v
+	case a.required:
+		d.report(attr.SrcRange, "Missing required argument", "%s needs %s: %s. Here it is null.",
+			s.start(), a.name, a.form.says)
+	default:
+		delete(s.attrs, a.name) // null is as good as left out
 	}
 }
 
-// convert brings a known value into the form of a. The value is quoted in
-// messages unless it is hidden.
+// convert brings a value into the form of a, and checks it as far as it is
+// known. The value is quoted in messages unless it is hidden.
 func (d decoder) convert(attr *hclsyntax.Attribute, a attribute, v cty.Value, hidden bool) (cty.Value, bool) {
 	at := attr.Expr.Range()
 	v, err := convert.Convert(v, a.form.typ)
@@ -74,7 +67,7 @@ func (d decoder) convert(attr *hclsyntax.Attribute, a attribute, v cty.Value, hi
 		d.report(at, "Invalid value", "%s takes %s.", a.name, a.form.says)
 		return v, false
 	}
-	if v.IsNull() {
+	if !v.IsWhollyKnown() || v.IsNull() {
 		return v, true
 	}
 	if len(a.form.choices) > 0 {
@@ -92,7 +85,7 @@ func (d decoder) convert(attr *hclsyntax.Attribute, a attribute, v cty.Value, hi
 	case problem == "":
 		return v, true
 	case a.form.secret: // its check never quotes the value
-		d.report(at, "Invalid secret", "The value of %s %s.", a.name, problem)
+		d.report(at, "Invalid secret", "%s %s.", a.name, problem)
 	case hidden:
 		d.report(at, "Invalid value", "The value of %s is not %s.", a.name, a.form.says)
 	default:
@@ -105,7 +98,7 @@ func (d decoder) convert(attr *hclsyntax.Attribute, a attribute, v cty.Value, hi
 func show(name string, v cty.Value) string {
 	switch v.Type() {
 	case cty.String:
-		return name + " " + quote(v.AsString())
+		return name + " " + quote(userInfo.ReplaceAllString(v.AsString(), "://"+secret.Mask+"@"))
 	case cty.Number:
 		return name + " " + v.AsBigFloat().Text('g', 12)
 	}
@@ -147,6 +140,7 @@ func (d decoder) reportUnknownArgument(attr *hclsyntax.Attribute, s *section) {
 		return
 	}
 	known, valid := s.schema.attributeNames(served, later), s.schema.attributeNames(served)
-	d.report(attr.NameRange, "Unsupported argument", "%s", fmt.Sprintf("An argument named %s is not expected here. %s",
-		quote(attr.Name), didYouMean(attr.Name, known, valid)))
+	d.report(attr.NameRange, "Unsupported argument", "An argument named %s is not expected here. %s",
+		quote(attr.Name), didYouMean(attr.Name, known, valid))
+	s.mean(attr.Name, known)
 }

@@ -78,9 +78,7 @@ func (l *loader) buildProxy(s, base *section) *Proxy {
 	relay := s.only("relay")
 	if relay == nil {
 		relay = &section{schema: relayBlock(), Place: Place{Range: s.Range}, values: map[string]cty.Value{}}
-		for _, a := range relay.schema.attributes {
-			relay.values[a.name] = a.preset
-		}
+		relay.fillIn()
 	}
 	p.Relay = buildRelay(relay)
 	return p

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/hashicorp/hcl/v2"
 )
 
 // caddyAdminPort is where Caddy takes its configuration, on loopback.
@@ -86,9 +84,14 @@ func (l *loader) checkAPIKeys(s *Stack) {
 	values := map[string]*APIKey{}
 	for _, key := range s.APIKeys {
 		for _, name := range key.Models {
-			if !slices.Contains(known, name) {
-				l.reportUnknownModel(key.At("models"), name, known)
+			if slices.Contains(known, name) {
+				continue
 			}
+			who := "named " + quote(name)
+			if key.hidden["models"] {
+				who = "of a name in here, which is not shown"
+			}
+			l.report(key.At("models"), "Unknown model", "No worker has a model %s. %s", who, modelHint(name, known))
 		}
 		if key.Value.IsZero() {
 			continue
@@ -102,13 +105,14 @@ func (l *loader) checkAPIKeys(s *Stack) {
 	}
 }
 
-func (l *loader) reportUnknownModel(at hcl.Range, name string, known []string) {
+// modelHint says which model was probably meant, else which there are.
+func modelHint(name string, known []string) string {
 	known = slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
-	hint := "No worker has a model."
 	if near, ok := nearest(name, known); ok {
-		hint = fmt.Sprintf("Did you mean %q?", near)
-	} else if len(known) > 0 {
-		hint = "Models of this stack: " + strings.Join(known, ", ") + "."
+		return fmt.Sprintf("Did you mean %q?", near)
 	}
-	l.report(at, "Unknown model", "No worker has a model named %s. %s", quote(name), hint)
+	if len(known) == 0 {
+		return "No worker has a model."
+	}
+	return "Models of this stack: " + strings.Join(known, ", ") + "."
 }

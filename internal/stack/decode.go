@@ -17,6 +17,7 @@ type section struct {
 	label    string
 	values   map[string]cty.Value // known, not null, unmarked, of the form's type; defaults included
 	sections []*section
+	meant    []string // arguments and blocks that mistyped ones were probably meant to be
 }
 
 // decoder checks the file against the language.
@@ -36,7 +37,7 @@ func (l *loader) decodeFile(body *hclsyntax.Body, s *scope) *section {
 
 // decodeBody checks what a block holds into its section.
 func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
-	s.attrs = map[string]hcl.Range{}
+	s.attrs, s.hidden = map[string]hcl.Range{}, map[string]bool{}
 	s.values = map[string]cty.Value{}
 	for _, attr := range inOrder(body.Attributes) {
 		d.decodeAttribute(attr, s)
@@ -50,7 +51,8 @@ func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
 			s.sections = append(s.sections, nested)
 		}
 	}
-	d.fillIn(body, s)
+	s.fillIn()
+	d.reportMissing(body, s)
 }
 
 // decodeBlock checks a block inside s. It says no where the block is left out
@@ -137,31 +139,33 @@ func choiceProblem(what, given string, f form) *message {
 		what, quote(given), didYouMean(given, f.values(served, later), f.values(served)))}
 }
 
-// fillIn adds defaults, and reports what is required and was left out.
-func (d decoder) fillIn(body *hclsyntax.Body, s *section) {
-	who := s.describe()
-	if s.schema.name == "" {
-		who = "A stack file"
-	}
+// fillIn adds the defaults of what was left out.
+func (s *section) fillIn() {
 	for _, a := range s.schema.attributes {
-		if _, ok := body.Attributes[a.name]; ok {
-			continue
-		}
-		if a.preset != cty.NilVal {
+		if _, given := s.attrs[a.name]; !given && a.preset != cty.NilVal {
 			s.values[a.name] = a.preset
 		}
-		if a.required && !slices.ContainsFunc(a.unless, func(name string) bool { return holds(body, name) }) {
-			d.report(s.Range, "Missing required argument", "%s needs %s: %s.", who, a.name, a.form.says)
+	}
+}
+
+// reportMissing reports what is required and was left out.
+func (d decoder) reportMissing(body *hclsyntax.Body, s *section) {
+	present := func(name string) bool { return holds(body, name) || slices.Contains(s.meant, name) }
+	for _, a := range s.schema.attributes {
+		if a.required && !present(a.name) && !slices.ContainsFunc(a.unless, present) {
+			d.report(s.Range, "Missing required argument", "%s needs %s: %s.", s.start(), a.name, a.form.says)
 		}
 	}
 	for _, nested := range s.schema.blocks {
-		if nested.required && !holds(body, nested.name) {
-			count := "at least one"
-			if nested.single {
-				count = "exactly one"
-			}
-			d.report(s.Range, "Missing "+nested.name+" block", "%s has %s %s block: %s", who, count, nested.name, nested.example())
+		if !nested.required || present(nested.name) {
+			continue
 		}
+		count := "at least one"
+		if nested.single {
+			count = "exactly one"
+		}
+		d.report(s.Range, "Missing "+nested.name+" block", "%s has %s %s block: %s",
+			s.start(), count, nested.name, nested.example())
 	}
 }
 
@@ -176,10 +180,20 @@ func (s *section) describe() string {
 	switch {
 	case s.schema.name == "":
 		return "a stack file"
+	case s.label == "" && s.schema.label != nil:
+		return "this " + s.schema.name
 	case s.label == "":
 		return s.schema.name
 	}
 	return fmt.Sprintf("%s %q", s.schema.name, s.label)
+}
+
+// start names a section at the start of a sentence.
+func (s *section) start() string {
+	if s.label == "" {
+		return upperFirst(s.describe())
+	}
+	return s.describe()
 }
 
 // example writes the shortest form of a block.
@@ -205,6 +219,15 @@ func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
 	}
 	d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
 		quote(b.Type), didYouMean(b.Type, known, valid))
+	s.mean(b.Type, known)
+}
+
+// mean notes what a mistyped name was probably meant to be, so that it is not
+// reported as missing too.
+func (s *section) mean(given string, known []string) {
+	if name, ok := nearest(given, known); ok {
+		s.meant = append(s.meant, name)
+	}
 }
 
 // inOrder lists attributes as they stand in the file.

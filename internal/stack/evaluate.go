@@ -86,11 +86,11 @@ func plain(d *hcl.Diagnostic, hide bool) *hcl.Diagnostic {
 	return problem(*d.Subject, d.Summary, "%s", detail)
 }
 
-// touchesMarked reports whether a marked value takes part in expr.
+// touchesMarked reports whether a marked value takes part in expr, whose names
+// are known to exist.
 func touchesMarked(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	for _, traversal := range expr.Variables() {
-		v, diags := traversal.TraverseAbs(ctx)
-		if diags.HasErrors() || v.ContainsMarked() {
+		if ctx.Variables[traversal.RootName()].GetAttr(stepName(traversal[1])).ContainsMarked() {
 			return true
 		}
 	}

@@ -72,34 +72,59 @@ func (l *loader) functions() map[string]function.Function {
 
 // envFunction reads an environment variable of the operator's machine.
 func (l *loader) envFunction() function.Function {
-	return stringFunction("name", func(name string) (cty.Value, error) {
+	return outsideFunction("name", func(name, shown string) (cty.Value, error) {
 		text, ok := l.env(name)
 		switch {
 		case !ok && l.options.NeedValues:
-			return cty.NilVal, functionErrorf("The environment variable %s is not set.", quote(name))
+			return cty.NilVal, functionErrorf("The environment variable%s is not set.", shown)
 		case !ok:
-			return cty.UnknownVal(cty.String).Mark(outside), nil
+			return cty.UnknownVal(cty.String), nil
 		case !utf8.ValidString(text):
-			return cty.NilVal, functionErrorf("The environment variable %s is not UTF-8 text.", quote(name))
+			return cty.NilVal, functionErrorf("The environment variable%s is not UTF-8 text.", shown)
 		}
-		return cty.StringVal(text).Mark(outside), nil
+		return cty.StringVal(text), nil
 	})
 }
 
 // fileFunction reads a text file of the operator's machine, relative to the
 // stack file.
 func (l *loader) fileFunction() function.Function {
-	return stringFunction("path", func(path string) (cty.Value, error) {
+	return outsideFunction("path", func(path, shown string) (cty.Value, error) {
 		text, err := l.readFile(l.resolve(path))
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !l.options.NeedValues:
-			return cty.UnknownVal(cty.String).Mark(outside), nil
+			return cty.UnknownVal(cty.String), nil
 		case err != nil:
-			return cty.NilVal, functionErrorf("The file %s can't be read: %s.", quote(path), cause(err))
+			return cty.NilVal, functionErrorf("The file%s can't be read: %s.", shown, cause(err))
 		case !utf8.Valid(text):
-			return cty.NilVal, functionErrorf("The file %s is not UTF-8 text.", quote(path))
+			return cty.NilVal, functionErrorf("The file%s is not UTF-8 text.", shown)
 		}
-		return cty.StringVal(string(text)).Mark(outside), nil
+		return cty.StringVal(string(text)), nil
+	})
+}
+
+// outsideFunction is a function of one string that reads what stands outside
+// the stack file. shown is the string as messages quote it, after a space;
+// it is empty where the string itself is not to be shown.
+func outsideFunction(parameter string, read func(name, shown string) (cty.Value, error)) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: parameter, Type: cty.String, AllowMarked: true, AllowUnknown: true}},
+		Type:   function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			name, marks := args[0].Unmark()
+			if !name.IsKnown() {
+				return name.WithMarks(marks).Mark(outside), nil
+			}
+			shown := ""
+			if len(marks) == 0 {
+				shown = " " + quote(name.AsString())
+			}
+			v, err := read(name.AsString(), shown)
+			if err != nil {
+				return cty.NilVal, err
+			}
+			return v.WithMarks(marks).Mark(outside), nil
+		},
 	})
 }
 
@@ -125,17 +150,6 @@ func (l *loader) resolve(path string) string {
 		return filepath.Clean(path)
 	}
 	return filepath.Join(filepath.Dir(l.filename), path)
-}
-
-// stringFunction is a function of one string.
-func stringFunction(parameter string, call func(string) (cty.Value, error)) function.Function {
-	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: parameter, Type: cty.String}},
-		Type:   function.StaticReturnType(cty.String),
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			return call(args[0].AsString())
-		},
-	})
 }
 
 // affixFunction is startswith or endswith.

@@ -128,14 +128,18 @@ func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
 		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
 		return nil
 	}
-	if diags := guard(src, filename); diags.HasErrors() {
-		l.sources.add(filename, src, nil, hidden)
-		l.diags = l.diags.Extend(diags)
-		return nil
+	var body *hclsyntax.Body
+	diags := guard(src, filename)
+	if !diags.HasErrors() {
+		var file *hcl.File
+		file, diags = hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
+		body = file.Body.(*hclsyntax.Body)
 	}
-	file, diags := hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
-	body := file.Body.(*hclsyntax.Body)
-	l.sources.add(filename, src, body, hidden)
+	if hidden {
+		l.sources.add(filename, src, body, valueSpans(src))
+	} else {
+		l.sources.add(filename, src, body, secretSpans(src, !diags.HasErrors()))
+	}
 	if !diags.HasErrors() {
 		return body
 	}

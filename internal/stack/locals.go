@@ -105,9 +105,6 @@ func (r *locals) reportCircle(circle []string) {
 		r.scope.results[name] = cty.DynamicVal
 	}
 	ordered := append(append([]string{}, circle[first:]...), circle[:first]...)
-	var chain strings.Builder
-	for _, name := range ordered {
-		chain.WriteString("local." + name + " needs ")
-	}
-	r.report(r.entries[ordered[0]].NameRange, "Locals in a circle", "%slocal.%s.", chain.String(), ordered[0])
+	r.report(r.entries[ordered[0]].NameRange, "Locals in a circle", "local.%s needs local.%s.",
+		ordered[0], strings.Join(append(ordered[1:], ordered[0]), ", which needs local."))
 }

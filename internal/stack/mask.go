@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 
@@ -10,6 +11,9 @@ import (
 
 // assignment finds a line that gives something a value.
 var assignment = regexp.MustCompile(`(?m)^[^=\r\n]*=(.*)$`)
+
+// userInfo finds what stands before the host in a URL: a name and a password.
+var userInfo = regexp.MustCompile(`://[^/\s"@]*@`)
 
 // valueSpans covers every value of a file of assignments: all but what stands
 // left of a line's first =.
@@ -23,7 +27,7 @@ func valueSpans(src []byte) []span {
 			start += m[2]
 		}
 		if start < end {
-			spans = append(spans, span{start, end})
+			spans = append(spans, masked(start, end))
 		}
 		at = end + 1
 	}
@@ -31,28 +35,47 @@ func valueSpans(src []byte) []span {
 }
 
 // secretSpans covers the texts in a stack file that are given to arguments
-// that take a secret. In a file that did not parse, where tokens may be told
-// wrongly, it covers the rest of every line that names such an argument.
+// that take a secret, or whose names suggest that they were meant to. In a
+// file that did not parse, where tokens may be told wrongly, it covers the
+// rest of every line that names such an argument, and what looks like a key.
 func secretSpans(src []byte, parsed bool) []span {
 	tokens, _ := hclsyntax.LexConfig(src, "", hcl.InitialPos)
-	names := map[string]bool{}
-	language().secretAttributes(names)
+	names := secretNames()
 	var spans []span
 	for i := 0; i+1 < len(tokens); i++ {
 		if tokens[i].Type != hclsyntax.TokenIdent || tokens[i+1].Type != hclsyntax.TokenEqual {
 			continue
 		}
 		name := string(tokens[i].Bytes)
-		if names[name] || name == "default" && besideSensitive(tokens, i) {
+		if names.secret(name) || names.preset(name) && besideSensitive(tokens, i) {
 			spans = append(spans, valueTexts(tokens[i+2:])...)
 		}
 	}
 	if !parsed {
-		names["default"] = true
-		spans = append(spans, linesNaming(src, sortedKeys(names))...)
+		spans = append(spans, names.lines(src)...)
 	}
+	for _, m := range userInfo.FindAllIndex(src, -1) {
+		spans = append(spans, masked(m[0]+len("://"), m[1]-len("@")))
+	}
+	return merge(spans)
+}
+
+// merge orders spans, and joins those that touch. Empty ones are dropped.
+func merge(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int { return a.start - b.start })
-	return spans
+	var merged []span
+	for _, s := range spans {
+		if s.start >= s.end {
+			continue
+		}
+		if last := len(merged) - 1; last >= 0 && s.start <= merged[last].end {
+			merged[last].end = max(merged[last].end, s.end)
+			merged[last].text = max(merged[last].text, s.text)
+			continue
+		}
+		merged = append(merged, s)
+	}
+	return merged
 }
 
 // besideSensitive reports whether the block that token at stands in also has
@@ -78,36 +101,51 @@ func besideSensitive(tokens hclsyntax.Tokens, at int) bool {
 
 // valueTexts covers what is spelled out in the value that tokens begin with:
 // all but names that the language knows and what env() and file() are asked
-// for.
+// for. Comments go too, since they may hold the key of last year.
 func valueTexts(tokens hclsyntax.Tokens) []span {
 	var spans []span
 	depth := 0
 	for i, token := range tokens {
-		switch token.Type {
-		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp,
-			hclsyntax.TokenTemplateControl:
-			depth++
-		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
-			depth--
-		case hclsyntax.TokenNewline, hclsyntax.TokenEOF:
-			if depth <= 0 {
-				return spans
-			}
-		case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenNumberLit, hclsyntax.TokenInvalid,
-			hclsyntax.TokenBadUTF8, hclsyntax.TokenComment:
-			if !namesOutside(tokens, i) {
-				spans = append(spans, span{token.Range.Start.Byte, token.Range.End.Byte})
-			}
-		case hclsyntax.TokenIdent:
-			if !knownName(tokens, i) {
-				spans = append(spans, span{token.Range.Start.Byte, token.Range.End.Byte})
-			}
+		depth += nesting(token.Type)
+		lineEnds := bytes.HasSuffix(token.Bytes, []byte("\n")) || token.Type == hclsyntax.TokenEOF
+		switch {
+		case token.Type == hclsyntax.TokenComment:
+			spans = append(spans, span{start: token.Range.Start.Byte, end: token.Range.End.Byte})
+		case spelledOut(tokens, i):
+			spans = append(spans, masked(token.Range.Start.Byte, token.Range.End.Byte))
+			lineEnds = false // of a text in lines
 		}
-		if depth < 0 {
+		if depth < 0 || depth == 0 && lineEnds {
 			return spans
 		}
 	}
 	return spans
+}
+
+// nesting says how a token changes the depth of brackets.
+func nesting(t hclsyntax.TokenType) int {
+	switch t {
+	case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenOHeredoc,
+		hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+		return 1
+	case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCHeredoc,
+		hclsyntax.TokenTemplateSeqEnd:
+		return -1
+	}
+	return 0
+}
+
+// spelledOut reports whether token i is a text, a number or a word that may
+// be a secret itself.
+func spelledOut(tokens hclsyntax.Tokens, i int) bool {
+	switch tokens[i].Type {
+	case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenNumberLit,
+		hclsyntax.TokenInvalid, hclsyntax.TokenBadUTF8:
+		return !namesOutside(tokens, i)
+	case hclsyntax.TokenIdent:
+		return !knownName(tokens, i)
+	}
+	return false
 }
 
 // namesOutside reports whether token i is the text in env("…") or file("…").
@@ -140,19 +178,4 @@ func knownName(tokens hclsyntax.Tokens, i int) bool {
 		return ok
 	}
 	return slices.Contains([]string{"null", "true", "false"}, string(at(i).Bytes))
-}
-
-// linesNaming covers, on each line that gives a value to one of names, the
-// rest of the line.
-func linesNaming(src []byte, names []string) []span {
-	var spans []span
-	for _, name := range names {
-		pattern := regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b[^=\r\n]*=?([^\r\n]*)`)
-		for _, m := range pattern.FindAllSubmatchIndex(src, -1) {
-			if m[2] < m[3] {
-				spans = append(spans, span{m[2], m[3]})
-			}
-		}
-	}
-	return spans
 }

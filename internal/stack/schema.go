@@ -109,16 +109,3 @@ func (f form) values(states ...state) []string {
 	}
 	return values
 }
-
-// secretAttributes collects the names of the attributes that take a secret,
-// anywhere below b.
-func (b *block) secretAttributes(names map[string]bool) {
-	for _, a := range b.attributes {
-		if a.form.secret {
-			names[a.name] = true
-		}
-	}
-	for _, nested := range b.blocks {
-		nested.secretAttributes(names)
-	}
-}

@@ -23,25 +23,23 @@ type Sources struct {
 // source is one file.
 type source struct {
 	src    []byte
-	body   *hclsyntax.Body // nil: it could not be parsed
+	body   *hclsyntax.Body // as much of it as could be parsed
 	masked []span          // in order
 }
 
-// span is a piece of a file, in bytes.
-type span struct{ start, end int }
+// span is a piece of a file, in bytes, and what is quoted in its place.
+type span struct {
+	start, end int
+	text       string
+}
+
+func masked(start, end int) span { return span{start, end, secret.Mask} }
 
 func newSources() *Sources { return &Sources{files: map[string]source{}} }
 
-// add takes a file. Of a hidden one nothing right of the first = of a line is
-// ever quoted.
-func (s *Sources) add(filename string, src []byte, body *hclsyntax.Body, hidden bool) {
-	f := source{src: src, body: body}
-	if hidden {
-		f.masked = valueSpans(src)
-	} else {
-		f.masked = secretSpans(src, body != nil)
-	}
-	s.files[filename] = f
+// add takes a file, and the spans of it that are never quoted.
+func (s *Sources) add(filename string, src []byte, body *hclsyntax.Body, masked []span) {
+	s.files[filename] = source{src, body, masked}
 }
 
 // Snippet shows where something stands in the stack file, for messages about
@@ -66,23 +64,36 @@ func (s *Sources) Snippet(r hcl.Range) string {
 func (f source) inside(r hcl.Range) string {
 	var names []string
 	for body := f.body; body != nil; {
-		var next *hclsyntax.Body
-		for _, b := range body.Blocks {
-			if r.Start.Byte >= b.OpenBraceRange.End.Byte && r.Start.Byte <= b.CloseBraceRange.Start.Byte {
-				next = b.Body
-				name := b.Type
-				for _, label := range b.Labels {
-					name += fmt.Sprintf(" %q", label)
-				}
-				names = append(names, name)
-			}
+		around := enclosing(body, r.Start.Byte)
+		if around == nil {
+			break
 		}
-		body = next
+		names = append(names, f.header(around))
+		body = around.Body
 	}
 	if len(names) == 0 {
 		return ""
 	}
 	return ", in " + strings.Join(names, ", ")
+}
+
+// enclosing finds the block whose braces a byte stands between.
+func enclosing(body *hclsyntax.Body, at int) *hclsyntax.Block {
+	for _, b := range body.Blocks {
+		if at >= b.OpenBraceRange.End.Byte && at <= b.CloseBraceRange.Start.Byte {
+			return b
+		}
+	}
+	return nil
+}
+
+// header names a block by its type and label as they stand in the file.
+func (f source) header(b *hclsyntax.Block) string {
+	if len(b.Labels) != 1 || b.LabelRanges[0].Start.Line != b.LabelRanges[0].End.Line {
+		return printable(b.Type)
+	}
+	label := b.LabelRanges[0]
+	return printable(b.Type + " " + f.reveal(span{start: label.Start.Byte, end: label.End.Byte}))
 }
 
 // quote shows the first line of a range, masked, cut to width columns (0: not
@@ -91,7 +102,7 @@ func (f source) quote(r hcl.Range, width int, on, off string) string {
 	start, end := lineAround(f.src, r.Start.Byte)
 	from, to := min(max(r.Start.Byte, start), end), min(max(r.End.Byte, start), end)
 	var pieces [3]string
-	for i, part := range []span{{start, from}, {from, to}, {to, end}} {
+	for i, part := range []span{{start: start, end: from}, {start: from, end: to}, {start: to, end: end}} {
 		pieces[i] = printable(f.reveal(part))
 	}
 	if width > 0 {
@@ -123,7 +134,7 @@ func (f source) reveal(part span) string {
 			continue
 		}
 		b.Write(f.src[at:max(at, m.start)])
-		b.WriteString(secret.Mask)
+		b.WriteString(m.text)
 		at = min(m.end, part.end)
 	}
 	b.Write(f.src[at:part.end])

@@ -40,7 +40,8 @@ type Place struct {
 	// Range is the block's header: its type and labels.
 	Range hcl.Range
 
-	attrs map[string]hcl.Range
+	attrs  map[string]hcl.Range
+	hidden map[string]bool // attributes whose values are quoted in no message
 }
 
 // At is the range of an attribute of the block, or of the block's header where

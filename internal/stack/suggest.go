@@ -9,15 +9,27 @@ import (
 )
 
 // nearest finds the name among names that given was most likely meant to be.
-// A third of its letters may differ, at most three.
+// A third of its letters may differ, at most three. Letters that only changed
+// places count once.
 func nearest(given string, names []string) (string, bool) {
 	best, least := "", min(3, max(1, len(given)/3))+1
 	for _, name := range names {
-		if d := levenshtein.Distance(strings.ToLower(given), name, nil); d < least {
+		d := levenshtein.Distance(strings.ToLower(given), name, nil)
+		if d == 2 && letters(given) == letters(name) {
+			d = 1
+		}
+		if d < least {
 			best, least = name, d
 		}
 	}
 	return best, best != ""
+}
+
+// letters gives the letters of a name in order.
+func letters(s string) string {
+	sorted := []byte(strings.ToLower(s))
+	slices.Sort(sorted)
+	return string(sorted)
 }
 
 // didYouMean suggests the nearest name, else lists those in valid.
@@ -26,7 +38,7 @@ func didYouMean(given string, known, valid []string) string {
 		return "Did you mean " + strconv.Quote(name) + "?"
 	}
 	if len(valid) == 0 {
-		return "None is."
+		return "This block takes none."
 	}
 	return "Valid here: " + strings.Join(slices.Sorted(slices.Values(valid)), ", ") + "."
 }
@@ -54,4 +66,12 @@ func quote(s string) string {
 		s = string(runes[:most]) + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// upperFirst makes the first letter of a text, if it is ASCII, a capital.
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }

@@ -1,0 +1,1 @@
+# error: Missing stack block | Missing proxy block

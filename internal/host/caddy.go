@@ -1,0 +1,195 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// What relay-host knows of Caddy as the distribution packages it.
+const (
+	caddyfile      = "/etc/caddy/Caddyfile"
+	caddyUser      = "caddy"
+	caddyAdmin     = "localhost:2019"
+	caddyTimeout   = 30 * time.Second // for each of its commands: a reload is known to hang
+	maxCaddyConfig = 16 << 20
+)
+
+// check runs the test that a file's new content must pass.
+func (h *Host) check(ctx context.Context, check plan.Check, path string) error {
+	switch check {
+	case "":
+		return nil
+	case plan.CheckCaddy:
+		_, err := h.caddy(ctx, "validate", path)
+		return err
+	}
+	return badRequest("unknown check %q", check)
+}
+
+// caddy runs one of Caddy's commands on a Caddyfile, as its own user: what it
+// can't read then it couldn't read when it serves.
+func (h *Host) caddy(ctx context.Context, command, path string) ([]byte, error) {
+	accounts, err := h.accounts()
+	if err != nil {
+		return nil, err
+	}
+	account, ok := accounts.users[caddyUser]
+	if !ok {
+		return nil, fmt.Errorf("no user %q", caddyUser)
+	}
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), caddyTimeout,
+		fmt.Errorf("not done within %v", caddyTimeout))
+	defer cancel()
+	output, err := h.runner.Run(ctx, Command{
+		Name: "caddy", Args: []string{command, "--config", path, "--adapter", "caddyfile"}, As: &account,
+	})
+	var failed *CommandError
+	if errors.As(err, &failed) {
+		return nil, caddyError(command, path, failed)
+	}
+	return output, err
+}
+
+// caddyError tells what Caddy said, with the name of the file that it will be.
+func caddyError(command, path string, failed *CommandError) error {
+	var said []string
+	for _, line := range failed.Output {
+		if text, ok := strings.CutPrefix(line, "Error: "); ok {
+			said = append(said, text)
+		}
+	}
+	if len(said) == 0 {
+		said = failed.Output
+	}
+	final := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "."), ".relayctl-new")
+	for i := range said {
+		said[i] = strings.ReplaceAll(said[i], filepath.Base(path), final)
+	}
+	return &hostapi.Error{
+		Code:    hostapi.CodeStep,
+		Message: fmt.Sprintf("caddy %s refused %s", command, final),
+		Log:     said,
+	}
+}
+
+// reloadCaddy loads the Caddyfile, if it means something else than what runs:
+// a reload closes every WebSocket, even when nothing changed.
+func (u units) reloadCaddy(ctx context.Context, b *batch, step step) error {
+	refused := u.loadCaddyfile(ctx, b, step.index)
+	if refused == nil {
+		return nil
+	}
+	before, ok := u.session.replaced[caddyfile]
+	if !ok || before.kept == "" {
+		return refused
+	}
+	if err := u.restoreCaddyfile(ctx, b, step.index, before); err != nil {
+		return errors.Join(refused, err)
+	}
+	var told *hostapi.Error
+	if errors.As(refused, &told) {
+		restored := *told
+		restored.Message += "; the former one was put back"
+		return &restored
+	}
+	return fmt.Errorf("%w; the former Caddyfile was put back", refused)
+}
+
+func (u units) loadCaddyfile(ctx context.Context, b *batch, index int) error {
+	if _, err := u.caddy(ctx, "validate", caddyfile); err != nil {
+		return err
+	}
+	text := func(elapsed time.Duration) string {
+		return fmt.Sprintf("loading the Caddyfile (%d s)", int(elapsed.Seconds()))
+	}
+	return b.whileTelling(index, text, func() error {
+		_, err := u.caddy(ctx, "reload", caddyfile)
+		return err
+	})
+}
+
+// restoreCaddyfile puts the former Caddyfile back, on disk, in the manifest
+// and in Caddy.
+func (u units) restoreCaddyfile(ctx context.Context, b *batch, index int, before former) error {
+	if err := u.putBack(caddyfile, before.kept); err != nil {
+		return err
+	}
+	id := plan.ID{Kind: plan.KindFile, Name: caddyfile}
+	if before.applied != nil {
+		u.session.setApplied(*before.applied)
+	} else {
+		u.session.dropApplied(id)
+	}
+	if err := u.saveManifest(); err != nil {
+		return err
+	}
+	delete(u.session.changed, id)
+	if err := u.loadCaddyfile(ctx, b, index); err != nil {
+		return fmt.Errorf("load the former Caddyfile: %w", err)
+	}
+	return nil
+}
+
+// caddyRunsSame reports whether Caddy runs just what the Caddyfile means. When
+// Caddy can't be asked, it counts as running something else.
+func (h *Host) caddyRunsSame(ctx context.Context) (bool, error) {
+	adapted, err := h.caddy(ctx, "adapt", caddyfile)
+	if err != nil {
+		return false, err
+	}
+	var wanted any
+	if err := json.Unmarshal(adapted, &wanted); err != nil {
+		return false, fmt.Errorf("decode adapted Caddyfile: %w", err)
+	}
+	running, err := h.caddyConfig(ctx, adminOf(adapted))
+	if err != nil {
+		return false, nil
+	}
+	return reflect.DeepEqual(wanted, running), nil
+}
+
+// adminOf is the address of Caddy's admin endpoint in a configuration.
+func adminOf(config []byte) string {
+	var parsed struct {
+		Admin struct{ Listen string }
+	}
+	if json.Unmarshal(config, &parsed) != nil || parsed.Admin.Listen == "" {
+		return caddyAdmin
+	}
+	return parsed.Admin.Listen
+}
+
+// caddyConfig asks Caddy what it runs.
+func (h *Host) caddyConfig(ctx context.Context, admin string) (any, error) {
+	ask := hostapi.Ask{Method: http.MethodGet, URL: "http://" + admin + "/config/", Timeout: caddyTimeout}
+	if socket, ok := strings.CutPrefix(admin, "unix/"); ok {
+		ask.Socket, ask.URL = strings.TrimPrefix(socket, "/"), "http://caddy/config/"
+		ask.Socket = "/" + ask.Socket
+	}
+	response, err := h.send(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	var config any
+	content, err := io.ReadAll(io.LimitReader(response.Body, maxCaddyConfig))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.NewDecoder(bytes.NewReader(content)).Decode(&config); err != nil {
+		return nil, fmt.Errorf("decode running configuration: %w", err)
+	}
+	return config, nil
+}

@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"maps"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// keys are API keys that relayctl made: only their hashes are here.
+type keys struct{ *Host }
+
+// storedKey is what is kept of an API key.
+type storedKey struct {
+	Hash  string `json:"hash"` // hex SHA-256
+	Shown bool   `json:"shown"`
+}
+
+func (h *Host) loadKeys() (map[string]storedKey, error) {
+	stored := map[string]storedKey{}
+	if _, err := loadJSON(h.stored("keys.json"), &stored); err != nil {
+		return nil, fmt.Errorf("read keys: %w", err)
+	}
+	return stored, nil
+}
+
+func (k keys) observe(_ context.Context, view *look, resource plan.Resource, fact *plan.Fact) error {
+	stored, err := view.storedKeys()
+	if err != nil {
+		return err
+	}
+	key, exists := stored[resource.Name]
+	if !exists {
+		return nil
+	}
+	fact.Exists = true
+	fact.Have = map[string]string{plan.AttrDigest: key.Hash, plan.AttrShown: yesNo(key.Shown)}
+	return nil
+}
+
+func (k keys) bring(_ context.Context, _ *batch, step step) (outcome, error) {
+	hash := step.resource.Want[plan.AttrDigest].Text
+	if raw, err := hex.DecodeString(hash); err != nil || len(raw) != 32 {
+		return outcome{}, badRequest("%s: %q is not a hash", step.resource.ID, hash)
+	}
+	return outcome{made: true}, k.changeKeys(func(stored map[string]storedKey) {
+		if stored[step.resource.Name].Hash != hash {
+			stored[step.resource.Name] = storedKey{Hash: hash}
+		}
+	})
+}
+
+func (k keys) remove(_ context.Context, _ *batch, step step) error {
+	return k.changeKeys(func(stored map[string]storedKey) { delete(stored, step.change.ID.Name) })
+}
+
+func (h *Host) changeKeys(change func(map[string]storedKey)) error {
+	stored, err := h.loadKeys()
+	if err != nil {
+		return err
+	}
+	change(stored)
+	if err := saveJSON(h.stored("keys.json"), stored); err != nil {
+		return fmt.Errorf("keep keys: %w", err)
+	}
+	return nil
+}
+
+// markShown notes which keys their owner has been shown.
+func (h *Host) markShown(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	return h.changeKeys(func(stored map[string]storedKey) {
+		for _, name := range names {
+			if key, ok := stored[name]; ok {
+				key.Shown = true
+				stored[name] = key
+			}
+		}
+	})
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return plan.Yes
+	}
+	return plan.No
+}
+
+// noteShown has the manifest say what the key's fact says now, so that it does
+// not look changed since.
+func (h *Host) noteShown(name string) {
+	entry := findApplied(h.session.manifest, plan.ID{Kind: plan.KindKey, Name: name})
+	if entry != nil {
+		have := maps.Clone(entry.Have)
+		have[plan.AttrShown] = plan.Yes
+		entry.Have = have
+		h.session.setApplied(*entry)
+	}
+}

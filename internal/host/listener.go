@@ -1,0 +1,165 @@
+package host
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// socket is a listening TCP socket as /proc/net/tcp tells it.
+type socket struct {
+	address netip.Addr
+	port    int
+	inode   string
+}
+
+// listeners says who listens on TCP ports, each address and port once.
+func (h *Host) listeners() ([]plan.Listener, error) {
+	var sockets []socket
+	for _, name := range []string{"tcp", "tcp6"} {
+		table, err := readIfThere(h.path("/proc/net/" + name)) // tcp6 is missing without IPv6
+		if err != nil {
+			return nil, fmt.Errorf("read /proc/net/%s: %w", name, err)
+		}
+		sockets = append(sockets, parseListening(string(table))...)
+	}
+	if len(sockets) == 0 {
+		return nil, nil
+	}
+	owners, err := h.socketOwners(sockets)
+	if err != nil {
+		return nil, err
+	}
+	var list []plan.Listener
+	for _, one := range sockets {
+		listener := plan.Listener{Address: one.address.String(), Port: one.port}
+		if pid := owners[one.inode]; pid != 0 {
+			h.nameOwner(&listener, pid)
+		}
+		list = append(list, listener)
+	}
+	slices.SortFunc(list, func(a, b plan.Listener) int {
+		if a.Port != b.Port {
+			return a.Port - b.Port
+		}
+		return strings.Compare(a.Address, b.Address)
+	})
+	// A port that several sockets share is one listener: SO_REUSEPORT.
+	return slices.CompactFunc(list, func(a, b plan.Listener) bool { return a.Port == b.Port && a.Address == b.Address }), nil
+}
+
+// parseListening reads /proc/net/tcp or tcp6; lines that make no sense are
+// passed over.
+func parseListening(table string) []socket {
+	const stateListen = "0A"
+	var sockets []socket
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if len(fields) < 10 || fields[3] != stateListen {
+			continue
+		}
+		hexAddress, hexPort, ok := strings.Cut(fields[1], ":")
+		address, addressOK := parseProcAddress(hexAddress)
+		port, err := strconv.ParseUint(hexPort, 16, 16)
+		if !ok || !addressOK || err != nil || port == 0 {
+			continue
+		}
+		sockets = append(sockets, socket{address, int(port), fields[9]})
+	}
+	return sockets
+}
+
+// parseProcAddress reads an address as the kernel prints it: words of 32 bits,
+// each with the machine's own byte order, which is little-endian on all that
+// relayctl runs on.
+func parseProcAddress(text string) (netip.Addr, bool) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != 4 && len(raw) != 16 {
+		return netip.Addr{}, false
+	}
+	for word := 0; word < len(raw); word += 4 {
+		slices.Reverse(raw[word : word+4])
+	}
+	address, ok := netip.AddrFromSlice(raw)
+	return address, ok
+}
+
+// socketOwners finds the processes that hold sockets, by inode. A process that
+// ends meanwhile, or may not be looked at, is passed over.
+func (h *Host) socketOwners(sockets []socket) (map[string]int, error) {
+	missing := map[string]bool{}
+	for _, one := range sockets {
+		missing[one.inode] = true
+	}
+	owners := map[string]int{}
+	processes, err := os.ReadDir(h.path("/proc"))
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	for _, process := range processes {
+		pid, err := strconv.Atoi(process.Name())
+		if err != nil {
+			continue
+		}
+		folder := h.path(filepath.Join("/proc", process.Name(), "fd"))
+		files, err := os.ReadDir(folder)
+		if err != nil {
+			continue
+		}
+		for _, file := range files {
+			target, err := os.Readlink(filepath.Join(folder, file.Name()))
+			if err != nil {
+				continue
+			}
+			inode, ok := strings.CutPrefix(target, "socket:[")
+			inode = strings.TrimSuffix(inode, "]")
+			// The lowest number is the one that opened it: children inherit.
+			if ok && missing[inode] && (owners[inode] == 0 || pid < owners[inode]) {
+				owners[inode] = pid
+			}
+		}
+	}
+	return owners, nil
+}
+
+// nameOwner says which process and which service hold a port.
+func (h *Host) nameOwner(listener *plan.Listener, pid int) {
+	listener.PID = pid
+	folder := filepath.Join("/proc", strconv.Itoa(pid))
+	if name, err := os.ReadFile(h.path(folder + "/comm")); err == nil {
+		listener.Process = strings.TrimSpace(string(name))
+	}
+	groups, err := os.ReadFile(h.path(folder + "/cgroup"))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		listener.Unit = serviceOf(string(groups))
+	}
+}
+
+// serviceOf finds the system service in /proc/PID/cgroup; empty: none. What
+// runs in somebody's login is no service that one could turn off.
+func serviceOf(groups string) string {
+	for line := range strings.Lines(groups) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 || fields[0] != "0" && fields[1] != "name=systemd" {
+			continue
+		}
+		for part := range strings.SplitSeq(fields[2], "/") {
+			if part == "user.slice" {
+				return ""
+			}
+			if strings.HasSuffix(part, ".service") && unitName.MatchString(part) {
+				return part
+			}
+		}
+	}
+	return ""
+}

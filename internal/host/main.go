@@ -1,0 +1,121 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// Main is relay-host's command line; it returns the exit code.
+func Main(version string, args []string) int {
+	switch {
+	case len(args) == 1 && args[0] == "--version":
+		fmt.Println("relay-host " + version)
+		return 0
+	case len(args) > 0:
+		fmt.Fprintln(os.Stderr, "relay-host: takes no arguments but --version; relayctl starts it and talks to it")
+		return 1
+	}
+	if err := run(version); err != nil {
+		fmt.Fprintln(os.Stderr, "relay-host:", err)
+		return 1
+	}
+	return 0
+}
+
+// run serves one conversation on standard input and output.
+func run(version string) error {
+	// A line that breaks, or a login that ends, is the end of input and no
+	// reason to stop in the middle of a step.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	syscall.Umask(0o022) // the login's own would do for files that services have to read
+
+	digest, err := ownDigest()
+	if err != nil {
+		return err
+	}
+	if err := removeFirstContact(); err != nil {
+		return err
+	}
+	if os.Getuid() != 0 {
+		return errors.New("has to be started by root")
+	}
+	manager := &Manager{}
+	defer manager.Close()
+	h := New(Config{Root: "/", Version: version, Runner: ExecRunner{}, Systemd: manager})
+	machine, err := h.Machine()
+	if err != nil {
+		return err
+	}
+	hello := hostapi.Hello{
+		Protocol: hostapi.ProtocolVersion, Version: version, Digest: digest, UID: os.Getuid(), Machine: machine,
+	}
+	in, out := unblockable(os.Stdin), unblockable(os.Stdout)
+	return NewConversation(h, in, out).Serve(ctx, hello)
+}
+
+// ownDigest is the digest of the program that runs, whatever stands at its
+// path by now.
+func ownDigest() (string, error) {
+	program, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return "", fmt.Errorf("open own program: %w", err)
+	}
+	defer program.Close()
+	content, err := io.ReadAll(program)
+	if err != nil {
+		return "", fmt.Errorf("read own program: %w", err)
+	}
+	return plan.Digest(content), nil
+}
+
+// removeFirstContact removes the program that runs, and its folder, when it
+// was brought for one conversation only: it stands in a folder that nobody
+// else may look into, and is not the one that is installed.
+func removeFirstContact() error {
+	path, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find own program: %w", err)
+	}
+	folder := filepath.Dir(path)
+	if strings.HasPrefix(path, programsDir+"/") || !strings.HasPrefix(filepath.Base(folder), firstContactPrefix) {
+		return nil
+	}
+	info, err := os.Stat(folder)
+	if err != nil {
+		return fmt.Errorf("look at own folder: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove own program: %w", err)
+	}
+	os.Remove(folder) // only when nothing else is in it
+	return nil
+}
+
+// firstContactPrefix begins the name of the folder that relayctl makes for a
+// first contact.
+const firstContactPrefix = "relayctl-"
+
+// unblockable is a standard stream whose Close ends a Read or Write that
+// waits, where the kind of file can do that.
+func unblockable(file *os.File) *os.File {
+	fd := int(file.Fd())
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		return file
+	}
+	return os.NewFile(uintptr(fd), file.Name())
+}

@@ -1,0 +1,85 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// What relayctl makes is removed when it leaves the stack, what it finds is
+// not. A thing doesn't tell who made it, so that is written down before it is
+// made: otherwise one made just before a power failure would count as found
+// for ever.
+
+// making is a thing that is about to be made.
+type making struct {
+	plan.ID
+	Sensitive bool   `json:"sensitive,omitempty"`
+	Kept      string `json:"kept,omitempty"`    // where what stood there is kept
+	Content   string `json:"content,omitempty"` // digest by which it is told from what stood there
+}
+
+func (h *Host) loadMaking() ([]making, error) {
+	var list []making
+	if _, err := loadJSON(h.stored("making.json"), &list); err != nil {
+		return nil, fmt.Errorf("read what is being made: %w", err)
+	}
+	return list, nil
+}
+
+// markMaking says that things are about to be made.
+func (h *Host) markMaking(things ...making) error {
+	if len(things) == 0 {
+		return nil
+	}
+	list, err := h.loadMaking()
+	if err != nil {
+		return err
+	}
+	for _, thing := range things {
+		list = slices.DeleteFunc(list, func(one making) bool { return one.ID == thing.ID })
+	}
+	list = append(list, things...)
+	if err := saveJSON(h.stored("making.json"), list); err != nil {
+		return fmt.Errorf("note what is being made: %w", err)
+	}
+	return nil
+}
+
+// settleMaking takes into the manifest what was made by a batch that was cut
+// off or failed.
+func (h *Host) settleMaking() error {
+	list, err := h.loadMaking()
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	view := h.newLook(h.session.manifest)
+	for _, one := range list {
+		if findApplied(h.session.manifest, one.ID) != nil {
+			continue
+		}
+		fact, err := h.observeOne(context.Background(), view, plan.Resource{ID: one.ID, Sensitive: one.Sensitive})
+		if err != nil {
+			return err
+		}
+		if fact.Exists && (one.Content == "" || one.Content == fact.Have[plan.AttrContent]) {
+			entry := h.session.newApplied(fact)
+			entry.Made, entry.Kept = true, one.Kept
+			h.session.setApplied(entry)
+		}
+	}
+	if err := h.saveManifest(); err != nil {
+		return err
+	}
+	return removeIfThere(h.stored("making.json"))
+}
+
+// making is the step's thing; kept is where what stands there is kept.
+func (s step) making(kept string) making {
+	return making{
+		ID: s.resource.ID, Sensitive: s.resource.Sensitive,
+		Kept: kept, Content: s.resource.Want[plan.AttrContent].Text,
+	}
+}

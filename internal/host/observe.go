@@ -1,0 +1,100 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// Observe looks at what is asked for and at all that the manifest names. It
+// changes nothing on the machine.
+func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Observation, error) {
+	if err := h.requireSupported(); err != nil {
+		return hostapi.Observation{}, err
+	}
+	manifest, err := h.loadManifest()
+	if err != nil {
+		return hostapi.Observation{}, err
+	}
+	key, err := h.mac()
+	if err != nil {
+		return hostapi.Observation{}, err
+	}
+	observation := hostapi.Observation{MACKey: key, Facts: plan.Facts{Manifest: manifest}}
+	if observation.Facts.Machine, err = h.Machine(); err != nil {
+		return hostapi.Observation{}, err
+	}
+	if observation.Facts.Resources, err = h.observeAll(ctx, manifest, params.Resources); err != nil {
+		return hostapi.Observation{}, err
+	}
+	if observation.Facts.Listeners, err = h.listeners(); err != nil {
+		return hostapi.Observation{}, err
+	}
+	if observation.Holder, err = h.lockHolder(); err != nil {
+		return hostapi.Observation{}, err
+	}
+	return observation, nil
+}
+
+func (h *Host) observeAll(ctx context.Context, manifest *plan.Manifest, asked []plan.Resource) ([]plan.Fact, error) {
+	resources := withManifest(asked, manifest)
+	view := h.newLook(manifest)
+	for _, resource := range resources {
+		if resource.Kind == plan.KindUnit {
+			view.unitNames = append(view.unitNames, resource.Name)
+		}
+	}
+	facts := make([]plan.Fact, 0, len(resources))
+	for _, resource := range resources {
+		fact, err := h.observeOne(ctx, view, resource)
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, fact)
+	}
+	return facts, nil
+}
+
+// withManifest adds to resources what else the manifest names.
+func withManifest(resources []plan.Resource, manifest *plan.Manifest) []plan.Resource {
+	seen := map[plan.ID]bool{}
+	all := make([]plan.Resource, 0, len(resources))
+	for _, resource := range resources {
+		if !seen[resource.ID] {
+			seen[resource.ID] = true
+			all = append(all, resource)
+		}
+	}
+	if manifest == nil {
+		return all
+	}
+	for _, entry := range manifest.Resources {
+		if !seen[entry.ID] {
+			seen[entry.ID] = true
+			all = append(all, plan.Resource{ID: entry.ID})
+		}
+	}
+	return all
+}
+
+func (h *Host) observeOne(ctx context.Context, view *look, resource plan.Resource) (plan.Fact, error) {
+	if err := checkName(resource.ID); err != nil {
+		return plan.Fact{}, err
+	}
+	worker, ok := h.worker(resource.Kind)
+	if !ok {
+		return plan.Fact{}, badRequest("unknown kind of resource %q", resource.Kind)
+	}
+	fact := plan.Fact{ID: resource.ID, Applied: findApplied(view.manifest, resource.ID)}
+	// A secret file stays one when it has left the stack.
+	if fact.Applied != nil && strings.HasPrefix(fact.Applied.Have[plan.AttrContent], plan.MACPrefix) {
+		resource.Sensitive = true
+	}
+	if err := worker.observe(ctx, view, resource, &fact); err != nil {
+		return plan.Fact{}, fmt.Errorf("look at %s: %w", resource.ID, err)
+	}
+	return fact, nil
+}

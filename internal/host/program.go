@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// programs are versioned programs: NAME/VERSION-DIGEST12/NAME with
+// NAME/current a symbolic link to the version that counts.
+type programs struct{ *Host }
+
+func (p programs) observe(_ context.Context, _ *look, resource plan.Resource, fact *plan.Fact) error {
+	folder := p.path(filepath.Join(programsDir, resource.Name))
+	content, err := os.ReadFile(filepath.Join(folder, "current", resource.Name))
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	target, err := os.Readlink(filepath.Join(folder, "current"))
+	if err != nil {
+		return err
+	}
+	version := filepath.Base(target)
+	if dash := strings.LastIndexByte(version, '-'); dash > 0 {
+		version = version[:dash]
+	}
+	fact.Exists = true
+	fact.Have = map[string]string{plan.AttrVersion: version, plan.AttrDigest: plan.Digest(content)}
+	return nil
+}
+
+func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error) {
+	name, digest := step.resource.Name, step.resource.Want[plan.AttrDigest].Text
+	version := step.resource.Want[plan.AttrVersion].Text
+	if !storedName.MatchString(strings.ReplaceAll(version, "+", "_")) {
+		return outcome{}, badRequest("%s: %q is not a version", step.resource.ID, version)
+	}
+	content, err := p.readBlob(digest)
+	if err != nil {
+		return outcome{}, err
+	}
+	_, sum, _ := strings.Cut(digest, ":")
+	folder := p.path(filepath.Join(programsDir, name))
+	release := version + "-" + sum[:12]
+	if err := os.MkdirAll(filepath.Join(folder, release), 0o755); err != nil {
+		return outcome{}, fmt.Errorf("make folder: %w", err)
+	}
+	if err := writeAtomically(filepath.Join(folder, release, name), content, 0o755); err != nil {
+		return outcome{}, fmt.Errorf("write program: %w", err)
+	}
+	former, _ := os.Readlink(filepath.Join(folder, "current")) // none the first time
+	if err := swapLink(filepath.Join(folder, "current"), release); err != nil {
+		return outcome{}, err
+	}
+	return outcome{made: true}, sweepReleases(folder, release, former)
+}
+
+// swapLink points a symbolic link elsewhere in one step.
+func swapLink(link, target string) error {
+	temporary := temporaryName(link)
+	if err := removeIfThere(temporary); err != nil {
+		return fmt.Errorf("remove leftover: %w", err)
+	}
+	if err := os.Symlink(target, temporary); err != nil {
+		return fmt.Errorf("make link: %w", err)
+	}
+	if err := os.Rename(temporary, link); err != nil {
+		return fmt.Errorf("swap link in: %w", err)
+	}
+	return syncDir(filepath.Dir(link))
+}
+
+// sweepReleases keeps the current release and the one before.
+func sweepReleases(folder, current, former string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("list releases: %w", err)
+	}
+	for _, entry := range entries {
+		if !entry.IsDir() || entry.Name() == current || entry.Name() == former {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+			return fmt.Errorf("remove old release: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p programs) remove(_ context.Context, _ *batch, step step) error {
+	if err := os.RemoveAll(p.path(filepath.Join(programsDir, step.change.ID.Name))); err != nil {
+		return fmt.Errorf("remove program: %w", err)
+	}
+	os.Remove(p.path(programsDir)) // only when nothing is left in it
+	return nil
+}

@@ -1,0 +1,94 @@
+package host
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// checkSince compares a thing with what the plan found: an edit made since is
+// told and not written over.
+func (b *batch) checkSince(todo step) error {
+	expected, now := todo.change.Fact, todo.now
+	switch {
+	case b.camealong(expected, now):
+		return nil
+	case expected.Exists && !now.Exists:
+		if todo.change.Action == plan.Remove || now.Kind == plan.KindUnit {
+			return nil
+		}
+		return changedSince(now.ID, "it is gone")
+	case !expected.Exists && now.Exists:
+		return changedSince(now.ID, "it is there now")
+	case now.Kind == plan.KindUnit:
+		return nil // that it stopped or started by itself is what apply mends
+	}
+	known := map[string]string{}
+	for name, value := range expected.Have {
+		if _, comparable := now.Have[name]; comparable {
+			known[name] = value
+		}
+	}
+	if text := differences(known, now.Have); text != "" {
+		return changedSince(now.ID, text)
+	}
+	return nil
+}
+
+// camealong reports whether a thing that the plan didn't find was brought by
+// this apply itself: packages bring users, folders, units and default files,
+// and a unit's file brings the unit.
+func (b *batch) camealong(expected, now plan.Fact) bool {
+	if expected.Exists || !now.Exists {
+		return false
+	}
+	if now.Kind == plan.KindUnit && len(b.host.session.changed) > 0 {
+		return true
+	}
+	if !b.host.session.packages {
+		return false
+	}
+	switch now.Kind {
+	case plan.KindUser, plan.KindDirectory, plan.KindPackage:
+		return true
+	case plan.KindFile:
+		return now.Pristine
+	}
+	return false
+}
+
+func changedSince(id plan.ID, how string) error {
+	return &hostapi.Error{
+		Code:    hostapi.CodeChangedSince,
+		Message: fmt.Sprintf("%s changed since the plan: %s", id, how),
+		Hint:    "somebody else works on this host; look at a new plan",
+	}
+}
+
+// differences tells which attributes are not as expected; empty: none. Text
+// too long for a line is not shown.
+func differences(expected, have map[string]string) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(expected)) {
+		if expected[name] == have[name] {
+			continue
+		}
+		if name == plan.AttrContent || len(expected[name])+len(have[name]) > 80 {
+			list = append(list, name+" differs")
+			continue
+		}
+		list = append(list, fmt.Sprintf("%s is %s, not %s", name, quoteEmpty(have[name]), quoteEmpty(expected[name])))
+	}
+	return strings.Join(list, ", ")
+}
+
+func quoteEmpty(text string) string {
+	if text == "" {
+		return `""`
+	}
+	return text
+}

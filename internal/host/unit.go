@@ -1,0 +1,312 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// units are systemd units.
+type units struct{ *Host }
+
+// jobTimeout bounds one start, stop or reload by systemd.
+const jobTimeout = 5 * time.Minute
+
+func (u units) observe(ctx context.Context, view *look, resource plan.Resource, fact *plan.Fact) error {
+	state, err := view.unit(ctx, resource.Name)
+	if err != nil {
+		return err
+	}
+	if !state.Exists {
+		return nil
+	}
+	fact.Exists = true
+	fact.Have = map[string]string{
+		plan.AttrEnabled: yesNo(state.Enabled()), plan.AttrRunning: yesNo(state.Running()),
+	}
+	fact.Detail = state.describe()
+	if state.Running() {
+		fact.Stale, err = u.stale(ctx, view, resource, state)
+	}
+	return err
+}
+
+// describe is one line on a unit for people.
+func (s UnitState) describe() string {
+	text := s.Active
+	if s.Sub != "" && s.Sub != s.Active {
+		text += " (" + s.Sub + ")"
+	}
+	if s.FileState == "masked" {
+		text += ", masked"
+	}
+	if s.Result != "" && s.Result != "success" {
+		text += ", " + s.lastEnd()
+	}
+	if s.Restarts > 0 {
+		text += fmt.Sprintf(", restarted %d times by systemd", s.Restarts)
+	}
+	return text
+}
+
+// How a main process ended, from wait(2).
+const (
+	exited = 1
+	killed = 2
+	dumped = 3
+)
+
+// lastEnd says how the unit's main process last ended.
+func (s UnitState) lastEnd() string {
+	switch {
+	case s.Result == "start-limit-hit" || s.Result == "timeout" || s.Result == "watchdog":
+		return "last " + s.Result
+	case s.ExitCode == exited:
+		return fmt.Sprintf("last with exit code %d", s.ExitStatus)
+	case s.ExitCode == killed || s.ExitCode == dumped:
+		return fmt.Sprintf("last by signal %d", s.ExitStatus)
+	}
+	return "last result " + s.Result
+}
+
+func (u units) bring(ctx context.Context, b *batch, step step) (outcome, error) {
+	name, want := step.resource.Name, wanted(step.resource)
+	state, err := u.present(ctx, name)
+	if err != nil {
+		return outcome{}, err
+	}
+	if !state.Exists {
+		return outcome{}, fmt.Errorf("unit %s has no unit file", name)
+	}
+	if err := u.enable(ctx, name, want[plan.AttrEnabled], state); err != nil {
+		return outcome{}, err
+	}
+	switch {
+	case want[plan.AttrRunning] == plan.No:
+		err = u.stop(ctx, b, step.index, name, state)
+	case want[plan.AttrRunning] == plan.Yes && !(state.Running() && b.restartsLater(step.index)):
+		err = u.follow(ctx, b, step, state)
+	}
+	file := findApplied(u.session.manifest, plan.ID{Kind: plan.KindFile, Name: state.Fragment})
+	return outcome{made: file != nil && file.Made}, err
+}
+
+// present is how a unit is once systemd has read its present file.
+func (u units) present(ctx context.Context, name string) (UnitState, error) {
+	if u.session.unitFiles {
+		if err := u.reloadUnitFiles(ctx); err != nil {
+			return UnitState{}, err
+		}
+	}
+	state, err := u.unitState(ctx, name)
+	if err == nil && state.NeedsReload {
+		if err = u.reloadUnitFiles(ctx); err == nil {
+			state, err = u.unitState(ctx, name)
+		}
+	}
+	return state, err
+}
+
+func (h *Host) reloadUnitFiles(ctx context.Context) error {
+	if err := h.systemd.Configure(ctx, ReloadUnitFiles, ""); err != nil {
+		return err
+	}
+	h.session.unitFiles = false
+	return nil
+}
+
+func (h *Host) unitState(ctx context.Context, name string) (UnitState, error) {
+	states, err := h.systemd.Units(ctx, []string{name})
+	if err != nil {
+		return UnitState{}, fmt.Errorf("ask systemd for %s: %w", name, err)
+	}
+	return states[0], nil
+}
+
+// enable brings about that a unit starts at boot, or that it doesn't; want is
+// empty where that does not matter.
+func (u units) enable(ctx context.Context, name, want string, state UnitState) error {
+	if want == "" || want == yesNo(state.Enabled()) {
+		return nil
+	}
+	verb := EnableUnit
+	if want == plan.No {
+		verb = DisableUnit
+	}
+	if err := u.systemd.Configure(ctx, verb, name); err != nil {
+		return err
+	}
+	return u.reloadUnitFiles(ctx)
+}
+
+func (u units) stop(ctx context.Context, b *batch, index int, name string, state UnitState) error {
+	if state.Active == "inactive" || state.Active == "failed" {
+		return u.clearIntent(name)
+	}
+	if err := u.job(ctx, b, index, StopUnit, name); err != nil {
+		return err
+	}
+	return u.clearIntent(name)
+}
+
+// job has systemd do something and tells how long it takes.
+func (u units) job(ctx context.Context, b *batch, index int, verb JobVerb, name string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, fmt.Errorf("not done within %v", jobTimeout))
+	defer cancel()
+	text := func(elapsed time.Duration) string {
+		return fmt.Sprintf("%s %s (systemd, %d s)", verb, name, int(elapsed.Seconds()))
+	}
+	return b.whileTelling(index, text, func() error { return u.systemd.Job(ctx, verb, name) })
+}
+
+// restartsLater reports whether a later step of the batch restarts or reloads
+// the unit of the step at index.
+func (b *batch) restartsLater(index int) bool {
+	id := b.steps[index].ID
+	return slices.ContainsFunc(b.steps[index+1:], func(change plan.Change) bool {
+		return change.ID == id && (change.Action == plan.Restart || change.Action == plan.Reload)
+	})
+}
+
+// follow has a unit run with its present files, by the least that does it.
+func (u units) follow(ctx context.Context, b *batch, step step, state UnitState) error {
+	verb, err := u.neededJob(ctx, step.resource, state)
+	if err != nil {
+		return err
+	}
+	name, reads := step.resource.Name, readsOf(step.resource.Unit)
+	byCaddy := verb == ReloadUnit && step.resource.Unit.Reloader == plan.ReloadCaddy
+	if byCaddy {
+		same, err := u.caddyRunsSame(ctx)
+		if err != nil {
+			return err
+		}
+		if same {
+			verb = ""
+		}
+	}
+	if verb == "" {
+		return u.recordLoaded(ctx, name, reads, state)
+	}
+	if verb != StartUnit {
+		u.drain(ctx, b, step)
+	}
+	if byCaddy {
+		err = u.reloadCaddy(ctx, b, step)
+	} else {
+		err = u.job(ctx, b, step.index, verb, name)
+	}
+	if err != nil && !errors.Is(err, ErrJobFailed) {
+		return err
+	}
+	state, err = u.verify(ctx, b, step, err)
+	if err != nil {
+		return err
+	}
+	return u.recordLoaded(ctx, name, reads, state)
+}
+
+// neededJob is what has to be done so that a unit runs with its present files;
+// empty: nothing.
+func (u units) neededJob(ctx context.Context, resource plan.Resource, state UnitState) (JobVerb, error) {
+	if !state.Running() {
+		if state.Active == "activating" {
+			return RestartUnit, nil // it goes round and round: a start would only wait for it
+		}
+		return StartUnit, nil
+	}
+	need, err := u.stale(ctx, u.newLook(u.session.manifest), resource, state)
+	if err != nil {
+		return "", err
+	}
+	reads := readsOf(resource.Unit)
+	for id, when := range u.session.changed {
+		if when > u.session.loaded[resource.Name] && anyCovers(reads.all(), id) {
+			need = append(need, id)
+		}
+	}
+	if len(need) == 0 {
+		return "", nil
+	}
+	for _, id := range need {
+		if anyCovers(reads.Restart, id) || !anyCovers(reads.Reload, id) {
+			return RestartUnit, nil
+		}
+	}
+	return ReloadUnit, nil
+}
+
+// remove stops a unit for good; its file is a resource of its own.
+func (u units) remove(ctx context.Context, b *batch, step step) error {
+	name := step.change.ID.Name
+	state, err := u.unitState(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := u.stop(ctx, b, step.index, name, state); err != nil {
+		return err
+	}
+	if state.Enabled() {
+		if err := u.systemd.Configure(ctx, DisableUnit, name); err != nil {
+			return err
+		}
+	}
+	if state.Active == "failed" {
+		if err := u.systemd.Configure(ctx, ResetFailed, name); err != nil {
+			return err
+		}
+	}
+	return u.forgetLoaded(name)
+}
+
+// followRestored has units that stay take the files that were put back.
+func (h *Host) followRestored(ctx context.Context, b *batch) error {
+	restored := h.session.restored
+	h.session.restored = nil
+	if len(restored) == 0 {
+		return nil
+	}
+	readers, err := h.readers(nil)
+	if err != nil {
+		return err
+	}
+	for unit, reads := range readers {
+		for _, path := range restored {
+			id := plan.ID{Kind: plan.KindFile, Name: path}
+			if !anyCovers(reads.all(), id) {
+				continue
+			}
+			if err := h.followRestoredUnit(ctx, b, unit, reads, id); err != nil {
+				return fmt.Errorf("%s was put back: %w", path, err)
+			}
+			break
+		}
+	}
+	return nil
+}
+
+func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, reads unitReads, id plan.ID) error {
+	if err := h.forgetLoaded(unit); err != nil {
+		return err
+	}
+	if err := h.clearIntent(unit); err != nil {
+		return err
+	}
+	state, err := h.unitState(ctx, unit)
+	if err != nil || !state.Running() {
+		return err
+	}
+	verb := ReloadUnit
+	if anyCovers(reads.Restart, id) {
+		verb = RestartUnit
+	}
+	return units{h}.job(ctx, b, len(b.steps)-1, verb, unit)
+}
+
+// shortUnit is a unit's name for people.
+func shortUnit(name string) string { return strings.TrimSuffix(name, ".service") }

@@ -1,0 +1,111 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+)
+
+// How long a unit is watched after systemd called it started.
+const (
+	lookInterval  = 200 * time.Millisecond
+	settleTime    = 2 * time.Second  // it has to stay up this long
+	failingTime   = 10 * time.Second // one that stopped is watched this long, to tell how often it does
+	settingsTime  = 15 * time.Second // for a service to publish the settings that it was told to load
+	journalInFail = 10               // lines of its log that an error carries
+)
+
+// verify watches a unit after a job until it is clear whether it stays up and
+// has taken its settings. jobErr is the job's own failure.
+func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (UnitState, error) {
+	name := step.resource.Name
+	begun, told := time.Now(), time.Now()
+	limit := settleTime
+	var stopped bool
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	for {
+		state, err := u.unitState(ctx, name)
+		if err != nil {
+			return state, err
+		}
+		elapsed := time.Since(begun)
+		if jobErr != nil || state.Restarts > 0 && !state.Running() || state.Active == "failed" || state.Active == "inactive" {
+			stopped, limit = true, failingTime
+		}
+		switch {
+		case stopped && (state.Active == "failed" || state.Active == "inactive" || elapsed >= limit):
+			return state, u.didNotStayUp(ctx, name, state)
+		case !stopped && state.Running() && elapsed >= limit:
+			return u.tookSettings(ctx, b, step, state)
+		}
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			b.tell(step.index, fmt.Sprintf("watching %s (%d s)", name, int(elapsed.Seconds())))
+		}
+		select {
+		case <-ctx.Done():
+			return state, context.Cause(ctx)
+		case <-look.C:
+		}
+	}
+}
+
+// tookSettings waits until a service publishes the digest of its present
+// settings. One that publishes none is believed.
+func (u units) tookSettings(ctx context.Context, b *batch, step step, state UnitState) (UnitState, error) {
+	unit := step.resource.Unit
+	begun, told := time.Now(), time.Now()
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	for {
+		if unit == nil || len(unit.Settings) == 0 {
+			return state, nil
+		}
+		present, err := u.settingsDigest(unit.Settings)
+		if err != nil {
+			return state, err
+		}
+		if published, ok := publishedDigest(state); !ok || published == present {
+			return state, nil
+		}
+		if time.Since(begun) >= settingsTime {
+			return state, u.unitError(ctx, step.resource.Name, "runs, but did not take its new settings")
+		}
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			b.tell(step.index, fmt.Sprintf("%s is loading its settings", step.resource.Name))
+		}
+		select {
+		case <-ctx.Done():
+			return state, context.Cause(ctx)
+		case <-look.C:
+		}
+		if state, err = u.unitState(ctx, step.resource.Name); err != nil {
+			return state, err
+		}
+	}
+}
+
+func (u units) didNotStayUp(ctx context.Context, name string, state UnitState) error {
+	stops := state.Restarts
+	if !state.Running() && state.Sub != "auto-restart" {
+		stops++
+	}
+	times := "once"
+	if stops > 1 {
+		times = fmt.Sprintf("%d times", stops)
+	}
+	return u.unitError(ctx, name, fmt.Sprintf("did not stay up: it stopped %s, %s", times, state.lastEnd()))
+}
+
+// unitError is an error on a unit with the end of its log.
+func (h *Host) unitError(ctx context.Context, name, text string) error {
+	lines, err := h.Journal(ctx, hostapi.Journal{Unit: name, Lines: journalInFail})
+	if err != nil {
+		lines.Lines = []string{"its log could not be read: " + err.Error()}
+	}
+	return &hostapi.Error{Code: hostapi.CodeStep, Message: fmt.Sprintf("unit %s %s", name, text), Log: lines.Lines}
+}

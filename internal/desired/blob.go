@@ -15,10 +15,6 @@ type Blob struct {
 	content secret.Value
 }
 
-func fileBlob(content string) Blob         { return Blob{content: secret.New(content)} }
-func secretBlob(content secret.Value) Blob { return Blob{content: content} }
-func programBlob(name string) Blob         { return Blob{program: name} }
-
 // Program is the name of the program that the blob is; empty: it is a file.
 func (b Blob) Program() string { return b.program }
 
@@ -30,7 +26,7 @@ func (b Blob) String() string {
 	if b.program != "" {
 		return "program " + b.program
 	}
-	return fmt.Sprintf("file content of %d bytes", len(b.content.Reveal()))
+	return "file content"
 }
 
 // Format prints String under every verb, %#v and %x included.

@@ -1,10 +1,11 @@
 // Package desired turns a stack, and what is known of its hosts, into the
 // resources that each host should have and the content of its files. It is
-// pure: it reads no host, and fills in templates that it carries.
+// pure: it looks at no host, and fills in templates that it carries.
 package desired
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
@@ -18,12 +19,13 @@ type Input struct {
 	// was not looked at: values that it would settle are plan.MadeOn it.
 	Hosts map[string]Seen
 
-	// Prepared says that the prepare stage is done: keys that were made and
-	// not yet shown are taken as they are. Without it they are planned anew.
+	// Prepared says that the facts were taken after the prepare stage: keys
+	// that were made and not yet shown are taken as they are. Without it they
+	// are planned anew.
 	Prepared bool
 
-	// Program looks up a host program for an architecture as Go names it.
-	// It is called for observed hosts only.
+	// Program looks up a host program for an architecture as Go names it. It
+	// is called for observed hosts only.
 	Program func(name, arch string) (Program, error)
 }
 
@@ -45,30 +47,52 @@ type Host struct {
 	Name    string
 	Address string
 	Role    plan.Role
-	Want    []plan.Resource // in no particular order across kinds; files of one folder after it
-	Ports   []plan.Port     // what its units listen on
+
+	// Want is in the order of work within each kind: a folder stands before
+	// what is in it, and a file before one whose check reads it.
+	Want  []plan.Resource
+	Ports []plan.Port // what its units listen on
 
 	// Blobs holds, by digest, all content that Want names and that relayctl
-	// brings: every Known content of a file without From, and every Known
-	// digest of a program.
+	// brings: of every file without From whose content is known, and of every
+	// program whose digest is.
 	Blobs map[string]Blob
 }
 
+// The programs for hosts.
+const (
+	hostProgram   = "relay-host"
+	serverProgram = "relay-server"
+	workerProgram = "relay-worker"
+)
+
 // Build says how each host should be: the proxy first, then the workers in the
-// file's order. Hosts that left the stack are not its matter.
+// file's order. Hosts that left the stack are not its matter. Without facts it
+// yields the same resources, so that it also says what to look at.
 func Build(in Input) ([]Host, error) {
 	if in.Stack == nil || in.Stack.Proxy == nil {
-		return nil, errors.New("build desired state: no stack")
+		return nil, errors.New("build desired state: no stack with a proxy")
 	}
-	hosts := []Host{{Name: in.Stack.Proxy.Name, Address: in.Stack.Proxy.Address, Role: plan.RoleProxy}}
+	if err := checkNames(in.Stack); err != nil {
+		return nil, fmt.Errorf("build desired state: %w", err)
+	}
+	proxy, err := buildProxy(in)
+	if err != nil {
+		return nil, fmt.Errorf("build desired state of %s: %w", in.Stack.Proxy.Name, err)
+	}
+	hosts := []Host{proxy}
 	for _, w := range in.Stack.Workers {
-		hosts = append(hosts, Host{Name: w.Name, Address: w.Address, Role: plan.RoleWorker})
+		worker, err := buildWorker(in, w)
+		if err != nil {
+			return nil, fmt.Errorf("build desired state of %s: %w", w.Name, err)
+		}
+		hosts = append(hosts, worker)
 	}
 	return hosts, nil
 }
 
 // Prepare reports whether a resource belongs to the prepare stage: what the
-// files of other hosts are rendered from.
+// files of all hosts are rendered from, and what renders them.
 func Prepare(r plan.Resource) bool {
 	switch r.Kind {
 	case plan.KindCA, plan.KindSecret, plan.KindKey:
@@ -78,10 +102,3 @@ func Prepare(r plan.Resource) bool {
 	}
 	return false
 }
-
-// The programs for hosts.
-const (
-	hostProgram   = "relay-host"
-	serverProgram = "relay-server"
-	workerProgram = "relay-worker"
-)

@@ -1,0 +1,147 @@
+package desired
+
+import (
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// The users that files belong to and services run as.
+const (
+	relayUser = "relay"
+	caddyUser = "caddy" // made by the package
+)
+
+const (
+	serverUnit = "relay-server.service"
+	caddyUnit  = "caddy.service" // of the package
+)
+
+// Who may use what.
+var (
+	relayReadsDir  = access{"0750", "root", relayUser}
+	relayReads     = access{"0640", "root", relayUser}
+	caddyReadsDir  = access{"0750", "root", caddyUser}
+	caddyReads     = access{"0640", "root", caddyUser}
+	everybodyReads = access{"0644", "root", "root"}
+)
+
+// buildProxy says how the proxy host should be.
+func buildProxy(in Input) (Host, error) {
+	p := in.Stack.Proxy
+	b := newBuilder(in, p.Name, p.Address, plan.RoleProxy)
+	made := made{in}
+	at := proxyOrigin(p, p.Place, "")
+	if _, err := b.carriedProgram(hostProgram, at); err != nil {
+		return Host{}, err
+	}
+	b.user(relayUser, at)
+	b.madeHere(made)
+	if err := b.relayServer(made); err != nil {
+		return Host{}, err
+	}
+	if err := b.caddy(made); err != nil {
+		return Host{}, err
+	}
+	return b.host, nil
+}
+
+// madeHere adds what the proxy host makes and keeps.
+func (b *builder) madeHere(m made) {
+	p := m.in.Stack.Proxy
+	b.want(plan.Resource{
+		ID:     caID,
+		Want:   map[string]plan.Value{plan.AttrDomain: plan.Known(p.Domain)},
+		Origin: proxyOrigin(p, p.TLS.Place, ""),
+	})
+	b.want(plan.Resource{ID: probeID, Origin: proxyOrigin(p, p.Place, "")})
+	for _, k := range m.in.Stack.APIKeys {
+		if k.Value.IsZero() {
+			b.want(plan.Resource{
+				ID:     keyID(k.Name),
+				Want:   map[string]plan.Value{plan.AttrDigest: m.keyHash(k), plan.AttrShown: plan.Known(plan.Yes)},
+				Origin: keyOrigin(k),
+			})
+		}
+	}
+}
+
+// relayServer adds the relay with its settings.
+func (b *builder) relayServer(m made) error {
+	p := m.in.Stack.Proxy
+	at, settingsAt := proxyOrigin(p, p.Place, ""), proxyOrigin(p, p.Relay.Place, "")
+	program, err := b.carriedProgram(serverProgram, at)
+	if err != nil {
+		return err
+	}
+	b.directory(relayDir, relayReadsDir, at)
+	workers := b.directory(workersDir, relayReadsDir, at)
+	settings, err := relayJSON(m.in.Stack)
+	if err != nil {
+		return err
+	}
+	keys, err := keysJSON(m)
+	if err != nil {
+		return err
+	}
+	service, err := renderRelayServer(m.in.Stack)
+	if err != nil {
+		return err
+	}
+	settingsFile := b.file(relayPath, relayReads, settings, settingsAt)
+	keysFile := b.file(keysPath, relayReads, keys, at)
+	published := []string{keysPath, relayPath}
+	for _, w := range m.in.Stack.Workers {
+		entry, err := workerEntryJSON(m, w)
+		if err != nil {
+			return err
+		}
+		file := b.file(workerEntryPath(w.Name), relayReads, entry, workerOrigin(w, w.Place, ""))
+		published = append(published, file.Name)
+	}
+	serviceFile := b.file(unitsDir+"/"+serverUnit, everybodyReads, service, at)
+	b.unit(serverUnit, plan.Unit{
+		Restart:  []plan.ID{serviceFile},
+		Reload:   []plan.ID{settingsFile, keysFile, workers},
+		Settings: published,
+		Program:  &program,
+	}, at)
+	listen := p.Relay.Listen
+	b.listens(listen.Addr().String(), int(listen.Port()), serverUnit, proxyOrigin(p, p.Relay.Place, "listen"))
+	b.listens(metricsAddr, stack.MetricsPort, serverUnit, settingsAt)
+	return nil
+}
+
+// caddyAdminPort is where Caddy takes its configuration, on loopback.
+const caddyAdminPort = 2019
+
+// caddy adds the server in front of the relay, with its copy of the stack's
+// certificate authority.
+func (b *builder) caddy(m made) error {
+	p := m.in.Stack.Proxy
+	at := proxyOrigin(p, p.Place, "server")
+	caddyfile, err := renderCaddyfile(m)
+	if err != nil {
+		return err
+	}
+	b.want(plan.Resource{
+		ID:     plan.ID{Kind: plan.KindPackage, Name: "caddy"},
+		Want:   map[string]plan.Value{plan.AttrInstalled: plan.Known(plan.Yes)},
+		Origin: at,
+	})
+	b.directory(caddyCADir, caddyReadsDir, at)
+	root := m.root()
+	b.file(caddyCertPath, caddyReads, text{known: root.Text, madeOn: root.MadeOn}, at)
+	b.fileFrom(caddyKeyPath, caddyReads, caKeyID, m.rootKey(), at)
+	r := b.plainFile(caddyfilePath, everybodyReads, caddyfile, at)
+	r.Check = plan.CheckCaddy
+	file := b.want(r)
+	b.unit(caddyUnit, plan.Unit{
+		Reload:   []plan.ID{file}, // it names the root that the other two hold
+		Reloader: plan.ReloadCaddy,
+		Drain:    adminSocket,
+	}, at)
+	b.listens("", 80, caddyUnit, at)
+	b.listens("", 443, caddyUnit, at)
+	b.listens("127.0.0.1", caddyAdminPort, caddyUnit, at)
+	return nil
+}

@@ -83,8 +83,10 @@ func (h *Host) writeIdentity() error {
 		return err
 	}
 	var known strings.Builder
+	h.HostKeys = nil
 	for _, k := range keys {
 		fmt.Fprintf(&known, "%s %s\n", h.Addr, k.public)
+		h.HostKeys = append(h.HostKeys, k.print)
 		files = append(files,
 			hostFile{path: "etc/ssh/ssh_host_" + k.name + "_key", content: string(k.private), mode: 0o600},
 			hostFile{path: "etc/ssh/ssh_host_" + k.name + "_key.pub", content: k.public + "\n"})

@@ -43,6 +43,8 @@ type Host struct {
 	SSHKeyFile string
 	// KnownHosts is a known_hosts file with this host's keys.
 	KnownHosts string
+	// HostKeys are the fingerprints of those keys (SHA256:...): ed25519, ECDSA.
+	HostKeys []string
 	// Root is the folder of this machine where the host's file system is
 	// mounted. What is written there, the host sees.
 	Root string

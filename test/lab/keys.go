@@ -18,6 +18,7 @@ type sshKey struct {
 	private []byte // PEM
 	public  string // one line, without a newline
 	name    string // the algorithm as it stands in file names
+	print   string // SHA256:...
 }
 
 // newSSHKey makes an ed25519 key.
@@ -57,5 +58,5 @@ func encodeKey(name string, key crypto.Signer) (sshKey, error) {
 		return sshKey{}, fmt.Errorf("encode key: %w", err)
 	}
 	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public)))
-	return sshKey{private: pem.EncodeToMemory(block), public: line, name: name}, nil
+	return sshKey{pem.EncodeToMemory(block), line, name, ssh.FingerprintSHA256(public)}, nil
 }

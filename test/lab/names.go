@@ -44,7 +44,7 @@ func (l *Lab) hostsTable() string {
 // a disk by now.
 func (l *Lab) writeNames() error {
 	table := l.hostsTable()
-	if err := os.WriteFile(l.hostsFile(), []byte(table), 0o644); err != nil {
+	if err := os.WriteFile(hostsFile(l.Dir), []byte(table), 0o644); err != nil {
 		return fmt.Errorf("write names: %w", err)
 	}
 	l.mu.Lock()
@@ -61,7 +61,7 @@ func (l *Lab) writeNames() error {
 	return nil
 }
 
-func (l *Lab) hostsFile() string { return filepath.Join(l.Dir, "hosts.txt") }
+func hostsFile(dir string) string { return filepath.Join(dir, "hosts.txt") }
 
 func (h *Host) writeHosts(table string) error {
 	return hostFile{path: "etc/hosts", content: table}.write(h.Root)
@@ -102,7 +102,5 @@ func (l *Lab) HTTPClient(roots *tls.Config) *http.Client {
 // Command is a program of this machine that finds the lab's names in its
 // /etc/hosts. It sees them through a mount namespace of its own.
 func (l *Lab) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	script := `mount --bind "$0" /etc/hosts && exec "$@"`
-	return exec.CommandContext(ctx, "unshare", append([]string{
-		"--mount", "--", "sh", "-c", script, l.hostsFile(), name}, args...)...)
+	return CommandIn(ctx, l.Dir, name, args...)
 }

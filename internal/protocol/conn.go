@@ -1,0 +1,288 @@
+package protocol
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The ends of a connection that nobody asked for. Both leave every stream
+// with ErrLost.
+var (
+	ErrLost         = errors.New("connection lost")
+	ErrSilent       = errors.New("peer is silent")
+	ErrWriteStalled = errors.New("peer does not take what is written")
+)
+
+// ErrCongested is returned by Open while too much waits for the writer.
+var ErrCongested = errors.New("connection is congested")
+
+// Config is what a Conn needs to know.
+type Config struct {
+	// PeerWindow is the window of the peer's HELLO.
+	PeerWindow int
+	// Serve handles a stream that the peer opened; ctx ends with the stream.
+	// It is called on a goroutine per stream and must end the stream. Nil on
+	// the relay's side, which opens all streams.
+	Serve func(ctx context.Context, s *Stream)
+	// MaxStreams bounds how many streams Serve handles at once; more are
+	// refused.
+	MaxStreams int
+	// OnDrain is told of the peer's DRAIN. It must not block.
+	OnDrain func(Drain)
+}
+
+// Conn is one connection between relay and worker, after the exchange of
+// HELLO. No lock is held across reading or writing.
+type Conn struct {
+	transport Transport
+	config    Config
+	done      chan struct{} // closed when the connection has ended
+	kick      chan struct{} // something waits for the writer
+	lastRead  atomic.Int64  // when the reader last got a message, ns since began
+	roundTrip atomic.Int64  // of the last PING, ns
+	began     time.Time
+	handlers  sync.WaitGroup
+
+	mu      sync.Mutex
+	err     error // why the connection ended
+	streams map[uint32]*Stream
+	lastID  uint32
+	control []byte    // encoded frames that go before all bodies
+	ping    []byte    // payload of a PING that waits, nil for none
+	pong    []byte    // payload of a PONG that waits, nil for none
+	credits []*Stream // streams whose credit is to be returned
+	ready   []*Stream // streams with something to send, in turn
+	closing *CloseError
+}
+
+// NewConn makes a Conn of t. It does nothing before Run.
+func NewConn(t Transport, config Config) *Conn {
+	return &Conn{
+		transport: t,
+		config:    config,
+		done:      make(chan struct{}),
+		kick:      make(chan struct{}, 1),
+		began:     time.Now(),
+		streams:   make(map[uint32]*Stream),
+	}
+}
+
+// Run reads and writes until the connection ends or ctx does, and returns
+// why: a *CloseError where either side said so. It returns after everything
+// it started, handlers included, has stopped.
+func (c *Conn) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { c.fail(context.Cause(ctx)) })
+	defer stop()
+	var own sync.WaitGroup
+	own.Go(c.write)
+	own.Go(c.watch)
+	c.fail(c.read())
+	own.Wait()
+	c.handlers.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// Close says code and text to the peer after what already waits for the
+// writer, less bodies, and ends the connection. It does not wait.
+func (c *Conn) Close(code CloseCode, text string) {
+	c.mu.Lock()
+	if c.closing == nil {
+		c.closing = &CloseError{Code: code, Text: cut(text), Sent: true}
+	}
+	c.mu.Unlock()
+	c.wake()
+}
+
+// Drain sends d to the peer. It does not wait.
+func (c *Conn) Drain(d Drain) {
+	c.mu.Lock()
+	c.control = append(c.control, encodeText(TypeDrain, 0, d)...)
+	c.mu.Unlock()
+	c.wake()
+}
+
+// Done is closed when the connection has ended.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// RoundTrip is how long the last PING took, 0 before the first came back.
+func (c *Conn) RoundTrip() time.Duration { return time.Duration(c.roundTrip.Load()) }
+
+// fail ends the connection; the first reason stands.
+func (c *Conn) fail(reason error) {
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.err = reason
+	close(c.done)
+	for _, s := range c.streams {
+		s.end(fmt.Errorf("%w: %w", ErrLost, reason))
+	}
+	c.mu.Unlock()
+	c.transport.Close()
+}
+
+// answers tells the worker's side, where the peer opens the streams.
+func (c *Conn) answers() bool { return c.config.Serve != nil }
+
+func (c *Conn) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// watch pings, and ends the connection when nothing comes any more.
+func (c *Conn) watch() {
+	ticker := time.NewTicker(PingEvery)
+	defer ticker.Stop()
+	limit := time.NewTimer(SilenceLimit)
+	defer limit.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-ticker.C:
+			c.mu.Lock()
+			c.ping = binary.BigEndian.AppendUint64(nil, uint64(time.Since(c.began)))
+			c.mu.Unlock()
+			c.wake()
+		case <-limit.C:
+			silence := time.Since(c.began) - time.Duration(c.lastRead.Load())
+			if silence >= SilenceLimit {
+				c.fail(ErrSilent)
+				return
+			}
+			limit.Reset(SilenceLimit - silence)
+		}
+	}
+}
+
+// read takes messages until one can't be read or breaks a rule.
+func (c *Conn) read() error {
+	buf := make([]byte, MaxMessage)
+	for {
+		n, err := c.transport.ReadMessage(buf)
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		c.lastRead.Store(int64(time.Since(c.began)))
+		for msg := buf[:n]; len(msg) > 0; {
+			var f Frame
+			if f, msg, err = NextFrame(msg); err == nil {
+				err = c.take(f)
+			}
+			if errors.Is(err, ErrFrame) {
+				c.Close(CloseProtocol, err.Error())
+				<-c.done
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take acts on one frame.
+func (c *Conn) take(f Frame) error {
+	switch f.Type {
+	case TypeOpen:
+		return c.takeOpen(f)
+	case TypeHead, TypeBody, TypeEnd, TypeReset, TypeCredit:
+		return c.takeStream(f)
+	case TypePing:
+		c.mu.Lock()
+		c.pong = append(c.pong[:0], f.Payload...)
+		c.mu.Unlock()
+		c.wake()
+	case TypePong:
+		if sent := time.Duration(binary.BigEndian.Uint64(f.Payload)); sent > 0 {
+			c.roundTrip.Store(int64(max(0, time.Since(c.began)-sent)))
+		}
+	case TypeDrain:
+		var d Drain
+		if err := decode(f, &d); err != nil {
+			return err
+		}
+		if c.config.OnDrain != nil {
+			c.config.OnDrain(d)
+		}
+	case TypeClose:
+		return decodeClose(f)
+	case TypeHello:
+		return fmt.Errorf("%w: a second HELLO", ErrFrame)
+	}
+	return nil
+}
+
+// takeOpen starts a handler for a stream of the peer's.
+func (c *Conn) takeOpen(f Frame) error {
+	if !c.answers() {
+		return fmt.Errorf("%w: OPEN from a worker", ErrFrame)
+	}
+	var head RequestHead
+	if err := decode(f, &head); err != nil {
+		return err
+	}
+	s := newStream(c, f.Stream)
+	s.request = head
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.err != nil:
+		return nil
+	case c.streams[f.Stream] != nil:
+		return fmt.Errorf("%w: stream %d is open already", ErrFrame, f.Stream)
+	case len(c.streams) >= c.config.MaxStreams:
+		refusal := &ResetError{Code: ResetRefused, Text: "the worker has too many streams"}
+		c.control = append(c.control, encodeText(TypeReset, f.Stream, refusal)...)
+		c.wake()
+		return nil
+	}
+	c.streams[f.Stream] = s
+	ctx, cancel := context.WithCancelCause(context.Background())
+	s.cancel = cancel
+	c.handlers.Go(func() {
+		defer cancel(nil)
+		c.config.Serve(ctx, s)
+		s.Reset(ResetEngine, "the worker gave no answer") // does nothing after an answer
+	})
+	return nil
+}
+
+// takeStream acts on a frame of a stream. One that is not open has ended a
+// moment ago on this side, and the peer does not know yet.
+func (c *Conn) takeStream(f Frame) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.streams[f.Stream]
+	if s == nil {
+		return nil
+	}
+	switch f.Type {
+	case TypeHead:
+		return s.takeHead(f)
+	case TypeBody:
+		return s.takeBody(f)
+	case TypeEnd:
+		return s.takeEnd()
+	case TypeCredit:
+		return s.takeCredit(int(binary.BigEndian.Uint32(f.Payload)))
+	default:
+		reset := new(ResetError)
+		if err := decode(f, reset); err != nil {
+			return err
+		}
+		reset.Text = cut(reset.Text)
+		s.end(reset)
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Greet is the worker's side of the exchange of HELLO. A relay that refuses
+// says why in a *CloseError.
+func Greet(ctx context.Context, t Transport, mine WorkerHello) (RelayHello, error) {
+	ctx, cancel := context.WithTimeout(ctx, HelloTimeout)
+	defer cancel()
+	mine.Protocol = Versions{MinVersion, MaxVersion}
+	mine.Window = Window
+	var theirs RelayHello
+	err := closedOn(ctx, t, func() error {
+		if err := writeHello(t, mine); err != nil {
+			return err
+		}
+		return readHello(t, &theirs)
+	})
+	if err != nil {
+		return RelayHello{}, err
+	}
+	if theirs.Use < MinVersion || theirs.Use > MaxVersion {
+		err := refuse(t, CloseVersion, "worker", Versions{MinVersion, MaxVersion}, "relay", Versions{theirs.Use, theirs.Use})
+		return RelayHello{}, err
+	}
+	return theirs, checkWindow(theirs.Window)
+}
+
+// Receive is the first half of the relay's side: it reads the worker's HELLO
+// and refuses a worker of which it knows no version. After it comes Answer
+// or Refuse.
+func Receive(ctx context.Context, t Transport) (WorkerHello, error) {
+	ctx, cancel := context.WithTimeout(ctx, HelloTimeout)
+	defer cancel()
+	var theirs WorkerHello
+	if err := closedOn(ctx, t, func() error { return readHello(t, &theirs) }); err != nil {
+		return WorkerHello{}, err
+	}
+	if theirs.Protocol.Min > MaxVersion || theirs.Protocol.Max < MinVersion {
+		err := refuse(t, CloseVersion, "relay", Versions{MinVersion, MaxVersion}, "worker", theirs.Protocol)
+		return WorkerHello{}, err
+	}
+	if err := checkHello(theirs); err != nil {
+		return WorkerHello{}, Refuse(t, CloseProtocol, err.Error())
+	}
+	return theirs, nil
+}
+
+// Answer is the second half: it takes the worker.
+func Answer(ctx context.Context, t Transport, theirs WorkerHello, mine RelayHello) error {
+	ctx, cancel := context.WithTimeout(ctx, HelloTimeout)
+	defer cancel()
+	mine.Protocol = Versions{MinVersion, MaxVersion}
+	mine.Use = min(MaxVersion, theirs.Protocol.Max)
+	mine.Window = Window
+	return closedOn(ctx, t, func() error { return writeHello(t, mine) })
+}
+
+// Refuse ends a connection that has no Conn yet and returns what it said.
+func Refuse(t Transport, code CloseCode, text string) error {
+	said := &CloseError{Code: code, Text: cut(text), Sent: true}
+	ctx, cancel := context.WithTimeout(context.Background(), HelloTimeout)
+	defer cancel()
+	err := closedOn(ctx, t, func() error { return t.WriteMessage(encodeText(TypeClose, 0, said)) })
+	t.Close()
+	return errors.Join(said, err)
+}
+
+func refuse(t Transport, code CloseCode, me string, mine Versions, you string, yours Versions) error {
+	return Refuse(t, code, fmt.Sprintf("no protocol version in common: %s speaks %d to %d, %s %d to %d",
+		me, mine.Min, mine.Max, you, yours.Min, yours.Max))
+}
+
+// closedOn runs do and closes t when ctx ends first, which ends do.
+func closedOn(ctx context.Context, t Transport, do func() error) error {
+	stop := context.AfterFunc(ctx, func() { t.Close() })
+	err := do()
+	if !stop() && err != nil {
+		return fmt.Errorf("exchange hello: %w", context.Cause(ctx))
+	}
+	return err
+}
+
+func writeHello(t Transport, hello any) error {
+	frame, err := encode(TypeHello, 0, hello)
+	if err != nil {
+		return fmt.Errorf("write hello: %w", err)
+	}
+	if err := t.WriteMessage(frame); err != nil {
+		return fmt.Errorf("write hello: %w", err)
+	}
+	return nil
+}
+
+func readHello(t Transport, into any) error {
+	buf := make([]byte, MaxMessage)
+	n, err := t.ReadMessage(buf)
+	if err != nil {
+		return fmt.Errorf("read hello: %w", err)
+	}
+	f, rest, err := NextFrame(buf[:n])
+	switch {
+	case err != nil:
+		return fmt.Errorf("read hello: %w", err)
+	case f.Type == TypeClose:
+		return decodeClose(f)
+	case f.Type != TypeHello || len(rest) > 0:
+		return fmt.Errorf("read hello: %w: the first message is not one HELLO", ErrFrame)
+	}
+	return decode(f, into)
+}
+
+func decodeClose(f Frame) error {
+	said := new(CloseError)
+	if err := decode(f, said); err != nil {
+		return err
+	}
+	said.Text = cut(said.Text)
+	return said
+}
+
+func checkWindow(window int) error {
+	if window < minWindow || window > maxWindow {
+		return fmt.Errorf("%w: a window of %d bytes is not between %d and %d", ErrFrame, window, minWindow, maxWindow)
+	}
+	return nil
+}
+
+func checkHello(h WorkerHello) error {
+	if len(h.Models) > MaxOffers {
+		return fmt.Errorf("%d models are over %d", len(h.Models), MaxOffers)
+	}
+	seen := make(map[string]bool)
+	for _, offer := range h.Models {
+		if offer.Concurrency < 1 || offer.Concurrency > MaxConcurrency {
+			return fmt.Errorf("model %.128q: concurrency %d is not between 1 and %d", offer.Name, offer.Concurrency, MaxConcurrency)
+		}
+		if seen[offer.Name] {
+			return fmt.Errorf("model %.128q is offered twice", offer.Name)
+		}
+		seen[offer.Name] = true
+	}
+	return checkWindow(h.Window)
+}

@@ -1,0 +1,176 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// clientStall is for how long a client may take nothing of its answer.
+const clientStall = time.Minute
+
+// answer passes a worker's answer on to the client.
+type answer struct {
+	*job
+	stream *protocol.Stream
+	w      http.ResponseWriter
+	idle   time.Duration
+
+	control *http.ResponseController
+	events  bool // the answer is an event stream
+	limited time.Time
+	length  int64   // the body's as the head has it, -1 where it has none
+	tail    [2]byte // the last bytes delivered
+}
+
+// begin waits for the head and the first bytes and sends both. Until then
+// nothing is delivered, and the request may go to another worker.
+func (a *answer) begin(ctx context.Context) error {
+	head, err := a.stream.Response(ctx)
+	if err != nil {
+		return err
+	}
+	chunk, err := a.stream.Next(ctx)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if head.Status < 200 || head.Status > 599 {
+		return &protocol.ResetError{Code: protocol.ResetEngine, Text: fmt.Sprintf("answered with status %d", head.Status)}
+	}
+	a.firstByte = time.Since(a.start)
+	a.control = http.NewResponseController(a.w)
+	a.setHeader(head)
+	a.status = head.Status
+	a.outcome = broken // until the end has been seen
+	a.w.WriteHeader(head.Status)
+	if err = a.write(chunk); err != nil {
+		a.breakOff(err)
+	}
+	return err
+}
+
+// setHeader takes over the engine's header fields, less those that are not its
+// to set. What the worker left out on its side is left out again: a worker is
+// not trusted with this host's clients.
+func (a *answer) setHeader(head protocol.ResponseHead) {
+	h := a.w.Header()
+	id := h.Get("X-Request-Id")
+	for _, field := range protocol.ResponseFields(protocol.Header(head.Header)) {
+		h.Add(field[0], field[1])
+	}
+	h.Set("X-Request-Id", id)
+	a.length = -1
+	lengths := h.Values("Content-Length")
+	h.Del("Content-Length")
+	if len(lengths) == 1 {
+		if n, err := strconv.ParseInt(lengths[0], 10, 63); err == nil && n >= 0 {
+			a.length = n
+			h.Set("Content-Length", strconv.FormatInt(n, 10))
+		}
+	}
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	if a.events = media == "text/event-stream"; a.events {
+		a.length = -1
+		h.Del("Content-Length")
+		h.Set("X-Accel-Buffering", "no")
+		if h.Get("Cache-Control") == "" {
+			h.Set("Cache-Control", "no-cache")
+		}
+	}
+}
+
+// pass sends the rest. whole is called as soon as all of it has come from the
+// worker, whatever the client still has to take.
+func (a *answer) pass(ctx context.Context, idle *time.Timer, whole func()) error {
+	for {
+		chunk, err := a.stream.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			whole()
+			err = a.checkLength(0)
+			if err == nil {
+				return nil
+			}
+		}
+		if err == nil {
+			idle.Stop() // the client's pace is not the engine's
+			err = a.write(chunk)
+			idle.Reset(a.idle)
+		}
+		if err != nil {
+			a.breakOff(err)
+			return err
+		}
+	}
+}
+
+// checkLength holds a body that goes on with more bytes to the length its head
+// gave; with none more, it has come to its end.
+func (a *answer) checkLength(more int) error {
+	length := a.bytesOut + int64(more)
+	if a.length < 0 || length == a.length || more > 0 && length < a.length {
+		return nil
+	}
+	return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the body has another length than the head said"}
+}
+
+// write sends chunk, and flushes when nothing more has come meanwhile: so a
+// burst costs one write and a lone token waits for nothing.
+func (a *answer) write(chunk []byte) error {
+	if now := time.Now(); now.Sub(a.limited) > clientStall/4 {
+		a.control.SetWriteDeadline(now.Add(clientStall))
+		a.limited = now
+	}
+	if len(chunk) > 0 {
+		if err := a.checkLength(len(chunk)); err != nil {
+			return err
+		}
+		if _, err := a.w.Write(chunk); err != nil {
+			return fmt.Errorf("%w: %w", errClientGone, err)
+		}
+		a.bytesOut += int64(len(chunk))
+		a.keepTail(chunk)
+	}
+	if a.stream.More() {
+		return nil
+	}
+	if err := a.control.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return nil
+}
+
+func (a *answer) keepTail(chunk []byte) {
+	if len(chunk) == 1 {
+		a.tail[0], a.tail[1] = a.tail[1], chunk[0]
+		return
+	}
+	copy(a.tail[:], chunk[len(chunk)-2:])
+}
+
+// breakOff tells the client of an answer that will not come to its end: in an
+// event stream by an error event, else by breaking the message, since a short
+// one would pass for the whole.
+func (a *answer) breakOff(err error) {
+	if cancelledBy(err) {
+		return
+	}
+	e := failure(err)
+	a.code = e.Code
+	if !a.events {
+		panic(http.ErrAbortHandler)
+	}
+	var gap string
+	if a.tail != [2]byte{'\n', '\n'} && a.tail[1] != 0 {
+		gap = "\n\n"
+	}
+	a.control.SetWriteDeadline(time.Now().Add(clientStall))
+	a.w.Write(append([]byte(gap), e.Event()...))
+	a.control.Flush()
+}

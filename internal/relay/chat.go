@@ -1,0 +1,182 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/openai"
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// maxTries bounds how many workers one request is given to.
+const maxTries = 3
+
+// job is a request that was let in.
+type job struct {
+	*request
+	head protocol.RequestHead
+	body *body
+}
+
+// chat relays one completion.
+func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
+	j, refusal := s.admit(rq, w, r)
+	if refusal != nil {
+		rq.refuse(w, refusal)
+		return
+	}
+	defer j.body.free()
+	settings := s.current().settings.Relay
+	ctx, cancel := context.WithDeadlineCause(ctx, rq.start.Add(time.Duration(settings.RequestTimeout)), errRequestTimeout)
+	defer cancel()
+	err := s.relay(ctx, j, w)
+	switch {
+	case err == nil:
+		rq.outcome = answered
+	case cancelledBy(err):
+		rq.outcome = cancelled
+	case rq.outcome == broken: // a part was delivered: the answer writer has said so
+	case errors.Is(err, errUnknownModel):
+		rq.refuse(w, unknownModelError(j.head.Model))
+	default:
+		s.log.Info("request failed", "id", rq.id, "model", rq.model, "worker", rq.worker, "tries", rq.tries, "err", err)
+		rq.refuse(w, failure(err))
+	}
+}
+
+// admit checks all that can be checked before a worker is needed.
+func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*job, *openai.Error) {
+	st := s.current()
+	k, err := st.ring.client(r.Header, time.Now())
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		return nil, keyError(err)
+	}
+	rq.key = k.name
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
+	}
+	b, refusal := s.readBody(w, r, int64(st.settings.Relay.MaxBody))
+	if refusal != nil {
+		return nil, refusal
+	}
+	rq.bytesIn = int64(len(b.data))
+	j := &job{request: rq, body: b}
+	if refusal := s.admitBody(j, k, r); refusal != nil {
+		b.free()
+		return nil, refusal
+	}
+	return j, nil
+}
+
+// admitBody checks what the body asks for.
+func (s *Server) admitBody(j *job, k *key, r *http.Request) *openai.Error {
+	envelope, err := openai.ParseEnvelope(j.body.data)
+	if err != nil {
+		param := ""
+		var fault *openai.EnvelopeError
+		if errors.As(err, &fault) {
+			param = fault.Param
+		}
+		return invalidError(http.StatusBadRequest, "invalid_body", param, err.Error())
+	}
+	if !k.allows(envelope.Model) || !s.scheduler.knows(envelope.Model) {
+		return unknownModelError(envelope.Model)
+	}
+	if k.probe && !oneToken(envelope) {
+		return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only",
+			Message: "this key is good for a completion of one token only: max_tokens must be 1"}
+	}
+	j.model = envelope.Model
+	j.head = protocol.RequestHead{
+		ID:     j.id,
+		Model:  envelope.Model,
+		Method: r.Method,
+		Target: r.RequestURI,
+		Header: protocol.RequestFields(r.Header),
+	}
+	return nil
+}
+
+// oneToken reports whether e can come to one token at most.
+func oneToken(e openai.Envelope) bool {
+	limits := []openai.Count{e.MaxTokens, e.MaxCompletionTokens}
+	set := 0
+	for _, limit := range limits {
+		if limit != "" && limit != "1" {
+			return false
+		}
+		if limit == "1" {
+			set++
+		}
+	}
+	return set > 0 && (e.N == "" || e.N == "1")
+}
+
+// relay finds a worker and passes its answer on. Where it fails before a byte
+// was delivered, another worker gets the request.
+func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error {
+	c := claim{model: j.model, wait: time.Duration(s.current().settings.Relay.QueueTimeout)}
+	var last error
+	for {
+		waited := time.Now()
+		lease, err := s.scheduler.acquire(ctx, c)
+		j.queued += time.Since(waited)
+		switch {
+		case err != nil && last != nil && !cancelledBy(err):
+			return last // what a worker said tells more than that there is no other
+		case err != nil:
+			return err
+		}
+		j.tries++
+		j.worker = lease.slot.link.name
+		err = s.attempt(ctx, j, lease, w)
+		if err == nil || j.outcome == broken || !mayGoElsewhere(err) || j.tries == maxTries {
+			return err
+		}
+		last = err
+		c.again = true
+		if errors.Is(err, protocol.ErrLost) {
+			c.wait = min(c.wait, returnTime) // the worker itself may come back
+		} else {
+			lease.rest()
+			c.avoid = append(c.avoid, lease.slot.link)
+		}
+	}
+}
+
+// attempt gives the request to one worker, and frees its slot when the answer
+// is whole or given up.
+func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseWriter) (err error) {
+	defer l.release()
+	settings := s.current().settings.Relay
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stream, err := l.slot.link.conn.Open(j.head, j.body.data)
+	if err != nil {
+		return err
+	}
+	defer func() { stream.Reset(resetCode(err), "") }() // does nothing after a whole answer
+	first := time.AfterFunc(time.Duration(settings.FirstByteTimeout), func() { cancel(errFirstByte) })
+	defer first.Stop()
+	a := &answer{stream: stream, job: j, w: w, idle: time.Duration(settings.IdleTimeout)}
+	err = a.begin(ctx)
+	first.Stop()
+	if err != nil {
+		return err
+	}
+	s.metrics.firstByte.WithLabelValues(j.model).Observe(j.firstByte.Seconds())
+	idle := time.AfterFunc(a.idle, func() { cancel(errIdle) })
+	defer idle.Stop()
+	return a.pass(ctx, idle, l.release)
+}
+
+func resetCode(err error) protocol.ResetCode {
+	if cancelledBy(err) {
+		return protocol.ResetCancelled
+	}
+	return protocol.ResetTimeout
+}

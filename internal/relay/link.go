@@ -1,0 +1,176 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/relayctl/relayctl/internal/openai"
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// link is one connection of a worker.
+type link struct {
+	name  string // the worker's
+	hash  string // of the secret it came with
+	hello protocol.WorkerHello
+	from  string
+	since time.Time
+	conn  *protocol.Conn
+
+	leaving bool // it gets no new work ever again; guarded by Server.mu
+}
+
+// connect takes a worker's WebSocket and serves it until it ends.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	worker, hash, refusal := s.knock(r)
+	if refusal != nil {
+		s.metrics.connects.WithLabelValues("refused").Inc()
+		if refusal.Status == http.StatusUpgradeRequired {
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "websocket")
+		}
+		refusal.Write(w)
+		return
+	}
+	upgrader := websocket.Upgrader{
+		HandshakeTimeout: protocol.HelloTimeout,
+		ReadBufferSize:   16 << 10,
+		WriteBufferSize:  4 << 10,
+		Subprotocols:     []string{protocol.Subprotocol},
+		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+			refuseConnect(status, "bad_handshake", reason.Error()).Write(w)
+		},
+	}
+	s.running.Add(1) // the HTTP server forgets this handler with the upgrade
+	defer s.running.Done()
+	ws, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		s.log.Info("worker's handshake failed", "worker", worker.Name, "err", err)
+		return
+	}
+	s.welcome(r.Context(), worker, hash, r.RemoteAddr, protocol.WebSocket(ws))
+}
+
+func refuseConnect(status int, code, text string) *openai.Error {
+	return &openai.Error{Status: status, Type: openai.TypeInvalidRequest, Code: code, Message: text}
+}
+
+// knock decides before any upgrade whether a worker may come in.
+func (s *Server) knock(r *http.Request) (*WorkerFile, string, *openai.Error) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		return nil, "", refuseConnect(http.StatusUpgradeRequired, "upgrade_required", "workers connect here by WebSocket")
+	}
+	worker, hash := s.current().ring.worker(r.Header)
+	if worker == nil {
+		s.log.Warn("worker refused: no secret that is good here", "from", r.RemoteAddr)
+		return nil, "", refuseConnect(http.StatusUnauthorized, "invalid_secret", "no worker secret that is good here")
+	}
+	offered := websocket.Subprotocols(r)
+	if !slices.Contains(offered, protocol.Subprotocol) {
+		text := fmt.Sprintf("this relay speaks %s, the worker %s", protocol.Subprotocol, strings.Join(offered, ", "))
+		return nil, "", refuseConnect(http.StatusBadRequest, "unknown_subprotocol", text)
+	}
+	if s.gate.closed() {
+		return nil, "", stoppingError()
+	}
+	return worker, hash, nil
+}
+
+// welcome exchanges HELLO and serves the worker until its connection ends.
+func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash, from string, t protocol.Transport) {
+	defer t.Close()
+	hello, err := protocol.Receive(ctx, t)
+	if err != nil {
+		s.metrics.connects.WithLabelValues("refused").Inc()
+		s.log.Warn("worker refused", "worker", worker.Name, "from", from, "err", err)
+		return
+	}
+	name := worker.Name
+	if name == "" { // by hand, one secret is every worker's
+		name = hello.Name
+	}
+	if hello.Name != name || !workerPattern.MatchString(name) {
+		text := fmt.Sprintf("this secret is that of worker %q, not of %.64q", name, hello.Name)
+		s.metrics.connects.WithLabelValues("refused").Inc()
+		s.log.Warn("worker refused", "worker", name, "from", from, "err", protocol.Refuse(t, protocol.CloseName, text))
+		return
+	}
+	offers, notes := s.current().allowed(worker, hello.Models)
+	answer := protocol.RelayHello{Program: "relay-server " + s.version, Notes: notes}
+	if err := protocol.Answer(ctx, t, hello, answer); err != nil {
+		s.log.Warn("worker left during its greeting", "worker", name, "err", err)
+		return
+	}
+	l := &link{name: name, hash: hash, hello: hello, from: from, since: time.Now()}
+	l.conn = protocol.NewConn(t, protocol.Config{PeerWindow: hello.Window, OnDrain: func(d protocol.Drain) { s.drained(ctx, l, d) }})
+	s.serve(ctx, l, offers, notes)
+}
+
+// serve has l take requests until it ends.
+func (s *Server) serve(ctx context.Context, l *link, offers []protocol.Offer, notes []string) {
+	s.metrics.connects.WithLabelValues("connected").Inc()
+	s.log.Info("worker connected", "worker", l.name, "from", l.from, "program", l.hello.Program, "models", len(offers), "notes", notes)
+	s.scheduler.join(l, offers)
+	s.arrive(ctx, l)
+	err := l.conn.Run(ctx)
+	s.depart(l)
+	s.metrics.connects.WithLabelValues("ended").Inc()
+	s.log.Info("worker disconnected", "worker", l.name, "from", l.from, "reason", err)
+}
+
+// arrive makes l the connection of its worker. An older one gets no new work
+// and is closed when its last answer has ended.
+func (s *Server) arrive(ctx context.Context, l *link) {
+	s.mu.Lock()
+	older := s.byName[l.name]
+	s.byName[l.name] = l
+	s.links[l] = true
+	s.mu.Unlock()
+	if revoked := s.current().ring.workers[l.hash] == nil; revoked { // by a reload during the greeting
+		s.scheduler.leave(l)
+		l.conn.Close(protocol.CloseRevoked, "the secret is no longer good")
+	}
+	if older == nil {
+		return
+	}
+	if older.hello.Instance == l.hello.Instance {
+		s.retire(ctx, older, protocol.CloseDrained, "a newer connection took over")
+		return
+	}
+	s.log.Warn("another process took a worker's name", "worker", l.name, "from", l.from, "before", older.from)
+	s.retire(ctx, older, protocol.CloseReplaced, "another process connected as "+l.name)
+}
+
+func (s *Server) depart(l *link) {
+	s.scheduler.leave(l)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.links, l)
+	if s.byName[l.name] == l {
+		delete(s.byName, l.name)
+	}
+}
+
+// drained acts on a worker's wish to get no more work.
+func (s *Server) drained(ctx context.Context, l *link, d protocol.Drain) {
+	s.log.Info("worker drains", "worker", l.name, "come_back", d.ComeBack)
+	s.retire(ctx, l, protocol.CloseDrained, "drained")
+}
+
+// retire gives l no new work and closes it when its last answer has ended.
+func (s *Server) retire(ctx context.Context, l *link, code protocol.CloseCode, text string) {
+	s.mu.Lock()
+	l.leaving = true
+	s.mu.Unlock()
+	s.scheduler.hold(l, true)
+	s.running.Go(func() {
+		s.scheduler.waitIdle(ctx, []*link{l}) // also returns when l has ended
+		l.conn.Close(code, text)
+	})
+}

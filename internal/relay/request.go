@@ -1,0 +1,115 @@
+package relay
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/openai"
+)
+
+// outcome is how a request ended. Every request ends in exactly one of them.
+type outcome string
+
+const (
+	answered  outcome = "answered"  // with all that the engine, or the relay itself, had to say
+	refused   outcome = "refused"   // by the relay, with an error instead of an answer
+	cancelled outcome = "cancelled" // by its client
+	broken    outcome = "broken"    // after part of the answer was delivered
+)
+
+var outcomes = []outcome{answered, refused, cancelled, broken}
+
+// request is one client's request on its way through the relay.
+type request struct {
+	id      string
+	path    string // of the route, from a closed list
+	start   time.Time
+	key     string // the key's name
+	model   string // only once it is known to be one of ours
+	worker  string
+	outcome outcome
+	status  int
+	code    string // of the error, if one was sent
+	tries   int
+
+	queued    time.Duration
+	firstByte time.Duration // from the start
+	bytesIn   int64
+	bytesOut  int64
+}
+
+// refuse answers with e.
+func (rq *request) refuse(w http.ResponseWriter, e *openai.Error) {
+	rq.outcome, rq.status, rq.code = refused, e.Status, e.Code
+	e.Write(w)
+}
+
+// api wraps the handler of a client's route: an id, the gate, one line in the
+// log and one count at the end.
+func (s *Server) api(path string, h func(context.Context, *request, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		rq := &request{id: newRequestID(), path: path, start: time.Now()}
+		s.metrics.received.Inc()
+		defer s.done(rq)
+		w.Header().Set("X-Request-Id", rq.id)
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		if !s.gate.enter(rq, cancel) {
+			rq.refuse(w, stoppingError())
+			return
+		}
+		defer s.gate.leave(rq)
+		h(ctx, rq, w, r)
+	}
+}
+
+// done tells of a request that has ended. Nothing that a client wrote is in
+// it: no prompt, no key, no name but those of the settings.
+func (s *Server) done(rq *request) {
+	took := time.Since(rq.start)
+	s.metrics.finished(rq, took)
+	level := slog.LevelInfo
+	if rq.path == "" {
+		level = slog.LevelDebug // no route of ours: scanners would fill the log
+	}
+	s.log.LogAttrs(context.Background(), level, "request",
+		slog.String("id", rq.id),
+		slog.String("path", rq.path),
+		slog.String("key", rq.key),
+		slog.String("model", rq.model),
+		slog.String("worker", rq.worker),
+		slog.String("outcome", string(rq.outcome)),
+		slog.Int("status", rq.status),
+		slog.String("code", rq.code),
+		slog.Int("tries", rq.tries),
+		slog.Float64("queued_ms", ms(rq.queued)),
+		slog.Float64("first_byte_ms", ms(rq.firstByte)),
+		slog.Float64("took_ms", ms(took)),
+		slog.Int64("bytes_in", rq.bytesIn),
+		slog.Int64("bytes_out", rq.bytesOut),
+	)
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func newRequestID() string {
+	var bits [12]byte
+	rand.Read(bits[:]) // never fails: crypto/rand.Read ends the program instead
+	return "req_" + hex.EncodeToString(bits[:])
+}
+
+// Why a request's context ended, where it was not the client.
+var (
+	errStopping       = errors.New("the relay stops")
+	errFirstByte      = errors.New("no first byte in time")
+	errIdle           = errors.New("no further byte in time")
+	errRequestTimeout = errors.New("not finished in time")
+)
+
+// errClientGone is a client that no longer takes its answer.
+var errClientGone = errors.New("the client is gone")

@@ -1,0 +1,120 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/openai"
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// route is one path that is served. Everything else is refused.
+type route struct {
+	method string
+	serve  http.HandlerFunc
+}
+
+// routes serves clients and workers. Paths are compared byte for byte as they
+// came, so that no spelling of a path is one thing here and another behind.
+func (s *Server) routes() http.Handler {
+	table := map[string]route{
+		"/health":              {http.MethodGet, s.health},
+		"/v1/models":           {http.MethodGet, s.api("/v1/models", s.listModels)},
+		"/v1/chat/completions": {http.MethodPost, s.api("/v1/chat/completions", s.chat)},
+		protocol.ConnectPath:   {http.MethodGet, s.connect},
+	}
+	unknown := s.api("", s.unknownURL)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		found, ok := table[path]
+		switch {
+		case !ok || !plainTarget(r.RequestURI):
+			unknown(w, r)
+		case r.Method != found.method:
+			w.Header().Set("Allow", found.method)
+			s.api(path, s.wrongMethod)(w, r)
+		default:
+			found.serve(w, r)
+		}
+	})
+}
+
+// plainTarget reports whether target is visible ASCII, as RFC 3986 has it.
+func plainTarget(target string) bool {
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) unknownURL(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
+	rq.refuse(w, invalidError(http.StatusNotFound, "unknown_url", "", "this relay does not serve "+r.Method+" "+shortened(r.URL.Path)))
+}
+
+func (s *Server) wrongMethod(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
+	rq.refuse(w, invalidError(http.StatusMethodNotAllowed, "wrong_method", "", "this URL does not take "+r.Method))
+}
+
+// health tells whether the process takes requests. It names nobody, since a
+// mistaken proxy might show it to the world.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	status, text := http.StatusOK, "ok"
+	if s.gate.closed() {
+		status, text = http.StatusServiceUnavailable, "stopping"
+	}
+	writeJSON(w, status, map[string]string{"status": text})
+}
+
+// listModels lists what the key may use, from memory: clients ask for it to
+// see whether the relay is there at all.
+func (s *Server) listModels(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
+	k, err := s.current().ring.client(r.Header, time.Now())
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		rq.refuse(w, keyError(err))
+		return
+	}
+	rq.key = k.name
+	if k.probe {
+		rq.refuse(w, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only", Message: "this key is good for a completion of one token only"})
+		return
+	}
+	type model struct {
+		ID      string `json:"id"`
+		Object  string `json:"object"`
+		Created int64  `json:"created"`
+		OwnedBy string `json:"owned_by"`
+	}
+	data := []model{}
+	for _, name := range s.scheduler.names() {
+		if k.allows(name) {
+			data = append(data, model{name, "model", s.started.Unix(), "relay"})
+		}
+	}
+	rq.outcome, rq.status = answered, http.StatusOK
+	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": data})
+}
+
+// names lists the models there are, sorted.
+func (s *scheduler) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, len(s.models))
+	for name := range s.models {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // a client that left needs no answer
+}

@@ -1,0 +1,393 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// The ways a request gets no slot.
+var (
+	errUnknownModel = errors.New("unknown model")
+	errNoWorker     = errors.New("no worker serves the model now")
+	errQueueFull    = errors.New("the model's queue is full")
+	errQueueTimeout = errors.New("no slot came free in time")
+	errNoOther      = errors.New("no other worker serves the model")
+)
+
+// restTime is for how long a worker whose engine refused is chosen only where
+// there is no other. Without it the broken one, always idle, would attract
+// every request first.
+const restTime = 2 * time.Second
+
+// returnTime is for how long a worker that was told to come back is waited
+// for before its model counts as served by nobody.
+const returnTime = 10 * time.Second
+
+// scheduler hands requests to free slots of workers: one bounded FIFO per
+// model, moved on by events only. It knows links as opaque keys.
+type scheduler struct {
+	maxQueue func() int
+
+	mu     sync.Mutex
+	models map[string]*modelState
+	links  map[*link]*linkState
+	turn   uint64        // counts dispatches, to break ties by least recently used
+	change chan struct{} // closed when a slot comes free or a link goes; nil while nobody waits for that
+}
+
+// modelState is one model: its queue, and who serves it.
+type modelState struct {
+	name     string
+	listed   bool // in the settings
+	queue    []*waiter
+	slots    []*slot
+	running  map[string]int // by worker's name: two connections of one worker share its engine
+	expected time.Time      // until then a worker is on its way back
+}
+
+// slot is what one link offers for one model.
+type slot struct {
+	link     *link
+	model    *modelState
+	capacity int
+	rests    time.Time
+	lastUsed uint64
+}
+
+type linkState struct {
+	slots   []*slot
+	held    bool // no new work for now, or ever again
+	running int
+}
+
+// claim is what a request asks of the scheduler.
+type claim struct {
+	model string
+	wait  time.Duration // at most, for a free slot
+	again bool          // it was served before and nothing of the answer delivered: it goes before the others
+	avoid []*link       // not to these
+}
+
+// waiter is a request in a queue.
+type waiter struct {
+	claim
+	granted chan *lease // capacity 1
+}
+
+// lease is a taken slot; release gives it back, once.
+type lease struct {
+	scheduler *scheduler
+	slot      *slot
+	once      sync.Once
+}
+
+func newScheduler(maxQueue func() int) *scheduler {
+	return &scheduler{
+		maxQueue: maxQueue,
+		models:   make(map[string]*modelState),
+		links:    make(map[*link]*linkState),
+	}
+}
+
+// acquire waits for a slot until ctx ends or the claim's wait has passed.
+func (s *scheduler) acquire(ctx context.Context, c claim) (*lease, error) {
+	w := &waiter{claim: c, granted: make(chan *lease, 1)}
+	m, err := s.enqueue(w)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case l := <-w.granted: // mostly at once, without a timer
+		return l, nil
+	default:
+	}
+	timeout := time.NewTimer(c.wait)
+	defer timeout.Stop()
+	select {
+	case l := <-w.granted:
+		return l, nil
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	case <-timeout.C:
+		err = errQueueTimeout
+	}
+	s.withdraw(m, w)
+	return nil, err
+}
+
+func (s *scheduler) enqueue(w *waiter) (*modelState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.models[w.model]
+	switch {
+	case m == nil:
+		return nil, errUnknownModel
+	case len(w.avoid) > 0 && !m.servedBeyond(w.avoid):
+		return nil, errNoOther
+	case !w.again && len(m.slots) == 0 && !time.Now().Before(m.expected):
+		return nil, errNoWorker
+	}
+	if w.again {
+		m.queue = append([]*waiter{w}, m.queue...)
+	} else {
+		m.queue = append(m.queue, w)
+	}
+	s.dispatch(m)
+	if !w.again && len(w.granted) == 0 && len(m.queue) > s.maxQueue() {
+		m.remove(w)
+		return nil, errQueueFull
+	}
+	return m, nil
+}
+
+// withdraw takes w out of the queue, and gives back a slot that came for it at
+// the last moment.
+func (s *scheduler) withdraw(m *modelState, w *waiter) {
+	s.mu.Lock()
+	m.remove(w)
+	s.mu.Unlock()
+	select {
+	case l := <-w.granted:
+		l.release()
+	default:
+	}
+}
+
+// release frees the slot and hands it on.
+func (l *lease) release() {
+	l.once.Do(func() {
+		s, m := l.scheduler, l.slot.model
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		name := l.slot.link.name
+		if m.running[name]--; m.running[name] <= 0 {
+			delete(m.running, name)
+		}
+		if state := s.links[l.slot.link]; state != nil {
+			state.running--
+		}
+		s.dispatch(m)
+		s.changed()
+	})
+}
+
+// rest marks the slot as one whose engine refused.
+func (l *lease) rest() {
+	l.scheduler.mu.Lock()
+	defer l.scheduler.mu.Unlock()
+	l.slot.rests = time.Now().Add(restTime)
+}
+
+// join lets link take requests for offers, or changes what it takes.
+func (s *scheduler) join(l *link, offers []protocol.Offer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.links[l]
+	if state == nil {
+		state = &linkState{}
+		s.links[l] = state
+	}
+	s.unlist(state)
+	for _, offer := range offers {
+		m := s.model(offer.Name)
+		sl := &slot{link: l, model: m, capacity: offer.Concurrency}
+		m.slots = append(m.slots, sl)
+		state.slots = append(state.slots, sl)
+	}
+	for _, sl := range state.slots {
+		s.dispatch(sl.model)
+	}
+}
+
+// leave forgets link.
+func (s *scheduler) leave(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state := s.links[l]; state != nil {
+		s.unlist(state)
+		delete(s.links, l)
+	}
+	s.changed()
+}
+
+// unlist takes the slots of a link out of their models, with mu held.
+func (s *scheduler) unlist(state *linkState) {
+	for _, sl := range state.slots {
+		m := sl.model
+		for i, other := range m.slots {
+			if other == sl {
+				m.slots = append(m.slots[:i:i], m.slots[i+1:]...)
+				break
+			}
+		}
+	}
+	state.slots = nil
+}
+
+// hold stops or resumes new work for link.
+func (s *scheduler) hold(l *link, held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.links[l]
+	if state == nil {
+		return
+	}
+	state.held = held
+	for _, sl := range state.slots {
+		s.dispatch(sl.model)
+	}
+}
+
+// expect has requests for models wait for a worker until then.
+func (s *scheduler) expect(models []string, until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range models {
+		s.model(name).expected = until
+	}
+}
+
+// list makes names the models of the settings. Others that nobody serves or
+// waits for are forgotten.
+func (s *scheduler) list(names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.models {
+		m.listed = false
+	}
+	for _, name := range names {
+		s.model(name).listed = true
+	}
+	for name, m := range s.models {
+		if !m.listed && len(m.slots) == 0 && len(m.queue) == 0 && len(m.running) == 0 {
+			delete(s.models, name)
+		}
+	}
+}
+
+// knows reports whether model is one of the stack's, or any worker's.
+func (s *scheduler) knows(model string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.models[model] != nil
+}
+
+// model finds or makes a model's state, with mu held.
+func (s *scheduler) model(name string) *modelState {
+	m := s.models[name]
+	if m == nil {
+		m = &modelState{name: name, running: make(map[string]int)}
+		s.models[name] = m
+	}
+	return m
+}
+
+// dispatch hands free slots to waiters in their order, with mu held.
+func (s *scheduler) dispatch(m *modelState) {
+	kept := m.queue[:0]
+	for i, w := range m.queue {
+		best := s.best(m, w.avoid)
+		if best == nil && len(w.avoid) == 0 {
+			kept = append(kept, m.queue[i:]...)
+			break
+		}
+		if best == nil {
+			kept = append(kept, w)
+			continue
+		}
+		s.turn++
+		best.lastUsed = s.turn
+		m.running[best.link.name]++
+		s.links[best.link].running++
+		w.granted <- &lease{scheduler: s, slot: best}
+	}
+	clear(m.queue[len(kept):])
+	m.queue = kept
+}
+
+// best is the free slot of the least loaded worker, nil where none is free.
+func (s *scheduler) best(m *modelState, avoid []*link) *slot {
+	now := time.Now()
+	var best *slot
+	for _, sl := range m.slots {
+		if s.links[sl.link].held || m.running[sl.link.name] >= sl.capacity || slices.Contains(avoid, sl.link) {
+			continue
+		}
+		if best == nil || m.before(sl, best, now) {
+			best = sl
+		}
+	}
+	return best
+}
+
+// before reports whether a is to be chosen over b: not resting, then the
+// smaller share of its capacity in use, then the longer unused.
+func (m *modelState) before(a, b *slot, now time.Time) bool {
+	if ra, rb := now.Before(a.rests), now.Before(b.rests); ra != rb {
+		return rb
+	}
+	la := m.running[a.link.name] * b.capacity
+	lb := m.running[b.link.name] * a.capacity
+	if la != lb {
+		return la < lb
+	}
+	return a.lastUsed < b.lastUsed
+}
+
+// servedBeyond reports whether a link outside avoid serves the model.
+func (m *modelState) servedBeyond(avoid []*link) bool {
+	for _, sl := range m.slots {
+		if !slices.Contains(avoid, sl.link) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *modelState) remove(w *waiter) {
+	for i, other := range m.queue {
+		if other == w {
+			m.queue = append(m.queue[:i], m.queue[i+1:]...)
+			return
+		}
+	}
+}
+
+// changed tells those who wait for links to become idle, with mu held.
+func (s *scheduler) changed() {
+	if s.change != nil {
+		close(s.change)
+		s.change = nil
+	}
+}
+
+// waitIdle waits until none of links has a running request, or ctx ends, and
+// returns how many still run.
+func (s *scheduler) waitIdle(ctx context.Context, links []*link) int {
+	for {
+		s.mu.Lock()
+		if s.change == nil {
+			s.change = make(chan struct{})
+		}
+		running, change := 0, s.change
+		for _, l := range links {
+			if state := s.links[l]; state != nil {
+				running += state.running
+			}
+		}
+		s.mu.Unlock()
+		if running == 0 {
+			return 0
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return running
+		}
+	}
+}

@@ -1,0 +1,276 @@
+// Package relay is relay-server: it takes clients' requests, and hands each to
+// a worker that is connected, has a free slot and serves the model.
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// startTime is for how long after a start workers are taken to be on their
+// way back, so that a restart costs clients a moment and no error.
+const startTime = 3 * time.Second
+
+// Config is what a Server is made of.
+type Config struct {
+	Settings *Settings
+	Version  string // of this program, for people
+	Log      *slog.Logger
+}
+
+// Server is a relay.
+type Server struct {
+	version   string
+	log       *slog.Logger
+	started   time.Time
+	state     atomic.Pointer[state]
+	scheduler *scheduler
+	metrics   *metrics
+	bodies    budget
+	running   sync.WaitGroup // listeners, worker connections and what belongs to them
+	gate      gate           // clients' requests
+
+	mu     sync.Mutex
+	links  map[*link]bool
+	byName map[string]*link // the newest connection of each worker
+}
+
+// state is what one set of settings comes to.
+type state struct {
+	settings *Settings
+	ring     *keyring
+	byName   map[string]*WorkerFile
+}
+
+func newState(s *Settings) *state {
+	st := &state{settings: s, ring: newKeyring(s), byName: make(map[string]*WorkerFile)}
+	for i := range s.Workers {
+		st.byName[s.Workers[i].Name] = &s.Workers[i]
+	}
+	return st
+}
+
+// models are those of the stack, sorted.
+func (st *state) models() []string {
+	var names []string
+	for _, worker := range st.settings.Workers {
+		names = append(names, worker.Models...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// allowed picks the offers that the settings let a worker serve, and says
+// which it left out.
+func (st *state) allowed(worker *WorkerFile, offers []protocol.Offer) (taken []protocol.Offer, notes []string) {
+	for _, offer := range offers {
+		switch {
+		case !ValidModel(offer.Name):
+			notes = append(notes, fmt.Sprintf("model %.128q is no valid name", offer.Name))
+		case !st.settings.AnyModel && !slices.Contains(worker.Models, offer.Name):
+			notes = append(notes, fmt.Sprintf("model %q is not one this worker may serve", offer.Name))
+		default:
+			taken = append(taken, offer)
+		}
+	}
+	return taken, notes
+}
+
+// New makes a Server. It does nothing before Serve.
+func New(c Config) *Server {
+	s := &Server{
+		version: c.Version,
+		log:     c.Log,
+		started: time.Now(),
+		links:   make(map[*link]bool),
+		byName:  make(map[string]*link),
+	}
+	s.scheduler = newScheduler(func() int { return s.current().settings.Relay.MaxQueue })
+	s.metrics = newMetrics(s.scheduler)
+	s.apply(c.Settings)
+	return s
+}
+
+func (s *Server) current() *state { return s.state.Load() }
+
+// apply makes settings those in force.
+func (s *Server) apply(settings *Settings) {
+	st := newState(settings)
+	s.state.Store(st)
+	s.scheduler.list(st.models())
+	s.bodies.limit.Store(max(8*int64(settings.Relay.MaxBody), 256<<20))
+}
+
+// ErrNeedsRestart is returned by Reload for settings that only a restart can
+// bring in.
+var ErrNeedsRestart = errors.New("needs a restart")
+
+// Reload brings new settings in: keys count from now on, workers whose secret
+// is gone are disconnected, all other connections stay.
+func (s *Server) Reload(settings *Settings) error {
+	before, after := s.current().settings.Relay, settings.Relay
+	if before.Listen != after.Listen || before.Metrics != after.Metrics || before.Admin != after.Admin {
+		return fmt.Errorf("reload settings: listen, metrics or admin changed: %w", ErrNeedsRestart)
+	}
+	s.apply(settings)
+	st := s.current()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.links {
+		worker := st.ring.workers[l.hash]
+		if worker == nil || worker.Name != "" && worker.Name != l.name {
+			s.scheduler.leave(l)
+			l.conn.Close(protocol.CloseRevoked, "the secret is no longer good")
+			continue
+		}
+		offers, _ := st.allowed(worker, l.hello.Models)
+		s.scheduler.join(l, offers)
+	}
+	return nil
+}
+
+// Listeners are where a Server serves. Metrics and Admin may be nil.
+type Listeners struct {
+	API, Metrics, Admin net.Listener
+}
+
+// Listen opens the listeners that the settings name. The admin socket is the
+// owner's only.
+func Listen(r RelayFile) (ls Listeners, err error) {
+	defer func() {
+		if err != nil {
+			ls.close()
+		}
+	}()
+	if ls.API, err = net.Listen("tcp", r.Listen); err != nil {
+		return ls, err
+	}
+	if r.Metrics != "off" {
+		if ls.Metrics, err = net.Listen("tcp", r.Metrics); err != nil {
+			return ls, err
+		}
+	}
+	if r.Admin != "off" {
+		ls.Admin, err = listenUnix(r.Admin)
+	}
+	return ls, err
+}
+
+func (ls Listeners) close() {
+	for _, l := range []net.Listener{ls.API, ls.Metrics, ls.Admin} {
+		if l != nil {
+			l.Close()
+		}
+	}
+}
+
+// Serve serves until ctx ends, then lets running answers finish for the
+// settings' drain timeout, and ends the rest. It returns when all it started
+// has stopped, and closes the listeners.
+func (s *Server) Serve(ctx context.Context, ls Listeners) error {
+	defer ls.close()
+	hard, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(errStopping)
+	s.scheduler.expect(s.current().models(), time.Now().Add(startTime))
+
+	failed := make(chan error, 3)
+	api := s.httpServer(hard, s.routes())
+	servers := map[*http.Server]net.Listener{api: ls.API}
+	if ls.Metrics != nil {
+		servers[s.httpServer(hard, s.metrics.handler())] = ls.Metrics
+	}
+	if ls.Admin != nil {
+		servers[s.httpServer(hard, s.adminRoutes())] = ls.Admin
+	}
+	for server, l := range servers {
+		s.running.Go(func() {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.finish(hard)
+	s.closeLinks(hard)
+	cut(errStopping)
+	for server := range servers {
+		shutdown(server)
+	}
+	s.running.Wait()
+	return err
+}
+
+// shutdown waits for the last handlers of server, which have little left to
+// do.
+func shutdown(server *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		server.Close()
+	}
+}
+
+func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       bodyStall,
+		WriteTimeout:      clientStall, // counts from a request's start; answers push it on as they go
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// finish refuses new requests, lets running ones end for the drain timeout, and
+// then cuts the rest.
+func (s *Server) finish(ctx context.Context) {
+	limit := time.Duration(s.current().settings.Relay.DrainTimeout)
+	if running := s.gate.close(); running > 0 {
+		s.log.Info("stopping: running requests may finish", "running", running, "within", limit.String())
+	}
+	if left := s.gate.wait(ctx, limit); left > 0 {
+		s.log.Warn("stopping: requests did not finish in time", "running", left)
+		s.gate.cut(errStopping)
+		s.gate.wait(ctx, time.Second)
+	}
+}
+
+// closeLinks says goodbye to the workers.
+func (s *Server) closeLinks(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for _, l := range s.connected() {
+		l.conn.Close(protocol.CloseShutdown, "the relay stops")
+		select {
+		case <-l.conn.Done():
+		case <-ctx.Done():
+		}
+	}
+}
+
+// connected lists the links there are.
+func (s *Server) connected() []*link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	links := make([]*link, 0, len(s.links))
+	for l := range s.links {
+		links = append(links, l)
+	}
+	return links
+}

@@ -159,7 +159,7 @@ type Finish struct {
 	Stack    string        `json:"stack"`
 	OK       bool          `json:"ok"`
 	Summary  string        `json:"summary"`
-	Hosts    []plan.Member `json:"hosts,omitempty"` // the proxy host keeps them
+	Hosts    []plan.Member `json:"hosts,omitzero"` // the proxy host keeps them; nil: as they are
 	// Shown lists the keys that their owner has been shown.
 	Shown []string `json:"shown,omitempty"`
 	// Forget says that this host leaves the stack: nothing of ours stays but

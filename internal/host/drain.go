@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -20,6 +21,9 @@ const drainTimeout = 45 * time.Second
 func (u units) drain(ctx context.Context, b *batch, step step) {
 	if step.resource.Unit == nil || step.resource.Unit.Drain == "" {
 		return
+	}
+	if _, err := os.Stat(u.path(step.resource.Unit.Drain)); gone(err) {
+		return // no relay runs, so nobody is connected to it
 	}
 	text := func(elapsed time.Duration) string {
 		return fmt.Sprintf("running answers finish (%d s)", int(elapsed.Seconds()))

@@ -101,7 +101,9 @@ func (h *Host) dropVainIntents() error {
 		if err != nil {
 			return err
 		}
-		touched := slices.ContainsFunc(owed.Because, func(id plan.ID) bool { return h.session.changed[id] > 0 })
+		touched := slices.ContainsFunc(owed.Because, func(id plan.ID) bool {
+			return h.session.changed[id] > h.session.loaded[unit]
+		})
 		if len(owed.Because) > 0 && !touched {
 			if err := h.clearIntent(unit); err != nil {
 				return err

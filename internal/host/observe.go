@@ -3,14 +3,15 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// Observe looks at what is asked for and at all that the manifest names. It
-// changes nothing on the machine.
+// Observe looks at what is asked for, at all that the manifest names and at
+// the units that hold ports. It changes nothing on the machine.
 func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Observation, error) {
 	if err := h.requireSupported(); err != nil {
 		return hostapi.Observation{}, err
@@ -27,10 +28,11 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if observation.Facts.Machine, err = h.Machine(); err != nil {
 		return hostapi.Observation{}, err
 	}
-	if observation.Facts.Resources, err = h.observeAll(ctx, manifest, params.Resources); err != nil {
+	if observation.Facts.Listeners, err = h.listeners(); err != nil {
 		return hostapi.Observation{}, err
 	}
-	if observation.Facts.Listeners, err = h.listeners(); err != nil {
+	asked := withHolders(params.Resources, observation.Facts.Listeners)
+	if observation.Facts.Resources, err = h.observeAll(ctx, manifest, asked); err != nil {
 		return hostapi.Observation{}, err
 	}
 	if observation.Holder, err = h.lockHolder(); err != nil {
@@ -56,6 +58,17 @@ func (h *Host) observeAll(ctx context.Context, manifest *plan.Manifest, asked []
 		facts = append(facts, fact)
 	}
 	return facts, nil
+}
+
+// withHolders adds to resources the units that hold ports.
+func withHolders(resources []plan.Resource, listeners []plan.Listener) []plan.Resource {
+	all := slices.Clone(resources)
+	for _, listener := range listeners {
+		if listener.Unit != "" {
+			all = append(all, plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: listener.Unit}})
+		}
+	}
+	return all
 }
 
 // withManifest adds to resources what else the manifest names.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -145,7 +144,7 @@ func (u units) enable(ctx context.Context, name, want string, state UnitState) e
 }
 
 func (u units) stop(ctx context.Context, b *batch, index int, name string, state UnitState) error {
-	if state.Active == "inactive" || state.Active == "failed" {
+	if state.ended() {
 		return u.clearIntent(name)
 	}
 	if err := u.job(ctx, b, index, StopUnit, name); err != nil {
@@ -307,6 +306,3 @@ func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, re
 	}
 	return units{h}.job(ctx, b, len(b.steps)-1, verb, unit)
 }
-
-// shortUnit is a unit's name for people.
-func shortUnit(name string) string { return strings.TrimSuffix(name, ".service") }

@@ -22,8 +22,7 @@ const (
 func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (UnitState, error) {
 	name := step.resource.Name
 	begun, told := time.Now(), time.Now()
-	limit := settleTime
-	var stopped bool
+	before, stopped := -1, jobErr != nil
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	for {
@@ -31,14 +30,15 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (U
 		if err != nil {
 			return state, err
 		}
-		elapsed := time.Since(begun)
-		if jobErr != nil || state.Restarts > 0 && !state.Running() || state.Active == "failed" || state.Active == "inactive" {
-			stopped, limit = true, failingTime
+		if before < 0 {
+			before = state.Restarts
 		}
+		stopped = stopped || !state.Running() || state.Restarts > before
+		elapsed := time.Since(begun)
 		switch {
-		case stopped && (state.Active == "failed" || state.Active == "inactive" || elapsed >= limit):
-			return state, u.didNotStayUp(ctx, name, state)
-		case !stopped && state.Running() && elapsed >= limit:
+		case stopped && (state.ended() || elapsed >= failingTime):
+			return state, u.didNotStayUp(ctx, name, state, state.Restarts-before)
+		case !stopped && elapsed >= settleTime:
 			return u.tookSettings(ctx, b, step, state)
 		}
 		if time.Since(told) >= tellEvery {
@@ -52,6 +52,9 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (U
 		}
 	}
 }
+
+// ended reports whether systemd has given the unit up, or was told to.
+func (s UnitState) ended() bool { return s.Active == "failed" || s.Active == "inactive" }
 
 // tookSettings waits until a service publishes the digest of its present
 // settings. One that publishes none is believed.
@@ -89,9 +92,10 @@ func (u units) tookSettings(ctx context.Context, b *batch, step step, state Unit
 	}
 }
 
-func (u units) didNotStayUp(ctx context.Context, name string, state UnitState) error {
-	stops := state.Restarts
-	if !state.Running() && state.Sub != "auto-restart" {
+// didNotStayUp says how often a unit stopped, and how it did last.
+func (u units) didNotStayUp(ctx context.Context, name string, state UnitState, restarts int) error {
+	stops := restarts
+	if !state.Running() {
 		stops++
 	}
 	times := "once"

@@ -270,7 +270,5 @@ func (h *Host) command(ctx context.Context, init int, args ...string) *exec.Cmd 
 
 // SSH is the ssh command that reaches the host as user, followed by args.
 func (h *Host) SSH(user string, args ...string) []string {
-	return append([]string{"ssh", "-F", "none", "-i", h.SSHKeyFile,
-		"-o", "UserKnownHostsFile=" + h.KnownHosts, "-o", "StrictHostKeyChecking=yes",
-		"-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", user + "@" + h.Addr}, args...)
+	return append([]string{"ssh", "-F", h.lab.SSHConfig(), user + "@" + h.Name}, args...)
 }

@@ -47,6 +47,9 @@ func (l *Lab) writeNames() error {
 	if err := os.WriteFile(hostsFile(l.Dir), []byte(table), 0o644); err != nil {
 		return fmt.Errorf("write names: %w", err)
 	}
+	if err := os.WriteFile(l.SSHConfig(), []byte(l.sshConfig()), 0o644); err != nil {
+		return fmt.Errorf("write ssh configuration: %w", err)
+	}
 	l.mu.Lock()
 	hosts := slices.Clone(l.hosts)
 	l.mu.Unlock()
@@ -62,6 +65,22 @@ func (l *Lab) writeNames() error {
 }
 
 func hostsFile(dir string) string { return filepath.Join(dir, "hosts.txt") }
+
+// SSHConfig is an ssh_config file by which the ssh program reaches the hosts by
+// their names: ssh -F FILE edge.
+func (l *Lab) SSHConfig() string { return filepath.Join(l.Dir, "ssh_config") }
+
+func (l *Lab) sshConfig() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	for _, h := range l.hosts {
+		fmt.Fprintf(&b, "Host %s\n  HostName %s\n  UserKnownHostsFile %s\n", h.Name, h.Addr, h.KnownHosts)
+	}
+	fmt.Fprintf(&b, "Host *\n  User %s\n  IdentityFile %s\n  IdentitiesOnly yes\n"+
+		"  StrictHostKeyChecking yes\n  BatchMode yes\n", Admin, l.SSHKeyFile)
+	return b.String()
+}
 
 func (h *Host) writeHosts(table string) error {
 	return hostFile{path: "etc/hosts", content: table}.write(h.Root)

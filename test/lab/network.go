@@ -81,7 +81,7 @@ func (s *slot) connect(ctx context.Context) error {
 	if err := passForwardPolicy(ctx, "-I", br); err != nil {
 		return fmt.Errorf("let %s through the firewall: %w", br, err)
 	}
-	return startForwarding(s)
+	return startForwarding()
 }
 
 // disconnect removes what connect made, whatever part of it there is.
@@ -128,24 +128,21 @@ func passForwardPolicy(ctx context.Context, action, bridge string) error {
 	return errors.Join(errs...)
 }
 
-// startForwarding turns packet forwarding on and remembers how it was found,
-// unless another lab did so already.
-func startForwarding(s *slot) error {
+// startForwarding turns packet forwarding on and notes how it was found,
+// unless another lab noted it since this machine started.
+func startForwarding() error {
 	return withMachineLock(func() error {
-		others, err := othersInUse(s)
-		if err != nil {
-			return err
-		}
-		if _, err := os.Stat(foundForwarding()); err != nil || !others {
+		if _, noted := notedForwarding(); !noted {
 			found, err := os.ReadFile(forwardFile)
 			if err != nil {
 				return fmt.Errorf("read forwarding: %w", err)
 			}
-			if err := os.WriteFile(foundForwarding(), found, 0o644); err != nil {
+			note := bootID() + " " + string(found)
+			if err := os.WriteFile(foundForwarding(), []byte(note), 0o644); err != nil {
 				return fmt.Errorf("note forwarding: %w", err)
 			}
 		}
-		return writeForwarding([]byte("1\n"))
+		return writeForwarding("1")
 	})
 }
 
@@ -156,12 +153,9 @@ func stopForwarding(s *slot) error {
 		if err != nil || others {
 			return err
 		}
-		found, err := os.ReadFile(foundForwarding())
-		if errors.Is(err, os.ErrNotExist) {
+		found, noted := notedForwarding()
+		if !noted {
 			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read noted forwarding: %w", err)
 		}
 		if err := writeForwarding(found); err != nil {
 			return err
@@ -170,10 +164,29 @@ func stopForwarding(s *slot) error {
 	})
 }
 
+// notedForwarding returns what was noted since this machine started.
+func notedForwarding() (value string, noted bool) {
+	note, err := os.ReadFile(foundForwarding())
+	f := strings.Fields(string(note))
+	if err != nil || len(f) != 2 || f[0] != bootID() {
+		return "", false
+	}
+	return f[1], true
+}
+
+// bootID is another after every start of this machine.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(id))
+}
+
 func foundForwarding() string { return filepath.Join(stateDir, "ip_forward.found") }
 
-func writeForwarding(value []byte) error {
-	if err := os.WriteFile(forwardFile, value, 0o644); err != nil {
+func writeForwarding(value string) error {
+	if err := os.WriteFile(forwardFile, []byte(value+"\n"), 0o644); err != nil {
 		return fmt.Errorf("set forwarding: %w", err)
 	}
 	return nil

@@ -20,7 +20,8 @@ const (
 	stateDir = "/var/lib/relayctl-lab"
 	maxSlots = 200
 	maxHosts = 200
-	// keptFile marks a lab that outlives the process that opened it.
+	// keptFile marks a lab that outlives the process that opened it, though
+	// not this machine's restart: it holds the boot's id.
 	keptFile = "kept"
 )
 
@@ -79,7 +80,7 @@ func (s *slot) take(keep bool) error {
 	if !keep {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, keptFile), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, keptFile), []byte(bootID()), 0o644); err != nil {
 		return errors.Join(fmt.Errorf("mark lab as kept: %w", err), s.release(cache{}))
 	}
 	return nil
@@ -107,8 +108,8 @@ func (s *slot) unlock() {
 }
 
 func (s *slot) kept() bool {
-	_, err := os.Stat(filepath.Join(s.dir, keptFile))
-	return err == nil
+	boot, err := os.ReadFile(filepath.Join(s.dir, keptFile))
+	return err == nil && string(boot) == bootID()
 }
 
 // slotsInUse lists the slots that have a folder, held or not.

@@ -83,7 +83,7 @@ func (c cache) smallModel(ctx context.Context) (string, error) {
 
 func (c cache) buildSmallModel(ctx context.Context, base, tree string) error {
 	building := tree + buildingSuffix
-	if err := os.RemoveAll(building); err != nil {
+	if err := c.dropSmallModels(); err != nil {
 		return err
 	}
 	if _, err := run(ctx, "cp", "--archive", "--reflink=auto", base, building); err != nil {
@@ -95,7 +95,29 @@ func (c cache) buildSmallModel(ctx context.Context, base, tree string) error {
 	if err := setUpInside(ctx, building, pipSettings()+smallModelScript); err != nil {
 		return err
 	}
+	if err := os.Chtimes(building, time.Time{}, time.Now()); err != nil {
+		return err
+	}
 	return os.Rename(building, tree)
+}
+
+// dropSmallModels removes trees that another recipe made and halves of one.
+func (c cache) dropSmallModels() error {
+	old, err := filepath.Glob(filepath.Join(c.shared(), "small-model-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range old {
+		info, err := os.Stat(dir)
+		half := strings.HasSuffix(dir, buildingSuffix)
+		if err != nil || !half && time.Since(info.ModTime()) < otherRecipeAge {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pipSettings hands this machine's way to its package index on to a script.

@@ -149,7 +149,7 @@ worker %q {
 func howTo(hosts []*lab.Host, stack string) string {
 	var b strings.Builder
 	for _, h := range hosts {
-		fmt.Fprintf(&b, "%-6s %-12s Debian %-9s %s\n", h.Name, h.Addr, h.Suite, strings.Join(h.SSH(lab.Admin), " "))
+		fmt.Fprintf(&b, "%-6s %-12s %-9s %s\n", h.Name, h.Addr, h.Suite, strings.Join(h.SSH(lab.Root), " "))
 	}
 	fmt.Fprintf(&b, `
 Their stack:   %s

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relayctl/relayctl/internal/engine"
+)
+
+// authority knows the certificate that clients of a stack have to trust.
+type authority interface {
+	RootCA(ctx context.Context) (string, error)
+}
+
+func (a *app) caCommand() *cobra.Command {
+	var o stackOptions
+	command := &cobra.Command{
+		Use:   "ca [stack.hcl]",
+		Short: "Print the root certificate of the stack's own authority",
+		Long: `Print the root certificate that clients of a stack with tls "internal" have to
+trust, as PEM. It is kept on the proxy host.`,
+	}
+	takeStack(command, &o)
+	command.RunE = func(command *cobra.Command, _ []string) error { return a.ca(command.Context(), o) }
+	return command
+}
+
+func (a *app) ca(ctx context.Context, o stackOptions) error {
+	s, err := a.load(o, true)
+	if err != nil {
+		return err
+	}
+	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
+		root, err := hosts.RootCA(ctx)
+		if err != nil {
+			return a.view.failed(err, s.Sources)
+		}
+		a.view.rootCA(root)
+		return nil
+	})
+}

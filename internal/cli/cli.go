@@ -1,0 +1,99 @@
+// Package cli is relayctl's command line. Each command has its own file, which
+// reads its flags and does its work; all that is printed is printed by the
+// files named view….go.
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relayctl/relayctl/internal/engine"
+)
+
+// The exit codes: whatever goes wrong is one code, so that nobody has to tell
+// kinds of errors apart by number.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitChanges = 2 // plan --detailed-exitcode: there are changes
+)
+
+var (
+	// errTold means that what went wrong is on the screen already.
+	errTold = errors.New("told already")
+	// errChanges is no error: it asks for exitChanges.
+	errChanges = errors.New("there are changes")
+)
+
+// app is the command line on one system.
+type app struct {
+	System
+	view    *view
+	connect func(context.Context, engine.Config) (session, error)
+}
+
+// session is a conversation with all hosts of a stack: what each command needs
+// of it stands beside the command.
+type session interface {
+	planner
+	applier
+	watcher
+	authority
+	Close() error
+}
+
+func connect(ctx context.Context, config engine.Config) (session, error) {
+	s, err := engine.Connect(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run runs the command line and returns its exit code.
+func Run(system System) int {
+	a := &app{System: system, view: newView(system), connect: connect}
+	return a.run()
+}
+
+func (a *app) run() int {
+	root := a.rootCommand()
+	command, err := root.ExecuteContextC(context.Background())
+	if writeErr := a.view.err(); err == nil && writeErr != nil {
+		err = a.view.failed(writeErr, nil)
+	}
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errChanges):
+		return exitChanges
+	case !errors.Is(err, errTold):
+		a.view.usageError(err, command.CommandPath())
+	}
+	return exitError
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "relayctl",
+		Short: "One HTTPS endpoint over the models on your own GPU machines",
+		Long: strings.TrimSpace(`
+relayctl makes a public host and some GPU machines serve models through one
+OpenAI-compatible HTTPS endpoint, as a stack file says. It keeps nothing on
+this machine and may be run again at any time.
+
+The stack file left out means ./stack.hcl.`),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+	}
+	root.SetArgs(a.Args)
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.validateCommand(), a.caCommand(), a.versionCommand())
+	return root
+}

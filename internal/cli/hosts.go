@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// hostsOptions says how the hosts of a stack are met.
+type hostsOptions struct {
+	acceptNewHostKeys bool
+}
+
+func takeHosts(command *cobra.Command, o *hostsOptions) {
+	command.Flags().BoolVar(&o.acceptNewHostKeys, "accept-new-host-keys", false,
+		"trust hosts that known_hosts does not know yet: print their key and write it down")
+}
+
+// meet connects the hosts of a stack and works with them until the user
+// interrupts. What goes wrong is printed.
+func (a *app) meet(ctx context.Context, s *stack.Stack, config engine.Config, work func(context.Context, session) error) error {
+	progress := newProgress(a.view, hostNames(s))
+	ctx, done := a.untilInterrupted(ctx, progress)
+	defer done()
+	beating := progress.start(ctx)
+	defer beating()
+	config.Stack, config.Operator, config.Version, config.Events = s, a.Operator, a.Version, progress.hear
+	hosts, err := a.connect(ctx, config)
+	if err != nil {
+		return a.view.failed(err, s.Sources)
+	}
+	defer hosts.Close() // never fails in a way that matters here
+	return work(ctx, hosts)
+}
+
+func hostNames(s *stack.Stack) []string {
+	var names []string
+	for _, h := range s.Hosts() {
+		names = append(names, h.Name)
+	}
+	return names
+}

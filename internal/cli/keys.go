@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/secret"
+)
+
+// keyDelivery takes new API keys, and says afterwards where they are.
+type keyDelivery interface {
+	engine.KeyDelivery
+	// reveal returns a delivered key that is to be shown, or the file that it
+	// stands in.
+	reveal(name string) (key secret.Value, file string)
+	Close() error
+}
+
+// keyDelivery chooses where new keys go: a file where one is named, else the
+// terminal, else nowhere.
+func (a *app) keyDelivery(file string) (keyDelivery, error) {
+	switch {
+	case file != "":
+		return openKeyFile(file)
+	case a.StdoutTerminal:
+		return keyHolder{}, nil
+	}
+	return nil, nil
+}
+
+// keyHolder keeps keys until they are shown.
+type keyHolder map[string]secret.Value
+
+func (h keyHolder) Deliver(name string, key secret.Value) error {
+	h[name] = key
+	return nil
+}
+
+func (h keyHolder) reveal(name string) (secret.Value, string) { return h[name], "" }
+
+func (h keyHolder) Close() error { return nil }
+
+// keyFile appends keys to a file that only its owner reads, a line NAME=KEY
+// each. The last line of a name counts.
+type keyFile struct{ *os.File }
+
+func openKeyFile(path string) (*keyFile, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the file for keys: %w", err)
+	}
+	if err := checkKeyFile(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &keyFile{f}, nil
+}
+
+var (
+	errKeysNoFile   = errors.New("keys are written to regular files only")
+	errKeysReadable = errors.New("others may read this file")
+)
+
+// checkKeyFile refuses a file in which keys would not stay, or not stay
+// secret, and ends an unfinished last line.
+func checkKeyFile(f *os.File) error {
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errKeysNoFile
+	case info.Mode().Perm()&0o077 != 0:
+		return errKeysReadable
+	case info.Size() == 0:
+		return syncFolder(filepath.Dir(f.Name()))
+	}
+	last := make([]byte, 1)
+	if _, err := f.ReadAt(last, info.Size()-1); err != nil {
+		return err
+	}
+	if last[0] != '\n' {
+		_, err = f.WriteString("\n")
+	}
+	return err
+}
+
+// syncFolder makes a new file's name last.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // a folder that may only be written to can't be synced
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
+
+// Deliver writes the key so that it is on the disk when it returns.
+func (f *keyFile) Deliver(name string, key secret.Value) error {
+	if _, err := f.WriteString(name + "=" + key.Reveal() + "\n"); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func (f *keyFile) reveal(string) (secret.Value, string) { return secret.Value{}, f.Name() }

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relayctl/relayctl/internal/engine"
+)
+
+// planner says what an apply would do.
+type planner interface {
+	Plan(ctx context.Context) (*engine.Planned, error)
+}
+
+type planOptions struct {
+	stackOptions
+	hostsOptions
+	diff             bool
+	detailedExitCode bool
+}
+
+func (a *app) planCommand() *cobra.Command {
+	var o planOptions
+	command := &cobra.Command{
+		Use:   "plan [stack.hcl]",
+		Short: "Look at all hosts and show what apply would change, and why",
+		Long: `Look at all hosts and show what apply would change, and why.
+Nothing is changed on any host.`,
+	}
+	takeStack(command, &o.stackOptions)
+	takeHosts(command, &o.hostsOptions)
+	flags := command.Flags()
+	flags.BoolVar(&o.diff, "diff", false, "show how the text of files changes, secrets left out")
+	flags.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 where there are changes")
+	command.RunE = func(command *cobra.Command, _ []string) error { return a.plan(command.Context(), o) }
+	return command
+}
+
+func (a *app) plan(ctx context.Context, o planOptions) error {
+	s, err := a.load(o.stackOptions, true)
+	if err != nil {
+		return err
+	}
+	config := engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys}
+	return a.meet(ctx, s, config, func(ctx context.Context, hosts session) error {
+		planned, err := hosts.Plan(ctx)
+		if err != nil {
+			return a.view.failed(err, s.Sources)
+		}
+		a.view.plan(planned, o.file, o.diff)
+		if len(planned.Failed) > 0 {
+			return a.view.failed(planned.Failed, s.Sources)
+		}
+		a.view.advice(planned, o.stackOptions)
+		if o.detailedExitCode && !planned.Empty() {
+			return errChanges
+		}
+		return nil
+	})
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// defaultFile is the stack file where none is named.
+const defaultFile = "stack.hcl"
+
+// stackOptions says which stack a command is about.
+type stackOptions struct {
+	file     string
+	vars     []string
+	varFiles []string
+}
+
+// takeStack lets a command take a stack file and the values of its variables.
+func takeStack(command *cobra.Command, o *stackOptions) {
+	command.Args = func(_ *cobra.Command, args []string) error {
+		if err := cobra.MaximumNArgs(1)(command, args); err != nil {
+			return err
+		}
+		o.file = defaultFile
+		if len(args) == 1 {
+			o.file = args[0]
+		}
+		return nil
+	}
+	command.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return []cobra.Completion{"hcl"}, cobra.ShellCompDirectiveFilterFileExt
+	}
+	command.Flags().StringArrayVar(&o.vars, "var", nil, "set a variable of the stack file, `NAME=VALUE`; not for sensitive ones")
+	command.Flags().StringArrayVar(&o.varFiles, "var-file", nil, "read variables from `FILE`, one NAME = VALUE a line")
+}
+
+// load reads the stack file. What is wrong with it is printed; the error then
+// is errTold.
+func (a *app) load(o stackOptions, needValues bool) (*stack.Stack, error) {
+	s, sources, problems := stack.Load(o.file, stack.Options{
+		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: needValues,
+	})
+	a.view.diagnostics(sources, problems)
+	if problems.HasErrors() {
+		return nil, errTold
+	}
+	return s, nil
+}
+
+// again is the command line that runs another command for the same stack, in a
+// form that can be pasted into a shell.
+func (o stackOptions) again(command string, flags ...string) string {
+	words := append([]string{"relayctl", command}, flags...)
+	for _, v := range o.vars {
+		words = append(words, "--var", quoted(v))
+	}
+	for _, file := range o.varFiles {
+		words = append(words, "--var-file", quoted(file))
+	}
+	return strings.Join(append(words, quoted(o.file)), " ")
+}
+
+// quoted writes a word so that a shell reads it as it is.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/-=:@,+", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"cmp"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// System is all that the command line gets from the machine that it runs on.
+type System struct {
+	Version string // of relayctl
+
+	Args   []string // without the program's name
+	Stdin  io.Reader
+	Stdout io.Writer // what was asked for
+	Stderr io.Writer // progress, questions and errors
+
+	// Which of them are terminals, and how wide these are, in columns; 0 is
+	// not known.
+	StdinTerminal, StdoutTerminal, StderrTerminal bool
+	Width                                         int
+
+	Env      func(name string) (string, bool)
+	Now      func() time.Time
+	Operator string // user@machine
+
+	// Interrupts delivers the signals that ask to stop: the first gracefully,
+	// the second at once, by Exit.
+	Interrupts <-chan os.Signal
+	Exit       func(code int)
+}
+
+// Main runs the command line of this version of relayctl on this machine and
+// returns its exit code.
+func Main(version string) int {
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	system := System{
+		Version:        version,
+		Args:           os.Args[1:],
+		Stdin:          os.Stdin,
+		Stdout:         os.Stdout,
+		Stderr:         os.Stderr,
+		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Env:            os.LookupEnv,
+		Now:            time.Now,
+		Operator:       operator(),
+		Interrupts:     interrupts,
+		Exit:           os.Exit,
+	}
+	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && system.Width == 0 {
+			system.Width = width
+		}
+	}
+	return Run(system)
+}
+
+// operator is who runs relayctl, as locks and histories carry it.
+func operator() string {
+	name := "unknown"
+	if who, err := user.Current(); err == nil {
+		name = who.Username
+	}
+	machine, err := os.Hostname()
+	if err != nil {
+		machine = "unknown"
+	}
+	return name + "@" + machine
+}
+
+// env is an environment variable, empty where it is not set.
+func (s System) env(name string) string {
+	value, _ := s.Env(name)
+	return value
+}
+
+// isUTF8 reports whether the locale says that characters outside ASCII can be
+// shown, by the order of variables that POSIX gives.
+func (s System) isUTF8() bool {
+	locale := cmp.Or(s.env("LC_ALL"), s.env("LC_CTYPE"), s.env("LANG"))
+	locale = strings.ToLower(strings.ReplaceAll(locale, "-", ""))
+	return strings.Contains(locale, "utf8")
+}
+
+// wantsColor reports whether colours may be used on a terminal; see
+// no-color.org.
+func (s System) wantsColor() bool { return s.env("NO_COLOR") == "" && s.env("TERM") != "dumb" }

@@ -1,0 +1,23 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+func (a *app) validateCommand() *cobra.Command {
+	var o stackOptions
+	command := &cobra.Command{
+		Use:   "validate [stack.hcl]",
+		Short: "Check a stack file, offline and without the values of its variables",
+	}
+	takeStack(command, &o)
+	command.RunE = func(*cobra.Command, []string) error { return a.validate(o) }
+	return command
+}
+
+func (a *app) validate(o stackOptions) error {
+	s, err := a.load(o, false)
+	if err != nil {
+		return err
+	}
+	a.view.valid(o.file, s)
+	return nil
+}

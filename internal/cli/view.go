@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// view prints everything that relayctl prints, but for cobra's help. What a
+// command was asked for goes to out, what happens meanwhile and what went wrong
+// to errs, so that the former can be piped on.
+type view struct {
+	out, errs *page
+	width     int
+	ascii     bool
+}
+
+// defaultWidth is for what is no terminal, and for terminals that do not say.
+const defaultWidth = 80
+
+func newView(s System) *view {
+	width := s.Width
+	if width <= 0 {
+		width = defaultWidth
+	}
+	return &view{
+		out:   &page{w: s.Stdout, color: s.StdoutTerminal && s.wantsColor()},
+		errs:  &page{w: s.Stderr, color: s.StderrTerminal && s.wantsColor()},
+		width: width,
+		ascii: !s.isUTF8(),
+	}
+}
+
+// err is why something that was asked for could not be printed.
+func (v *view) err() error {
+	v.out.mu.Lock()
+	defer v.out.mu.Unlock()
+	if v.out.failure != nil {
+		return fmt.Errorf("print: %w", v.out.failure)
+	}
+	return nil
+}
+
+// clean makes text fit for the terminal, line by line.
+func (v *view) clean(text string) string { return plan.Printable(text, v.ascii) }
+
+// wrapped breaks text at spaces so that it fits the width behind indent
+// columns. Words are cleaned.
+func (v *view) wrapped(indent int, text string) string {
+	var b strings.Builder
+	margin := strings.Repeat(" ", indent)
+	column := 0
+	for word := range strings.FieldsSeq(v.clean(text)) {
+		size := utf8.RuneCountInString(word)
+		switch {
+		case column == 0:
+			b.WriteString(margin)
+			column = indent
+		case column+1+size > v.width:
+			b.WriteString("\n" + margin)
+			column = indent
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += size
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// page is where something is printed. It remembers the first failure, so that
+// what prints need not ask every time.
+type page struct {
+	color bool
+
+	mu      sync.Mutex
+	w       io.Writer
+	failure error
+}
+
+// Write implements io.Writer.
+func (p *page) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure == nil {
+		_, p.failure = p.w.Write(text)
+	}
+	return len(text), p.failure
+}
+
+func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args...) }
+
+// Terminal attributes, as in ECMA-48.
+const (
+	bold    = "1"
+	boldRed = "1;31"
+)
+
+func (p *page) paint(code, text string) string {
+	if !p.color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// valid says that a stack file is in order.
+func (v *view) valid(file string, s *stack.Stack) {
+	v.out.printf("%s is valid: stack %s with proxy %s, %s and %s.\n", v.clean(file), s.Name, s.Proxy.Name,
+		plural(len(s.Workers), "worker", "workers"), plural(len(s.ModelNames()), "model", "models"))
+}
+
+// rootCA prints a certificate as it is.
+func (v *view) rootCA(pem string) { v.out.printf("%s\n", strings.TrimRight(pem, "\n")) }

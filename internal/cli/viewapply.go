@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// outcome prints how an apply ended on the hosts.
+func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
+	var created, changed, removed, done, steps int
+	var stopped []string
+	for _, h := range outcome.Hosts {
+		created, changed, removed = created+h.Created, changed+h.Changed, removed+h.Removed
+		done, steps = done+h.Done, steps+h.Steps
+		switch {
+		case h.Skipped != "":
+			stopped = append(stopped, fmt.Sprintf("%s was left as it was, since %s.", h.Name, h.Skipped))
+		case !h.OK:
+			stopped = append(stopped, fmt.Sprintf("%s stopped after %d of %s.", h.Name, h.Done, plural(h.Steps, "step", "steps")))
+		case h.Steps > 0:
+			stopped = append(stopped, h.Name+" is done.")
+		}
+	}
+	if steps == 0 {
+		return
+	}
+	if len(outcome.Failed) == 0 {
+		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted(created, changed, removed))
+		return
+	}
+	v.errs.printf("%s", v.wrapped(0, strings.Join(stopped, " ")))
+	if done < steps {
+		v.errs.printf("Run apply again when mended: it goes on from there.\n")
+	}
+}
+
+// counted lists what was done: ": 3 created, 2 changed".
+func counted(created, changed, removed int) string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{created, "created"}, {changed, "changed"}, {removed, "removed"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
+}
+
+// proof prints what the models answered.
+func (v *view) proof(proof engine.Proof) {
+	warned := map[string]bool{}
+	for _, m := range proof.Models {
+		if m.Err != nil {
+			v.modelError(m.Err)
+			continue
+		}
+		for _, detour := range m.Detours {
+			if !warned[detour] {
+				warned[detour] = true
+				v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, detour), "  "))
+			}
+		}
+		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("%s answered %s: first token after %s.",
+			m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))))
+	}
+}
+
+// through says on which way a model answered.
+func through(route engine.Route, url string) string {
+	switch route {
+	case engine.RouteAddress:
+		return "for " + url + " at the proxy's own address"
+	case engine.RouteHost:
+		return "for " + url + " on the proxy host itself only"
+	}
+	return "through " + url
+}
+
+// keys shows new API keys, or says where they were written.
+func (v *view) keys(names []string, delivery keyDelivery) {
+	for _, name := range names {
+		key, file := delivery.reveal(name)
+		if file != "" {
+			v.out.printf("\nAPI key for %s: written to %s\n", name, v.clean(file))
+			continue
+		}
+		v.out.printf("\nAPI key for %s, shown this once:\n  %s\n", name, key.Reveal())
+	}
+}
+
+// tryIt prints a request that can be pasted into a shell.
+func (v *view) tryIt(s *stack.Stack, o stackOptions) {
+	trust, cert := "", ""
+	if s.Proxy.TLS.Mode == stack.TLSInternal {
+		pem := s.Name + "-ca.pem"
+		trust = fmt.Sprintf("  %s > %s\n", o.again("ca"), pem)
+		cert = " --cacert " + pem
+	}
+	v.out.printf("\nTry it:\n%s  curl%s %s/v1/chat/completions \\\n", v.clean(strings.TrimRight(trust, "\n"))+ending(trust), cert, s.Proxy.URL())
+	v.out.printf("    -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n")
+	v.out.printf("    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n", s.ModelNames()[0])
+}
+
+func ending(line string) string {
+	if line == "" {
+		return ""
+	}
+	return "\n"
+}

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// diagnostics prints what is wrong in a stack file.
+func (v *view) diagnostics(sources *stack.Sources, problems hcl.Diagnostics) {
+	sources.WriteDiagnostics(v.errs, problems, v.width, v.errs.color) // nowhere else to tell a failure
+}
+
+// usageError prints what is wrong with the command line.
+func (v *view) usageError(err error, command string) {
+	v.heading(err.Error())
+	v.errs.printf("\nSee: %s --help\n", command)
+}
+
+// failed prints an error and returns errTold.
+func (v *view) failed(err error, sources *stack.Sources) error {
+	var onHosts engine.HostErrors
+	var onHost *engine.HostError
+	switch {
+	case errors.As(err, &onHosts):
+		for _, one := range onHosts {
+			v.hostError(one, sources)
+		}
+	case errors.As(err, &onHost):
+		v.hostError(onHost, sources)
+	default:
+		v.heading(err.Error())
+		v.hint(hintFor(err))
+	}
+	return errTold
+}
+
+// hostError prints what went wrong on a host and the line of the stack file
+// that asked for it.
+func (v *view) hostError(e *engine.HostError, sources *stack.Sources) {
+	v.heading(e.Host + ": " + e.Summary)
+	v.place(e.Origin, sources)
+	v.log(e.Log)
+	v.hint(e.Hint)
+	if e.Did != "" {
+		v.errs.printf("\n%s", v.wrapped(0, e.Host+": "+e.Did+"."))
+	}
+	v.errs.printf("\n")
+}
+
+// modelError prints why a model gave no token.
+func (v *view) modelError(e *engine.NoToken) {
+	v.heading(e.Model + ": " + e.Summary)
+	v.log(e.Log)
+	v.hint(e.Hint)
+	v.errs.printf("\n")
+}
+
+func (v *view) heading(text string) {
+	v.errs.printf("%s %s", v.errs.paint(boldRed, "Error:"), v.wrapped(0, text))
+}
+
+// place quotes the stack file.
+func (v *view) place(origin plan.Origin, sources *stack.Sources) {
+	if sources == nil || origin.File == "" {
+		return
+	}
+	if snippet := sources.Snippet(sources.Line(origin.File, origin.Line)); snippet != "" {
+		v.errs.printf("\n%s", snippet)
+	}
+}
+
+// logLines is how much of a log is shown: what fits a screen beside the rest.
+const logLines = 12
+
+func (v *view) log(lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	v.errs.printf("\n")
+	for _, line := range lines[max(0, len(lines)-logLines):] {
+		v.errs.printf("    %s\n", v.clean(strings.TrimRight(line, "\n")))
+	}
+}
+
+func (v *view) hint(text string) {
+	if text != "" {
+		v.errs.printf("\n%s", v.wrapped(2, text))
+	}
+}
+
+// hintFor says what to do about an error that is about the stack as a whole.
+func hintFor(err error) string {
+	for _, known := range []struct {
+		err  error
+		hint string
+	}{
+		{errNoTerminal, "To apply without being asked: relayctl apply --yes"},
+		{errNotConfirmed, "Nothing was changed."},
+		{errKeysReadable, "Keys would not stay secret in it. Make it yours alone: chmod 600 FILE"},
+		{engine.ErrNoDelivery, "This apply makes API keys, which are shown once: run it on a terminal, or add --keys-out FILE. Nothing was changed."},
+		{engine.ErrNoCA, "It is made by the first apply: relayctl apply"},
+		{engine.ErrChangedSince, "Somebody else was at work there. Look again: relayctl plan"},
+	} {
+		if errors.Is(err, known.err) {
+			return known.hint
+		}
+	}
+	return ""
+}

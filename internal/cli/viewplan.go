@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// plan prints what apply would do.
+func (v *view) plan(planned *engine.Planned, file string, diff bool) {
+	plan.WriteText(v.out, planned.Plan, plan.TextOptions{ // the page keeps its failure
+		Width:  v.width,
+		Color:  v.out.color,
+		ASCII:  v.ascii,
+		Diff:   diff,
+		File:   file,
+		Took:   planned.Took,
+		Unseen: len(planned.Failed),
+		Texts:  planned.Texts,
+	})
+	var aside []string
+	for _, lock := range planned.Locks {
+		aside = append(aside, fmt.Sprintf("%s: %s is at work there (%s, since %s)",
+			lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format("15:04:05")))
+	}
+	for _, name := range planned.Stays {
+		aside = append(aside, fmt.Sprintf("%s left the stack, and can't be reached to clean it up; when it is gone for good, "+
+			"add --forget %s to apply", name, name))
+	}
+	for _, text := range aside {
+		v.out.printf("\n! %s", strings.TrimPrefix(v.wrapped(2, text), "  "))
+	}
+}
+
+// advice says what to do after a plan.
+func (v *view) advice(planned *engine.Planned, o stackOptions) {
+	blocked := planned.Blocked()
+	switch {
+	case planned.Empty():
+	case len(blocked) == 0:
+		v.out.printf("\nNothing was changed. To do this: %s\n", v.clean(o.again("apply")))
+	case slices.ContainsFunc(blocked, notAdoptable):
+		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(o.again("plan")))
+	default:
+		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(o.again("apply", "--adopt")))
+	}
+}
+
+func notAdoptable(c plan.Change) bool { return !c.Adoptable }
+
+// blocked prints why an apply stops before it begins.
+func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackOptions) {
+	adopt := !slices.ContainsFunc(planned.Blocked(), notAdoptable)
+	for _, h := range planned.Hosts {
+		for _, c := range h.Blocked() {
+			v.heading(h.Name + ": " + strings.TrimSuffix(c.ID.String(), ".service") + ": " + c.Block)
+			if c.Resource != nil {
+				v.place(c.Resource.Origin, sources)
+			}
+			v.errs.printf("\n")
+		}
+	}
+	if adopt {
+		v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply", "--adopt")))
+		return
+	}
+	v.errs.printf("Nothing was changed. Clear what is in the way, then run apply again.\n")
+}
+
+// question asks for the stack's name; the answer is read from the same line.
+func (v *view) question(p plan.Plan) {
+	hosts := 0
+	for _, h := range p.Hosts {
+		if h.Counts().Total() > 0 {
+			hosts++
+		}
+	}
+	v.errs.printf("\nApply this to %s (%s)? Type %s to go on: ", p.Stack, plural(hosts, "host", "hosts"), p.Stack)
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// status prints how a stack is: what is wrong first.
+func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
+	well := "all well"
+	if n := len(s.Problems); n > 0 {
+		well = plural(n, "thing needs attention", "things need attention")
+	}
+	v.out.printf("%s  %s  %s%s\n", v.out.paint(bold, s.Stack), s.URL, well, v.clean(applied(s, now)))
+	for i, p := range s.Problems {
+		if i == 0 {
+			v.out.printf("\n")
+		}
+		v.problem(p, o)
+	}
+	v.out.printf("\n")
+	v.table(func(w io.Writer) {
+		for _, h := range s.Hosts {
+			fmt.Fprintln(w, strings.Join(v.cleanAll(hostRow(h)), "\t"))
+		}
+	})
+	if len(s.Models) == 0 {
+		return
+	}
+	v.out.printf("\n")
+	v.table(func(w io.Writer) {
+		fmt.Fprintln(w, "model\tworkers\trunning\twaiting\tfirst token")
+		for _, m := range s.Models {
+			fmt.Fprintln(w, strings.Join(modelRow(m), "\t"))
+		}
+	})
+}
+
+// applied says when somebody applied last.
+func applied(s *engine.Status, now time.Time) string {
+	if s.Applied.IsZero() {
+		return "  never applied"
+	}
+	return fmt.Sprintf("  applied %s by %s", ago(now.Sub(s.Applied)), s.Operator)
+}
+
+// ago says roughly how long ago something was.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "just now"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h ago", d/time.Hour)
+	}
+	return fmt.Sprintf("%d days ago", d/(24*time.Hour))
+}
+
+// problem prints what is wrong, and the next thing to type about it.
+func (v *view) problem(p engine.Problem, o stackOptions) {
+	text := p.Summary
+	if p.Host != "" {
+		text = p.Host + ": " + text
+	}
+	v.out.printf("%s %s", v.out.paint(bold, "!"), strings.TrimPrefix(v.wrapped(2, text), "  "))
+	for _, line := range p.Log[max(0, len(p.Log)-logLines):] {
+		v.out.printf("      %s\n", v.clean(line))
+	}
+	switch words := strings.Fields(strings.TrimPrefix(p.Command, "relayctl ")); {
+	case len(words) > 0:
+		command := v.clean(o.again(words[0], words[1:]...))
+		v.out.printf("    %s\n", strings.TrimRight(fmt.Sprintf("%-28s  %s", command, v.clean(p.Why)), " "))
+	case p.Why != "":
+		v.out.printf("%s", v.wrapped(4, p.Why))
+	}
+}
+
+// table prints rows in columns that line up.
+func (v *view) table(rows func(io.Writer)) {
+	w := tabwriter.NewWriter(v.out, 0, 0, 2, ' ', 0)
+	rows(w)
+	w.Flush() // the page keeps its failure
+}
+
+func hostRow(h engine.HostStatus) []string {
+	row := []string{h.Name, "up"}
+	if !h.Up {
+		row[1] = "can't be reached"
+	}
+	for _, u := range h.Units {
+		text := strings.TrimSpace(u.Name + " " + u.Version)
+		if u.Wanted != "" {
+			text += " (should be " + u.Wanted + ")"
+		}
+		if !u.Active {
+			text += " not running"
+		}
+		row = append(row, text)
+	}
+	if h.Drift > 0 {
+		row = append(row, fmt.Sprintf("apply would change %s", plural(h.Drift, "thing", "things")))
+	}
+	return row
+}
+
+func modelRow(m engine.ModelStatus) []string {
+	workers, running, waiting := "?", "?", "?"
+	if m.Known {
+		workers = fmt.Sprintf("%d of %d", m.Workers, m.Expected)
+		running, waiting = fmt.Sprint(m.Running), fmt.Sprint(m.Waiting)
+	}
+	token := "none"
+	if m.Proof.Err == nil {
+		token = plan.Seconds(m.Proof.FirstToken)
+	}
+	return []string{m.Model, workers, running, waiting, token}
+}
+
+func (v *view) cleanAll(texts []string) []string {
+	for i := range texts {
+		texts[i] = v.clean(texts[i])
+	}
+	return texts
+}

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// thing names a resource as people say it.
+func thing(id plan.ID) string { return strings.TrimSuffix(id.String(), ".service") }
+
+// doing says what goes on.
+func doing(e engine.Event) string {
+	switch e.Phase {
+	case engine.Locking:
+		return "waiting for the lock: " + e.Text
+	case engine.Uploading:
+		return fmt.Sprintf("%s: uploading %.1f of %.1f MiB", thing(e.ID), mebibytes(e.Sent), mebibytes(e.Size))
+	case engine.Started:
+		return thing(e.ID) + ": " + begins(e)
+	case engine.Waiting, engine.Proving:
+		if e.ID.Name != "" {
+			return thing(e.ID) + ": " + e.Text
+		}
+		return "waiting for " + e.Text
+	}
+	return string(e.Phase)
+}
+
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
+
+// begins is the word for a step that begins.
+func begins(e engine.Event) string {
+	switch {
+	case e.Action == plan.Restart:
+		return "restarting"
+	case e.Action == plan.Reload:
+		return "reloading"
+	case e.ID.Kind == plan.KindPackage && e.Action == plan.Remove:
+		return "removing"
+	case e.ID.Kind == plan.KindPackage:
+		return "installing"
+	case e.ID.Kind == plan.KindUnit && e.Action == plan.Remove:
+		return "stopping"
+	case e.ID.Kind == plan.KindUnit && e.Action == plan.Create:
+		return "starting"
+	}
+	return "at work"
+}
+
+// did is the word for a step that is done.
+func did(e engine.Event) string {
+	switch {
+	case e.Action == plan.Restart:
+		return "restarted"
+	case e.Action == plan.Reload:
+		return "reloaded"
+	case e.Action == plan.Remove:
+		return "removed"
+	case e.Action == plan.Update:
+		return "changed"
+	case e.ID.Kind == plan.KindPackage, e.ID.Kind == plan.KindProgram:
+		return "installed"
+	case e.ID.Kind == plan.KindUnit:
+		return "started"
+	case e.ID.Kind == plan.KindFile:
+		return "written"
+	}
+	return "made"
+}
+
+// took is how long something took, where that was long enough to notice.
+func took(d time.Duration) string {
+	if d < time.Second {
+		return ""
+	}
+	return " (" + plan.Seconds(d) + ")"
+}

@@ -89,20 +89,18 @@ func (b *builder) relayServer(m made) error {
 	}
 	settingsFile := b.file(relayPath, relayReads, settings, settingsAt)
 	keysFile := b.file(keysPath, relayReads, keys, at)
-	published := []string{keysPath, relayPath}
 	for _, w := range m.in.Stack.Workers {
 		entry, err := workerEntryJSON(m, w)
 		if err != nil {
 			return err
 		}
-		file := b.file(workerEntryPath(w.Name), relayReads, entry, workerOrigin(w, w.Place, ""))
-		published = append(published, file.Name)
+		b.file(workerEntryPath(w.Name), relayReads, entry, workerOrigin(w, w.Place, ""))
 	}
 	serviceFile := b.file(unitsDir+"/"+serverUnit, everybodyReads, service, at)
 	b.unit(serverUnit, plan.Unit{
 		Restart:  []plan.ID{serviceFile},
 		Reload:   []plan.ID{settingsFile, keysFile, workers},
-		Settings: published,
+		Settings: []string{keysPath, relayPath, workersDir},
 		Program:  &program,
 	}, at)
 	listen := p.Relay.Listen

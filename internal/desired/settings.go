@@ -12,8 +12,8 @@ import (
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
-// The files that relay-server and relay-worker read. Their loaders refuse what
-// they do not know, so the two sides are compared by a test.
+// The files that relay-server and relay-worker read, as their loaders want
+// them. No code is shared: a test loads what is rendered here.
 
 type relaySettings struct {
 	ManagedBy        string `json:"managed_by"`

@@ -34,7 +34,7 @@ func buildWorker(in Input, w *stack.Worker) (Host, error) {
 	b.unit(workerUnit, plan.Unit{
 		Restart:  []plan.ID{serviceFile},
 		Reload:   loaded,
-		Settings: []string{workerPath},
+		Settings: []string{workerPath, rootPath},
 		Program:  &program,
 	}, at)
 	return b.host, nil

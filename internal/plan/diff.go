@@ -175,6 +175,7 @@ func (d *differ) byWork(a, b Change) int {
 	c := cmp.Or(
 		cmp.Compare(a.ID.Kind.rank(), b.ID.Kind.rank()),
 		cmp.Compare(drains(a), drains(b)),
+		cmp.Compare(checked(a), checked(b)),
 		cmp.Compare(a.ID.Name, b.ID.Name),
 	)
 	if part == partLeaving {
@@ -200,6 +201,15 @@ func (d *differ) part(c Change) int {
 // the relay that they come back to is up first.
 func drains(c Change) int {
 	if c.Resource != nil && c.Resource.Unit != nil && c.Resource.Unit.Drain != "" {
+		return 1
+	}
+	return 0
+}
+
+// checked puts a file that is checked before it is swapped in behind the
+// others: the check reads what they hold.
+func checked(c Change) int {
+	if c.Resource != nil && c.Resource.Check != "" {
 		return 1
 	}
 	return 0

@@ -1,0 +1,8 @@
+package desired
+
+// What the fuzz tests reach.
+var (
+	Comment     = comment
+	SystemdText = systemdText
+	CaddyQuote  = caddyQuote
+)

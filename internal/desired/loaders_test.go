@@ -1,0 +1,153 @@
+package desired_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/desired"
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/relay"
+	"github.com/relayctl/relayctl/internal/secret"
+	"github.com/relayctl/relayctl/internal/worker"
+)
+
+// onDisk writes a host's files under a folder, as they would be on the host.
+// Files that the host fills get a secret.
+func onDisk(t *testing.T, h desired.Host) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	for _, r := range h.Want {
+		content := r.Want[plan.AttrContent]
+		if r.Kind != plan.KindFile || !content.IsKnown() {
+			continue
+		}
+		data := h.Blobs[content.Text].Reveal()
+		if r.From != nil {
+			data = []byte(secret.NewToken().Reveal() + "\n")
+		}
+		if strings.HasSuffix(r.Name, ".json") { // paths in it are absolute
+			data = []byte(strings.ReplaceAll(string(data), `"/etc/`, `"`+folder+`/etc/`))
+		}
+		path := filepath.Join(folder, r.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// published is the digest that relay-host compares with a service's status,
+// from the unit's list of settings files.
+func published(t *testing.T, folder string, settings []string) string {
+	t.Helper()
+	var paths []string
+	for _, setting := range settings {
+		inside, err := filepath.Glob(filepath.Join(folder, setting, "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(inside) == 0 {
+			inside = []string{filepath.Join(folder, setting)}
+		}
+		paths = append(paths, inside...)
+	}
+	slices.Sort(paths)
+	whole := sha256.New()
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		relative, err := filepath.Rel(filepath.Join(folder, filepath.Dir(settings[0])), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(whole, "%s\x00%x\n", relative, sha256.Sum256(content))
+	}
+	return hex.EncodeToString(whole.Sum(nil))
+}
+
+func TestRelayLoadsWhatIsRendered(t *testing.T) {
+	hosts := build(t, input(t, readCase(t, "testdata/prepared.txtar")))
+	folder := onDisk(t, hosts[0])
+	got, err := relay.LoadSettings(filepath.Join(folder, "/etc/relay"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := relay.DefaultRelay()
+	want.ManagedBy = got.Relay.ManagedBy
+	want.Listen = "127.0.0.1:9000"
+	want.RequestTimeout = relay.Duration(90 * time.Minute)
+	want.QueueTimeout = relay.Duration(15 * time.Second)
+	if diff := cmp.Diff(want, got.Relay); diff != "" {
+		t.Error("relay.json (-want +got)\n" + diff)
+	}
+	keys := []relay.KeyEntry{
+		{Name: "laptop", Hash: strings.Repeat("2", 64)},
+		{Name: "old", Hash: secret.New(oldKey).Hash(), Models: []string{"Org/llama3.2:3b", "llama3-8b"}, Expires: "2027-07-01T00:00:00Z"},
+		{Name: "relayctl-probe", Hash: strings.Repeat("1", 64), Probe: true},
+	}
+	if diff := cmp.Diff(keys, got.Keys); diff != "" {
+		t.Error("keys.json (-want +got)\n" + diff)
+	}
+	workers := []relay.WorkerFile{
+		{ManagedBy: want.ManagedBy, Name: "gpu-1", Hashes: []string{strings.Repeat("3", 64)}, Models: []string{"llama3-8b"}},
+		{ManagedBy: want.ManagedBy, Name: "gpu-2", Hashes: []string{strings.Repeat("4", 64)}, Models: []string{"Org/llama3.2:3b", "llama3-8b"}},
+	}
+	if diff := cmp.Diff(workers, got.Workers); diff != "" {
+		t.Error("workers.d (-want +got)\n" + diff)
+	}
+	unit := find(t, hosts, "edge", plan.ID{Kind: plan.KindUnit, Name: "relay-server.service"}).Unit
+	if want := published(t, folder, unit.Settings); got.Digest != want {
+		t.Errorf("the relay publishes %s, relay-host expects %s", got.Digest, want)
+	}
+}
+
+func TestWorkerLoadsWhatIsRendered(t *testing.T) {
+	hosts := build(t, input(t, readCase(t, "testdata/prepared.txtar")))
+	folder := onDisk(t, hosts[2])
+	got, err := worker.LoadSettings(filepath.Join(folder, "/etc/relay/worker.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Name != "gpu-2" || got.Relay.String() != "https://llm.example.com" || got.Roots == nil || got.Secret.IsZero() {
+		t.Errorf("got name %s, relay %s, roots %v, secret of its own %t", got.Name, got.Relay, got.Roots, !got.Secret.IsZero())
+	}
+	var models []string
+	for _, m := range got.Models {
+		models = append(models, fmt.Sprintf("%s at %s as %q, %d of kind %s, right key %t",
+			m.Name, m.Backend, m.Upstream, m.Concurrency, m.Kind, m.Key.Reveal() == ollamaKey))
+	}
+	want := []string{
+		`Org/llama3.2:3b at http://127.0.0.1:11434 as "llama3.2:3b-instruct-q4_K_M", 16 of kind chat, right key true`,
+		`llama3-8b at http://127.0.0.1:8000 as "", 16 of kind chat, right key false`,
+	}
+	if diff := cmp.Diff(want, models); diff != "" {
+		t.Error("models (-want +got)\n" + diff)
+	}
+	unit := find(t, hosts, "gpu-2", plan.ID{Kind: plan.KindUnit, Name: "relay-worker.service"}).Unit
+	if want := published(t, folder, unit.Settings); got.Digest != want {
+		t.Errorf("the worker publishes %s, relay-host expects %s", got.Digest, want)
+	}
+}
+
+// The limits of the stack file and of the relay agree.
+func TestRelayTakesTheLimitsOfTheStack(t *testing.T) {
+	in := input(t, readCase(t, "testdata/prepared.txtar"))
+	in.Stack.Proxy.Relay.MaxQueue = 0
+	if _, err := relay.LoadSettings(filepath.Join(onDisk(t, build(t, in)[0]), "/etc/relay")); err != nil {
+		t.Error(err)
+	}
+}

@@ -12,7 +12,7 @@ import (
 
 // putsAtOnce is how many blobs are on their way to one host, so that many
 // small files cost few round trips.
-const putsAtOnce = 8
+const putsAtOnce = 16
 
 // blob is content on its way to a host.
 type blob struct {
@@ -37,13 +37,15 @@ func (a *apply) blobs(from *proposal, w *work) func(digest string) (blob, error)
 }
 
 // putBlobs brings what steps need to the host, each once, and reports whether
-// that went well.
+// that went well. Blobs of one piece go side by side, the others one by one: a
+// host takes a bounded number of requests ahead.
 func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(digest string) (blob, error)) bool {
 	if w.failure != nil {
 		return false
 	}
-	puts, ctx := errgroup.WithContext(ctx)
-	puts.SetLimit(putsAtOnce)
+	small, ctx := errgroup.WithContext(ctx)
+	small.SetLimit(putsAtOnce)
+	var large []func() error
 	known := map[string]bool{}
 	for _, change := range steps {
 		digest, needed := needs(change)
@@ -51,8 +53,8 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 			continue
 		}
 		known[digest] = true
-		puts.Go(func() error {
-			found, err := find(digest)
+		found, err := find(digest)
+		put := func() error {
 			if err == nil {
 				err = w.put(ctx, change, found)
 			}
@@ -60,13 +62,29 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 				return fmt.Errorf("%s: %w", change.ID, err)
 			}
 			return nil
-		})
+		}
+		if len(found.encoded) > hostapi.MaxPiece {
+			large = append(large, put)
+			continue
+		}
+		small.Go(put)
 	}
-	if err := puts.Wait(); err != nil {
+	small.Go(func() error { return inTurn(large) })
+	if err := small.Wait(); err != nil {
 		w.stop(w.host.requestError("bring content", err))
 		return false
 	}
 	return true
+}
+
+// inTurn calls functions until one fails.
+func inTurn(calls []func() error) error {
+	for _, call := range calls {
+		if err := call(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *work) put(ctx context.Context, change plan.Change, b blob) error {

@@ -74,7 +74,7 @@ func (a *apply) members() []plan.Member {
 			remembered[member.Name] = true
 		}
 	}
-	var members []plan.Member
+	members := []plan.Member{} // none at all is something to remember, too
 	for _, target := range a.targets {
 		if target.Role == plan.RoleWorker && (remembered[target.Name] || a.hosts[target.Name] != nil) {
 			members = append(members, target.Member)

@@ -77,10 +77,14 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, connection
 		}
 		h.Want = settle(h.Want, seen.Facts, v.failed)
 		made.desired[h.Name] = h
-		made.Hosts = append(made.Hosts, plan.Diff(plan.Host{
+		todo := plan.Diff(plan.Host{
 			Name: h.Name, Address: h.Address, Role: h.Role, Want: h.Want, Ports: h.Ports,
 			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: connections,
-		}))
+		})
+		if prepared {
+			todo.Changes = slices.DeleteFunc(todo.Changes, waitsToBeShown)
+		}
+		made.Hosts = append(made.Hosts, todo)
 	}
 	for _, gone := range departed {
 		if seen, ok := v.seen[gone.Name]; ok {
@@ -90,6 +94,13 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, connection
 		}
 	}
 	return made, nil
+}
+
+// waitsToBeShown reports whether a change is about a key that was just made:
+// all that it lacks is being shown, which is noted at the end of the apply.
+func waitsToBeShown(change plan.Change) bool {
+	return change.ID.Kind == plan.KindKey &&
+		len(change.Attributes) == 1 && change.Attributes[0].Name == plan.AttrShown
 }
 
 // wanted is what to look for on each host before anything is known.

@@ -1,0 +1,185 @@
+package engine_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fakeRelay answers as a relay behind Caddy does, with a certificate of the
+// CA that stands on the proxy machine.
+type fakeRelay struct {
+	t     testing.TB
+	proxy *machine
+	conns chan net.Conn
+
+	mu      sync.Mutex
+	answer  http.HandlerFunc // to completions
+	unknown map[string]bool  // addresses that nobody can be reached at
+	dialled []string
+	asked   []string // models
+}
+
+func newFakeRelay(t testing.TB, proxy *machine) *fakeRelay {
+	r := &fakeRelay{t: t, proxy: proxy, conns: make(chan net.Conn), answer: giveToken, unknown: map[string]bool{}}
+	server := &http.Server{
+		Handler:   http.HandlerFunc(r.serve),
+		TLSConfig: &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.certificate() }},
+		ErrorLog:  log.New(io.Discard, "", 0),
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		server.ServeTLS(&pipeListener{conns: r.conns, closed: ctx.Done(), stop: stop}, "", "")
+	}()
+	t.Cleanup(func() {
+		server.Close()
+		<-ended
+		// Both ends of a pipe say goodbye at once and nobody listens: in the
+		// bubble's time, crypto/tls gives up on it after 5 s.
+		<-time.After(10 * time.Second)
+	})
+	return r
+}
+
+// serve answers who has the probe key.
+func (r *fakeRelay) serve(w http.ResponseWriter, request *http.Request) {
+	key, err := os.ReadFile(r.proxy.path("/var/lib/relayctl/secrets/probe"))
+	if err != nil || request.Header.Get("Authorization") != "Bearer "+strings.TrimSpace(string(key)) {
+		http.Error(w, `{"error":{"message":"wrong key","type":"invalid_request_error","code":"invalid_api_key"}}`, http.StatusUnauthorized)
+		return
+	}
+	if request.URL.Path != "/v1/chat/completions" {
+		fmt.Fprintln(w, `{"object":"list","data":[]}`)
+		return
+	}
+	var body struct {
+		Model     string `json:"model"`
+		MaxTokens int    `json:"max_tokens"`
+		Stream    bool   `json:"stream"`
+	}
+	if err := json.NewDecoder(request.Body).Decode(&body); err != nil || body.MaxTokens != 1 || !body.Stream {
+		http.Error(w, `{"error":{"message":"the probe key is for one token"}}`, http.StatusForbidden)
+		return
+	}
+	r.mu.Lock()
+	r.asked = append(r.asked, body.Model)
+	answer := r.answer
+	r.mu.Unlock()
+	answer(w, request)
+}
+
+func (r *fakeRelay) setAnswer(answer http.HandlerFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer = answer
+}
+
+// giveToken answers as vLLM does, the role before the first token.
+func giveToken(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n")
+	fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"content\":\"OK\"},\"finish_reason\":\"length\"}]}\n\n")
+	fmt.Fprint(w, "data: [DONE]\n\n")
+}
+
+// refuseWith answers with an error of the relay.
+func refuseWith(status int, message string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"error":{"message":%q,"type":"server_error","code":"x"}}`, message)
+	}
+}
+
+// hang begins an answer that never comes to a token.
+func hang(w http.ResponseWriter, request *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprint(w, "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n")
+	w.(http.Flusher).Flush()
+	<-request.Context().Done()
+}
+
+// dial is engine.Config's DialContext.
+func (r *fakeRelay) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	r.mu.Lock()
+	r.dialled = append(r.dialled, address)
+	unknown := r.unknown[address]
+	r.mu.Unlock()
+	if unknown {
+		return nil, errors.New("no such host")
+	}
+	near, far := net.Pipe()
+	select {
+	case r.conns <- far:
+		return near, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// certificate issues a leaf for the stack's domain.
+func (r *fakeRelay) certificate() (*tls.Certificate, error) {
+	content, err := os.ReadFile(r.proxy.path("/var/lib/relayctl/ca/internal.pem"))
+	if err != nil {
+		return nil, err
+	}
+	keyBlock, rest := pem.Decode(content)
+	rootBlock, _ := pem.Decode(rest)
+	rootKey, err := x509.ParseECPrivateKey(keyBlock.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	root, err := x509.ParseCertificate(rootBlock.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{"llm.example.com"},
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	leaf, err := x509.CreateCertificate(rand.Reader, template, root, &key.PublicKey, rootKey)
+	return &tls.Certificate{Certificate: [][]byte{leaf}, PrivateKey: key}, err
+}
+
+// pipeListener accepts the far ends of pipes.
+type pipeListener struct {
+	conns  <-chan net.Conn
+	closed <-chan struct{}
+	stop   func()
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error   { l.stop(); return nil }
+func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }

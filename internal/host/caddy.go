@@ -84,10 +84,10 @@ func caddyError(command, path string, failed *CommandError) error {
 	}
 }
 
-// reloadCaddy loads the Caddyfile, if it means something else than what runs:
-// a reload closes every WebSocket, even when nothing changed.
+// reloadCaddy loads the Caddyfile, with the relay's workers warned. When Caddy
+// refuses it, the former one is put back and Caddy runs on as before.
 func (u units) reloadCaddy(ctx context.Context, b *batch, step step) error {
-	refused := u.loadCaddyfile(ctx, b, step.index)
+	refused := u.loadCaddyfile(ctx, b, step)
 	if refused == nil {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (u units) reloadCaddy(ctx context.Context, b *batch, step step) error {
 	if !ok || before.kept == "" {
 		return refused
 	}
-	if err := u.restoreCaddyfile(ctx, b, step.index, before); err != nil {
+	if err := u.restoreCaddyfile(ctx, b, step, before); err != nil {
 		return errors.Join(refused, err)
 	}
 	var told *hostapi.Error
@@ -107,22 +107,33 @@ func (u units) reloadCaddy(ctx context.Context, b *batch, step step) error {
 	return fmt.Errorf("%w; the former Caddyfile was put back", refused)
 }
 
-func (u units) loadCaddyfile(ctx context.Context, b *batch, index int) error {
+// loadCaddyfile has Caddy load the Caddyfile, if it means something else than
+// what runs: a load closes every WebSocket, even when nothing changed.
+func (u units) loadCaddyfile(ctx context.Context, b *batch, step step) error {
 	if _, err := u.caddy(ctx, "validate", caddyfile); err != nil {
 		return err
 	}
+	same, err := u.caddyRunsSame(ctx)
+	if err != nil || same {
+		return err
+	}
+	u.drain(ctx, b, step)
 	text := func(elapsed time.Duration) string {
 		return fmt.Sprintf("loading the Caddyfile (%d s)", int(elapsed.Seconds()))
 	}
-	return b.whileTelling(index, text, func() error {
+	err = b.whileTelling(step.index, text, func() error {
 		_, err := u.caddy(ctx, "reload", caddyfile)
 		return err
 	})
+	if err != nil {
+		u.resume(ctx, step) // nobody closed the connections after all
+	}
+	return err
 }
 
 // restoreCaddyfile puts the former Caddyfile back, on disk, in the manifest
-// and in Caddy.
-func (u units) restoreCaddyfile(ctx context.Context, b *batch, index int, before former) error {
+// and, where a part of the refused one runs, in Caddy.
+func (u units) restoreCaddyfile(ctx context.Context, b *batch, step step, before former) error {
 	if err := u.putBack(caddyfile, before.kept); err != nil {
 		return err
 	}
@@ -136,10 +147,10 @@ func (u units) restoreCaddyfile(ctx context.Context, b *batch, index int, before
 		return err
 	}
 	delete(u.session.changed, id)
-	if err := u.loadCaddyfile(ctx, b, index); err != nil {
+	if err := u.loadCaddyfile(ctx, b, step); err != nil {
 		return fmt.Errorf("load the former Caddyfile: %w", err)
 	}
-	return nil
+	return u.clearIntent(step.resource.Name)
 }
 
 // caddyRunsSame reports whether Caddy runs just what the Caddyfile means. When

@@ -10,9 +10,11 @@ import (
 	"github.com/relayctl/relayctl/internal/hostapi"
 )
 
-// drainTimeout bounds the wait for the answers that run through a relay: a
-// little longer than the relay itself waits for them.
-const drainTimeout = 45 * time.Second
+// Bounds of what a relay is told.
+const (
+	drainTimeout  = 45 * time.Second // somewhat longer than the relay waits for running answers
+	resumeTimeout = 5 * time.Second
+)
 
 // drain has the relay tell its workers to come back after their connections
 // were closed, and waits until running answers are done. A relay that is not
@@ -29,16 +31,27 @@ func (u units) drain(ctx context.Context, b *batch, step step) {
 		return fmt.Sprintf("running answers finish (%d s)", int(elapsed.Seconds()))
 	}
 	err := b.whileTelling(step.index, text, func() error {
-		answer, err := u.Ask(ctx, hostapi.Ask{
-			Socket: step.resource.Unit.Drain, Method: http.MethodPost,
-			URL: "http://relay/v1/drain", Timeout: drainTimeout,
-		})
-		if err == nil && answer.Status/100 != 2 {
-			err = fmt.Errorf("answered %d", answer.Status)
-		}
-		return err
+		return u.tellRelay(ctx, step, "drain", drainTimeout)
 	})
 	if err != nil {
 		b.tell(step.index, fmt.Sprintf("the relay could not be drained: %v", err))
 	}
+}
+
+// resume has the relay use its workers' connections again. It does so by
+// itself some time later, so that a failure is no matter.
+func (u units) resume(ctx context.Context, step step) {
+	if step.resource.Unit.Drain != "" {
+		_ = u.tellRelay(ctx, step, "resume", resumeTimeout)
+	}
+}
+
+func (u units) tellRelay(ctx context.Context, step step, what string, timeout time.Duration) error {
+	answer, err := u.Ask(ctx, hostapi.Ask{
+		Socket: step.resource.Unit.Drain, Method: http.MethodPost, URL: "http://relay/v1/" + what, Timeout: timeout,
+	})
+	if err == nil && answer.Status/100 != 2 {
+		err = fmt.Errorf("answered %d", answer.Status)
+	}
+	return err
 }

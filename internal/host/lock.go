@@ -120,7 +120,7 @@ func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(st
 		if held != nil || err != nil {
 			return held, err
 		}
-		holder, err := h.lockHolder()
+		holder, err := h.signedHolder()
 		if err != nil {
 			return nil, err
 		}
@@ -189,36 +189,46 @@ func (l *lock) sign(holder hostapi.LockHolder) error {
 	return nil
 }
 
-// lockHolder says who holds the lock, nil when nobody does. It asks the kernel
-// and takes no lock itself, so that looking never stands in anybody's way.
+// lockHolder says who else holds the lock, nil when nobody does. It tries a
+// shared lock for a moment, which changes nothing on the machine.
 func (h *Host) lockHolder() (*hostapi.LockHolder, error) {
-	info, err := os.Stat(h.stored("lock"))
+	if h.session != nil {
+		return nil, nil
+	}
+	file, err := os.Open(h.stored("lock"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at lock: %w", err)
+		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	locks, err := os.ReadFile("/proc/locks") // the kernel's, whatever the root is
-	if err != nil {
-		return nil, fmt.Errorf("read the kernel's locks: %w", err)
-	}
-	if !flocked(string(locks), info.Sys().(*syscall.Stat_t)) {
+	defer file.Close() // gives the shared lock back
+	err = unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if err == nil {
 		return nil, nil
 	}
-	var holder hostapi.LockHolder
-	content, err := os.ReadFile(h.stored("lock"))
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("look at lock: %w", err)
+	}
+	return h.signedHolder()
+}
+
+// signedHolder is who signed the lock. It is held, so that somebody did or is
+// about to.
+func (h *Host) signedHolder() (*hostapi.LockHolder, error) {
+	content, err := readIfThere(h.stored("lock"))
 	if err != nil {
 		return nil, fmt.Errorf("read lock: %w", err)
 	}
+	var holder hostapi.LockHolder
 	if json.Unmarshal(content, &holder) != nil {
-		return &hostapi.LockHolder{}, nil // taken a moment ago, and not signed yet
+		return &hostapi.LockHolder{}, nil
 	}
 	return &holder, nil
 }
 
 func describeHolder(holder *hostapi.LockHolder) string {
-	if holder == nil || holder.Operator == "" {
+	if holder.Operator == "" {
 		return "somebody who just came"
 	}
 	return fmt.Sprintf("%s (%s since %s, pid %d)",

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -172,24 +174,22 @@ func (p packages) waitForDpkg(ctx context.Context, b *batch, index int) error {
 
 // dpkgHolder names the process that holds dpkg's lock; empty: nobody does.
 func (p packages) dpkgHolder() (string, error) {
-	info, err := os.Stat(p.path("/var/lib/dpkg/lock-frontend"))
+	file, err := os.OpenFile(p.path("/var/lib/dpkg/lock-frontend"), os.O_RDWR|syscall.O_NOFOLLOW, 0)
 	if gone(err) {
 		return "", nil
 	}
 	if err != nil {
+		return "", fmt.Errorf("open dpkg's lock: %w", err)
+	}
+	defer file.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock); err != nil {
 		return "", fmt.Errorf("look at dpkg's lock: %w", err)
 	}
-	locks, err := readIfThere(p.path("/proc/locks"))
-	if err != nil {
-		return "", fmt.Errorf("read the kernel's locks: %w", err)
-	}
-	pid, held := lockedBy(string(locks), "POSIX", info.Sys().(*syscall.Stat_t))
-	if !held {
+	if lock.Type == unix.F_UNLCK {
 		return "", nil
 	}
-	if _, err := strconv.Atoi(pid); err != nil || pid == "0" {
-		return "another machine's process", nil
-	}
+	pid := strconv.Itoa(int(lock.Pid))
 	name, _ := readIfThere(p.path(filepath.Join("/proc", pid, "comm"))) // it may have ended just now
 	if text := strings.TrimSpace(string(name)); text != "" {
 		return fmt.Sprintf("%s (pid %s)", text, pid), nil

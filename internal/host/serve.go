@@ -60,16 +60,22 @@ func (c *Conversation) Serve(ctx context.Context, hello hostapi.Hello) error {
 	if err := hostapi.WriteGreeting(c.out, hello); err != nil {
 		return fmt.Errorf("greet: %w", err)
 	}
+	asked := ctx
 	ctx, end := context.WithCancelCause(ctx)
 	queue := make(chan work, requestsAhead)
-	alive := make(chan struct{}, 1)
+	heard := hostapi.NewSilenceWatch(c.in)
 
 	var reading, writing sync.WaitGroup
 	reading.Go(func() {
 		defer close(queue)
-		end(c.read(ctx, queue, alive))
+		end(c.read(ctx, queue, heard))
 	})
-	reading.Go(func() { c.watch(ctx, end, alive) })
+	reading.Go(func() {
+		if err := heard.Wait(ctx); err != nil {
+			end(err)
+		}
+		c.giveUp()
+	})
 	writing.Go(c.write)
 
 	for one := range queue { // ends when reading does
@@ -80,26 +86,15 @@ func (c *Conversation) Serve(ctx context.Context, hello hostapi.Hello) error {
 	close(c.responses)
 	c.flush(&writing)
 	reading.Wait()
-	if cause := context.Cause(ctx); !errors.Is(cause, errEnd) && !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); asked.Err() == nil && !errors.Is(cause, errEnd) {
 		return cause
 	}
 	return unlock
 }
 
-// watch closes the input when ctx ends or nothing came for hostapi.Silence, and
-// gives up on responses that are not taken soon after.
-func (c *Conversation) watch(ctx context.Context, end context.CancelCauseFunc, alive <-chan struct{}) {
-	silence := time.NewTimer(hostapi.Silence)
-	defer silence.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-alive:
-			silence.Reset(hostapi.Silence)
-		case <-silence.C:
-			end(fmt.Errorf("no byte for %v", hostapi.Silence))
-		case <-ctx.Done():
-		}
-	}
+// giveUp ends the reading, and some time later the wait for responses to be
+// taken.
+func (c *Conversation) giveUp() {
 	c.in.Close() // unblocks read
 	select {
 	case <-c.served:
@@ -110,8 +105,8 @@ func (c *Conversation) watch(ctx context.Context, end context.CancelCauseFunc, a
 
 // read takes requests in until the input ends. Ping and cancel are answered
 // here, so that they never wait for what runs.
-func (c *Conversation) read(ctx context.Context, queue chan<- work, alive chan<- struct{}) error {
-	input := bufio.NewReaderSize(&aliveReader{c.in, alive}, 64<<10)
+func (c *Conversation) read(ctx context.Context, queue chan<- work, heard io.Reader) error {
+	input := bufio.NewReaderSize(heard, 64<<10)
 	for {
 		var request hostapi.Request
 		err := hostapi.ReadMessage(input, &request)
@@ -218,21 +213,4 @@ func (c *Conversation) flush(writing *sync.WaitGroup) {
 	writing.Wait()
 	timer.Stop()
 	c.out.Close()
-}
-
-// aliveReader tells of every byte that comes.
-type aliveReader struct {
-	io.Reader
-	alive chan<- struct{}
-}
-
-func (r *aliveReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	if n > 0 {
-		select {
-		case r.alive <- struct{}{}:
-		default:
-		}
-	}
-	return n, err
 }

@@ -179,25 +179,15 @@ func (u units) follow(ctx context.Context, b *batch, step step, state UnitState)
 		return err
 	}
 	name, reads := step.resource.Name, readsOf(step.resource.Unit)
-	byCaddy := verb == ReloadUnit && step.resource.Unit.Reloader == plan.ReloadCaddy
-	if byCaddy {
-		same, err := u.caddyRunsSame(ctx)
-		if err != nil {
-			return err
-		}
-		if same {
-			verb = ""
-		}
-	}
-	if verb == "" {
+	switch {
+	case verb == "":
 		return u.recordLoaded(ctx, name, reads, state)
-	}
-	if verb != StartUnit {
+	case verb == ReloadUnit && step.resource.Unit.Reloader == plan.ReloadCaddy:
+		err = u.reloadCaddy(context.WithoutCancel(ctx), b, step)
+	case verb != StartUnit:
 		u.drain(ctx, b, step)
-	}
-	if byCaddy {
-		err = u.reloadCaddy(ctx, b, step)
-	} else {
+		fallthrough
+	default:
 		err = u.job(ctx, b, step.index, verb, name)
 	}
 	if err != nil && !errors.Is(err, ErrJobFailed) {

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -71,8 +72,12 @@ func (u units) tookSettings(ctx context.Context, b *batch, step step, state Unit
 		if err != nil {
 			return state, err
 		}
-		if published, ok := publishedDigest(state); !ok || published == present {
+		published, ok := publishedDigest(state)
+		if !ok || published == present {
 			return state, nil
+		}
+		if _, why, refused := strings.Cut(state.StatusText, reloadRefused); refused {
+			return state, u.unitError(ctx, step.resource.Name, "runs, but refused its new settings: "+why)
 		}
 		if time.Since(begun) >= settingsTime {
 			return state, u.unitError(ctx, step.resource.Name, "runs, but did not take its new settings")
@@ -104,6 +109,9 @@ func (u units) didNotStayUp(ctx context.Context, name string, state UnitState, r
 	}
 	return u.unitError(ctx, name, fmt.Sprintf("did not stay up: it stopped %s, %s", times, state.lastEnd()))
 }
+
+// reloadRefused begins what a service says of settings that it can't load.
+const reloadRefused = "reload refused: "
 
 // unitError is an error on a unit with the end of its log.
 func (h *Host) unitError(ctx context.Context, name, text string) error {

@@ -11,12 +11,6 @@ import (
 	"time"
 )
 
-// Times of the conversation.
-const (
-	PingEvery = 5 * time.Second  // between pings
-	Silence   = 30 * time.Second // without a byte: the other end is gone
-)
-
 // ErrLost means that the conversation ended before the answer came.
 var ErrLost = errors.New("conversation with relay-host lost")
 
@@ -55,23 +49,21 @@ func NewClient(stream io.ReadWriteCloser) *Client {
 // silent for Silence, and closes the stream. It returns why it ended.
 func (c *Client) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	alive := make(chan struct{}, 1)
+	watch := NewSilenceWatch(c.stream)
 	var background sync.WaitGroup
-	background.Go(func() { c.keepAlive(ctx, cancel, alive) })
+	background.Go(func() { c.ping(ctx) })
 	background.Go(func() {
-		<-ctx.Done()
-		c.stream.Close() // unblocks the read below
+		if err := watch.Wait(ctx); err != nil {
+			cancel(err)
+		}
+		c.stream.Close() // unblocks the read below, and every write
 	})
 
-	reader := bufio.NewReaderSize(c.stream, 64<<10)
+	reader := bufio.NewReaderSize(watch, 64<<10)
 	var err error
 	for err == nil {
 		var response Response
 		if err = ReadMessage(reader, &response); err == nil {
-			select {
-			case alive <- struct{}{}:
-			default:
-			}
 			c.deliver(ctx, response)
 		}
 	}
@@ -85,20 +77,14 @@ func (c *Client) Run(ctx context.Context) error {
 // Close ends the conversation: relay-host finishes the step it is in.
 func (c *Client) Close() error { return c.stream.Close() }
 
-// keepAlive pings, and gives the conversation up when nothing comes back.
-func (c *Client) keepAlive(ctx context.Context, giveUp context.CancelCauseFunc, alive <-chan struct{}) {
+// ping gives relay-host something to answer. It may be stuck in a write for as
+// long as the stream is, so that it does not watch for silence itself.
+func (c *Client) ping(ctx context.Context) {
 	tick := time.NewTicker(PingEvery)
 	defer tick.Stop()
-	silence := time.NewTimer(Silence)
-	defer silence.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-alive:
-			silence.Reset(Silence)
-		case <-silence.C:
-			giveUp(fmt.Errorf("no byte for %v", Silence))
 			return
 		case <-tick.C:
 			// Its answer is a sign of life, and nobody waits for it.

@@ -44,6 +44,11 @@ const piecesAhead = 32
 // arrived.
 func (c *Client) Put(ctx context.Context, digest string, encoding Encoding, encoded []byte, onSent func(sent int)) error {
 	var sent []*call
+	defer func() {
+		for _, given := range sent { // up, after an error
+			c.forget(given)
+		}
+	}()
 	for offset, last := 0, false; !last; offset += MaxPiece {
 		end := min(offset+MaxPiece, len(encoded))
 		last = end == len(encoded)

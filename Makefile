@@ -1,0 +1,59 @@
+# relayctl. make help lists what there is to make.
+
+VERSION  := $(shell cat VERSION)
+PROGRAMS := relay-host relay-server relay-worker
+ARCHES   := amd64 arm64
+PAYLOAD  := internal/payload/programs
+
+# The same tree gives the same bytes, wherever it is built.
+GOBUILD  := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help build programs test unit e2e lint fmt bench demo lab lab-ready clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: programs ## build bin/relayctl with the programs for hosts inside
+	$(GOBUILD) -tags release -ldflags '$(LDFLAGS)' -o bin/relayctl ./cmd/relayctl
+
+programs:
+	@for arch in $(ARCHES); do \
+		GOOS=linux GOARCH=$$arch $(GOBUILD) -ldflags '$(LDFLAGS)' -o bin/programs/$$arch/ $(PROGRAMS:%=./cmd/%) || exit 1; \
+	done
+	@go run ./internal/payload/pack $(VERSION) bin/programs $(PAYLOAD)
+
+test: lint build unit e2e ## pass all tests, on real hosts of the lab (root)
+
+unit:
+	go test -race $$(go list ./... | grep -v '/test/')
+	go test -tags release ./internal/payload/...
+
+e2e: lab-ready
+	go test -count=1 -timeout 45m -p 1 ./test/...
+
+lint: ## look for what is not as it should be
+	@test -z "$$(gofmt -l .)" || { echo "not formatted, make fmt does it:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fmt: ## format the code
+	gofmt -w .
+
+bench: ## measure, each figure beside what it is compared with
+	go test -run '^$$' -bench . -benchmem ./internal/...
+
+demo: build lab-ready ## boot a small lab, apply a stack to it, stream an answer (root)
+	go run ./test/demo
+
+lab: lab-ready ## boot hosts to play with and say how to reach them (root)
+	go run ./test/lab/cmd/lab up
+
+lab-ready:
+	@go run ./test/lab/cmd/lab check
+	@go run ./test/lab/cmd/lab install
+
+clean: ## remove what was built, and hosts left up
+	rm -rf bin $(PAYLOAD)
+	@if [ "$$(id -u)" = 0 ]; then go run ./test/lab/cmd/lab down; fi

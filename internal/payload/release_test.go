@@ -1,0 +1,5 @@
+//go:build release
+
+package payload_test
+
+const release = true

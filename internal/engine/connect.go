@@ -35,6 +35,11 @@ type Session struct {
 // whole, such as ErrSameMachine. ctx bounds only the connecting; Close ends
 // the session.
 func Connect(ctx context.Context, config Config) (*Session, error) {
+	programs, err := programsOr(config.Programs)
+	if err != nil {
+		return nil, err
+	}
+	config.Programs = programs
 	s := &Session{
 		config: config,
 		dialer: config.Dialer,

@@ -71,9 +71,17 @@ func (a *app) run() int {
 	case errors.Is(err, errChanges):
 		return exitChanges
 	case !errors.Is(err, errTold):
-		a.view.usageError(err, command.CommandPath())
+		a.view.usageError(err, command.CommandPath(), a.meant(command))
 	}
 	return exitError
+}
+
+// meant lists the commands that a mistyped one may have been.
+func (a *app) meant(command *cobra.Command) []string {
+	if command.HasParent() || len(a.Args) == 0 {
+		return nil
+	}
+	return command.SuggestionsFor(a.Args[0])
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -86,9 +94,10 @@ OpenAI-compatible HTTPS endpoint, as a stack file says. It keeps nothing on
 this machine and may be run again at any time.
 
 The stack file left out means ./stack.hcl.`),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableSuggestions:         true, // printed by the view
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetArgs(a.Args)
 	root.SetIn(a.Stdin)

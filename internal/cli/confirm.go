@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -26,16 +25,19 @@ func (a *app) confirm(ctx context.Context, p plan.Plan) error {
 	answer := make(chan string, 1)
 	go func() {
 		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			line = ""
+		if err != nil {
+			line = "" // an unfinished line is no answer
 		}
-		answer <- strings.TrimSpace(line)
+		answer <- line
 	}()
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case typed := <-answer:
-		if typed != p.Stack {
+		if typed == "" {
+			a.view.unanswered()
+		}
+		if strings.TrimSpace(typed) != p.Stack {
 			return errNotConfirmed
 		}
 		return nil

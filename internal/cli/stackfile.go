@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,8 +22,8 @@ type stackOptions struct {
 // takeStack lets a command take a stack file and the values of its variables.
 func takeStack(command *cobra.Command, o *stackOptions) {
 	command.Args = func(_ *cobra.Command, args []string) error {
-		if err := cobra.MaximumNArgs(1)(command, args); err != nil {
-			return err
+		if len(args) > 1 {
+			return fmt.Errorf("one stack file is taken, not %d: %s", len(args), strings.Join(args, " "))
 		}
 		o.file = defaultFile
 		if len(args) == 1 {

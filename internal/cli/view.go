@@ -29,8 +29,8 @@ func newView(s System) *view {
 		width = defaultWidth
 	}
 	return &view{
-		out:   &page{w: s.Stdout, color: s.StdoutTerminal && s.wantsColor()},
-		errs:  &page{w: s.Stderr, color: s.StderrTerminal && s.wantsColor()},
+		out:   &page{w: s.Stdout, terminal: s.StdoutTerminal, color: s.StdoutTerminal && s.wantsColor()},
+		errs:  &page{w: s.Stderr, terminal: s.StderrTerminal, color: s.StderrTerminal && s.wantsColor()},
 		width: width,
 		ascii: !s.isUTF8(),
 	}
@@ -78,10 +78,11 @@ func (v *view) wrapped(indent int, text string) string {
 // page is where something is printed. It remembers the first failure, so that
 // what prints need not ask every time.
 type page struct {
-	color bool
+	terminal, color bool
 
 	mu      sync.Mutex
 	w       io.Writer
+	used    bool // something was printed
 	failure error
 }
 
@@ -89,10 +90,17 @@ type page struct {
 func (p *page) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.used = true
 	if p.failure == nil {
 		_, p.failure = p.w.Write(text)
 	}
 	return len(text), p.failure
+}
+
+func (p *page) isUsed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
 }
 
 func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args...) }

@@ -32,6 +32,7 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted(created, changed, removed))
 		return
 	}
+	v.gap()
 	v.errs.printf("%s", v.wrapped(0, strings.Join(stopped, " ")))
 	if done < steps {
 		v.errs.printf("Run apply again when mended: it goes on from there.\n")
@@ -66,7 +67,7 @@ func (v *view) proof(proof engine.Proof) {
 		for _, detour := range m.Detours {
 			if !warned[detour] {
 				warned[detour] = true
-				v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, detour), "  "))
+				v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "no way through by "+detour), "  "))
 			}
 		}
 		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("%s answered %s: first token after %s.",

@@ -17,8 +17,12 @@ func (v *view) diagnostics(sources *stack.Sources, problems hcl.Diagnostics) {
 }
 
 // usageError prints what is wrong with the command line.
-func (v *view) usageError(err error, command string) {
-	v.heading(err.Error())
+func (v *view) usageError(err error, command string, meant []string) {
+	text := err.Error()
+	if len(meant) > 0 {
+		text += ". Did you mean " + strings.Join(meant, " or ") + "?"
+	}
+	v.heading(text)
 	v.errs.printf("\nSee: %s --help\n", command)
 }
 
@@ -50,7 +54,6 @@ func (v *view) hostError(e *engine.HostError, sources *stack.Sources) {
 	if e.Did != "" {
 		v.errs.printf("\n%s", v.wrapped(0, e.Host+": "+e.Did+"."))
 	}
-	v.errs.printf("\n")
 }
 
 // modelError prints why a model gave no token.
@@ -58,11 +61,19 @@ func (v *view) modelError(e *engine.NoToken) {
 	v.heading(e.Model + ": " + e.Summary)
 	v.log(e.Log)
 	v.hint(e.Hint)
-	v.errs.printf("\n")
 }
 
 func (v *view) heading(text string) {
-	v.errs.printf("%s %s", v.errs.paint(boldRed, "Error:"), v.wrapped(0, text))
+	v.gap()
+	_, rest, _ := strings.Cut(v.wrapped(0, "Error: "+text), " ")
+	v.errs.printf("%s %s", v.errs.paint(boldRed, "Error:"), rest)
+}
+
+// gap leaves a blank line between what is on the screen already and what comes.
+func (v *view) gap() {
+	if v.errs.isUsed() || v.out.isUsed() && v.out.terminal && v.errs.terminal {
+		v.errs.printf("\n")
+	}
 }
 
 // place quotes the stack file.

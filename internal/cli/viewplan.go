@@ -61,9 +61,9 @@ func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackO
 			if c.Resource != nil {
 				v.place(c.Resource.Origin, sources)
 			}
-			v.errs.printf("\n")
 		}
 	}
+	v.gap()
 	if adopt {
 		v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply", "--adopt")))
 		return
@@ -79,5 +79,9 @@ func (v *view) question(p plan.Plan) {
 			hosts++
 		}
 	}
-	v.errs.printf("\nApply this to %s (%s)? Type %s to go on: ", p.Stack, plural(hosts, "host", "hosts"), p.Stack)
+	v.gap()
+	v.errs.printf("Apply this to %s (%s)? Type %s to go on: ", p.Stack, plural(hosts, "host", "hosts"), p.Stack)
 }
+
+// unanswered ends the line of a question that nobody ended.
+func (v *view) unanswered() { v.errs.printf("\n") }

@@ -75,7 +75,11 @@ func (p *progress) beat(now time.Time) {
 	}
 	for _, host := range p.busyHosts() {
 		at := p.busy[host]
-		p.line(host, fmt.Sprintf("still %s (%s)", at.text, plan.Seconds(now.Sub(at.since))))
+		text := "still " + at.text
+		if !strings.HasSuffix(strings.TrimSuffix(text, ")"), " s") { // it does not say for how long itself
+			text += " (" + plan.Seconds(now.Sub(at.since).Round(time.Second)) + ")"
+		}
+		p.line(host, text)
 	}
 }
 

@@ -97,7 +97,7 @@ func Seconds(d time.Duration) string {
 	case d < 500*time.Millisecond:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 9950*time.Millisecond:
-		return fmt.Sprintf("%.1f s", d.Seconds())
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + " s"
 	}
 	s := int(d.Round(time.Second) / time.Second)
 	if s < 60 {

@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/payload"
+)
+
+// Session is what a test stands in for the hosts.
+type Session = session
+
+// RunWith runs the command line with hosts that a test made up.
+func RunWith(system System, connect func(context.Context, engine.Config) (Session, error)) int {
+	a := &app{System: system, view: newView(system), connect: connect}
+	return a.run()
+}
+
+// PrintVersion prints what a build that carries these programs is.
+func PrintVersion(w io.Writer, version string, programs []payload.Info) {
+	newView(System{Stdout: w, Env: func(string) (string, bool) { return "", false }}).version(version, programs)
+}

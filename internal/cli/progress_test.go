@@ -1,0 +1,98 @@
+package cli_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// story lets an apply send events, at their times.
+func story(events ...func(h *hosts)) applyFunc {
+	return func(_ context.Context, h *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
+		for _, happens := range events {
+			happens(h)
+		}
+		return &engine.Outcome{}, nil
+	}
+}
+
+func event(e engine.Event) func(*hosts) { return func(h *hosts) { h.config.Events(e) } }
+
+func wait(d time.Duration) func(*hosts) { return func(*hosts) { time.Sleep(d) } } // of the bubble's clock
+
+func TestProgressIsALineAnEvent(t *testing.T) {
+	caddy, worker := plan.ID{Kind: plan.KindPackage, Name: "caddy"}, plan.ID{Kind: plan.KindProgram, Name: "relay-worker"}
+	unit := plan.ID{Kind: plan.KindUnit, Name: "caddy.service"}
+	c := newConsole(t, "", "apply", "--yes")
+	synctest.Test(t, func(t *testing.T) {
+		c.run(&hosts{planned: planOf(newPackage), apply: story(
+			event(engine.Event{Host: "edge", Phase: engine.Connecting}),
+			event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc, added to known_hosts"}),
+			event(engine.Event{Host: "edge", Phase: engine.Connected}),
+			event(engine.Event{Host: "edge", Phase: engine.Looked}),
+			event(engine.Event{Host: "edge", Phase: engine.Locking, Text: "held by ann@desk (apply, pid 7)"}),
+			wait(5*time.Second),
+			event(engine.Event{Host: "edge", Phase: engine.Locking, Text: "held by ann@desk (apply, pid 7)"}),
+			event(engine.Event{Host: "gpu-1", Phase: engine.Waiting, Text: "edge to serve"}),
+			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: worker, Sent: 1 << 18, Size: 3 << 20, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: worker, Sent: 1 << 20, Size: 3 << 20, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: worker, Sent: 3 << 20, Size: 3 << 20, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Started, ID: caddy, Action: plan.Create, Steps: 6}),
+			wait(5*time.Second),
+			event(engine.Event{Host: "edge", Phase: engine.Waiting, ID: caddy, Text: "installing (apt, 5 s)", Steps: 6}),
+			wait(5*time.Second),
+			event(engine.Event{Host: "edge", Phase: engine.Waiting, ID: caddy, Text: "installing (apt, 10 s)", Steps: 6}),
+			wait(30*time.Second),
+			event(engine.Event{Host: "edge", Phase: engine.Done, ID: caddy, Action: plan.Create, Took: 41 * time.Second, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Started, ID: plan.ID{Kind: plan.KindFile, Name: "/etc/x"}, Action: plan.Create, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Done, ID: plan.ID{Kind: plan.KindFile, Name: "/etc/x"}, Action: plan.Create, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Started, ID: unit, Action: plan.Reload, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Done, ID: unit, Action: plan.Reload, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Finished, Steps: 6, Took: 46 * time.Second}),
+			event(engine.Event{Host: "gpu-1", Phase: engine.Failed, Text: "connection \x1b[1mlost"}),
+			event(engine.Event{Phase: engine.Proving, Text: "llama3-8b to answer"}),
+			wait(12*time.Second),
+		)})
+	})
+	c.wantCode(t, 0)
+	golden(t, "progress", c.stderr.String())
+}
+
+func TestFirstInterruptStopsGracefullyTheSecondAtOnce(t *testing.T) {
+	interrupts := make(chan os.Signal, 2)
+	c := newConsole(t, "", "apply", "--yes")
+	c.Interrupts = interrupts
+	hard := c.exited
+	c.run(&hosts{planned: planOf(newPackage), apply: func(ctx context.Context, h *hosts, _ func(*engine.Outcome) error) (*engine.Outcome, error) {
+		h.config.Events(engine.Event{Host: "edge", Phase: engine.Started, ID: plan.ID{Kind: plan.KindPackage, Name: "caddy"}, Action: plan.Create})
+		interrupts <- os.Interrupt
+		<-ctx.Done()
+		interrupts <- os.Interrupt
+		if code := <-hard; code != 1 {
+			t.Errorf("hard stop with code %d, want 1", code)
+		}
+		failure := &engine.HostError{Host: "edge", Summary: context.Cause(ctx).Error(), Did: "stopped at step 1 of 2; what was not reached is as before"}
+		return &engine.Outcome{Failed: engine.HostErrors{failure}}, engine.HostErrors{failure}
+	}})
+	c.wantCode(t, 1)
+	golden(t, "interrupted", c.screen())
+}
+
+func TestInterruptAtTheQuestionStopsToo(t *testing.T) {
+	interrupts := make(chan os.Signal, 1)
+	c := newConsole(t, "", "apply")
+	typing, typed := newPipe()
+	defer typed()
+	c.Stdin, c.Interrupts = typing, interrupts
+	interrupts <- os.Interrupt
+	h := &hosts{planned: planOf(newPackage)}
+	c.run(h).wantCode(t, 1)
+	if h.applied > 0 {
+		t.Error("applied all the same")
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -61,6 +60,7 @@ func (d *Dialer) handshake(ctx context.Context, way route, check *hostKeyCheck, 
 		HostKeyCallback:   check.verify,
 		BannerCallback:    func(message string) error { banner = message; return nil },
 	}
+	check.err, check.passed = nil, false
 	stop := context.AfterFunc(ctx, func() {
 		conn.Close()
 		keys.close()
@@ -80,22 +80,25 @@ func (d *Dialer) handshake(ctx context.Context, way route, check *hostKeyCheck, 
 // explain turns a failed handshake into what failed: the way to the host, its
 // key, or the log-in.
 func explain(ctx context.Context, way route, check *hostKeyCheck, keys *credentials, conn *watchedConn, banner string, err error) error {
-	var disagree *ssh.AlgorithmNegotiationError
 	switch {
 	case ctx.Err() != nil:
 		return unreachable(ctx, way, ctx.Err())
-	case check.err != nil && !errors.As(err, &disagree):
+	case check.err != nil:
 		return check.err
-	case errors.As(err, &disagree) && len(check.shown) > 0: // no key left to ask for
+	case !check.passed && len(check.shown) > 0: // it has no key of the types that were left to ask for
 		check.refused = append(check.refused, check.algorithms()...)
-		return check.err
-	case check.passed && !conn.broken.Load():
+		return check.pinError()
+	case check.passed && (!conn.broken.Load() || len(keys.tried) >= authTries):
 		return &AuthError{User: way.user, Address: way.address, Tried: keys.tried, Skipped: keys.skipped, Banner: banner, Err: err}
-	case conn.broken.Load():
+	case conn.broken.Load() && !conn.foreign.Load():
 		return &UnreachableError{Address: way.address, Reason: ReasonLost, Err: err}
 	}
 	return &UnreachableError{Address: way.address, Reason: ReasonNotSSH, Err: err}
 }
+
+// authTries is after how many refused keys OpenSSH's server hangs up
+// (MaxAuthTries); its last words may not arrive.
+const authTries = 6
 
 // unreachable names why nothing answered.
 func unreachable(ctx context.Context, way route, err error) error {
@@ -118,17 +121,29 @@ func unreachable(ctx context.Context, way route, err error) error {
 	return failure
 }
 
-// watchedConn counts bytes, and notices when the other side breaks off: the
-// SSH library's errors don't tell that from a refused log-in.
+// watchedConn counts bytes, and notices when the other side breaks off or does
+// not begin as an SSH server: the SSH library's errors don't tell these from a
+// refused log-in.
 type watchedConn struct {
 	net.Conn
 	counters *counters
 	broken   atomic.Bool
+	foreign  atomic.Bool
+	heard    int // of sshVersion; used by the one reader only
 }
+
+// sshVersion begins what an SSH server says first (RFC 4253, section 4.2).
+const sshVersion = "SSH-"
 
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.counters.received.Add(int64(n))
+	for i := 0; i < n && c.heard < len(sshVersion); i++ {
+		if p[i] != sshVersion[c.heard] {
+			c.foreign.Store(true)
+		}
+		c.heard++
+	}
 	c.note(err)
 	return n, err
 }
@@ -174,5 +189,3 @@ func keepAlive(ctx context.Context, every time.Duration, misses int, ping func()
 		}
 	}
 }
-
-var _ io.ReadWriter = (*watchedConn)(nil)

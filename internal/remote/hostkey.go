@@ -96,7 +96,15 @@ func (c *hostKeyCheck) verifyPin(key ssh.PublicKey) error {
 	if key.Type() == ssh.KeyAlgoRSA {
 		c.refused = append(c.refused, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
 	}
-	return &HostKeyPinError{Address: knownhosts.Normalize(c.way.listed), Pinned: c.way.target.HostKey, Shown: slices.Clone(c.shown)}
+	return c.pinError()
+}
+
+func (c *hostKeyCheck) pinError() error {
+	return &HostKeyPinError{
+		Address: knownhosts.Normalize(c.way.listed),
+		Pinned:  c.way.target.HostKey,
+		Shown:   slices.Clone(c.shown),
+	}
 }
 
 func (c *hostKeyCheck) verifyListed(remote net.Addr, key ssh.PublicKey) error {

@@ -28,7 +28,7 @@ type sshMachine struct {
 func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *Host {
 	lost, lose := context.WithCancelCause(context.Background())
 	h := &Host{target: way.target, greetIn: d.timeout(), counters: counters}
-	h.way = &sshMachine{
+	m := &sshMachine{
 		client:   client,
 		address:  way.address,
 		who:      login{user: way.user, root: way.user == "root"},
@@ -36,13 +36,10 @@ func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *H
 		lost:     lost,
 		waits:    &h.background,
 	}
+	h.way = m
 	h.background.Go(func() { lose(client.Wait()) })
 	h.background.Go(func() {
-		ping := func() error {
-			_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
-			return err
-		}
-		if err := keepAlive(lost, d.keepAlive(), 3, ping); err != nil {
+		if err := keepAlive(lost, d.keepAlive(), 3, m.ping); err != nil {
 			lose(err)
 			client.Close() // whoever waits for an answer stops waiting
 		}
@@ -59,12 +56,23 @@ func (m *sshMachine) close() error {
 	return nil
 }
 
-// loss is why the connection ended, or otherwise where it still stands.
+// loss is why the connection ended, or otherwise where it still stands: a
+// break shows as an odd error first, and only asking the host tells.
 func (m *sshMachine) loss(otherwise error) error {
-	if m.lost.Err() == nil {
+	err := m.ping()
+	switch {
+	case err == nil:
 		return otherwise
+	case m.lost.Err() != nil:
+		err = context.Cause(m.lost)
 	}
-	return &LostError{Address: m.address, Err: context.Cause(m.lost)}
+	return &LostError{Address: m.address, Err: err}
+}
+
+// ping waits for a sign of life; any answer is one.
+func (m *sshMachine) ping() error {
+	_, _, err := m.client.SendRequest("keepalive@openssh.com", true, nil)
+	return err
 }
 
 func (m *sshMachine) start(_ context.Context, command []string) (*process, error) {

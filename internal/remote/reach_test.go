@@ -1,0 +1,161 @@
+package remote_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/remote"
+	"github.com/relayctl/relayctl/internal/remote/remotetest"
+)
+
+func TestUnreachable(t *testing.T) {
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closedPort := refused.Addr().(*net.TCPAddr).Port
+	refused.Close()
+	noName := func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "gpu-9.example.com", IsNotFound: true}}
+	}
+	tests := []struct {
+		name    string
+		connect func(context.Context, string, string) (net.Conn, error)
+		port    int
+		want    remote.Reason
+	}{
+		{"nothing listens", nil, closedPort, remote.ReasonRefused},
+		{"no such name", noName, 22, remote.ReasonName},
+		{"silent server", nil, remotetest.Start(t, remotetest.Options{Silent: true}).Port(), remote.ReasonTimeout},
+		{"web server", nil, webServer(t), remote.ReasonNotSSH},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d := trusting(t)
+			d.Timeout = 300 * time.Millisecond
+			d.Connect = test.connect
+			begin := time.Now()
+			err := dialError[*remote.UnreachableError](t, d, remote.Target{Address: "127.0.0.1", Port: test.port})
+			if err.Reason != test.want {
+				t.Errorf("reason is %q, want %q (%v)", err.Reason, test.want, err)
+			}
+			if took := time.Since(begin); took > 3*time.Second {
+				t.Errorf("it took %v, the deadline was %v", took, d.Timeout)
+			}
+		})
+	}
+}
+
+// webServer answers every connection as a web server would.
+func webServer(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			conn.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+	}()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// At whatever point the operator gives up, Dial and Start return at once, and
+// a host that still answers keeps nothing.
+func TestCancelledAnywhere(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		for _, point := range []string{"accept", "auth", "session", "exec", "sftp"} {
+			name := point
+			if silent {
+				name += " on a host that went silent"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				cancelAt(t, point, silent)
+			})
+		}
+	}
+}
+
+func cancelAt(t *testing.T, point string, silent bool) {
+	ctx, cancel := context.WithCancel(soon(t))
+	started := make(chan *remotetest.Server, 1)
+	s := remotetest.Start(t, remotetest.Options{On: func(at string) {
+		if at == point {
+			s := <-started
+			started <- s
+			if silent {
+				s.Freeze()
+			}
+			cancel()
+		}
+	}})
+	started <- s
+	begin := time.Now()
+	host, err := trusting(t).Dial(ctx, target(s))
+	if err == nil {
+		_, err = host.Start(ctx, program(script{digest: "v1"}))
+		defer host.Close()
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want that it was cancelled", err)
+	}
+	if took := time.Since(begin); took > 8*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if left := leftBehind(t, s); !silent && len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestGreetingNeverComes(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	install(t, s, "#!/bin/sh\nexec cat\n")
+	d := trusting(t)
+	d.Timeout = 300 * time.Millisecond
+	err := startError[*remote.StartError](t, dial(t, d, target(s)), program(script{digest: "v1"}))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v, want that time ran out", err)
+	}
+}
+
+func TestConnectionLost(t *testing.T) {
+	for name, lose := range map[string]func(*remotetest.Server){
+		"broken": (*remotetest.Server).Drop,
+		"silent": (*remotetest.Server).Freeze,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := remotetest.Start(t, remotetest.Options{})
+			d := trusting(t)
+			d.KeepAlive = 200 * time.Millisecond
+			host := dial(t, d, target(s))
+			session, err := host.Start(t.Context(), program(script{digest: "v1"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lose(s)
+			lost := as[*remote.LostError](t, session.Wait(soon(t)))
+			if n, err := session.Read(make([]byte, 1)); n > 0 || err == nil {
+				t.Errorf("read %d bytes, %v after the loss", n, err)
+			}
+			if lost.Address == "" || lost.Err == nil {
+				t.Errorf("error is %v", lost)
+			}
+			startError[*remote.LostError](t, host, program(script{digest: "v1"}))
+		})
+	}
+}

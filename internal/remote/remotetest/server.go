@@ -1,0 +1,229 @@
+// Package remotetest is an SSH server for tests: it runs in the test's own
+// process, shows the host keys and has the moods that a test asks for, and
+// serves a temporary folder as the host's root.
+package remotetest
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// Options are the server's moods. The zero Options are a host that lets in
+// Server.KeyFile, with one ed25519 host key, sudo without password, and no
+// delay.
+type Options struct {
+	HostKeys   []string        // "ed25519", "ecdsa", "rsa"; nil means the first
+	Authorized []ssh.PublicKey // who may log in beside Server.KeyFile
+	Refuse     bool            // let nobody in, Server.KeyFile included
+	Banner     string
+
+	RTT    time.Duration      // of the simulated network, from the first byte after TCP's own handshake on
+	Silent bool               // accept connections and say nothing
+	On     func(point string) // called at "accept", "auth", "session", "exec" and "sftp", before the answer
+
+	Uname    string   // what uname -sm prints; "" means Linux x86_64
+	Sudo     Sudo     // what sudo -n does
+	NoExec   []string // folders that don't let programs run
+	NoSFTP   bool     // refuse the subsystem
+	Noise    string   // what the login shell prints before any command's output
+	LoginDir string   // the login user's home; "" means /home/ops
+}
+
+// Sudo is what sudo -n does.
+type Sudo int
+
+// The kinds of sudo.
+const (
+	SudoWorks Sudo = iota
+	SudoWantsPassword
+	SudoMissing
+)
+
+// Server is a host of its own.
+type Server struct {
+	Root     string // the folder that stands for the host's /
+	KeyFile  string // a private key that is let in
+	HostKeys []ssh.PublicKey
+
+	options  Options
+	config   *ssh.ServerConfig
+	listener net.Listener
+	frozen   chan struct{} // closed by Freeze
+	freeze   sync.Once
+	stopped  chan struct{}
+	running  sync.WaitGroup
+
+	connections atomic.Int64
+	channels    atomic.Int64
+
+	mu       sync.Mutex
+	conns    map[net.Conn]bool
+	commands []string
+}
+
+// Start starts a server on a free port of 127.0.0.1, until the test ends.
+func Start(t testing.TB, options Options) *Server {
+	t.Helper()
+	s := &Server{
+		Root:    t.TempDir(),
+		options: options,
+		frozen:  make(chan struct{}),
+		stopped: make(chan struct{}),
+		conns:   map[net.Conn]bool{},
+	}
+	if s.options.LoginDir == "" {
+		s.options.LoginDir = "/home/ops"
+	}
+	for _, folder := range []string{"/tmp", "/var/tmp", s.options.LoginDir} {
+		if err := os.MkdirAll(filepath.Join(s.Root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client := NewKey(t, "ed25519")
+	s.KeyFile = WriteKey(t, client, "")
+	s.config = s.serverConfig(t, client)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.listener = listener
+	s.running.Go(s.accept)
+	t.Cleanup(s.stop)
+	return s
+}
+
+// Port is where the server listens, on 127.0.0.1.
+func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
+
+// Connections is how many connections were accepted so far.
+func (s *Server) Connections() int { return int(s.connections.Load()) }
+
+// Channels is how many sessions were opened so far.
+func (s *Server) Channels() int { return int(s.channels.Load()) }
+
+// Commands are the command lines that were started so far.
+func (s *Server) Commands() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.commands...)
+}
+
+// Freeze lets nothing through in either direction any more, as a host does
+// that lost its power.
+func (s *Server) Freeze() { s.freeze.Do(func() { close(s.frozen) }) }
+
+// Drop breaks all connections, as a host does that reboots.
+func (s *Server) Drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		conn.Close()
+	}
+}
+
+// Path is where the host's file name stands in the test's file system.
+func (s *Server) Path(name string) string { return filepath.Join(s.Root, name) }
+
+func (s *Server) stop() {
+	close(s.stopped)
+	s.listener.Close()
+	s.Drop()
+	s.running.Wait()
+}
+
+func (s *Server) serverConfig(t testing.TB, client any) *ssh.ServerConfig {
+	t.Helper()
+	signer, err := ssh.NewSignerFromKey(client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorized := map[string]bool{string(signer.PublicKey().Marshal()): true}
+	for _, key := range s.options.Authorized {
+		authorized[string(key.Marshal())] = true
+	}
+	config := &ssh.ServerConfig{
+		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			s.at("auth")
+			if s.options.Refuse || !authorized[string(key.Marshal())] {
+				return nil, errors.New("not let in")
+			}
+			return nil, nil
+		},
+	}
+	if s.options.Banner != "" {
+		config.BannerCallback = func(ssh.ConnMetadata) string { return s.options.Banner }
+	}
+	kinds := s.options.HostKeys
+	if kinds == nil {
+		kinds = []string{"ed25519"}
+	}
+	for _, kind := range kinds {
+		signer, err := ssh.NewSignerFromKey(NewKey(t, kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.AddHostKey(signer)
+		s.HostKeys = append(s.HostKeys, signer.PublicKey())
+	}
+	return config
+}
+
+func (s *Server) at(point string) {
+	if s.options.On != nil {
+		s.options.On(point)
+	}
+}
+
+// NewKey makes a private key: "ed25519", "ecdsa" or "rsa".
+func NewKey(t testing.TB, kind string) any {
+	t.Helper()
+	var key any
+	var err error
+	switch kind {
+	case "ed25519":
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	case "ecdsa":
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "rsa":
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	default:
+		err = fmt.Errorf("no such kind of key: %q", kind)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// WriteKey writes a private key into a file of its own, encrypted where there
+// is a passphrase.
+func WriteKey(t testing.TB, key any, passphrase string) string {
+	t.Helper()
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if passphrase != "" {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "id")
+	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

@@ -1,0 +1,154 @@
+package remotetest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// session serves the one command or subsystem of a channel.
+func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
+	defer channel.Close()
+	for request := range requests {
+		var wanted struct{ Text string }
+		if err := ssh.Unmarshal(request.Payload, &wanted); err != nil {
+			request.Reply(false, nil)
+			continue
+		}
+		switch {
+		case request.Type == "exec":
+			s.at("exec")
+			request.Reply(true, nil)
+			s.running.Go(func() { ssh.DiscardRequests(requests) })
+			status := s.run(wanted.Text, channel)
+			channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
+			return
+		case request.Type == "subsystem" && wanted.Text == "sftp" && !s.options.NoSFTP:
+			s.at("sftp")
+			request.Reply(true, nil)
+			s.running.Go(func() { ssh.DiscardRequests(requests) })
+			s.serveSFTP(channel)
+			return
+		default:
+			request.Reply(false, nil)
+		}
+	}
+}
+
+// run does what a login shell would do with a command line of plain words,
+// and returns its exit status.
+func (s *Server) run(line string, channel ssh.Channel) int {
+	s.mu.Lock()
+	s.commands = append(s.commands, line)
+	s.mu.Unlock()
+	io.WriteString(channel, s.options.Noise)
+	words := strings.Fields(line)
+	sudo := len(words) > 2 && words[0] == "sudo" && words[1] == "-n"
+	if sudo {
+		words = words[2:]
+		switch s.options.Sudo {
+		case SudoWantsPassword:
+			fmt.Fprintln(channel.Stderr(), "sudo: a password is required")
+			return 1
+		case SudoMissing:
+			fmt.Fprintln(channel.Stderr(), "sh: 1: sudo: not found")
+			return 127
+		}
+	}
+	if words[0] == "uname" {
+		uname := s.options.Uname
+		if uname == "" {
+			uname = "Linux x86_64"
+		}
+		fmt.Fprintln(channel, uname)
+		return 0
+	}
+	status := s.program(words, channel)
+	if sudo && (status == 126 || status == 127) {
+		return 1 // sudo's own status for a program that it can't start
+	}
+	return status
+}
+
+// program runs a file of the host.
+func (s *Server) program(words []string, channel ssh.Channel) int {
+	file := s.Path(words[0])
+	if _, err := os.Stat(file); err != nil {
+		fmt.Fprintf(channel.Stderr(), "%s: command not found\n", words[0])
+		return 127
+	}
+	for _, folder := range s.options.NoExec {
+		if strings.HasPrefix(words[0], folder+"/") {
+			fmt.Fprintf(channel.Stderr(), "%s: Permission denied\n", words[0])
+			return 126
+		}
+	}
+	child, stdin, err := startChild(file, words[1:], channel)
+	if err != nil {
+		fmt.Fprintf(channel.Stderr(), "%s: %v\n", words[0], err)
+		return 126
+	}
+	ended := make(chan struct{})
+	s.running.Go(func() { // the program sees its input end when the client lets go
+		io.Copy(stdin, channel)
+		stdin.Close()
+	})
+	s.running.Go(func() {
+		select {
+		case <-s.stopped:
+			child.Process.Kill()
+		case <-ended:
+		}
+	})
+	err = child.Wait()
+	close(ended)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+// startChild starts a file, again while it is "busy": a child that another
+// test forks may hold it open for the moment between fork and exec.
+func startChild(file string, args []string, channel ssh.Channel) (*exec.Cmd, io.WriteCloser, error) {
+	retry := time.NewTicker(5 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		child := exec.Command(file, args...)
+		child.Dir = filepath.Dir(file)
+		child.Stdout, child.Stderr = channel, channel.Stderr()
+		stdin, err := child.StdinPipe()
+		if err != nil {
+			return nil, nil, err
+		}
+		err = child.Start()
+		if !errors.Is(err, syscall.ETXTBSY) {
+			return child, stdin, err
+		}
+		<-retry.C
+	}
+}
+
+func (s *Server) serveSFTP(channel ssh.Channel) {
+	root, err := os.OpenRoot(s.Root)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	files := rootFiles{root}
+	server := sftp.NewRequestServer(channel,
+		sftp.Handlers{FileGet: files, FilePut: files, FileCmd: files, FileList: files},
+		sftp.WithStartDirectory(s.options.LoginDir))
+	server.Serve()
+	server.Close()
+}

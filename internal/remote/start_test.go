@@ -1,0 +1,226 @@
+package remote_test
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/remote"
+	"github.com/relayctl/relayctl/internal/remote/remotetest"
+)
+
+func TestInstalledProgramCostsOneStart(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{Noise: "Welcome to edge!\n"})
+	install(t, s, programText("v2-arm64"))
+	host := dial(t, trusting(t), target(s))
+	session, err := host.Start(t.Context(), program(script{digest: "v2"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, session)
+	stats := host.Stats()
+	if stats.Connections != 1 || stats.Programs != 1 || stats.Uploads != 0 {
+		t.Errorf("stats are %+v, want one connection and one program", stats)
+	}
+	want := []string{"sudo -n " + remote.InstallRoot + "/relay-host/current/relay-host"}
+	if diff := cmp.Diff(want, s.Commands()); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+}
+
+func TestRootNeedsNoSudo(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{Sudo: remotetest.SudoMissing, LoginDir: "/root"})
+	to := target(s)
+	to.User, to.Sudo = "root", remote.SudoNone
+	session, err := dial(t, trusting(t), to).Start(t.Context(), program(script{digest: "v1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, session)
+	for _, command := range s.Commands() {
+		if strings.Contains(command, "sudo") {
+			t.Errorf("root ran %q", command)
+		}
+	}
+}
+
+func TestFirstContact(t *testing.T) {
+	tests := []struct {
+		name      string
+		options   remotetest.Options
+		installed string // its text
+		folder    string // where the copy has to run
+	}{
+		{"a fresh host", remotetest.Options{}, "", "/tmp"},
+		{"another version is installed", remotetest.Options{}, programText("v1-amd64"), "/tmp"},
+		{"what is installed is broken", remotetest.Options{}, "#!/bin/sh\necho oops >&2\nexit 3\n", "/tmp"},
+		{"on the other architecture", remotetest.Options{Uname: "Linux aarch64"}, "", "/tmp"},
+		{"the login shell is chatty", remotetest.Options{Noise: "Linux edge 6.1\nhello \x1b[1mops\x1b[0m\n\n"}, "", "/tmp"},
+		{"/tmp lets no program run", remotetest.Options{NoExec: []string{"/tmp"}}, "", "/home/ops"},
+		{"only /var/tmp does", remotetest.Options{NoExec: []string{"/tmp", "/home/ops"}}, "", "/var/tmp"},
+		{"the home's name is odd", remotetest.Options{NoExec: []string{"/tmp"}, LoginDir: "/home/o'ps; reboot"}, "", "/var/tmp"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := remotetest.Start(t, test.options)
+			if test.installed != "" {
+				install(t, s, test.installed)
+			}
+			var uploaded, total int64
+			p := program(script{digest: "v2"})
+			p.Uploading = func(sent, all int64) { uploaded, total = sent, all }
+			host := dial(t, trusting(t), target(s))
+			session, err := host.Start(t.Context(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(session.Path(), test.folder+"/relayctl-") {
+				t.Errorf("it ran as %s, want it under %s", session.Path(), test.folder)
+			}
+			if test.options.LoginDir == "" {
+				if left := leftBehind(t, s); len(left) > 0 {
+					t.Errorf("while it runs, there still are %v", left)
+				}
+			}
+			if uploaded == 0 || uploaded != total {
+				t.Errorf("upload told as %d of %d bytes", uploaded, total)
+			}
+			echo(t, session)
+		})
+	}
+}
+
+func TestNothingRunsAnywhere(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{NoExec: []string{"/tmp", "/home/ops"}})
+	if err := os.Remove(s.Path("/var/tmp")); err != nil {
+		t.Fatal(err)
+	}
+	err := startError[*remote.NoExecError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+	var folders []string
+	for _, tried := range err.Tried {
+		folders = append(folders, tried.Folder)
+	}
+	if diff := cmp.Diff([]string{"/tmp", "/home/ops", "/var/tmp"}, folders); diff != "" {
+		t.Errorf("folders tried (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(err.Error(), "Permission denied") {
+		t.Errorf("the error does not quote the host: %v", err)
+	}
+	if err := os.Mkdir(s.Path("/var/tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if left := leftBehind(t, s); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestSudoRefused(t *testing.T) {
+	for name, sudo := range map[string]remotetest.Sudo{
+		"wants a password": remotetest.SudoWantsPassword,
+		"is not installed": remotetest.SudoMissing,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := remotetest.Start(t, remotetest.Options{Sudo: sudo})
+			err := startError[*remote.SudoError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+			if err.User != "ops" || !strings.Contains(err.Error(), "sudo: ") || err.Advice() == "" {
+				t.Errorf("error is %q with advice %q", err, err.Advice())
+			}
+			if left := leftBehind(t, s); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestSudoNoneNeedsRoot(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	to := target(s)
+	to.Sudo = remote.SudoNone
+	startError[*remote.SudoError](t, dial(t, trusting(t), to), program(script{digest: "v1"}))
+	if ran := s.Commands(); len(ran) > 0 {
+		t.Errorf("commands were run: %q", ran)
+	}
+}
+
+func TestUnsupportedMachine(t *testing.T) {
+	for _, uname := range []string{"Linux riscv64", "Darwin arm64", "FreeBSD x86_64"} {
+		s := remotetest.Start(t, remotetest.Options{Uname: uname})
+		err := startError[*remote.UnsupportedError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+		if got := err.System + " " + err.Machine; got != uname {
+			t.Errorf("refused as %q, want %q", got, uname)
+		}
+	}
+}
+
+func TestProgramThatDoesNotGreet(t *testing.T) {
+	tests := []struct{ name, text, exit, said string }{
+		{"ends badly", "#!/bin/sh\nrm -f \"$0\"\necho broken library >&2\nexit 7\n", "exit status 7", "broken library"},
+		{"ends well", "#!/bin/sh\nrm -f \"$0\"\necho some noise\n", "", "no greeting"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := remotetest.Start(t, remotetest.Options{})
+			err := startError[*remote.StartError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1", text: test.text}))
+			if !strings.Contains(err.Error(), test.exit) || !strings.Contains(err.Error(), test.said) {
+				t.Errorf("error is %q, want %q and %q in it", err, test.exit, test.said)
+			}
+			if left := leftBehind(t, s); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func TestUploadedProgramTellsAnotherDigest(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	session, err := dial(t, trusting(t), target(s)).Start(t.Context(), program(script{digest: "v2", text: programText("v1-amd64")}))
+	if err == nil {
+		session.Close()
+		t.Fatal("a program with another digest was taken")
+	}
+	if !strings.Contains(err.Error(), "not the program that was uploaded") {
+		t.Errorf("error is %q", err)
+	}
+}
+
+func TestNothingCarried(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	missing := errors.New("nothing is carried")
+	_, err := dial(t, trusting(t), target(s)).Start(t.Context(), program(script{err: missing}))
+	if !errors.Is(err, missing) {
+		t.Errorf("error is %v, want the source's own", err)
+	}
+	if ran := s.Commands(); len(ran) > 0 {
+		t.Errorf("commands were run: %q", ran)
+	}
+}
+
+func TestNoSFTP(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{NoSFTP: true})
+	_, err := dial(t, trusting(t), target(s)).Start(t.Context(), program(script{digest: "v1"}))
+	if err == nil || !strings.Contains(err.Error(), "open SFTP session") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestPrivateFolder(t *testing.T) {
+	// The program reports the modes of its folder and of itself before it
+	// removes itself.
+	text := "#!/bin/sh\nstat -c %a \"$(dirname \"$0\")\" \"$0\" >&2\nrm -f \"$0\"\necho '" + greeting + "v1-amd64'\nexec cat\n"
+	s := remotetest.Start(t, remotetest.Options{})
+	session, err := dial(t, trusting(t), target(s)).Start(t.Context(), program(script{digest: "v1", text: text}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, session)
+	if got := strings.Fields(session.Stderr()); !slices.Equal(got, []string{"700", "700"}) {
+		t.Errorf("modes of folder and program are %v, want 700 each", got)
+	}
+}

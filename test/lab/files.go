@@ -54,6 +54,7 @@ var snapshotRoots = []string{"boot", "etc", "home", "opt", "root", "srv", "usr",
 
 // restless is what changes on a host that nobody touches.
 var restless = []string{
+	"home/" + Admin + "/.sudo_as_admin_successful", // sudo's, at the first use
 	"var/cache/ldconfig", "var/lib/systemd/random-seed", "var/lib/systemd/timers", "var/lib/systemd/timesync",
 	"var/lib/systemd/linger", "var/log", "var/tmp",
 }

@@ -258,12 +258,15 @@ func (h *Host) Run(ctx context.Context, line string) (string, error) {
 // command is a program run inside the host with a root login's environment.
 func (h *Host) command(ctx context.Context, init int, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{
-		"--target", strconv.Itoa(init), "--all", "--wd=/root", "--"}, args...)...)
+		"--target", strconv.Itoa(init), "--all", "--wd", "--"}, args...)...)
 	cmd.Env = []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8",
 		"DEBIAN_FRONTEND=noninteractive",
 	}
+	// nsenter's child is ended with it: a group of their own, killed as one.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	return cmd
 }

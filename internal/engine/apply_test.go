@@ -1,12 +1,18 @@
 package engine_test
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 func TestSecondPlanIsEmpty(t *testing.T) {
@@ -15,6 +21,11 @@ func TestSecondPlanIsEmpty(t *testing.T) {
 		outcome := h.mustApply()
 		if !outcome.Proof.OK() || outcome.Proof.Models[0].Route != engine.RouteDomain {
 			t.Errorf("proof %+v", outcome.Proof)
+		}
+		for _, done := range outcome.Hosts {
+			if !done.OK || done.Done != done.Steps || done.Steps == 0 {
+				t.Errorf("outcome %+v", done)
+			}
 		}
 		before := h.snapshots()
 		mustBeEmpty(t, h.plan())
@@ -29,4 +40,297 @@ func TestSecondPlanIsEmpty(t *testing.T) {
 
 func (h *home) snapshots() []map[string]string {
 	return []map[string]string{h.edge.snapshot(), h.gpu1.snapshot(), h.gpu2.snapshot()}
+}
+
+// Planning a fresh stack writes nothing on any host.
+func TestPlanWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		before := h.snapshots()
+		if planned := h.plan(); planned.Empty() || len(planned.Hosts) != 3 || !slices.Equal(planned.Keys, []string{"laptop"}) {
+			t.Errorf("plan of a fresh stack: %+v", planned)
+		}
+		if diff := cmp.Diff(before, h.snapshots()); diff != "" {
+			t.Errorf("planning changed something (-before +after):\n%s", diff)
+		}
+	})
+}
+
+// Each host is asked once, however many resources there are.
+func TestRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		want := []string{"observe", "lock", "apply", "observe", "apply", "finish", "unlock"}
+		if diff := cmp.Diff(want, h.gpu1.asked()); diff != "" {
+			t.Errorf("requests of a first apply (-want +got):\n%s", diff)
+		}
+		h.plan()
+		if diff := cmp.Diff([]string{"observe"}, h.gpu1.asked()); diff != "" {
+			t.Errorf("requests of a plan (-want +got):\n%s", diff)
+		}
+		if h.gpu1.dials != 2 {
+			t.Errorf("%d connections, want one per session", h.gpu1.dials)
+		}
+	})
+}
+
+func TestOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		edge, gpu1 := h.heard("edge", engine.Done), h.heard("gpu-1", engine.Done)
+		if len(edge) == 0 || len(gpu1) == 0 {
+			t.Fatal("nothing was told")
+		}
+		at := func(host string, kind plan.Kind, name string) int {
+			return slices.IndexFunc(h.events, func(e engine.Event) bool {
+				return e.Host == host && e.Phase == engine.Done && e.ID == plan.ID{Kind: kind, Name: name}
+			})
+		}
+		order := []int{
+			at("gpu-1", plan.KindSecret, "worker"),
+			at("edge", plan.KindFile, "/etc/relay/workers.d/gpu-1.json"),
+			at("edge", plan.KindUnit, "relay-server.service"),
+			at("gpu-1", plan.KindUnit, "relay-worker.service"),
+		}
+		if order[0] < 0 || !slices.IsSorted(order) {
+			t.Errorf("secret, entry, relay, worker came at %v", order)
+		}
+	})
+}
+
+// What one host can't do stops only what waits for it.
+func TestUnreachableWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.gpu2.refuse = errors.New("connection timed out")
+		outcome, err := h.apply()
+		mustFail(t, err, "gpu-2")
+		if got := outcome.Failed[0]; !strings.Contains(got.Summary, "timed out") || got.Origin.Block != `worker "gpu-2"` || got.Origin.Line == 0 {
+			t.Errorf("error %+v", got)
+		}
+		if h.edge.has("/etc/relay/workers.d/gpu-2.json") || !h.edge.has("/etc/relay/workers.d/gpu-1.json") || !h.gpu1.has("/etc/relay/worker.secret") {
+			t.Error("the other hosts were not finished without gpu-2")
+		}
+
+		h.gpu2.refuse = nil
+		h.mustApply()
+		entry := h.edge.read("/etc/relay/workers.d/gpu-2.json")
+		h.gpu2.refuse = errors.New("connection timed out")
+		planned := h.plan()
+		if !planned.Empty() || len(planned.Failed) != 1 {
+			t.Errorf("an unreachable worker is to change: %+v", planned)
+		}
+		if _, err := h.apply(); err == nil || h.edge.read("/etc/relay/workers.d/gpu-2.json") != entry {
+			t.Errorf("its entry was not kept; error %v", err)
+		}
+	})
+}
+
+func mustFail(t testing.TB, err error, hosts ...string) {
+	t.Helper()
+	var failures engine.HostErrors
+	if !errors.As(err, &failures) {
+		t.Fatalf("error %v (%T), want failures of %v", err, err, hosts)
+	}
+	var got []string
+	for _, failure := range failures {
+		got = append(got, failure.Host)
+	}
+	if !slices.Equal(got, hosts) {
+		t.Fatalf("failed: %v, want %v: %v", got, hosts, err)
+	}
+}
+
+func TestUnreachableProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.edge.refuse = errors.New("connection refused")
+		before := h.snapshots()
+		_, err := h.apply()
+		mustFail(t, err, "edge")
+		if diff := cmp.Diff(before, h.snapshots()); diff != "" {
+			t.Errorf("something was done (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func TestWorkerThatDoesNotStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.gpu1.broken, h.gpu1.journal = "relay-worker.service", "dial wss://llm.example.com: no route\n"
+		outcome, err := h.apply()
+		mustFail(t, err, "gpu-1")
+		failure := outcome.Failed[0]
+		if failure.Resource != (plan.ID{Kind: plan.KindUnit, Name: "relay-worker.service"}) ||
+			!strings.HasPrefix(failure.Summary, "unit relay-worker.service did not stay up") ||
+			!slices.Equal(failure.Log, []string{"dial wss://llm.example.com: no route"}) || failure.Origin.Line == 0 || failure.Did == "" {
+			t.Errorf("error %+v", failure)
+		}
+		if outcome.Hosts[0].OK != true || outcome.Hosts[2].OK != true || outcome.Hosts[1].OK {
+			t.Errorf("outcomes %+v", outcome.Hosts)
+		}
+		h.gpu1.broken = ""
+		h.mustApply()
+		mustBeEmpty(t, h.plan())
+	})
+}
+
+func TestProxyThatDoesNotStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.edge.broken = "relay-server.service"
+		outcome, err := h.apply()
+		mustFail(t, err, "edge")
+		for _, worker := range outcome.Hosts[1:] {
+			if worker.OK || worker.Skipped != "edge failed" {
+				t.Errorf("outcome %+v", worker)
+			}
+		}
+		if h.gpu1.has("/etc/relay/worker.json") || len(outcome.Proof.Models) > 0 {
+			t.Error("workers were set up, or models asked, without a relay")
+		}
+		h.edge.broken = ""
+		h.mustApply()
+		mustBeEmpty(t, h.plan())
+	})
+}
+
+// An edit between plan and apply is told and not written over.
+func TestChangedSincePlan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		h.edge.write("/etc/relay/relay.json", "{}")
+		session := h.connect()
+		defer session.Close()
+		planned, err := session.Plan(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.edge.write("/etc/relay/relay.json", `{"mine": true}`)
+		_, err = session.Apply(t.Context(), planned, func(*engine.Outcome) error { return nil })
+		mustFail(t, err, "edge")
+		if !errors.Is(err, engine.ErrChangedSince) || h.edge.read("/etc/relay/relay.json") != `{"mine": true}` {
+			t.Errorf("error %v; the file is %s", err, h.edge.read("/etc/relay/relay.json"))
+		}
+	})
+}
+
+// Another edit is found between the stages, on a host that was prepared.
+func TestChangedBetweenStages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		h.config.Stack = load(t, homeStack+`api_key "phone" {}`)
+		h.keys.heard = func() { h.edge.write("/etc/relay/relay.json", `{"mine": true}`) }
+		_, err := h.apply()
+		mustFail(t, err, "edge")
+		if !errors.Is(err, engine.ErrChangedSince) || h.edge.read("/etc/relay/relay.json") != `{"mine": true}` {
+			t.Errorf("error %v; the file is %s", err, h.edge.read("/etc/relay/relay.json"))
+		}
+	})
+}
+
+func TestBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.edge.write("/etc/relay/keys.json", "by hand")
+		before := h.snapshots()
+		if _, err := h.apply(); !errors.Is(err, engine.ErrBlocked) {
+			t.Errorf("error %v, want ErrBlocked", err)
+		}
+		if diff := cmp.Diff(before, h.snapshots()); diff != "" {
+			t.Errorf("something was done (-before +after):\n%s", diff)
+		}
+		h.config.Adopt = true
+		h.mustApply()
+		if got := h.edge.read("/etc/relay/keys.json"); got == "by hand" {
+			t.Error("it was not taken over")
+		}
+	})
+}
+
+// The first Ctrl-C lets every host finish the step it is in.
+func TestInterrupted(t *testing.T) {
+	for name, at := range map[string]engine.Event{
+		"in the first stage": {Host: "gpu-2", Phase: engine.Started, ID: plan.ID{Kind: plan.KindSecret, Name: "worker"}},
+		"on the proxy":       {Host: "edge", Phase: engine.Started, ID: plan.ID{Kind: plan.KindFile, Name: "/etc/relay/keys.json"}},
+		"on a worker":        {Host: "gpu-1", Phase: engine.Started, ID: plan.ID{Kind: plan.KindFile, Name: "/etc/relay/worker.json"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t)
+				ctx, interrupt := context.WithCancelCause(t.Context())
+				h.config.Events = func(e engine.Event) {
+					if e.Host == at.Host && e.Phase == at.Phase && e.ID == at.ID {
+						interrupt(errors.New("ctrl-c"))
+					}
+				}
+				outcome, err := h.applyContext(ctx)
+				if err == nil || !strings.Contains(err.Error(), "stopped as asked") {
+					t.Errorf("error %v", err)
+				}
+				if len(outcome.Proof.Models) > 0 {
+					t.Error("models were asked after the interruption")
+				}
+				h.config.Events = nil
+				h.mustApply() // the locks are free
+				mustBeEmpty(t, h.plan())
+			})
+		})
+	}
+}
+
+func TestLostConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.gpu1.hangUpAt = "apply"
+		_, err := h.apply()
+		mustFail(t, err, "gpu-1")
+		h.gpu1.hangUpAt = ""
+		h.mustApply()
+		mustBeEmpty(t, h.plan())
+	})
+}
+
+func TestLockIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		release := h.edge.holdLock("eve@laptop")
+		go func() {
+			<-time.After(20 * time.Second)
+			release()
+		}()
+		began := time.Now()
+		h.mustApply()
+		if waited := time.Since(began); waited < 20*time.Second || waited > 40*time.Second {
+			t.Errorf("the apply took %v", waited)
+		}
+		waits := h.heard("edge", engine.Locking)
+		if len(waits) < 3 || !strings.Contains(waits[0].Text, "eve@laptop") {
+			t.Errorf("told while waiting: %+v", waits)
+		}
+	})
+}
+
+func TestLockIsNotWaitedForLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		release := h.edge.holdLock("eve@laptop")
+		defer release()
+		before := h.gpu1.snapshot()
+		_, err := h.apply()
+		mustFail(t, err, "edge")
+		if !errors.Is(err, engine.ErrLocked) || !strings.Contains(err.Error(), "eve@laptop") {
+			t.Errorf("error %v", err)
+		}
+		if diff := cmp.Diff(before, h.gpu1.snapshot()); diff != "" {
+			t.Errorf("something was done elsewhere (-before +after):\n%s", diff)
+		}
+		if planned := h.plan(); len(planned.Locks) != 1 || planned.Locks[0].Holder != "eve@laptop" {
+			t.Errorf("plan tells the locks %+v", planned.Locks)
+		}
+	})
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/md5"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,7 +18,6 @@ import (
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/host"
 	"github.com/relayctl/relayctl/internal/hostapi"
-	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // machine is a host in a temporary folder: the real relay-host works on it,
@@ -37,7 +35,8 @@ type machine struct {
 	journal  string
 	starts   int // of any unit
 	requests []string
-	refuse   error // dialling fails so
+	hangUpAt string // operation at which the connection ends
+	refuse   error  // dialling fails so
 	dials    int
 }
 
@@ -298,7 +297,11 @@ func (s *stream) Write(p []byte) (int, error) {
 		op, _, _ = strings.Cut(op, `"`)
 		s.machine.mu.Lock()
 		s.machine.requests = append(s.machine.requests, op)
+		hangUp := s.machine.hangUpAt == op
 		s.machine.mu.Unlock()
+		if hangUp {
+			s.Conn.Close()
+		}
 	}
 	return s.Conn.Write(p)
 }
@@ -312,6 +315,13 @@ func (m *machine) asked() []string {
 	return asked
 }
 
-var _ io.ReadWriteCloser = (*stream)(nil)
-
-var _ = plan.KindFile
+// holdLock takes the machine's lock for somebody else.
+func (m *machine) holdLock(operator string) (release func()) {
+	m.t.Helper()
+	other := host.New(host.Config{Root: m.root, Version: testVersion, Runner: m, Systemd: m})
+	params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: operator, Command: "apply"}, Stack: "home"}
+	if _, err := other.Lock(m.t.Context(), params, func(string) {}); err != nil {
+		m.t.Fatal(err)
+	}
+	return func() { other.Close() }
+}

@@ -57,6 +57,9 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 	if err != nil {
 		return nil, err
 	}
+	for name := range v.seen {
+		s.teller.tell(Event{Host: name, Phase: Looked})
+	}
 	planned := &Planned{Plan: made.Plan, Took: time.Since(s.began), sight: v, proposal: made, departed: departed}
 	planned.describe(s)
 	return planned, nil

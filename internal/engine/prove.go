@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,7 @@ type namedWay struct {
 type prover struct {
 	ways     []namedWay // in the order of preference
 	patience patience
+	once     map[string]bool // models that are asked once: nothing will come right by itself
 	teller   *teller
 }
 
@@ -123,7 +125,7 @@ func (p *prover) ask(ctx, limit context.Context, w way, model string) (time.Dura
 	defer stop()
 	for {
 		took, err := askForToken(ctx, w, model, p.patience.try)
-		if err == nil || !passing(err) || !pause(limit) {
+		if err == nil || !passing(err) || p.once[model] || !pause(limit) {
 			return took, err
 		}
 	}
@@ -143,7 +145,7 @@ func pause(limit context.Context) bool {
 
 // prove asks every model of the stack for a token. A proof that can't be made
 // is told of each model, like one that fails.
-func (s *Session) prove(ctx context.Context, facts plan.Facts, patience patience) Proof {
+func (s *Session) prove(ctx context.Context, facts plan.Facts, patience patience, once map[string]bool) Proof {
 	proof := Proof{URL: s.config.Stack.Proxy.URL()}
 	models := s.config.Stack.ModelNames()
 	ways, err := s.ways(ctx, facts)
@@ -153,7 +155,7 @@ func (s *Session) prove(ctx context.Context, facts plan.Facts, patience patience
 		}
 		return proof
 	}
-	p := &prover{ways: ways, patience: patience, teller: s.teller}
+	p := &prover{ways: ways, patience: patience, once: once, teller: s.teller}
 	proof.Models = p.run(ctx, models)
 	s.explain(ctx, proof.Models)
 	return proof
@@ -192,5 +194,25 @@ func (a *apply) prove(ctx context.Context) {
 	if len(a.works) > 0 && a.works[0].failure != nil || ctx.Err() != nil {
 		return
 	}
-	a.outcome.Proof = a.Session.prove(ctx, a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts, applyPatience)
+	facts := a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts
+	a.outcome.Proof = a.Session.prove(ctx, facts, applyPatience, a.withoutWorkers())
+}
+
+// withoutWorkers are the models of which all workers failed.
+func (a *apply) withoutWorkers() map[string]bool {
+	without := map[string]bool{}
+	for _, model := range a.config.Stack.ModelNames() {
+		without[model] = true
+	}
+	for _, worker := range a.config.Stack.Workers {
+		for _, model := range worker.Models {
+			without[model.Name] = without[model.Name] && a.hasFailed(worker.Name)
+		}
+	}
+	return without
+}
+
+func (a *apply) hasFailed(name string) bool {
+	return a.planned.sight.failed[name] != nil ||
+		slices.ContainsFunc(a.works, func(w *work) bool { return w.outcome.Name == name && w.failure != nil })
 }

@@ -149,7 +149,7 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 		})
 	}
 	facts := planned.sight.seen[s.config.Stack.Proxy.Name].Facts
-	proof := s.prove(ctx, facts, statusPatience)
+	proof := s.prove(ctx, facts, statusPatience, nil)
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
 	}

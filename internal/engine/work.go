@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -140,8 +141,12 @@ func (h *host) stepError(ctx context.Context, steps []plan.Change, err error) *H
 		return h.interrupted(ctx)
 	}
 	change := steps[said.Step]
-	failure := h.requestError(change.ID.String(), err)
+	failure := h.requestError("apply", err)
 	failure.Resource = change.ID
+	failure.Summary = said.Message
+	if !strings.Contains(said.Message, change.ID.Name) {
+		failure.Summary = change.ID.String() + ": " + said.Message
+	}
 	if change.Resource != nil && change.Resource.Origin != (plan.Origin{}) {
 		failure.Origin = change.Resource.Origin
 	}

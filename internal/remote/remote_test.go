@@ -56,7 +56,7 @@ func program(source remote.Source) remote.Program {
 }
 
 // install puts a program where a former apply would have installed it.
-func install(t *testing.T, s *remotetest.Server, text string) {
+func install(t testing.TB, s *remotetest.Server, text string) {
 	t.Helper()
 	file := s.Path(remote.InstallRoot + "/relay-host/current/relay-host")
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -68,7 +68,7 @@ func install(t *testing.T, s *remotetest.Server, text string) {
 }
 
 // trusting is a Dialer whose known_hosts lists nothing yet and takes any key.
-func trusting(t *testing.T) *remote.Dialer {
+func trusting(t testing.TB) *remote.Dialer {
 	t.Helper()
 	return &remote.Dialer{
 		User:              "ops",

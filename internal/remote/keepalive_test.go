@@ -1,0 +1,56 @@
+package remote_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/remote"
+)
+
+func TestKeepAliveGivesUpAfterThreeMisses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, dead := time.Now(), make(chan struct{})
+		err := remote.KeepAlive(t.Context(), 10*time.Second, 3, func() error {
+			<-dead
+			return nil
+		})
+		close(dead)
+		// The first ping goes out after 10 s; the ticks at 20, 30 and 40 s miss it.
+		if took := time.Since(begin); !errors.Is(err, os.ErrDeadlineExceeded) || took != 40*time.Second {
+			t.Errorf("gave up after %v with %v, want 40s", took, err)
+		}
+	})
+}
+
+func TestKeepAliveStaysWhileAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		pings := 0
+		err := remote.KeepAlive(ctx, 10*time.Second, 3, func() error {
+			pings++
+			select {
+			case <-time.After(25 * time.Second): // late, never three ticks late
+			case <-ctx.Done():
+			}
+			return nil
+		})
+		if err != nil || pings != 120 {
+			t.Errorf("%d pings in an hour, %v; want one every 30s", pings, err)
+		}
+	})
+}
+
+func TestKeepAliveEndsWithTheConnection(t *testing.T) {
+	broken := errors.New("broken")
+	synctest.Test(t, func(t *testing.T) {
+		err := remote.KeepAlive(t.Context(), 10*time.Second, 3, func() error { return broken })
+		if !errors.Is(err, broken) {
+			t.Errorf("error is %v, want the ping's", err)
+		}
+	})
+}

@@ -122,8 +122,10 @@ func TestSnippet(t *testing.T) {
 func TestHostileFiles(t *testing.T) {
 	for name, text := range map[string]string{
 		"brackets":   "locals {\n a = " + strings.Repeat("[", 1<<17),
-		"prefixes":   "locals {\n a = " + strings.Repeat("!", 1<<17),
-		"choices":    "locals {\n a = " + strings.Repeat("1?1:", 1<<15),
+		"prefixes":   "locals {\n a = " + strings.Repeat("!", 1<<17) + "true\n}\n",
+		"choices":    "locals {\n a = " + strings.Repeat("true?1:", 1<<15) + "1\n}\n",
+		"sum":        "locals {\n a = " + strings.Repeat("1+", 1<<16) + "1\n}\n",
+		"digits":     "locals {\n a = " + strings.Repeat("9", 1<<17) + "\n}\n",
 		"templates":  "locals {\n a = " + strings.Repeat(`"${`, 1<<16),
 		"blocks":     strings.Repeat("a {\n", 1<<15),
 		"large":      strings.Repeat("#", 256<<10+1),

@@ -105,6 +105,14 @@ func TestLoadMinimal(t *testing.T) {
 	}
 }
 
+func TestExpiryIsInUTC(t *testing.T) {
+	for _, key := range load(t, "testdata/valid/full.hcl").APIKeys {
+		if key.Expires.Location() != time.UTC {
+			t.Errorf("%s expires at %s", key.Name, key.Expires)
+		}
+	}
+}
+
 func TestPlaces(t *testing.T) {
 	s := load(t, "testdata/valid/full.hcl")
 	gpu2 := s.Workers[1]

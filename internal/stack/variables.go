@@ -65,9 +65,8 @@ func (l *loader) declareVariable(b *hclsyntax.Block) (variable, bool) {
 		value, diags := attr.Expr.Value(nil)
 		if diags.HasErrors() || value.Type() != cty.Bool || value.IsNull() {
 			l.report(attr.SrcRange, "Invalid value", "sensitive is true or false.")
-			value = cty.True // until it is known to be false, nothing of it is shown
 		}
-		v.sensitive = value.True()
+		v.sensitive = diags.HasErrors() || !value.RawEquals(cty.False) // in doubt, nothing of it is shown
 	}
 	if attr, ok := b.Body.Attributes["default"]; ok {
 		v.preset = l.variableDefault(v, attr)

@@ -26,7 +26,7 @@ variable "computed" {
 variable "maybe" {
   sensitive   = "maybe" # error: Invalid value
   description = 5       # error: Invalid value
-  default     = ""
+  default     = "hunter2hunter2" # error: Secret written in clear
 }
 
 stack "home" {}

@@ -1,4 +1,4 @@
-# The least that a stack needs, on one line where that is allowed.
+# The least that a stack needs, and one thing that is brought into its usual form.
 stack "home" {}
 
 proxy "edge" {
@@ -6,4 +6,8 @@ proxy "edge" {
   domain  = "llm.example.com"
 
   tls "internal" {}
+
+  relay {
+    listen = "[::ffff:127.0.0.1]:8080"
+  }
 }

@@ -104,7 +104,7 @@ func (g graph) directViolations(name string, may map[string][]string) []string {
 		switch {
 		case !ok:
 		case onlyForTests(ours):
-			found = append(found, fmt.Sprintf("%s imports %s, which is only for tests", name, ours))
+			found = append(found, fmt.Sprintf("%s imports %s, which is only for tests and the build", name, ours))
 		case !slices.Contains(allowed, ours):
 			list := strings.Join(allowed, ", ")
 			if list == "" {
@@ -141,7 +141,7 @@ func below(imported, prefix string) bool {
 	return imported == prefix || strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/")
 }
 
-// onlyForTests reports whether a folder holds code for tests and tools.
+// onlyForTests reports whether a folder holds code that only tests and the build use.
 func onlyForTests(name string) bool {
 	return slices.ContainsFunc(forTests, func(folder string) bool { return below(name, folder) })
 }

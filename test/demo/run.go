@@ -21,13 +21,17 @@ const rootFile = "demo-ca.pem"
 // only the lab's names are added to what the machine can find.
 func (d *demo) relayctl(ctx context.Context, out io.Writer, arguments ...string) error {
 	fmt.Fprintf(d.out, "\n$ relayctl %s\n", strings.Join(arguments, " "))
-	return d.runHere(d.lab.Command(ctx, d.program, arguments...), out)
+	cmd, err := d.lab.CommandWithSSH(ctx, filepath.Join(d.dir, ".ssh"), d.program, arguments...)
+	if err != nil {
+		return err
+	}
+	return d.runHere(cmd, out)
 }
 
-// runHere runs cmd in the demo's folder, with that as home.
+// runHere runs cmd in the demo's folder.
 func (d *demo) runHere(cmd *exec.Cmd, out io.Writer) error {
 	cmd.Dir = d.dir
-	cmd.Env = append(os.Environ(), "HOME="+d.dir, "SSH_AUTH_SOCK=", "RELAYCTL_VAR_engine_key="+d.engineKey.Reveal())
+	cmd.Env = append(os.Environ(), "SSH_AUTH_SOCK=", "RELAYCTL_VAR_engine_key="+d.engineKey.Reveal())
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("run %s: %w", filepath.Base(cmd.Args[len(cmd.Args)-1]), err)

@@ -37,7 +37,6 @@ func (d *demo) writeStack(hosts []*lab.Host) error {
 		}
 		known.Write(keys)
 	}
-	// relayctl looks where ssh does: below the home folder.
 	if err := os.Mkdir(filepath.Join(d.dir, ".ssh"), 0o700); err != nil {
 		return err
 	}

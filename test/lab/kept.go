@@ -1,8 +1,6 @@
 package lab
 
 import (
-	"context"
-	"os/exec"
 )
 
 // Kept lists the folders of the labs that were opened with Keep and stand.
@@ -18,12 +16,4 @@ func Kept() ([]string, error) {
 		}
 	}
 	return dirs, nil
-}
-
-// CommandIn is Lab.Command for the lab in the folder dir, of whichever process.
-func CommandIn(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
-	// The shell's $0 is a good place for the path: no quoting.
-	script := `mount --bind "$0" /etc/hosts && exec "$@"`
-	return exec.CommandContext(ctx, "unshare", append([]string{
-		"--mount", "--", "sh", "-c", script, hostsFile(dir), name}, args...)...)
 }

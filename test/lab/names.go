@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,10 +115,4 @@ func (l *Lab) HTTPClient(roots *tls.Config) *http.Client {
 			return http.ErrUseLastResponse
 		},
 	}
-}
-
-// Command is a program of this machine that finds the lab's names in its
-// /etc/hosts. It sees them through a mount namespace of its own.
-func (l *Lab) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	return CommandIn(ctx, l.Dir, name, args...)
 }

@@ -1,0 +1,238 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/relayctl/relayctl/test/lab"
+)
+
+// domain is the public name of every stack here.
+const domain = "llm.lab.test"
+
+// site is a lab with a stack file, and an operator at this machine.
+type site struct {
+	*lab.TestLab
+	t *testing.T
+
+	Edge    *lab.Host
+	Workers []*lab.Host
+	Engines []lab.StubEngine // one per worker
+
+	home    string // the operator's home and working folder: stack.hcl, .ssh, keys
+	secrets []string
+	said    bytes.Buffer // everything that relayctl printed
+}
+
+// newSite boots edge, gpu-1 and gpu-2 with a stub engine on each worker, and
+// writes the stack file for them. When the test ends, no output of relayctl,
+// no journal and no command line may have shown a secret.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{TestLab: lab.New(t), t: t, home: t.TempDir()}
+	hosts := s.BootAll(
+		lab.Spec{Name: "edge", Suite: lab.Trixie},
+		lab.Spec{Name: "gpu-1", Suite: lab.Bookworm},
+		lab.Spec{Name: "gpu-2", Suite: lab.Trixie},
+	)
+	s.Edge, s.Workers = hosts[0], hosts[1:]
+	s.Name(domain, s.Edge)
+	for _, w := range s.Workers {
+		engine, err := w.StartStubEngine(t.Context(), lab.StubOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Engines = append(s.Engines, engine)
+		s.writeHome(w.Name+".key", engine.Key)
+		s.secrets = append(s.secrets, engine.Key)
+	}
+	s.know(hosts...)
+	s.writeStack(s.stack())
+	t.Cleanup(s.searchForSecrets)
+	return s
+}
+
+// know writes the known_hosts of the operator.
+func (s *site) know(hosts ...*lab.Host) {
+	s.t.Helper()
+	var known []byte
+	for _, h := range hosts {
+		keys, err := os.ReadFile(h.KnownHosts)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		known = append(known, keys...)
+	}
+	s.writeHome(".ssh/known_hosts", string(known))
+}
+
+// stack is the stack file for all hosts: admin with sudo, one model "stub".
+func (s *site) stack() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "stack \"lab\" {}\n\nssh {\n  user          = \"admin\"\n  identity_file = %q\n}\n\n", s.SSHKeyFile)
+	fmt.Fprintf(&b, "proxy \"edge\" {\n  address = %q\n  domain  = %q\n\n  tls \"internal\" {}\n}\n", s.Edge.Addr, domain)
+	for _, w := range s.Workers {
+		b.WriteString("\n" + s.worker(w))
+	}
+	b.WriteString("\napi_key \"laptop\" {}\n")
+	return b.String()
+}
+
+// worker is the block of one worker.
+func (s *site) worker(w *lab.Host) string {
+	return fmt.Sprintf(`worker %q {
+  address = %q
+
+  model "stub" {
+    backend     = "http://127.0.0.1:8000"
+    backend_key = file("%s.key")
+    concurrency = 8
+  }
+}
+`, w.Name, w.Addr, w.Name)
+}
+
+func (s *site) writeStack(text string) { s.writeHome("stack.hcl", text) }
+
+func (s *site) writeHome(name, text string) {
+	s.t.Helper()
+	path := filepath.Join(s.home, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// result is what one run of relayctl did.
+type result struct {
+	out  string // standard output and error, as they came
+	code int
+}
+
+// command is relayctl with the operator's home, without a terminal.
+func (s *site) command(args ...string) *exec.Cmd {
+	s.t.Helper()
+	cmd, err := s.CommandWithSSH(s.t.Context(), filepath.Join(s.home, ".ssh"), relayctlProgram, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd.Dir = s.home
+	cmd.Env = []string{"HOME=" + s.home, "PATH=" + os.Getenv("PATH"), "LC_ALL=C.UTF-8"}
+	return cmd
+}
+
+// relayctl runs relayctl to its end.
+func (s *site) relayctl(args ...string) result {
+	s.t.Helper()
+	cmd := s.command(args...)
+	out, err := cmd.CombinedOutput()
+	s.said.Write(out)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatalf("run relayctl %s: %v", strings.Join(args, " "), err)
+	}
+	return result{string(out), cmd.ProcessState.ExitCode()}
+}
+
+// mustRelayctl runs relayctl, which has to exit with 0, and returns what it
+// printed.
+func (s *site) mustRelayctl(args ...string) string {
+	s.t.Helper()
+	r := s.relayctl(args...)
+	if r.code != 0 {
+		s.t.Fatalf("relayctl %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.out)
+	}
+	return r.out
+}
+
+// apply brings the stack about.
+func (s *site) apply(args ...string) string {
+	s.t.Helper()
+	return s.mustRelayctl(append([]string{"apply", "--yes", "--keys-out", "keys"}, args...)...)
+}
+
+// mustBeDone fails unless a plan finds nothing to do.
+func (s *site) mustBeDone() {
+	s.t.Helper()
+	if r := s.relayctl("plan", "--detailed-exitcode", "--diff"); r.code != 0 {
+		s.t.Fatalf("plan after apply: exit code %d\n%s", r.code, r.out)
+	}
+}
+
+// key returns an API key that an apply wrote: the last line of a name counts.
+func (s *site) key(name string) string {
+	s.t.Helper()
+	content, err := os.ReadFile(filepath.Join(s.home, "keys"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	key := ""
+	for line := range strings.Lines(string(content)) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
+			key = value
+		}
+	}
+	if key == "" {
+		s.t.Fatalf("no key for %s was written", name)
+	}
+	return key
+}
+
+// client trusts the stack's own CA and nothing else.
+func (s *site) client() *http.Client {
+	s.t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(s.mustRelayctl("ca"))) {
+		s.t.Fatal("relayctl ca prints no certificate")
+	}
+	return s.HTTPClient(&tls.Config{RootCAs: roots})
+}
+
+// want fails unless a text holds every part.
+func want(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing in:\n%s", part, text)
+		}
+	}
+}
+
+// snapshots looks at every file of every host.
+func (s *site) snapshots() map[string]lab.Snapshot {
+	s.t.Helper()
+	all := map[string]lab.Snapshot{}
+	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
+		snapshot, err := h.Snapshot()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all[h.Name] = snapshot
+	}
+	return all
+}
+
+// services tells, by host and unit, which start of each service runs.
+func (s *site) services() map[string]map[string]string {
+	s.t.Helper()
+	all := map[string]map[string]string{}
+	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
+		services, err := h.Services(s.t.Context())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		all[h.Name] = services
+	}
+	return all
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 
+	"github.com/spf13/cobra"
+
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/payload"
 )
@@ -20,4 +22,10 @@ func RunWith(system System, connect func(context.Context, engine.Config) (Sessio
 // PrintVersion prints what a build that carries these programs is.
 func PrintVersion(w io.Writer, version string, programs []payload.Info) {
 	newView(System{Stdout: w, Env: func(string) (string, bool) { return "", false }}).version(version, programs)
+}
+
+// Root is the tree of commands.
+func Root() *cobra.Command {
+	system := System{Env: func(string) (string, bool) { return "", false }}
+	return (&app{System: system, view: newView(system)}).rootCommand()
 }

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -64,10 +65,12 @@ func TestStatus(t *testing.T) {
 	ill.Models = []engine.ModelStatus{{Model: "llama3-8b", Expected: 2, Proof: engine.ModelProof{Err: &engine.NoToken{Model: "llama3-8b"}}}}
 	fresh := engine.Status{Stack: "home", URL: "https://llm.example.com", Hosts: well.Hosts[:1],
 		Problems: []engine.Problem{{Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up"}}}
+	lost := engine.Status{Stack: "home", URL: "https://llm.example.com", Hosts: []engine.HostStatus{{Name: "edge", Role: "proxy"}},
+		Problems: []engine.Problem{{Host: "edge", Summary: "no answer within 10 s"}}}
 	for name, row := range map[string]struct {
 		status engine.Status
 		code   int
-	}{"well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
+	}{"lost": {lost, 1}, "well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
 		t.Run(name, func(t *testing.T) {
 			c := newConsole(t, "", "status").run(&hosts{status: &row.status})
 			c.wantCode(t, row.code)
@@ -104,18 +107,29 @@ func TestColourIsForTerminalsOnly(t *testing.T) {
 			c.StdoutTerminal = row.terminal
 			c.Env = func(name string) (string, bool) { value, ok := row.env[name]; return value, ok }
 			c.run(&hosts{planned: planOf(newPackage)})
-			if got := containsEscape(c.stdout.String()); got != row.want {
+			if got := strings.Contains(c.stdout.String(), "\x1b"); got != row.want {
 				t.Errorf("colour: %v, want %v", got, row.want)
 			}
 		})
 	}
 }
 
-func containsEscape(s string) bool {
-	for _, r := range s {
-		if r == '\x1b' {
-			return true
+func TestNothingOutsideASCIIWhereTheLocaleIsNot(t *testing.T) {
+	reload := plan.Change{ID: inTheWay.ID, Action: plan.Reload, Reasons: []string{"because é → e"}}
+	for _, row := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"LANG": "C.UTF-8"}, "↻ reload nginx        because é → e"},
+		{map[string]string{"LANG": "de_DE.utf8"}, "↻ reload nginx        because é → e"},
+		{map[string]string{"LANG": "C.UTF-8", "LC_ALL": "C"}, `* reload nginx        because \u00e9 -> e`},
+		{nil, `* reload nginx        because \u00e9 -> e`},
+	} {
+		c := newConsole(t, "", "plan").piped()
+		c.Env = func(name string) (string, bool) { value, ok := row.env[name]; return value, ok }
+		c.run(&hosts{planned: planOf(reload)})
+		if !strings.Contains(c.stdout.String(), row.want) {
+			t.Errorf("%v: no %q in\n%s", row.env, row.want, c.screen())
 		}
 	}
-	return false
 }

@@ -32,6 +32,7 @@ func TestProgressIsALineAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c.run(&hosts{planned: planOf(newPackage), apply: story(
 			event(engine.Event{Host: "edge", Phase: engine.Connecting}),
+			event(engine.Event{Host: "gpu-2", Phase: engine.Failed, Text: "told with the plan"}),
 			event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc, added to known_hosts"}),
 			event(engine.Event{Host: "edge", Phase: engine.Connected}),
 			event(engine.Event{Host: "edge", Phase: engine.Looked}),
@@ -54,7 +55,7 @@ func TestProgressIsALineAnEvent(t *testing.T) {
 			event(engine.Event{Host: "edge", Phase: engine.Started, ID: unit, Action: plan.Reload, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Done, ID: unit, Action: plan.Reload, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Finished, Steps: 6, Took: 46 * time.Second}),
-			event(engine.Event{Host: "gpu-1", Phase: engine.Failed, Text: "connection \x1b[1mlost"}),
+			event(engine.Event{Host: "gpu-1", Phase: engine.Failed, Text: "connection \x1b[1mlost", Steps: 2}),
 			event(engine.Event{Phase: engine.Proving, Text: "llama3-8b to answer"}),
 			wait(12*time.Second),
 		)})

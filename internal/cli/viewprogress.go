@@ -116,7 +116,9 @@ func (p *progress) hear(e engine.Event) {
 		p.line(e.Host, fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took)))
 	case engine.Failed:
 		delete(p.busy, e.Host)
-		p.line(e.Host, "failed: "+e.Text)
+		if e.Steps > 0 { // else the whole error comes at once
+			p.line(e.Host, "failed: "+e.Text)
+		}
 	default:
 		p.waits(e)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -42,9 +43,13 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 	})
 }
 
-// applied says when somebody applied last.
+// applied says when somebody applied last, as the proxy host knows it.
 func applied(s *engine.Status, now time.Time) string {
-	if s.Applied.IsZero() {
+	lost := func(h engine.HostStatus) bool { return h.Role == string(plan.RoleProxy) && !h.Up }
+	switch {
+	case slices.ContainsFunc(s.Hosts, lost):
+		return ""
+	case s.Applied.IsZero():
 		return "  never applied"
 	}
 	return fmt.Sprintf("  applied %s by %s", ago(now.Sub(s.Applied)), s.Operator)

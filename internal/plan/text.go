@@ -87,7 +87,9 @@ func (p *page) head(whole Plan) {
 		looked = fmt.Sprintf("%d of %s", n, plural(n+p.Unseen, "host", "hosts"))
 	}
 	line := fmt.Sprintf("Stack %s: %s looked at in %s", whole.Stack, looked, Seconds(p.Took))
-	if whole.Empty() {
+	if n == 0 {
+		line += "."
+	} else if whole.Empty() {
 		who := "Everything is"
 		if p.Unseen > 0 {
 			who = "What was seen is"

@@ -31,6 +31,7 @@ func TestTextOfPlans(t *testing.T) {
 		{"busy-colour", busyPlan(), plan.TextOptions{Color: true, Diff: true}},
 		{"nothing", nothing, plan.TextOptions{}},
 		{"nothing-seen-in-part", nothing, plan.TextOptions{Unseen: 1}},
+		{"nothing-seen", plan.Plan{Stack: "home"}, plan.TextOptions{Unseen: 2}},
 		{"attention-only", attentionPlan(), plan.TextOptions{}},
 		{"in-the-way", blockedPlan(), plan.TextOptions{}},
 		{"adopted", adoptedPlan(), plan.TextOptions{}},

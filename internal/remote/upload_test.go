@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/remote"
 	"github.com/relayctl/relayctl/internal/remote/remotetest"
 )
 
@@ -30,6 +31,27 @@ func TestUploadIsNotBoundByLatency(t *testing.T) {
 		t.Errorf("%d bytes counted as sent", sent)
 	}
 	echo(t, session)
+}
+
+func TestConnectionLostInTheMiddleOfAnUpload(t *testing.T) {
+	for name, lose := range map[string]func(*remotetest.Server){
+		"broken": (*remotetest.Server).Drop,
+		"silent": (*remotetest.Server).Freeze,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := remotetest.Start(t, remotetest.Options{RTT: 10 * time.Millisecond})
+			d := trusting(t)
+			d.KeepAlive = 100 * time.Millisecond
+			p := program(big())
+			p.Uploading = func(sent, total int64) {
+				if sent > total/2 {
+					lose(s)
+				}
+			}
+			startError[*remote.LostError](t, dial(t, d, target(s)), p)
+		})
+	}
 }
 
 // BenchmarkConnect is what a plan of an unchanged host costs at 50 ms: log in

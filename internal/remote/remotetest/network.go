@@ -15,10 +15,23 @@ func (s *Server) accept() {
 			return
 		}
 		s.connections.Add(1)
-		s.mu.Lock()
+		if s.keep(conn) {
+			s.running.Go(func() { s.serve(conn) })
+		}
+	}
+}
+
+// keep remembers conn for Drop, or closes it where the server has stopped.
+func (s *Server) keep(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.stopped:
+		conn.Close()
+		return false
+	default:
 		s.conns[conn] = true
-		s.mu.Unlock()
-		s.running.Go(func() { s.serve(conn) })
+		return true
 	}
 }
 

@@ -3,8 +3,23 @@ package stack
 import (
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
+
+// EvaluatePanic evaluates an expression that panics with a text.
+func EvaluatePanic(text string) hcl.Diagnostics {
+	_, diags := (&scope{}).evaluate(panicking{&hclsyntax.LiteralValueExpr{Val: cty.True}, text}, false)
+	return diags
+}
+
+type panicking struct {
+	*hclsyntax.LiteralValueExpr
+	text string
+}
+
+func (p panicking) Value(*hcl.EvalContext) (cty.Value, hcl.Diagnostics) { panic(p.text) }
 
 // ReferenceRow is what the reference has to say of one argument.
 type ReferenceRow struct {

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"encoding/binary"
+	"runtime"
 	"time"
 )
 
@@ -19,6 +20,7 @@ func (c *Conn) write() {
 		case <-c.kick:
 		}
 		for {
+			runtime.Gosched() // who is about to write goes first: many at once make one message
 			batch, last := c.collect(buf[:0])
 			if len(batch) == 0 {
 				break

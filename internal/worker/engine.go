@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
@@ -33,6 +34,7 @@ type engine struct {
 	model     Model
 	transport *http.Transport
 	log       *slog.Logger
+	buffers   sync.Pool // of *[protocol.MaxBody]byte
 }
 
 func newEngine(m Model, log *slog.Logger) *engine {
@@ -102,7 +104,7 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	if response.StatusCode >= 300 && response.StatusCode < 400 {
 		return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the engine answered with a redirect"}
 	}
-	return pass(ctx, s, response)
+	return e.pass(ctx, s, response)
 }
 
 // fields is the engine's share of a request's header, held to the same list
@@ -165,11 +167,15 @@ func (e *engine) body(ctx context.Context, s *protocol.Stream) ([]byte, error) {
 }
 
 // pass sends the engine's answer on as it comes.
-func pass(ctx context.Context, s *protocol.Stream, response *http.Response) error {
-	buf := make([]byte, protocol.MaxBody)
+func (e *engine) pass(ctx context.Context, s *protocol.Stream, response *http.Response) error {
+	buf, ok := e.buffers.Get().(*[protocol.MaxBody]byte)
+	if !ok {
+		buf = new([protocol.MaxBody]byte)
+	}
+	defer e.buffers.Put(buf)
 	begun := false
 	for {
-		n, err := response.Body.Read(buf)
+		n, err := response.Body.Read(buf[:])
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
 			return fmt.Errorf("read the engine's answer: %w", err)

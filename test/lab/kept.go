@@ -1,7 +1,6 @@
 package lab
 
-import (
-)
+import ()
 
 // Kept lists the folders of the labs that were opened with Keep and stand.
 func Kept() ([]string, error) {

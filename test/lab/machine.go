@@ -144,10 +144,7 @@ func (m machine) processes(ctx context.Context, s *slot, host string) ([]int, er
 // killAll ends every process of the slot at once and waits until it is gone.
 func (m machine) killAll(ctx context.Context, s *slot) error {
 	if m.systemd {
-		// Both succeed when no unit matches.
-		_, err1 := run(ctx, "systemctl", "kill", "--signal=KILL", unit(s, "*"))
-		_, err2 := run(ctx, "systemctl", "stop", unit(s, "*"))
-		return errors.Join(err1, err2)
+		return killUnits(ctx, unit(s, "*"))
 	}
 	return killGroup(ctx, filepath.Join(m.unified, groupName(s)))
 }
@@ -156,17 +153,38 @@ func (m machine) killAll(ctx context.Context, s *slot) error {
 // kill what systemd 257 starts straight into a group that was killed before.
 func (m machine) killHost(ctx context.Context, s *slot, host string) error {
 	if m.systemd {
-		_, err := run(ctx, "systemctl", "kill", "--signal=KILL", unit(s, host))
-		return err
+		return errors.Join(killUnits(ctx, unit(s, host)), removeTraces(ctx, s, host))
 	}
 	if err := killGroup(ctx, filepath.Join(m.unified, groupName(s), host)); err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{removeTraces(ctx, s, host)}
 	for _, group := range m.groups(s) {
 		errs = append(errs, removeTree(filepath.Join(group, host)))
 	}
 	return errors.Join(errs...)
+}
+
+// killUnits kills the units that match pattern and waits until systemd has
+// forgotten them. They may end by themselves meanwhile.
+func killUnits(ctx context.Context, pattern string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	err := poll(ctx, 50*time.Millisecond, func() (bool, error) {
+		list, err := run(ctx, "systemctl", "list-units", "--all", "--plain", "--no-legend", pattern)
+		if err != nil || strings.TrimSpace(list) == "" {
+			return err == nil, err
+		}
+		for line := range strings.Lines(list) {
+			// An error here is a unit that ended just now, or the next round's.
+			run(ctx, "systemctl", "kill", "--signal=KILL", strings.Fields(line)[0])
+		}
+		return false, nil
+	})
+	if err != nil {
+		return fmt.Errorf("kill units %s: %w", pattern, err)
+	}
+	return nil
 }
 
 func killGroup(ctx context.Context, group string) error {

@@ -190,7 +190,7 @@ func (s *slot) release(c cache) error {
 		func() error { return os.RemoveAll(s.dir) },
 		func() error { return s.disconnect(ctx) },
 		func() error { return s.machine.removeGroups(s) },
-		func() error { return removeTraces(s) },
+		func() error { return removeTraces(ctx, s, "*") },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -201,12 +201,17 @@ func (s *slot) release(c cache) error {
 }
 
 // removeTraces removes what systemd-nspawn leaves under /run when it is killed.
-func removeTraces(s *slot) error {
-	left, err := filepath.Glob("/run/systemd/nspawn/propagate/" + s.machineName("*"))
+// A newer one (257) refuses to start a host whose mount of before is there.
+// The host "*" stands for all of the slot.
+func removeTraces(ctx context.Context, s *slot, host string) error {
+	left, err := filepath.Glob("/run/systemd/nspawn/*/" + s.machineName(host))
 	if err != nil {
 		return err
 	}
 	for _, dir := range left {
+		if err := unmountBelow(ctx, dir); err != nil {
+			return err
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove leftover: %w", err)
 		}
@@ -219,7 +224,7 @@ func (s *slot) machineName(host string) string {
 	return fmt.Sprintf("rlab%d-%s", s.number, host)
 }
 
-// unmountBelow unmounts what is mounted under dir, the last first.
+// unmountBelow unmounts what is mounted on dir and under it, the last first.
 func unmountBelow(ctx context.Context, dir string) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -227,7 +232,7 @@ func unmountBelow(ctx context.Context, dir string) error {
 	}
 	var points []string
 	for line := range strings.Lines(string(table)) {
-		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4]+"/", dir+"/") {
 			points = append(points, f[4])
 		}
 	}

@@ -9,6 +9,9 @@ PAYLOAD  := internal/payload/programs
 GOBUILD  := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
 
+# The race detector needs a C compiler.
+RACE     := $(if $(shell command -v gcc),-race)
+
 .DEFAULT_GOAL := help
 .PHONY: help build programs test unit e2e lint fmt bench demo lab lab-ready clean
 
@@ -24,10 +27,10 @@ programs:
 	done
 	@go run ./internal/payload/pack $(VERSION) bin/programs $(PAYLOAD)
 
-test: lint build unit e2e ## pass all tests, on real hosts of the lab (root)
+test: lab-ready lint build unit e2e ## pass all tests, on real hosts of the lab (root)
 
 unit:
-	go test -race $$(go list ./... | grep -v '/test/')
+	go test $(RACE) $$(go list ./... | grep -v '/test/')
 	go test -tags release ./internal/payload/...
 
 e2e: lab-ready

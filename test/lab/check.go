@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -55,7 +55,7 @@ func ready() error {
 func MissingPackages() []string {
 	var missing []string
 	for _, t := range tools {
-		if _, err := exec.LookPath(t.program); err != nil {
+		if _, err := findProgram(t.program); err != nil && !slices.Contains(missing, t.pkg) {
 			missing = append(missing, t.pkg)
 		}
 	}
@@ -72,7 +72,7 @@ func Check(ctx context.Context) error {
 	if os.Geteuid() != 0 {
 		errs = append(errs, ErrNotRoot)
 	}
-	if _, err := exec.LookPath("apt-get"); err != nil && len(MissingPackages()) > 0 {
+	if _, err := findProgram("apt-get"); err != nil && len(MissingPackages()) > 0 {
 		errs = append(errs, fmt.Errorf("there is no apt-get to install %s with", strings.Join(MissingPackages(), " ")))
 	}
 	if _, err := findMachine(ctx); err != nil {

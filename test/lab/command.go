@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
@@ -14,12 +16,39 @@ const outputInErrors = 2000
 
 // run runs a program of this machine and returns its standard output.
 func run(ctx context.Context, name string, args ...string) (string, error) {
-	return output(exec.CommandContext(ctx, name, args...))
+	return output(command(ctx, name, args...))
+}
+
+// command is a program of this machine that an administrator would find: under
+// sudo with a user's PATH, and for users in general, the folders of system
+// programs are not in PATH.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	program, err := findProgram(name)
+	if err != nil {
+		program = name // starting it says what is wrong
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "PATH="+strings.Join(programFolders(), ":"))
+	return cmd
+}
+
+func programFolders() []string {
+	return append(filepath.SplitList(os.Getenv("PATH")), "/usr/local/sbin", "/usr/sbin", "/sbin")
+}
+
+func findProgram(name string) (string, error) {
+	for _, dir := range programFolders() {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("find program %s: %w", name, exec.ErrNotFound)
 }
 
 // runInput is run with a standard input.
 func runInput(ctx context.Context, input, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+	cmd := command(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(input)
 	return output(cmd)
 }

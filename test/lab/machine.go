@@ -77,7 +77,7 @@ func (m machine) groups(s *slot) []string {
 func (m machine) start(s *slot, host string, console *os.File, args []string) (*exec.Cmd, error) {
 	var cmd *exec.Cmd
 	if m.systemd {
-		cmd = exec.Command("systemd-run", append([]string{
+		cmd = command(context.Background(), "systemd-run", append([]string{
 			"--quiet", "--collect", "--wait", "--unit=" + unit(s, host), "--property=Delegate=yes",
 			"--property=KillMode=mixed", "--property=StandardInput=null",
 			"--property=StandardOutput=append:" + console.Name(), "--property=StandardError=append:" + console.Name(),
@@ -92,10 +92,10 @@ func (m machine) start(s *slot, host string, console *os.File, args []string) (*
 			join = append(join, "echo $$ > "+group+"/cgroup.procs")
 		}
 		script := strings.Join(append(join, `exec "$@"`), " && ")
-		cmd = exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...)
+		cmd = command(context.Background(), "sh", append([]string{"-c", script, "sh"}, args...)...)
 		// Hosts get the unified hierarchy that Debian has by default, also
 		// where this machine still mixes both.
-		cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
+		cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	}
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

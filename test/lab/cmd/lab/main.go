@@ -31,13 +31,19 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
+		if errors.Is(err, errUsage) {
+			fmt.Fprint(os.Stderr, usage)
+		}
 		os.Exit(1)
 	}
 }
 
+// errUsage is a command line that lab does not understand.
+var errUsage = errors.New("no such command")
+
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("no command given\n" + usage)
+		return fmt.Errorf("%w: none given", errUsage)
 	}
 	command, args := args[0], args[1:]
 	switch command {
@@ -55,5 +61,5 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(usage)
 		return nil
 	}
-	return fmt.Errorf("no command %q\n%s", command, usage)
+	return fmt.Errorf("%w: %q", errUsage, command)
 }

@@ -40,18 +40,24 @@ func install(ctx context.Context) error {
 		return nil
 	}
 	fmt.Println("Installing from this machine's package sources:", strings.Join(missing, " "))
-	for _, args := range [][]string{
-		{"update", "-q"},
-		append([]string{"install", "-q", "-y", "--no-install-recommends"}, missing...),
-	} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
-		}
+	// One source among many that cannot be reached need not matter: whether
+	// the packages come decides.
+	updated := aptGet(ctx, "update")
+	installed := aptGet(ctx, append([]string{"install", "-y", "--no-install-recommends"}, missing...)...)
+	if installed != nil {
+		return errors.Join(updated, installed)
 	}
 	if left := lab.MissingPackages(); len(left) > 0 {
 		return fmt.Errorf("still missing after the installation: %s", strings.Join(left, " "))
+	}
+	return nil
+}
+
+func aptGet(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-q"}, args...)...)
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
 	}
 	return nil
 }

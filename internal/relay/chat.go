@@ -33,16 +33,16 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 	ctx, cancel := context.WithDeadlineCause(ctx, rq.start.Add(time.Duration(settings.RequestTimeout)), errRequestTimeout)
 	defer cancel()
 	err := s.relay(ctx, j, w)
+	rq.err = err
 	switch {
 	case err == nil:
 		rq.outcome = answered
 	case cancelledBy(err):
 		rq.outcome = cancelled
 	case rq.outcome == broken: // a part was delivered: the answer writer has said so
-	case errors.Is(err, errUnknownModel):
-		rq.refuse(w, unknownModelError(j.head.Model))
 	default:
-		s.log.Info("request failed", "id", rq.id, "model", rq.model, "worker", rq.worker, "tries", rq.tries, "err", err)
+		// The deadline set at the request's start may have passed by now.
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(clientStall))
 		rq.refuse(w, failure(err))
 	}
 }
@@ -140,7 +140,8 @@ func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error
 		last = err
 		c.again = true
 		if errors.Is(err, protocol.ErrLost) {
-			c.wait = min(c.wait, returnTime) // the worker itself may come back
+			s.scheduler.leave(lease.slot.link) // this may have come to know it before its own goroutine
+			c.wait = min(c.wait, returnTime)   // the worker itself may come back
 		} else {
 			lease.rest()
 			c.avoid = append(c.avoid, lease.slot.link)

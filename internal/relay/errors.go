@@ -54,9 +54,7 @@ func shortened(text string) string {
 func failure(err error) *openai.Error {
 	var reset *protocol.ResetError
 	switch {
-	case errors.Is(err, errUnknownModel):
-		return unknownModelError("")
-	case errors.Is(err, errNoWorker):
+	case errors.Is(err, errNoWorker), errors.Is(err, errUnknownModel): // unknown since it was admitted: just taken out of the stack
 		return busyError("no_worker", "no worker serves this model now", 5*time.Second)
 	case errors.Is(err, errQueueFull):
 		return busyError("queue_full", "too many requests wait for this model", 5*time.Second)

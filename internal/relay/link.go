@@ -23,7 +23,9 @@ type link struct {
 	since time.Time
 	conn  *protocol.Conn
 
-	leaving bool // it gets no new work ever again; guarded by Server.mu
+	// Guarded by Server.mu.
+	leaving bool // it gets no new work ever again
+	returns bool // its worker was told to come back when it is closed
 }
 
 // connect takes a worker's WebSocket and serves it until it ends.
@@ -101,7 +103,7 @@ func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash, from str
 		s.log.Warn("worker refused", "worker", name, "from", from, "err", protocol.Refuse(t, protocol.CloseName, text))
 		return
 	}
-	offers, notes := s.current().allowed(worker, hello.Models)
+	_, notes := s.current().allowed(worker, hello.Models)
 	answer := protocol.RelayHello{Program: "relay-server " + s.version, Notes: notes}
 	if err := protocol.Answer(ctx, t, hello, answer); err != nil {
 		s.log.Warn("worker left during its greeting", "worker", name, "err", err)
@@ -109,14 +111,13 @@ func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash, from str
 	}
 	l := &link{name: name, hash: hash, hello: hello, from: from, since: time.Now()}
 	l.conn = protocol.NewConn(t, protocol.Config{PeerWindow: hello.Window, OnDrain: func(d protocol.Drain) { s.drained(ctx, l, d) }})
-	s.serve(ctx, l, offers, notes)
+	s.serve(ctx, l, notes)
 }
 
 // serve has l take requests until it ends.
-func (s *Server) serve(ctx context.Context, l *link, offers []protocol.Offer, notes []string) {
+func (s *Server) serve(ctx context.Context, l *link, notes []string) {
 	s.metrics.connects.WithLabelValues("connected").Inc()
-	s.log.Info("worker connected", "worker", l.name, "from", l.from, "program", l.hello.Program, "models", len(offers), "notes", notes)
-	s.scheduler.join(l, offers)
+	s.log.Info("worker connected", "worker", l.name, "from", l.from, "program", l.hello.Program, "not_taken", notes)
 	s.arrive(ctx, l)
 	err := l.conn.Run(ctx)
 	s.depart(l)
@@ -131,11 +132,8 @@ func (s *Server) arrive(ctx context.Context, l *link) {
 	older := s.byName[l.name]
 	s.byName[l.name] = l
 	s.links[l] = true
+	s.settle(l)
 	s.mu.Unlock()
-	if revoked := s.current().ring.workers[l.hash] == nil; revoked { // by a reload during the greeting
-		s.scheduler.leave(l)
-		l.conn.Close(protocol.CloseRevoked, "the secret is no longer good")
-	}
 	if older == nil {
 		return
 	}
@@ -147,14 +145,33 @@ func (s *Server) arrive(ctx context.Context, l *link) {
 	s.retire(ctx, older, protocol.CloseReplaced, "another process connected as "+l.name)
 }
 
+// settle lets l serve what the settings in force allow it, or disconnects it
+// where its secret is no longer good. It is called with mu held.
+func (s *Server) settle(l *link) {
+	st := s.current()
+	worker := st.ring.workers[l.hash]
+	if worker == nil || worker.Name != "" && worker.Name != l.name {
+		s.scheduler.leave(l)
+		l.conn.Close(protocol.CloseRevoked, "the secret is no longer good")
+		return
+	}
+	offers, _ := st.allowed(worker, l.hello.Models)
+	s.scheduler.join(l, offers)
+}
+
+// depart forgets l. Requests for its models wait for its worker, if that was
+// told to come back.
 func (s *Server) depart(l *link) {
-	s.scheduler.leave(l)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.links, l)
 	if s.byName[l.name] == l {
 		delete(s.byName, l.name)
 	}
+	if l.returns {
+		s.scheduler.expect(l.hello.Models, time.Now().Add(returnTime))
+	}
+	s.scheduler.leave(l)
 }
 
 // drained acts on a worker's wish to get no more work.
@@ -166,8 +183,12 @@ func (s *Server) drained(ctx context.Context, l *link, d protocol.Drain) {
 // retire gives l no new work and closes it when its last answer has ended.
 func (s *Server) retire(ctx context.Context, l *link, code protocol.CloseCode, text string) {
 	s.mu.Lock()
+	again := l.leaving
 	l.leaving = true
 	s.mu.Unlock()
+	if again {
+		return
+	}
 	s.scheduler.hold(l, true)
 	s.running.Go(func() {
 		s.scheduler.waitIdle(ctx, []*link{l}) // also returns when l has ended

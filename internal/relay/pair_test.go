@@ -49,7 +49,7 @@ func newStack(t testing.TB) *stack {
 		keys: []relay.KeyEntry{
 			{Name: "laptop", Hash: laptopKey.Hash()},
 			{Name: "narrow", Hash: narrowKey.Hash(), Models: []string{"other"}},
-			{Name: "old", Hash: oldKey.Hash(), Expires: "2020-01-01"},
+			{Name: "old", Hash: oldKey.Hash(), Expires: "1999-12-30"},
 			{Name: "probe", Hash: probeKey.Hash(), Probe: true},
 		},
 		workers: []relay.WorkerFile{

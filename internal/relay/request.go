@@ -35,6 +35,7 @@ type request struct {
 	outcome outcome
 	status  int
 	code    string // of the error, if one was sent
+	err     error  // why, for the log only
 	tries   int
 
 	queued    time.Duration
@@ -77,7 +78,7 @@ func (s *Server) done(rq *request) {
 	if rq.path == "" {
 		level = slog.LevelDebug // no route of ours: scanners would fill the log
 	}
-	s.log.LogAttrs(context.Background(), level, "request",
+	attrs := []slog.Attr{
 		slog.String("id", rq.id),
 		slog.String("path", rq.path),
 		slog.String("key", rq.key),
@@ -92,7 +93,11 @@ func (s *Server) done(rq *request) {
 		slog.Float64("took_ms", ms(took)),
 		slog.Int64("bytes_in", rq.bytesIn),
 		slog.Int64("bytes_out", rq.bytesOut),
-	)
+	}
+	if rq.err != nil {
+		attrs = append(attrs, slog.String("err", rq.err.Error()))
+	}
+	s.log.LogAttrs(context.Background(), level, "request", attrs...)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -123,55 +123,12 @@ func (s *Server) Reload(settings *Settings) error {
 		return fmt.Errorf("reload settings: listen, metrics or admin changed: %w", ErrNeedsRestart)
 	}
 	s.apply(settings)
-	st := s.current()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.links {
-		worker := st.ring.workers[l.hash]
-		if worker == nil || worker.Name != "" && worker.Name != l.name {
-			s.scheduler.leave(l)
-			l.conn.Close(protocol.CloseRevoked, "the secret is no longer good")
-			continue
-		}
-		offers, _ := st.allowed(worker, l.hello.Models)
-		s.scheduler.join(l, offers)
+		s.settle(l)
 	}
 	return nil
-}
-
-// Listeners are where a Server serves. Metrics and Admin may be nil.
-type Listeners struct {
-	API, Metrics, Admin net.Listener
-}
-
-// Listen opens the listeners that the settings name. The admin socket is the
-// owner's only.
-func Listen(r RelayFile) (ls Listeners, err error) {
-	defer func() {
-		if err != nil {
-			ls.close()
-		}
-	}()
-	if ls.API, err = net.Listen("tcp", r.Listen); err != nil {
-		return ls, err
-	}
-	if r.Metrics != "off" {
-		if ls.Metrics, err = net.Listen("tcp", r.Metrics); err != nil {
-			return ls, err
-		}
-	}
-	if r.Admin != "off" {
-		ls.Admin, err = listenUnix(r.Admin)
-	}
-	return ls, err
-}
-
-func (ls Listeners) close() {
-	for _, l := range []net.Listener{ls.API, ls.Metrics, ls.Admin} {
-		if l != nil {
-			l.Close()
-		}
-	}
 }
 
 // Serve serves until ctx ends, then lets running answers finish for the
@@ -181,7 +138,7 @@ func (s *Server) Serve(ctx context.Context, ls Listeners) error {
 	defer ls.close()
 	hard, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(errStopping)
-	s.scheduler.expect(s.current().models(), time.Now().Add(startTime))
+	s.scheduler.expectAll(time.Now().Add(startTime))
 
 	failed := make(chan error, 3)
 	api := s.httpServer(hard, s.routes())

@@ -9,12 +9,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -37,7 +33,10 @@ type Settings struct {
 	// AnyModel lets workers serve models that no settings name: a relay
 	// started by hand.
 	AnyModel bool
-	// Digest names these settings, see Digest; "" by hand.
+	// Digest names these settings, and whoever renders the files can compute it
+	// too: the hex SHA-256 over, for each file in the order of their paths inside
+	// the folder: the path, a zero byte, the hex SHA-256 of the file, a newline.
+	// "" by hand.
 	Digest string
 }
 
@@ -124,6 +123,9 @@ func LoadSettings(dir string) (*Settings, error) {
 			problems = append(problems, fmt.Errorf("read settings: %s: %w", filepath.Join(dir, path), err))
 		}
 		if into == &worker {
+			if path != WorkersDir+"/"+worker.Name+".json" {
+				problems = append(problems, fmt.Errorf("read settings: %s: it is that of worker %q", filepath.Join(dir, path), worker.Name))
+			}
 			s.Workers = append(s.Workers, worker)
 		}
 	}
@@ -164,152 +166,4 @@ func decodeStrict(data []byte, into any) error {
 		return errors.New("more after the JSON object")
 	}
 	return nil
-}
-
-var (
-	labelPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	modelPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
-	workerPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`) // by hand; in settings it is a label
-	hashPattern   = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
-
-// ValidModel reports whether name can be a model's.
-func ValidModel(name string) bool {
-	return modelPattern.MatchString(name) && !strings.Contains(name, "..")
-}
-
-func (s *Settings) check() error {
-	problems := s.Relay.check()
-	seen := make(map[string]string) // what a name or hash is taken by
-	taken := func(what, by string) {
-		if other, ok := seen[what]; ok {
-			problems = append(problems, fmt.Errorf("%s: its name or hash is that of %s too", by, other))
-		}
-		seen[what] = by
-	}
-	for _, key := range s.Keys {
-		by := "key " + strconv.Quote(key.Name)
-		taken("key "+key.Name, by)
-		taken(key.Hash, by)
-		if _, err := expiry(key.Expires); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", by, err))
-		}
-		problems = append(problems, checkEntry(by, key.Name, []string{key.Hash}, key.Models)...)
-	}
-	for _, worker := range s.Workers {
-		by := "worker " + strconv.Quote(worker.Name)
-		taken("worker "+worker.Name, by)
-		for _, hash := range worker.Hashes {
-			taken(hash, by)
-		}
-		problems = append(problems, checkEntry(by, worker.Name, worker.Hashes, worker.Models)...)
-	}
-	return errors.Join(problems...)
-}
-
-func checkEntry(by, name string, hashes, models []string) (problems []error) {
-	if !labelPattern.MatchString(name) {
-		problems = append(problems, fmt.Errorf("%s: no valid name", by))
-	}
-	for _, hash := range hashes {
-		if !hashPattern.MatchString(hash) {
-			problems = append(problems, fmt.Errorf("%s: a hash is not 64 lower-case hex digits", by))
-		}
-	}
-	for _, model := range models {
-		if !ValidModel(model) {
-			problems = append(problems, fmt.Errorf("%s: no valid model name: %q", by, model))
-		}
-	}
-	return problems
-}
-
-func (r *RelayFile) check() (problems []error) {
-	positive := map[string]Duration{
-		"first_byte_timeout": r.FirstByteTimeout,
-		"idle_timeout":       r.IdleTimeout,
-		"request_timeout":    r.RequestTimeout,
-		"queue_timeout":      r.QueueTimeout,
-		"drain_timeout":      r.DrainTimeout,
-	}
-	for _, name := range slices.Sorted(maps.Keys(positive)) {
-		if positive[name] <= 0 {
-			problems = append(problems, fmt.Errorf("%s: must be over 0", name))
-		}
-	}
-	if r.Listen == "" || r.Metrics == "" || r.Admin == "" {
-		problems = append(problems, errors.New("listen, metrics and admin must not be empty"))
-	}
-	if r.MaxQueue < 0 {
-		problems = append(problems, errors.New("max_queue: must not be below 0"))
-	}
-	if r.MaxBody < 1024 || r.MaxBody > 1<<30 {
-		problems = append(problems, errors.New("max_body: must be between 1KiB and 1GiB"))
-	}
-	return problems
-}
-
-// expiry is the moment a key ends; zero for never.
-func expiry(text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if day, err := time.Parse(time.DateOnly, text); err == nil {
-		return day.AddDate(0, 0, 1), nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("expires: %q is neither a date nor RFC 3339", text)
-	}
-	return at, nil
-}
-
-// Duration is a time.Duration written as Go does: "30s", "1h30m".
-type Duration time.Duration
-
-// UnmarshalText parses d.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = Duration(parsed)
-	return err
-}
-
-// MarshalText prints d.
-func (d Duration) MarshalText() ([]byte, error) {
-	return []byte(time.Duration(d).String()), nil
-}
-
-// Size is a number of bytes, written as "32MiB", "512KiB", "1GiB" or "1000".
-type Size int64
-
-var sizeUnits = []struct {
-	suffix string
-	bytes  int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"", 1}}
-
-// UnmarshalText parses s.
-func (s *Size) UnmarshalText(text []byte) error {
-	for _, unit := range sizeUnits {
-		digits, ok := strings.CutSuffix(string(text), unit.suffix)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseInt(digits, 10, 32)
-		if err != nil || n < 0 {
-			return fmt.Errorf("%q is no size such as 32MiB", text)
-		}
-		*s = Size(n * unit.bytes)
-		return nil
-	}
-	return nil
-}
-
-// MarshalText prints s in the largest unit that leaves no rest.
-func (s Size) MarshalText() ([]byte, error) {
-	for _, unit := range slices.Backward(sizeUnits[:3]) {
-		if s > 0 && int64(s)%unit.bytes == 0 {
-			return []byte(strconv.FormatInt(int64(s)/unit.bytes, 10) + unit.suffix), nil
-		}
-	}
-	return []byte(strconv.FormatInt(int64(s), 10)), nil
 }

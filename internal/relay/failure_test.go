@@ -1,0 +1,329 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/openai"
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// resetWith is a worker that gives every request up.
+func resetWith(code protocol.ResetCode) func(context.Context, *protocol.Stream) {
+	return func(_ context.Context, s *protocol.Stream) { s.Reset(code, "") }
+}
+
+// TestFailedRequestGoesElsewhere while nothing of its answer was delivered.
+func TestFailedRequestGoesElsewhere(t *testing.T) {
+	headOnly := func(ctx context.Context, s *protocol.Stream) {
+		eventStream(ctx, s, "")
+		s.Reset(protocol.ResetEngine, "")
+	}
+	tests := []struct {
+		name  string
+		serve func(context.Context, *protocol.Stream)
+	}{
+		{"engine unreachable", resetWith(protocol.ResetUnreachable)},
+		{"refused", resetWith(protocol.ResetRefused)},
+		{"engine failed", resetWith(protocol.ResetEngine)},
+		{"engine failed after its head", headOnly},
+		{"bad status", func(ctx context.Context, s *protocol.Stream) {
+			s.Respond(ctx, protocol.ResponseHead{Status: 101}, nil, true)
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, stop := inMemory(t, newStack(t))
+				seen := 0
+				bad := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+					seen++
+					test.serve(ctx, s)
+				}, offer("m", 4))
+				good := b.join("gpu-2", answerWith(`{"good":1}`), offer("m", 4))
+				for range 5 {
+					if got := b.ask(t.Context(), laptopKey, askM); got.status != 200 || got.body != `{"good":1}` {
+						t.Errorf("got %+v", got)
+					}
+				}
+				if seen != 1 {
+					t.Errorf("the bad worker was asked %d times in no time", seen)
+				}
+				bad.stop()
+				good.stop()
+				stop()
+			})
+		})
+	}
+}
+
+func TestOnlyWorkerFails(t *testing.T) {
+	tests := []struct {
+		reset  protocol.ResetCode
+		status int
+		code   string
+	}{
+		{protocol.ResetUnreachable, 503, "engine_unreachable"},
+		{protocol.ResetRefused, 503, "worker_refused"},
+		{protocol.ResetEngine, 502, "engine_failed"},
+		{protocol.ResetTooLarge, 413, "request_too_large"},
+		{"something new", 502, "engine_failed"},
+	}
+	for _, test := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			b, stop := inMemory(t, newStack(t))
+			w := b.join("gpu-1", resetWith(test.reset), offer("m", 4))
+			got := b.ask(t.Context(), laptopKey, askM)
+			if got.status != test.status || errorCode(t, got.body) != test.code {
+				t.Errorf("%s: got %+v", test.reset, got)
+			}
+			w.stop()
+			stop()
+		})
+	}
+}
+
+// TestWorkerLostBeforeTheFirstByte: its request waits a moment for any worker,
+// the lost one included.
+func TestWorkerLostBeforeTheFirstByte(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		w := b.join("gpu-1", hang, offer("m", 4))
+		waiting := b.askLater(t.Context(), askM)
+		synctest.Wait()
+		w.stop()
+		time.Sleep(time.Second)
+		w = b.join("gpu-1", answerWith(`{"again":1}`), offer("m", 4))
+		if got := <-waiting; got.body != `{"again":1}` {
+			t.Errorf("got %+v", got)
+		}
+		w.stop()
+
+		w = b.join("gpu-1", hang, offer("m", 4))
+		waiting = b.askLater(t.Context(), askM)
+		synctest.Wait()
+		start := time.Now()
+		w.stop()
+		got := <-waiting
+		if got.status != 502 || errorCode(t, got.body) != "worker_lost" || time.Since(start) > 10*time.Second {
+			t.Errorf("got %+v after %v", got, time.Since(start))
+		}
+		stop()
+	})
+}
+
+// TestBrokenStreamEndsWithAnError: after a delivered byte nothing is tried
+// again, and the client is told inside the stream.
+func TestBrokenStreamEndsWithAnError(t *testing.T) {
+	tests := []struct {
+		name, sent, want string
+		lose             bool
+		code             string
+	}{
+		{"engine fails between events", "data: 1\n\n", "data: 1\n\ndata: {", false, "engine_failed"},
+		{"engine fails inside an event", "data: 1\n\ndata: {\"x", "data: 1\n\ndata: {\"x\n\ndata: {", false, "engine_failed"},
+		{"connection lost", "data: 1\n\n", "data: 1\n\ndata: {", true, "worker_lost"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, stop := inMemory(t, newStack(t))
+				w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+					eventStream(ctx, s, test.sent)
+					if test.lose {
+						<-ctx.Done()
+						return
+					}
+					time.Sleep(time.Second)
+					s.Reset(protocol.ResetEngine, "gone")
+				}, offer("m", 4))
+				other := b.join("gpu-2", answerWith("again"), offer("m", 1))
+				waiting := b.askLater(t.Context(), askM)
+				synctest.Wait()
+				if test.lose {
+					w.stop()
+				}
+				got := <-waiting
+				if !strings.HasPrefix(got.body, test.want) || got.err != nil {
+					t.Errorf("got %q, %v", got.body, got.err)
+				}
+				_, event, _ := strings.Cut(got.body, "data: {\"error\"")
+				if e, ok := openai.ParseError([]byte(`{"error"` + event)); !ok || e.Code != test.code {
+					t.Errorf("error event %q", event)
+				}
+				if strings.Contains(got.body, "[DONE]") {
+					t.Error("the broken stream says it is done")
+				}
+				w.stop()
+				other.stop()
+				stop()
+			})
+		})
+	}
+}
+
+// TestBrokenUnaryAnswerIsNoWholeOne: the client sees that it is short.
+func TestBrokenUnaryAnswerIsNoWholeOne(t *testing.T) {
+	length := func(n string) []protocol.Field { return []protocol.Field{{"Content-Length", n}} }
+	tests := []struct {
+		name  string
+		serve func(context.Context, *protocol.Stream)
+	}{
+		{"reset", func(ctx context.Context, s *protocol.Stream) {
+			s.Respond(ctx, protocol.ResponseHead{Status: 200}, []byte(`{"half":`), false)
+			time.Sleep(time.Second)
+			s.Reset(protocol.ResetEngine, "")
+		}},
+		{"shorter than its length", func(ctx context.Context, s *protocol.Stream) {
+			s.Respond(ctx, protocol.ResponseHead{Status: 200, Header: length("100")}, []byte("short"), true)
+		}},
+		{"longer than its length", func(ctx context.Context, s *protocol.Stream) {
+			s.Respond(ctx, protocol.ResponseHead{Status: 200, Header: length("10")}, []byte("short"), false)
+			s.Write(ctx, []byte("and more than was said"), true)
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, stop := inMemory(t, newStack(t))
+				w := b.join("gpu-1", test.serve, offer("m", 4))
+				if got := b.ask(t.Context(), laptopKey, askM); got.err == nil {
+					t.Errorf("got %+v without an error", got)
+				}
+				w.stop()
+				stop()
+			})
+		})
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	tests := []struct {
+		name  string
+		serve func(context.Context, *protocol.Stream)
+		after time.Duration
+		code  string
+	}{
+		{"no first byte", hang, 10 * time.Minute, "first_byte_timeout"},
+		{"a head is no byte", func(ctx context.Context, s *protocol.Stream) {
+			eventStream(ctx, s, "")
+			<-ctx.Done()
+		}, 10 * time.Minute, "first_byte_timeout"},
+		{"idle", func(ctx context.Context, s *protocol.Stream) {
+			eventStream(ctx, s, "data: 1\n\n")
+			<-ctx.Done()
+		}, 5 * time.Minute, "idle_timeout"},
+		{"endless", func(ctx context.Context, s *protocol.Stream) {
+			for eventStream(ctx, s, "data: 1\n\n"); ctx.Err() == nil; time.Sleep(time.Minute) {
+				s.Write(ctx, []byte("data: 2\n\n"), false)
+			}
+		}, time.Hour, "request_timeout"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, stop := inMemory(t, newStack(t))
+				told := make(chan error, 1)
+				w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+					test.serve(ctx, s)
+					told <- context.Cause(ctx)
+				}, offer("m", 4))
+				start := time.Now()
+				got := b.ask(t.Context(), laptopKey, askM)
+				if took := time.Since(start); took != test.after || !strings.Contains(got.body, `"code":"`+test.code+`"`) {
+					t.Errorf("got %+v after %v", got, took)
+				}
+				if got.status != http.StatusOK && got.status != http.StatusGatewayTimeout {
+					t.Errorf("status %d", got.status)
+				}
+				var reset *protocol.ResetError
+				if err := <-told; !errors.As(err, &reset) || reset.Code != protocol.ResetTimeout {
+					t.Errorf("the worker was told %v", err)
+				}
+				w.stop()
+				stop()
+			})
+		})
+	}
+}
+
+// TestClientThatLeavesFreesItsSlotAtOnce, wherever its request is.
+func TestClientThatLeavesFreesItsSlotAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		told := make(chan error, 2)
+		w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+			body, _ := readBody(ctx, s)
+			if strings.Contains(body, "stream") {
+				eventStream(ctx, s, "data: 1\n\n")
+			} else if strings.Contains(body, "quick") {
+				answerWith(`{}`)(ctx, s)
+				return
+			}
+			<-ctx.Done()
+			told <- context.Cause(ctx)
+		}, offer("m", 1))
+		for _, body := range []string{`{"model":"m"}`, `{"model":"m","stream":true}`} {
+			ctx, leave := context.WithCancel(t.Context())
+			first := b.askLater(ctx, body)
+			synctest.Wait()
+			queuedCtx, leaveQueue := context.WithCancel(t.Context())
+			queued := b.askLater(queuedCtx, askM)
+			synctest.Wait()
+			next := b.askLater(t.Context(), `{"model":"m","x":"quick"}`)
+			synctest.Wait()
+			leaveQueue() // out of the queue, before its turn
+			<-queued
+			synctest.Wait()
+			start := time.Now()
+			leave()
+			if got := <-next; got.status != 200 || time.Since(start) != 0 {
+				t.Errorf("the next one got %+v after %v", got, time.Since(start))
+			}
+			<-first
+			var reset *protocol.ResetError
+			if err := <-told; !errors.As(err, &reset) || reset.Code != protocol.ResetCancelled {
+				t.Errorf("the worker was told %v", err)
+			}
+		}
+		w.stop()
+		stop()
+	})
+}
+
+// TestSlowClientIsGivenUp: one that takes nothing does not hold a slot for
+// ever, and the relay does not hold what it does not take.
+func TestSlowClientIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		sent, ended := 0, make(chan time.Time, 1)
+		w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+			eventStream(ctx, s, "data: 1\n\n")
+			for s.Write(ctx, make([]byte, 4096), false) == nil {
+				sent += 4096
+			}
+			ended <- time.Now()
+		}, offer("m", 1))
+		conn, err := b.network.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		io.WriteString(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Api-Key: "+laptopKey.Reveal()+"\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}")
+		if took := (<-ended).Sub(start); took > 2*time.Minute {
+			t.Errorf("given up after %v", took)
+		}
+		if sent > 1<<20 {
+			t.Errorf("%d bytes were taken from the worker for a client that takes none", sent)
+		}
+		conn.Close()
+		w.stop()
+		stop()
+	})
+}

@@ -1,0 +1,244 @@
+package relay_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+	"github.com/relayctl/relayctl/internal/secret"
+)
+
+func TestRefusals(t *testing.T) {
+	tests := []struct {
+		name   string
+		key    secret.Value
+		body   string
+		status int
+		code   string
+	}{
+		{"no key", secret.Value{}, askM, 401, "invalid_api_key"},
+		{"wrong key", secret.New("rk_wrong"), askM, 401, "invalid_api_key"},
+		{"expired key", oldKey, askM, 401, "invalid_api_key"},
+		{"a worker's secret", workerSecret("gpu-1"), askM, 401, "invalid_api_key"},
+		{"unknown model", laptopKey, `{"model":"nope"}`, 404, "model_not_found"},
+		{"model not for this key", narrowKey, askM, 404, "model_not_found"},
+		{"model of the stack without a worker", laptopKey, `{"model":"other"}`, 503, "no_worker"},
+		{"no JSON", laptopKey, `model=m`, 400, "invalid_body"},
+		{"no model", laptopKey, `{"messages":[]}`, 400, "invalid_body"},
+		{"model twice", laptopKey, `{"model":"m","Model":"other"}`, 400, "invalid_body"},
+		{"too large", laptopKey, `{"model":"m","x":"` + strings.Repeat("x", 4096) + `"}`, 413, "request_too_large"},
+		{"probe key, many tokens", probeKey, askM, 403, "probe_only"},
+		{"probe key, two tokens", probeKey, `{"model":"m","max_tokens":2}`, 403, "probe_only"},
+		{"probe key, two limits", probeKey, `{"model":"m","max_tokens":1,"max_completion_tokens":9}`, 403, "probe_only"},
+		{"probe key, two answers", probeKey, `{"model":"m","max_tokens":1,"n":2}`, 403, "probe_only"},
+		{"probe key, one token", probeKey, `{"model":"m","max_tokens":1}`, 200, ""},
+		{"probe key, one token streamed", probeKey, `{"model":"m","max_completion_tokens":1,"stream":true}`, 200, ""},
+		{"good key", laptopKey, askM, 200, ""},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		st := newStack(t)
+		st.relay["max_body"] = "4KiB"
+		b, stop := inMemory(t, st)
+		w := b.join("gpu-1", answerWith(`{"answer":1}`), offer("m", 4))
+		time.Sleep(time.Minute) // workers are no longer expected after the start
+		for _, test := range tests {
+			got := b.ask(t.Context(), test.key, test.body)
+			if got.status != test.status || got.err != nil {
+				t.Errorf("%s: got %d %q, %v; want %d", test.name, got.status, got.body, got.err, test.status)
+				continue
+			}
+			if test.status == 200 {
+				continue
+			}
+			if code := errorCode(t, got.body); code != test.code {
+				t.Errorf("%s: code %q, want %q", test.name, code, test.code)
+			}
+			if retry := got.header.Get("Retry-After"); (retry != "") != (test.status == 503) {
+				t.Errorf("%s: Retry-After is %q", test.name, retry)
+			}
+			if strings.Contains(got.body, "rk_") {
+				t.Errorf("%s: the answer repeats the key", test.name)
+			}
+		}
+		w.stop()
+		stop()
+	})
+}
+
+func TestBodyOverTheLimitWithoutLength(t *testing.T) {
+	st := newStack(t)
+	st.relay["max_body"] = "64KiB"
+	r := startRelay(t, st.load(t))
+	q, err := http.NewRequest(http.MethodPost, r.URL+"/v1/chat/completions", struct{ *strings.Reader }{strings.NewReader(strings.Repeat("x", 65<<10))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.ContentLength = -1
+	q.Header.Set("X-Api-Key", laptopKey.Reveal())
+	response, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("got %d", response.StatusCode)
+	}
+}
+
+func TestQueueIsBoundedAndTimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStack(t)
+		st.relay["max_queue"] = 2
+		st.relay["queue_timeout"] = "30s"
+		b, stop := inMemory(t, st)
+		w := b.join("gpu-1", hang, offer("m", 1))
+		ctx, leave := context.WithCancel(t.Context())
+		running := b.askLater(ctx, askM)
+		synctest.Wait()
+		start := time.Now()
+		first, second := b.askLater(t.Context(), askM), b.askLater(t.Context(), askM)
+		synctest.Wait()
+		got := b.ask(t.Context(), laptopKey, askM)
+		if got.status != 503 || errorCode(t, got.body) != "queue_full" || got.header.Get("Retry-After") == "" || time.Since(start) != 0 {
+			t.Errorf("over the bound: %+v after %v", got, time.Since(start))
+		}
+		for _, waiting := range []<-chan reply{first, second} {
+			got := <-waiting
+			if got.status != 503 || errorCode(t, got.body) != "queue_timeout" || time.Since(start) != 30*time.Second {
+				t.Errorf("in the queue: %+v after %v", got, time.Since(start))
+			}
+		}
+		leave()
+		<-running
+		w.stop()
+		stop()
+	})
+}
+
+// TestQueueIsServedInOrder also holds that a slot is handed on the moment it
+// comes free.
+func TestQueueIsServedInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		var order []string
+		slow := func(ctx context.Context, s *protocol.Stream) {
+			body, _ := readBody(ctx, s)
+			order = append(order, body)
+			time.Sleep(time.Second)
+			answerWith(`{}`)(ctx, s)
+		}
+		w := b.join("gpu-1", slow, offer("m", 1))
+		start := time.Now()
+		var all []<-chan reply
+		var want []string
+		for i := range 5 {
+			body := fmt.Sprintf(`{"model":"m","n":%d}`, i)
+			want = append(want, body)
+			all = append(all, b.askLater(t.Context(), body))
+			synctest.Wait()
+		}
+		for _, reply := range all {
+			if got := <-reply; got.status != 200 {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("five requests of a second each took %v", took)
+		}
+		if fmt.Sprint(order) != fmt.Sprint(want) {
+			t.Errorf("served in order %v", order)
+		}
+		w.stop()
+		stop()
+	})
+}
+
+func readBody(ctx context.Context, s *protocol.Stream) (string, error) {
+	var all []byte
+	for {
+		chunk, err := s.Next(ctx)
+		if err != nil {
+			return string(all), err
+		}
+		all = append(all, chunk...)
+	}
+}
+
+// TestQueueIsServedByAWorkerThatJoins: nothing is polled for.
+func TestQueueIsServedByAWorkerThatJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		one := b.join("gpu-1", hang, offer("m", 1))
+		ctx, leave := context.WithCancel(t.Context())
+		running := b.askLater(ctx, askM)
+		synctest.Wait()
+		waiting := b.askLater(t.Context(), askM)
+		synctest.Wait()
+		start := time.Now()
+		two := b.join("gpu-2", answerWith(`{"from":2}`), offer("m", 1))
+		if got := <-waiting; got.status != 200 || time.Since(start) != 0 {
+			t.Errorf("got %+v after %v", got, time.Since(start))
+		}
+		leave()
+		<-running
+		one.stop()
+		two.stop()
+		stop()
+	})
+}
+
+func TestRequestsRightAfterTheStartWaitForWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		waiting := b.askLater(t.Context(), askM)
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		w := b.join("gpu-1", answerWith(`{}`), offer("m", 1))
+		if got := <-waiting; got.status != 200 {
+			t.Errorf("got %+v", got)
+		}
+		w.stop()
+		stop()
+	})
+}
+
+// TestWorkIsSpread: each worker gets a share after its size, and ties go
+// round.
+func TestWorkIsSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		counts := make(map[string]int)
+		counting := func(name string) func(context.Context, *protocol.Stream) {
+			return func(ctx context.Context, _ *protocol.Stream) {
+				counts[name]++
+				<-ctx.Done()
+			}
+		}
+		one := b.join("gpu-1", counting("gpu-1"), offer("m", 2))
+		two := b.join("gpu-2", counting("gpu-2"), offer("m", 8))
+		ctx, leave := context.WithCancel(t.Context())
+		var all []<-chan reply
+		for range 10 {
+			all = append(all, b.askLater(ctx, askM))
+			synctest.Wait()
+			if small, large := counts["gpu-1"], counts["gpu-2"]; small*4 > large+4 {
+				t.Errorf("%d of 2 slots here, %d of 8 there", small, large)
+			}
+		}
+		if counts["gpu-1"] != 2 || counts["gpu-2"] != 8 {
+			t.Errorf("counts %v", counts)
+		}
+		leave()
+		for _, reply := range all {
+			<-reply
+		}
+		one.stop()
+		two.stop()
+		stop()
+	})
+}

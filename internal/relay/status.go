@@ -1,0 +1,102 @@
+package relay
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Status is what GET /v1/status on the admin socket answers.
+type Status struct {
+	Program  string         `json:"program"` // name and version
+	Started  time.Time      `json:"started"`
+	Settings string         `json:"settings"` // digest of those in force, "" by hand
+	Stopping bool           `json:"stopping"`
+	Requests int            `json:"requests"` // inside now, waiting ones included
+	Workers  []WorkerStatus `json:"workers"`  // those of the settings and all that are connected, by name
+	Models   []ModelStatus  `json:"models"`   // by name
+}
+
+// WorkerStatus is one connection of a worker, or a worker without one.
+type WorkerStatus struct {
+	Name        string              `json:"name"`
+	Connected   bool                `json:"connected"`
+	Program     string              `json:"program,omitempty"`
+	Since       time.Time           `json:"since,omitzero"`
+	From        string              `json:"from,omitempty"`  // address it comes from, as the relay sees it
+	State       string              `json:"state,omitempty"` // serving or held (no new work)
+	RoundTripMS float64             `json:"round_trip_ms,omitempty"`
+	Models      []WorkerModelStatus `json:"models"` // what it serves; without a connection, what it may serve
+}
+
+// WorkerModelStatus is one model at one worker.
+type WorkerModelStatus struct {
+	Name        string `json:"name"`
+	Concurrency int    `json:"concurrency"` // 0 without a connection
+	Running     int    `json:"running"`
+}
+
+// ModelStatus is one model over all workers.
+type ModelStatus struct {
+	Name    string `json:"name"`
+	Workers int    `json:"workers"` // connected now
+	Of      int    `json:"of"`      // that may serve it by the settings
+	Slots   int    `json:"slots"`
+	Running int    `json:"running"`
+	Waiting int    `json:"waiting"`
+}
+
+// Status tells what the relay does now.
+func (s *Server) Status() Status {
+	st := s.current()
+	status := Status{
+		Program:  "relay-server " + s.version,
+		Started:  s.started,
+		Settings: st.settings.Digest,
+		Stopping: s.gate.closed(),
+		Requests: s.gate.count(),
+		Models:   s.scheduler.load(),
+	}
+	for i := range status.Models {
+		m := &status.Models[i]
+		for _, worker := range st.settings.Workers {
+			if slices.Contains(worker.Models, m.Name) {
+				m.Of++
+			}
+		}
+	}
+	present := make(map[string]bool)
+	for _, l := range s.connected() {
+		present[l.name] = true
+		status.Workers = append(status.Workers, s.workerStatus(l))
+	}
+	for _, worker := range st.settings.Workers {
+		if worker.Name != "" && !present[worker.Name] {
+			status.Workers = append(status.Workers, absent(worker))
+		}
+	}
+	slices.SortFunc(status.Workers, func(a, b WorkerStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since))
+	})
+	return status
+}
+
+func (s *Server) workerStatus(l *link) WorkerStatus {
+	held, models := s.scheduler.serves(l)
+	state := "serving"
+	if held {
+		state = "held"
+	}
+	return WorkerStatus{
+		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from,
+		State: state, RoundTripMS: ms(l.conn.RoundTrip()), Models: models,
+	}
+}
+
+func absent(worker WorkerFile) WorkerStatus {
+	w := WorkerStatus{Name: worker.Name, Models: []WorkerModelStatus{}}
+	for _, model := range worker.Models {
+		w.Models = append(w.Models, WorkerModelStatus{Name: model})
+	}
+	return w
+}

@@ -218,12 +218,20 @@ func (b *batch) record(todo step, fact plan.Fact, left outcome) error {
 	return b.host.saveManifest()
 }
 
-// take enters a thing that is as it should be into the manifest, as found.
+// take enters a thing that is as it should be into the manifest, as found. A
+// unit goes with its file.
 func (b *batch) take(todo step) (plan.Fact, error) {
+	var left outcome
 	if !asWanted(todo.resource, todo.now) {
 		return plan.Fact{}, changedSince(todo.change.ID, differences(wanted(todo.resource), todo.now.Have))
 	}
-	return todo.now, b.record(todo, todo.now, outcome{})
+	if todo.change.ID.Kind == plan.KindUnit {
+		var err error
+		if left.made, err = b.host.isMade(todo.change.ID); err != nil {
+			return plan.Fact{}, err
+		}
+	}
+	return todo.now, b.record(todo, todo.now, left)
 }
 
 // leave takes a thing away, if it is there and relayctl made it, and out of

@@ -125,13 +125,12 @@ func (h *Host) localDialer(params hostapi.Ask) (func(context.Context, string, st
 	if target.Scheme != "http" && target.Scheme != "https" {
 		return nil, badRequest("%q is not asked by HTTP", params.URL)
 	}
-	dialer := &net.Dialer{}
 	if params.Socket != "" {
 		if !filepath.IsAbs(params.Socket) {
 			return nil, badRequest("%q is not the path of a socket", params.Socket)
 		}
 		return func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", h.path(params.Socket))
+			return h.dial(ctx, "unix", h.path(params.Socket))
 		}, nil
 	}
 	host := target.Hostname()
@@ -147,7 +146,7 @@ func (h *Host) localDialer(params hostapi.Ask) (func(context.Context, string, st
 		port = map[string]string{"http": "80", "https": "443"}[target.Scheme]
 	}
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialer.DialContext(ctx, "tcp", net.JoinHostPort(address.String(), port))
+		return h.dial(ctx, "tcp", net.JoinHostPort(address.String(), port))
 	}, nil
 }
 

@@ -142,9 +142,7 @@ func (f files) keepOriginal(b *batch, step step) (kept string, err error) {
 			}
 		}
 	}
-	if _, again := f.session.replaced[path]; !again {
-		f.session.replaced[path] = before
-	}
+	f.session.replaced[path] = before
 	return kept, nil
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,43 +18,66 @@ import (
 // what stood there before relayctl, is kept as long as relayctl is there.
 const keptGenerations = 10
 
-// former is what a file was before this session swapped it.
+// maxFormers is how many forms of one file a generation holds.
+const maxFormers = 100
+
+// former is what a file was before this session last swapped it.
 type former struct {
 	kept    string        // absolute path of the copy; empty: there was no file
 	applied *plan.Applied // the manifest's entry; nil: none
 }
 
 // keepFormer copies what stands at path into a generation and returns where.
-// A copy that the generation has already is left: it is the older one.
+// What is kept is never written over: neither an original, nor what stood
+// there when the apply began.
 func (h *Host) keepFormer(path string, generation int) (string, error) {
-	kept := filepath.Join(storeDir, "generations", strconv.Itoa(generation), path)
-	if _, err := os.Lstat(h.path(kept)); err == nil {
-		if generation != 0 {
-			return kept, nil
-		}
-		if kept, err = h.freeName(kept); err != nil {
-			return "", err
-		}
-	}
-	if err := os.MkdirAll(filepath.Dir(h.path(kept)), 0o700); err != nil {
+	first := filepath.Join(storeDir, "generations", strconv.Itoa(generation), path)
+	if err := os.MkdirAll(filepath.Dir(h.path(first)), 0o700); err != nil {
 		return "", fmt.Errorf("make generation: %w", err)
 	}
-	if err := copyFile(h.path(path), h.path(kept)); err != nil {
-		return "", fmt.Errorf("keep %s: %w", path, err)
+	for n := 1; n < maxFormers; n++ {
+		kept := first
+		if n > 1 {
+			kept += "." + strconv.Itoa(n)
+		}
+		taken, same, err := compareKept(h.path(path), h.path(kept))
+		if err != nil {
+			return "", fmt.Errorf("keep %s: %w", path, err)
+		}
+		if taken && !same {
+			continue
+		}
+		if !taken {
+			err = copyFile(h.path(path), h.path(kept))
+		}
+		if err != nil {
+			return "", fmt.Errorf("keep %s: %w", path, err)
+		}
+		return kept, nil
 	}
-	return kept, nil
+	return "", fmt.Errorf("keep %s: generation %d holds %d of it already", path, generation, maxFormers)
 }
 
-// freeName finds a name beside an original that was kept before: nobody's
-// file is ever written over.
-func (h *Host) freeName(kept string) (string, error) {
-	for n := 2; n < 1000; n++ {
-		name := kept + "." + strconv.Itoa(n)
-		if _, err := os.Lstat(h.path(name)); errors.Is(err, fs.ErrNotExist) {
-			return name, nil
-		}
+// compareKept reports whether there is a kept file, and whether it holds what
+// stands at path.
+func compareKept(path, kept string) (taken, same bool, err error) {
+	info, err := os.Lstat(kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, false, nil
 	}
-	return "", fmt.Errorf("keep %s: too many originals", kept)
+	if err != nil || !info.Mode().IsRegular() {
+		return true, false, err
+	}
+	old, err := readRegular(kept)
+	if err != nil {
+		return true, false, err
+	}
+	stands, err := os.Lstat(path)
+	if err != nil || stands.Mode() != info.Mode() {
+		return true, false, err
+	}
+	present, err := readRegular(path)
+	return true, err == nil && bytes.Equal(old, present), err
 }
 
 // copyFile copies a regular file or a symbolic link with owner and mode, in

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,12 +18,17 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// Config says which machine a Host works on. All fields are required.
+// Config says which machine a Host works on. Root, Version, Runner and Systemd
+// are required.
 type Config struct {
 	Root    string // "/"; a folder that looks like a machine, in tests
 	Version string // of relay-host, which is relayctl's
 	Runner  Runner
 	Systemd Systemd
+
+	// Dial connects to local sockets and loopback addresses, the former by
+	// their path below Root. Nil: the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Host works on one machine for one conversation. Its methods are called one
@@ -32,6 +38,7 @@ type Host struct {
 	version string
 	runner  Runner
 	systemd Systemd
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 
 	macKey  []byte   // made or read on first use
 	session *session // while the lock is held
@@ -49,7 +56,7 @@ type session struct {
 	sequence  int               // rises with every change
 	changed   map[plan.ID]int   // what this session changed, and when
 	loaded    map[string]int    // when this session last saw a unit run with all its files
-	replaced  map[string]former // what files were before this session first swapped them, by path
+	replaced  map[string]former // what files were before this session last swapped them, by path
 	restored  []string          // files whose originals were put back
 	unitFiles bool              // systemd has not read them all yet
 	intents   []string          // units whose restart this batch intended
@@ -66,7 +73,13 @@ func (s *session) noteChange(id plan.ID) {
 
 // New returns a Host that has done nothing yet.
 func New(config Config) *Host {
-	return &Host{root: config.Root, version: config.Version, runner: config.Runner, systemd: config.Systemd}
+	h := &Host{
+		root: config.Root, version: config.Version, runner: config.Runner, systemd: config.Systemd, dial: config.Dial,
+	}
+	if h.dial == nil {
+		h.dial = (&net.Dialer{}).DialContext
+	}
+	return h
 }
 
 // Close gives the lock back, if it is held.

@@ -25,13 +25,27 @@ func (h *Host) Journal(ctx context.Context, params hostapi.Journal) (hostapi.Jou
 	if params.Lines < 1 || params.Lines > maxJournalLines {
 		return hostapi.JournalLines{}, badRequest("%d lines of a log", params.Lines)
 	}
+	lines, err := h.readJournal(ctx, params.Lines, "-u", params.Unit)
+	return hostapi.JournalLines{Lines: lines}, err
+}
+
+// ownLog is the end of what a unit said itself; where it said nothing, of what
+// systemd says about it.
+func (h *Host) ownLog(ctx context.Context, unit string) ([]string, error) {
+	lines, err := h.readJournal(ctx, journalInFail, "_SYSTEMD_UNIT="+unit)
+	if err != nil || len(lines) > 0 {
+		return lines, err
+	}
+	return h.readJournal(ctx, journalInFail, "-u", unit)
+}
+
+func (h *Host) readJournal(ctx context.Context, count int, selection ...string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
-	output, err := h.runner.Run(ctx, Command{Name: "journalctl", Args: []string{
-		"--no-pager", "-q", "-o", "cat", "-n", strconv.Itoa(params.Lines), "-u", params.Unit,
-	}})
+	args := append([]string{"--no-pager", "-q", "-o", "cat", "-n", strconv.Itoa(count)}, selection...)
+	output, err := h.runner.Run(ctx, Command{Name: "journalctl", Args: args})
 	if err != nil {
-		return hostapi.JournalLines{}, fmt.Errorf("read log of %s: %w", params.Unit, err)
+		return nil, fmt.Errorf("read log: %w", err)
 	}
 	lines := []string{}
 	for line := range strings.Lines(strings.ToValidUTF8(string(output), "?")) {
@@ -39,5 +53,5 @@ func (h *Host) Journal(ctx context.Context, params hostapi.Journal) (hostapi.Jou
 			lines = append(lines, line)
 		}
 	}
-	return hostapi.JournalLines{Lines: lines}, nil
+	return lines, nil
 }

@@ -64,7 +64,14 @@ func (h *Host) settleMaking() error {
 		if err != nil {
 			return err
 		}
-		if fact.Exists && (one.Content == "" || one.Content == fact.Have[plan.AttrContent]) {
+		if !fact.Exists || one.Content != "" && one.Content != fact.Have[plan.AttrContent] {
+			continue
+		}
+		made, err := h.isMade(fact.ID)
+		if err != nil {
+			return err
+		}
+		if made {
 			entry := h.session.newApplied(fact)
 			entry.Made, entry.Kept = true, one.Kept
 			h.session.setApplied(entry)
@@ -74,6 +81,16 @@ func (h *Host) settleMaking() error {
 		return err
 	}
 	return removeIfThere(h.stored("making.json"))
+}
+
+// isMade reports whether a thing that exists, and didn't before, was made by
+// relayctl. Units are made by their files, which others bring too.
+func (h *Host) isMade(id plan.ID) (bool, error) {
+	if id.Kind != plan.KindUnit {
+		return true, nil
+	}
+	state, err := h.unitState(context.Background(), id.Name)
+	return h.madeFragment(state), err
 }
 
 // making is the step's thing; kept is where what stands there is kept.

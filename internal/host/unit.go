@@ -91,8 +91,13 @@ func (u units) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 	case want[plan.AttrRunning] == plan.Yes && !(state.Running() && b.restartsLater(step.index)):
 		err = u.follow(ctx, b, step, state)
 	}
-	file := findApplied(u.session.manifest, plan.ID{Kind: plan.KindFile, Name: state.Fragment})
-	return outcome{made: file != nil && file.Made}, err
+	return outcome{made: u.madeFragment(state)}, err
+}
+
+// madeFragment reports whether relayctl made a unit's file.
+func (h *Host) madeFragment(state UnitState) bool {
+	file := findApplied(h.session.manifest, plan.ID{Kind: plan.KindFile, Name: state.Fragment})
+	return file != nil && file.Made
 }
 
 // present is how a unit is once systemd has read its present file.

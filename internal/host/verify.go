@@ -115,9 +115,9 @@ const reloadRefused = "reload refused: "
 
 // unitError is an error on a unit with the end of its log.
 func (h *Host) unitError(ctx context.Context, name, text string) error {
-	lines, err := h.Journal(ctx, hostapi.Journal{Unit: name, Lines: journalInFail})
+	lines, err := h.ownLog(ctx, name)
 	if err != nil {
-		lines.Lines = []string{"its log could not be read: " + err.Error()}
+		lines = []string{"its log could not be read: " + err.Error()}
 	}
-	return &hostapi.Error{Code: hostapi.CodeStep, Message: fmt.Sprintf("unit %s %s", name, text), Log: lines.Lines}
+	return &hostapi.Error{Code: hostapi.CodeStep, Message: fmt.Sprintf("unit %s %s", name, text), Log: lines}
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -11,20 +12,25 @@ func (b *batch) tell(index int, text string) {
 	b.hear(hostapi.Progress{Step: index, State: hostapi.Waiting, Text: text})
 }
 
-// whileTelling does something long and tells how long it has taken, at once
-// and then every tellEvery.
+// whileTelling does something long and tells every tellEvery how long it has
+// taken.
 func (b *batch) whileTelling(index int, text func(elapsed time.Duration) string, work func() error) error {
-	done := make(chan error, 1)
-	begun := time.Now()
-	go func() { done <- work() }()
-	tick := time.NewTicker(tellEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-tick.C:
-			b.tell(index, text(time.Since(begun)))
+	done := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		begun := time.Now()
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				b.tell(index, text(time.Since(begun)))
+			}
 		}
-	}
+	})
+	defer telling.Wait()
+	defer close(done)
+	return work()
 }

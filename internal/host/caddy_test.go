@@ -1,0 +1,136 @@
+package host_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// caddyMachine has Caddy installed and running under relayctl, and a relay
+// that writes down what it is told.
+func caddyMachine(t *testing.T) (*machine, *session, *[]string) {
+	m := newMachine(t)
+	m.serveCaddy(t)
+	told := &[]string{}
+	serveSocket(t, m, "/run/relay.sock", func(_ http.ResponseWriter, r *http.Request) {
+		*told = append(*told, r.Method+" "+r.URL.Path)
+	})
+	m.systemd.unit("caddy.service").reads = []string{"/etc/caddy/Caddyfile"}
+	s := m.lock()
+	s.bring(s.caddy("one\n")...)
+	*told = nil
+	return m, s, told
+}
+
+// serveCaddy says what Caddy runs, at its admin endpoint.
+func (m *machine) serveCaddy(t testing.TB) {
+	serveSocket(t, m, "/run/caddy.sock", func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode(map[string]any{"admin": map[string]any{"listen": "unix//run/caddy.sock"}, "text": m.caddyRuns})
+	})
+}
+
+func (s *session) caddy(caddyfile string) []plan.Resource {
+	file := s.file("/etc/caddy/Caddyfile", caddyfile)
+	file.Check = plan.CheckCaddy
+	return []plan.Resource{caddyPackage, file, unit("caddy.service", plan.Unit{
+		Reload: []plan.ID{file.ID}, Reloader: plan.ReloadCaddy, Drain: "/run/relay.sock",
+	})}
+}
+
+func TestCaddyTakesItsFile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, told := caddyMachine(t)
+		if m.caddyRuns != "one\n" {
+			t.Fatalf("Caddy runs %q", m.caddyRuns)
+		}
+		s.bring(s.caddy("two\n")...)
+		if m.caddyRuns != "two\n" || !slices.Equal(*told, []string{"POST /v1/drain"}) {
+			t.Errorf("Caddy runs %q; the relay was told %q", m.caddyRuns, *told)
+		}
+		if steps := s.plan(s.caddy("two\n")...); len(steps) > 0 {
+			t.Errorf("a second plan has %v", steps)
+		}
+	})
+}
+
+func TestCaddyIsNotReloadedForNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, told := caddyMachine(t)
+		m.caddyRuns = "two\n" // it was loaded just before relay-host ended
+		m.commands = nil
+		s.bring(s.caddy("two\n")...)
+		if len(*told) > 0 || slices.ContainsFunc(m.commands, func(line string) bool { return strings.HasPrefix(line, "caddy reload") }) {
+			t.Errorf("ran %q; the relay was told %q", m.commands, *told)
+		}
+	})
+}
+
+func TestRefusedCaddyfileIsPutBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, told := caddyMachine(t)
+		m.refuseReload = "bad"
+		_, err := s.apply(s.plan(s.caddy("bad\n")...))
+		if code(err) != hostapi.CodeStep || !strings.HasSuffix(err.Error(), "caddy reload refused Caddyfile; the former one was put back") {
+			t.Errorf("the error is %v", err)
+		}
+		if got := m.read("/etc/caddy/Caddyfile"); got != "one\n" || m.caddyRuns != "one\n" {
+			t.Errorf("the file is %q, Caddy runs %q", got, m.caddyRuns)
+		}
+		if !slices.Equal(*told, []string{"POST /v1/drain", "POST /v1/resume"}) {
+			t.Errorf("the relay was told %q", *told)
+		}
+		if steps := s.plan(s.caddy("one\n")...); len(steps) > 0 {
+			t.Errorf("a plan of what was before has %v", steps)
+		}
+	})
+}
+
+func TestCaddyWithoutARelay(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, _ := caddyMachine(t)
+		if err := os.Remove(m.path("/run/relay.sock")); err != nil {
+			t.Fatal(err)
+		}
+		s.bring(s.caddy("two\n")...)
+		if m.caddyRuns != "two\n" {
+			t.Errorf("Caddy runs %q", m.caddyRuns)
+		}
+	})
+}
+
+// A host that leaves the stack keeps what was found there: Caddy, with the
+// file that its owner wrote.
+func TestFoundCaddyGetsItsOwnFileBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		if err := m.apt([]string{"install"}, "caddy"); err != nil {
+			t.Fatal(err)
+		}
+		m.write("/etc/caddy/Caddyfile", "theirs\n")
+		m.systemd.unit("caddy.service").reads = []string{"/etc/caddy/Caddyfile"}
+		s := m.lock()
+		s.adopt = true
+		s.bring(s.caddy("ours\n")...)
+		if m.caddyRuns != "ours\n" {
+			t.Fatalf("Caddy runs %q", m.caddyRuns)
+		}
+		s.bring()
+		caddy := m.systemd.unit("caddy.service")
+		if !m.packages["caddy"].installed || caddy.state.Active != "active" || caddy.loaded["/etc/caddy/Caddyfile"] != "theirs\n" {
+			t.Errorf("Caddy is %+v", caddy)
+		}
+		if err := s.host.Finish(hostapi.Finish{Stack: "home", Forget: true}); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := os.ReadDir(m.path("/var/lib/relayctl"))
+		if err != nil || len(entries) != 1 || entries[0].Name() != "generations" {
+			t.Errorf("left behind: %v, %v", entries, err)
+		}
+	})
+}

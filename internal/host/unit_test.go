@@ -1,0 +1,285 @@
+package host_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// bubble runs a test whose waits take no time.
+func bubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
+
+const serviceFile = "/etc/systemd/system/relay.service"
+
+// relayUnit is a unit with a file of its own, a setting that needs a restart,
+// and a folder that it reloads.
+func relayUnit() plan.Resource {
+	return unit("relay.service", plan.Unit{
+		Restart: []plan.ID{fileID(serviceFile), fileID("/etc/relay.conf")},
+		Reload:  []plan.ID{{Kind: plan.KindDirectory, Name: "/etc/workers.d"}},
+	})
+}
+
+// service is all that relayUnit needs.
+func (s *session) service(conf string, workers map[string]string) []plan.Resource {
+	list := []plan.Resource{
+		s.file(serviceFile, "[Service]\n"), s.file("/etc/relay.conf", conf), directory("/etc/workers.d"), relayUnit(),
+	}
+	for name, content := range workers {
+		list = append(list, s.file("/etc/workers.d/"+name, content))
+	}
+	return list
+}
+
+func relayMachine(t *testing.T) (*machine, *fakeUnit) {
+	m := newMachine(t)
+	u := m.systemd.unit("relay.service")
+	u.reads = []string{serviceFile, "/etc/relay.conf", "/etc/workers.d"}
+	return m, u
+}
+
+func TestUnitFollowsItsFiles(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, u := relayMachine(t)
+		s := m.lock()
+		for _, step := range []struct {
+			what    string
+			conf    string
+			workers map[string]string
+			jobs    []host.JobVerb
+		}{
+			{"new", "a", map[string]string{"one": "1"}, []host.JobVerb{host.StartUnit}},
+			{"as it was", "a", map[string]string{"one": "1"}, nil},
+			{"a file of the folder changes", "a", map[string]string{"one": "2"}, []host.JobVerb{host.ReloadUnit}},
+			{"a file comes into the folder", "a", map[string]string{"one": "2", "two": "2"}, []host.JobVerb{host.ReloadUnit}},
+			{"a file leaves the folder", "a", map[string]string{"two": "2"}, []host.JobVerb{host.ReloadUnit}},
+			{"a setting changes", "b", map[string]string{"two": "2"}, []host.JobVerb{host.RestartUnit}},
+			{"both change", "c", map[string]string{"two": "3"}, []host.JobVerb{host.RestartUnit}},
+		} {
+			u.jobs = nil
+			s.bring(s.service(step.conf, step.workers)...)
+			if !slices.Equal(u.jobs, step.jobs) {
+				t.Errorf("%s: did %v instead of %v", step.what, u.jobs, step.jobs)
+			}
+			if !u.fresh() || !u.enabled || u.state.Active != "active" {
+				t.Errorf("%s: the unit is %+v", step.what, u)
+			}
+			if steps := s.plan(s.service(step.conf, step.workers)...); len(steps) > 0 {
+				t.Errorf("%s: a second plan has %v", step.what, steps)
+			}
+		}
+		s.bring()
+		if u.enabled || u.state.Active != "inactive" || m.read(serviceFile) != "absent" {
+			t.Errorf("after leaving: %+v", u)
+		}
+	})
+}
+
+func TestStaleUnit(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		after func(m *machine, u *fakeUnit) // something happens behind relayctl's back
+		stale []string
+	}{
+		{"nothing", func(*machine, *fakeUnit) {}, nil},
+		{"restarted by somebody", func(_ *machine, u *fakeUnit) { u.start() }, nil},
+		{"a file edited", func(m *machine, _ *fakeUnit) { m.write("/etc/relay.conf", "by hand") }, []string{"file /etc/relay.conf"}},
+		{"a file edited and loaded", func(m *machine, u *fakeUnit) { m.write("/etc/relay.conf", "by hand"); u.start() }, nil},
+		{"restarted, then a file edited", func(m *machine, u *fakeUnit) {
+			m.tick()
+			u.start()
+			m.tick()
+			m.write("/etc/workers.d/new", "x")
+		}, []string{"directory /etc/workers.d"}},
+		{"a restart owed", func(m *machine, _ *fakeUnit) {
+			m.write("/var/lib/relayctl/intents/relay.service.json", `{"because":[{"kind":"secret","name":"x"}]}`)
+		}, []string{"secret x"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m, u := relayMachine(t)
+				s := m.lock()
+				s.bring(s.service("a", nil)...)
+				test.after(m, u)
+				var stale []string
+				for _, id := range m.observe(relayUnit()).Find(relayUnit().ID).Stale {
+					stale = append(stale, id.String())
+				}
+				if diff := cmp.Diff(test.stale, stale); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+func TestUnitThatPublishesItsSettings(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		u := m.systemd.unit("relay.service")
+		u.reads = []string{"/etc/relay/keys.json", "/etc/relay/workers.d"}
+		u.publish = func() string {
+			keys := sha256.Sum256([]byte(u.loaded["/etc/relay/keys.json"]))
+			whole := fmt.Sprintf("keys.json\x00%x\n", keys)
+			if strings.Contains(u.loaded["/etc/relay/workers.d"], "a.json") {
+				whole += fmt.Sprintf("workers.d/a.json\x00%x\n", sha256.Sum256([]byte("worker a")))
+			}
+			return fmt.Sprintf("settings %x; connected", sha256.Sum256([]byte(whole)))
+		}
+		of := plan.Unit{
+			Reload:   []plan.ID{fileID("/etc/relay/keys.json"), {Kind: plan.KindDirectory, Name: "/etc/relay/workers.d"}},
+			Settings: []string{"/etc/relay/keys.json", "/etc/relay/workers.d"},
+		}
+		s := m.lock()
+		want := func(keys string) []plan.Resource {
+			return []plan.Resource{
+				directory("/etc/relay"), directory("/etc/relay/workers.d"), s.file(serviceFile, "[Service]\n"),
+				s.file("/etc/relay/keys.json", keys), unit("relay.service", of),
+			}
+		}
+		s.bring(want("one")...)
+		s.bring(want("two")...)
+		if !slices.Equal(u.jobs, []host.JobVerb{host.StartUnit, host.ReloadUnit}) {
+			t.Errorf("did %v", u.jobs)
+		}
+		s.bring(append(want("two"), s.file("/etc/relay/workers.d/a.json", "worker a"))...)
+		if stale := m.observe(unit("relay.service", of)).Find(relayUnit().ID).Stale; len(stale) > 0 {
+			t.Errorf("stale: %v", stale)
+		}
+		m.write("/etc/relay/keys.json", "by hand")
+		u.state.Invocation = "another" // what it publishes counts, not who started it
+		u.state.Began = m.now()
+		if stale := m.observe(unit("relay.service", of)).Find(relayUnit().ID).Stale; len(stale) != 2 {
+			t.Errorf("stale: %v", stale)
+		}
+
+		u.publish = func() string { return "settings x; reload refused: keys.json: no such thing" }
+		_, err := s.apply(s.plan(want("three")...))
+		if err == nil || !strings.Contains(err.Error(), "refused its new settings: keys.json: no such thing") {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+func TestUnitThatDoesNotStayUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, u := relayMachine(t)
+		u.fails = true
+		m.journal["relay.service"] = []string{"cannot listen", "bye"}
+		s := m.lock()
+		steps := s.plan(s.service("a", nil)...)
+		_, err := s.apply(steps)
+		var told *hostapi.Error
+		if !errors.As(err, &told) || told.Code != hostapi.CodeStep || told.Step != len(steps)-1 {
+			t.Fatalf("the error is %v", err)
+		}
+		if want := "unit relay.service did not stay up: it stopped once, last with exit code 3"; told.Message != want {
+			t.Errorf("the error is %q", told.Message)
+		}
+		if diff := cmp.Diff([]string{"cannot listen", "bye"}, told.Log); diff != "" {
+			t.Error(diff)
+		}
+		u.fails = false
+		s.bring(s.service("a", nil)...)
+		if u.state.Active != "active" {
+			t.Errorf("the next apply left it %s", u.state.Active)
+		}
+	})
+}
+
+func TestRestartIsOwedUntilItIsDone(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, u := relayMachine(t)
+		s := m.lock()
+		s.bring(s.service("a", nil)...)
+		u.fails = true
+		if _, err := s.apply(s.plan(s.service("b", nil)...)); err == nil {
+			t.Fatal("no error")
+		}
+		if m.read("/var/lib/relayctl/intents/relay.service.json") == "absent" {
+			t.Error("the restart is not owed any more")
+		}
+		u.fails = false
+		u.start() // as systemd might, and it may have read the old file for all we know
+		u.jobs = nil
+		s.bring(s.service("b", nil)...)
+		if !slices.Equal(u.jobs, []host.JobVerb{host.RestartUnit}) {
+			t.Errorf("did %v", u.jobs)
+		}
+		if got := m.read("/var/lib/relayctl/intents/relay.service.json"); got != "absent" {
+			t.Errorf("still owed: %s", got)
+		}
+	})
+}
+
+func TestIntentOfAStepThatNeverRanIsDropped(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, u := relayMachine(t)
+		s := m.lock()
+		s.bring(s.service("a", nil)...)
+		u.jobs = nil
+		steps := s.plan(append(s.service("b", nil), resource(plan.KindPackage, "nonsense", plan.AttrInstalled, plan.Yes))...)
+		if _, err := s.apply(steps); err == nil {
+			t.Fatal("no error")
+		}
+		if steps := s.plan(s.service("a", nil)...); len(steps) > 0 {
+			t.Errorf("planned %v", steps)
+		}
+	})
+}
+
+func TestUnitInTheWayIsTurnedOffAndStaysOff(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.write("/lib/systemd/system/apache2.service", "[Service]\n")
+		u := m.systemd.unit("apache2.service")
+		u.enabled = true
+		u.start()
+		s := m.lock()
+		off := resource(plan.KindUnit, "apache2.service", plan.AttrEnabled, plan.No, plan.AttrRunning, plan.No)
+		step := plan.Change{ID: off.ID, Action: plan.Update, Adopt: true, Resource: &off, Fact: m.observe(off).Find(off.ID)}
+		if _, err := s.apply([]plan.Change{step}); err != nil {
+			t.Fatal(err)
+		}
+		if u.enabled || u.state.Active != "inactive" {
+			t.Errorf("the unit is %+v", u)
+		}
+		applied := m.observe().Find(off.ID).Applied
+		if applied == nil || applied.Made || applied.Have[plan.AttrRunning] != plan.No {
+			t.Errorf("the manifest says %+v", applied)
+		}
+	})
+}
+
+func TestProgramOfARunningUnit(t *testing.T) {
+	for _, test := range []struct {
+		name, runs string
+		stale      bool
+	}{{"the same bytes", "new", false}, {"other bytes", "old", true}} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := newMachine(t)
+				s := m.lock()
+				program := s.program("relay-server", "1", "new")
+				of := plan.Unit{Program: &program.ID}
+				s.bring(program, s.file(serviceFile, "[Service]\n"), unit("relay.service", of))
+				m.systemd.unit("relay.service").state.MainPID = 4711
+				m.write("/proc/4711/exe", test.runs)
+				stale := m.observe(unit("relay.service", of)).Find(relayUnit().ID).Stale
+				if got := slices.Contains(stale, program.ID); got != test.stale {
+					t.Errorf("stale: %v", stale)
+				}
+			})
+		})
+	}
+}

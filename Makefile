@@ -13,10 +13,10 @@ LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
 RACE     := $(if $(shell command -v gcc),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build programs test unit e2e lint fmt bench demo lab lab-ready clean
+.PHONY: help build programs test unit reproducible e2e lint fmt bench demo lab lab-ready clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: programs ## build bin/relayctl with the programs for hosts inside
 	$(GOBUILD) -tags release -ldflags '$(LDFLAGS)' -o bin/relayctl ./cmd/relayctl
@@ -32,6 +32,13 @@ test: lab-ready lint build unit e2e ## pass all tests, on real hosts of the lab 
 unit:
 	go test $(RACE) $$(go list ./... | grep -v '/test/')
 	go test -tags release ./internal/payload/...
+
+# Another folder, another cache, another time: nothing of these may show.
+reproducible: build ## build once more elsewhere and compare (about a minute)
+	@dir=$$(mktemp -d) && trap 'chmod -R u+w '$$dir' && rm -rf '$$dir EXIT && \
+	tar --exclude=./.git --exclude=./bin --exclude=./$(PAYLOAD) -c . | tar -x -C $$dir && \
+	GOCACHE=$$dir/.cache $(MAKE) -s -C $$dir build && \
+	cmp bin/relayctl $$dir/bin/relayctl && echo "two builds, the same bytes"
 
 e2e: lab-ready
 	go test -count=1 -timeout 45m -p 1 ./test/...

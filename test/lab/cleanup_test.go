@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,20 +62,37 @@ func startChild(t *testing.T) (*exec.Cmd, string) {
 	return nil, ""
 }
 
+// diskLock is the file by which systemd-nspawn locks a host's disk.
+func diskLock(t *testing.T, root string) string {
+	t.Helper()
+	var stat syscall.Stat_t
+	if err := syscall.Stat(root, &stat); err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/run/systemd/nspawn/locks/inode-%d:%d", stat.Dev, stat.Ino)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("a running host has no disk lock: %v", err)
+	}
+	return path
+}
+
 func TestCleanup(t *testing.T) {
 	lab.Require(t)
 	t.Run("end of test", func(t *testing.T) {
-		var dir string
+		var dir, lock string
 		t.Run("test", func(t *testing.T) {
 			l := lab.New(t)
 			l.Boot(lab.Spec{Name: "edge"})
-			dir = l.Dir
+			dir, lock = l.Dir, diskLock(t, filepath.Join(l.Dir, "hosts", "edge", "root"))
 			if left := leftovers(t, dir); len(left) < 5 {
 				t.Errorf("a standing lab shows only %q", left)
 			}
 		})
 		if left := leftovers(t, dir); len(left) != 0 {
 			t.Errorf("left behind: %q", left)
+		}
+		if _, err := os.Stat(lock); err == nil {
+			t.Errorf("left behind: %s", lock)
 		}
 	})
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {

@@ -186,6 +186,7 @@ func (s *slot) release(c cache) error {
 	steps := []func() error{
 		func() error { return s.machine.killAll(ctx, s) },
 		func() error { return c.harvest(filepath.Join(s.dir, "hosts")) },
+		func() error { return s.removeDiskLocks() },
 		func() error { return unmountBelow(ctx, s.dir) },
 		func() error { return os.RemoveAll(s.dir) },
 		func() error { return s.disconnect(ctx) },
@@ -195,6 +196,27 @@ func (s *slot) release(c cache) error {
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return fmt.Errorf("remove lab %d: %w", s.number, err)
+		}
+	}
+	return nil
+}
+
+// removeDiskLocks removes the lock files that systemd-nspawn keeps for the
+// disks of hosts and leaves when it is killed. They are named for the disk's
+// root, so this comes before the disks are unmounted.
+func (s *slot) removeDiskLocks() error {
+	roots, err := filepath.Glob(filepath.Join(s.dir, "hosts", "*", "root"))
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		var stat syscall.Stat_t
+		if err := syscall.Stat(root, &stat); err != nil {
+			return fmt.Errorf("look at disk: %w", err)
+		}
+		lock := fmt.Sprintf("/run/systemd/nspawn/locks/inode-%d:%d", stat.Dev, stat.Ino)
+		if err := os.Remove(lock); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove leftover: %w", err)
 		}
 	}
 	return nil

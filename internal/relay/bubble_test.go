@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/gorilla/websocket"
 
@@ -123,6 +124,7 @@ func (b *bubble) tryJoin(s secret.Value, hello protocol.WorkerHello, serve func(
 		w.ended <- w.conn.Run(ctx)
 		cancel()
 	}()
+	synctest.Wait() // until the relay lists it
 	return w, nil
 }
 

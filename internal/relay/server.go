@@ -190,7 +190,9 @@ func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
 		WriteTimeout:      clientStall, // counts from a request's start; answers push it on as they go
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 }
 

@@ -1,0 +1,177 @@
+package relay_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/secret"
+)
+
+func do(t testing.TB, r *http.Request) (status int, body string) {
+	t.Helper()
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(data)
+}
+
+// TestRoutes: only what is served is served, to those it is for, under its
+// exact path. Targets are written raw, since a client library would tidy them.
+func TestRoutes(t *testing.T) {
+	r := startRelay(t, newStack(t).load(t))
+	none, user, worker := secret.Value{}, laptopKey, workerSecret("gpu-1")
+	tests := []struct {
+		method, target     string
+		none, user, worker int // status for each credential
+	}{
+		{"GET", "/health", 200, 200, 200},
+		{"GET", "/v1/models", 401, 200, 401},
+		{"GET", "/v1/models?x=1", 401, 200, 401},
+		{"POST", "/v1/models", 405, 405, 405},
+		{"HEAD", "/v1/models", 405, 405, 405},
+		{"GET", "/v1/chat/completions", 405, 405, 405},
+		{"POST", "/v1/chat/completions", 401, 400, 401}, // without a body
+		{"GET", "/v1/worker/connect", 426, 426, 426},
+		{"GET", "/", 404, 404, 404},
+		{"GET", "/metrics", 404, 404, 404},
+		{"GET", "/v1/status", 404, 404, 404},
+		{"POST", "/v1/drain", 404, 404, 404},
+		{"POST", "/v1/chat/completions/", 404, 404, 404},
+		{"POST", "/v1//chat/completions", 404, 404, 404},
+		{"POST", "//v1/chat/completions", 404, 404, 404},
+		{"POST", "/v1/../v1/chat/completions", 404, 404, 404},
+		{"POST", "/v1/%63hat/completions", 404, 404, 404},
+		{"POST", "/v1/chat/completions%3fx", 404, 404, 404},
+		{"POST", "http://other/v1/chat/completions", 404, 404, 404},
+		{"POST", "/v1/chat/completions?\xff", 404, 404, 404},
+		{"POST", "/v1/completions", 404, 404, 404},
+		{"POST", "/invocations", 404, 404, 404},
+		{"POST", "/v1/load_lora_adapter", 404, 404, 404},
+		{"OPTIONS", "*", 404, 404, 404},
+		{"PRI", "*", 404, 404, 404},
+	}
+	for _, test := range tests {
+		for _, as := range []struct {
+			name string
+			key  secret.Value
+			want int
+		}{{"nobody", none, test.none}, {"a user", user, test.user}, {"a worker", worker, test.worker}} {
+			status, body := raw(t, r.URL, test.method, test.target, as.key)
+			if status != as.want {
+				t.Errorf("%s %s as %s: %d, want %d", test.method, test.target, as.name, status, as.want)
+			}
+			if status >= 400 && test.method != "HEAD" {
+				errorCode(t, body)
+			}
+		}
+	}
+}
+
+// raw sends a request line as it stands.
+func raw(t *testing.T, base, method, target string, key secret.Value) (status int, body string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", method, target)
+	if !key.IsZero() {
+		fmt.Fprintf(conn, "Authorization: Bearer %s\r\n", key.Reveal())
+	}
+	io.WriteString(conn, "\r\n")
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, target, err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(data)
+}
+
+func TestModelsAreThoseTheKeyMayUse(t *testing.T) {
+	r := startRelay(t, newStack(t).load(t))
+	tests := []struct {
+		key  secret.Value
+		want []string
+	}{
+		{laptopKey, []string{"m", "other", "renamed"}},
+		{narrowKey, []string{"other"}},
+	}
+	for _, test := range tests {
+		_, body := raw(t, r.URL, "GET", "/v1/models", test.key)
+		var list struct {
+			Object string
+			Data   []struct {
+				ID, Object string
+				Created    int64
+				OwnedBy    string `json:"owned_by"`
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &list); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, m := range list.Data {
+			got = append(got, m.ID)
+			if m.Object != "model" || m.Created == 0 || m.OwnedBy == "" {
+				t.Errorf("got %+v", m)
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" || list.Object != "list" {
+			t.Errorf("models (-want +got):\n%s", diff)
+		}
+	}
+	if status, body := raw(t, r.URL, "GET", "/v1/models", probeKey); status != 403 || errorCode(t, body) != "probe_only" {
+		t.Errorf("the probe key got %d %s", status, body)
+	}
+}
+
+// TestRequestsThatCouldBeTwo: what proxies and servers have been seen to
+// disagree about gets one refusal, and nothing after it is taken for a request.
+func TestRequestsThatCouldBeTwo(t *testing.T) {
+	r := startRelay(t, newStack(t).load(t))
+	post := "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+	for _, request := range []string{
+		post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+		post + "Content-Length: +5\r\n\r\nhello",
+		post + "Content-Length: 0x5\r\n\r\nhello",
+		post + "Content-Length: 5_0\r\n\r\nhello",
+		post + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+		post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		post + "Content-Length : 5\r\n\r\nhello",
+		post + "X: a\rb\r\n\r\n",
+		post + "X: a\x00b\r\n\r\n",
+		"POST /v1/chat/completions HTTP/1.1\r\n\r\n",
+		"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, request+"GET /v1/models HTTP/1.1\r\nHost: canary\r\nConnection: close\r\n\r\n")
+		answer, err := io.ReadAll(conn)
+		refused := strings.HasPrefix(string(answer), "HTTP/1.1 4") || strings.HasPrefix(string(answer), "HTTP/1.1 501")
+		if n := strings.Count(string(answer), "HTTP/1.1 "); err != nil || n != 1 || !refused {
+			t.Errorf("%q got %d answers: %q, %v", request, n, answer, err)
+		}
+		conn.Close()
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/relayctl/relayctl/internal/secret"
 	"github.com/relayctl/relayctl/test/lab"
@@ -84,17 +85,27 @@ func (d *demo) show(ctx context.Context) error {
 		{"status", "stack.hcl"},
 	}
 	for _, arguments := range steps {
+		fmt.Fprintf(d.out, "\n$ relayctl %s\n", strings.Join(arguments, " "))
 		if err := d.relayctl(ctx, d.out, arguments...); err != nil {
 			return err
 		}
 	}
-	root, err := os.Create(filepath.Join(d.dir, rootFile))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	if err := d.relayctl(ctx, root, "ca", "stack.hcl"); err != nil {
+	if err := d.saveRoot(ctx); err != nil {
 		return err
 	}
 	return d.ask(ctx, "What is the capital of France?")
+}
+
+// saveRoot writes the root certificate that clients have to trust.
+func (d *demo) saveRoot(ctx context.Context) error {
+	fmt.Fprintf(d.out, "\n$ relayctl ca stack.hcl > %s\n", rootFile)
+	root, err := os.Create(filepath.Join(d.dir, rootFile))
+	if err != nil {
+		return fmt.Errorf("save root certificate: %w", err)
+	}
+	if err := d.relayctl(ctx, root, "ca", "stack.hcl"); err != nil {
+		root.Close()
+		return err
+	}
+	return root.Close()
 }

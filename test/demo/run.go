@@ -17,10 +17,9 @@ import (
 // rootFile holds the root certificate of the stack's own CA.
 const rootFile = "demo-ca.pem"
 
-// relayctl types a command and runs it as somebody at this machine would:
-// only the lab's names are added to what the machine can find.
+// relayctl runs a command line as somebody at this machine would: only the
+// lab's names are added to what the machine can find.
 func (d *demo) relayctl(ctx context.Context, out io.Writer, arguments ...string) error {
-	fmt.Fprintf(d.out, "\n$ relayctl %s\n", strings.Join(arguments, " "))
 	cmd, err := d.lab.CommandWithSSH(ctx, filepath.Join(d.dir, ".ssh"), d.program, arguments...)
 	if err != nil {
 		return err

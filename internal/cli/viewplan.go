@@ -57,7 +57,7 @@ func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackO
 	adopt := !slices.ContainsFunc(planned.Blocked(), notAdoptable)
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
-			v.heading(h.Name + ": " + strings.TrimSuffix(c.ID.String(), ".service") + ": " + c.Block)
+			v.heading(h.Name + ": " + thing(c.ID) + ": " + c.Block)
 			if c.Resource != nil {
 				v.place(c.Resource.Origin, sources)
 			}

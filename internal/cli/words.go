@@ -10,7 +10,12 @@ import (
 )
 
 // thing names a resource as people say it.
-func thing(id plan.ID) string { return strings.TrimSuffix(id.String(), ".service") }
+func thing(id plan.ID) string {
+	if id.Kind == plan.KindUnit {
+		return strings.TrimSuffix(id.String(), ".service")
+	}
+	return id.String()
+}
 
 // doing says what goes on.
 func doing(e engine.Event) string {

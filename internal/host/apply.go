@@ -184,7 +184,7 @@ func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
 	if id.Kind != plan.KindUnit && !asWanted(todo.resource, fact) {
 		return plan.Fact{}, fmt.Errorf("%s is not as it was just made: %s", id, differences(wanted(todo.resource), fact.Have))
 	}
-	if !maps.Equal(fact.Have, todo.now.Have) {
+	if replaces(todo.change) && !maps.Equal(fact.Have, todo.now.Have) {
 		h.session.noteChange(id)
 	}
 	return fact, b.record(todo, fact, left)

@@ -56,7 +56,8 @@ func (f files) observe(ctx context.Context, view *look, resource plan.Resource, 
 	if !resource.Sensitive && len(content) <= plan.MaxShown {
 		fact.Content = content
 	}
-	if fact.Applied == nil && strings.HasPrefix(resource.Name, "/etc/") {
+	changed := fact.Applied == nil || fact.Applied.Have[plan.AttrContent] != fact.Have[plan.AttrContent]
+	if changed && strings.HasPrefix(resource.Name, "/etc/") {
 		fact.Pristine, err = pristine(ctx, view, resource.Name, content)
 	}
 	return err

@@ -89,8 +89,18 @@ func (h *Host) readers(steps []plan.Change) (map[string]unitReads, error) {
 	return readers, nil
 }
 
+// replaces reports whether a change is one that a running service has to load:
+// who may read what it has loaded already does not matter to it.
 func replaces(change plan.Change) bool {
-	return change.Action == plan.Create || change.Action == plan.Update || change.Action == plan.Remove
+	switch change.Action {
+	case plan.Create, plan.Remove:
+		return true
+	case plan.Update:
+		return slices.ContainsFunc(change.Attributes, func(a plan.AttrChange) bool {
+			return !slices.Contains([]string{plan.AttrMode, plan.AttrOwner, plan.AttrGroup}, a.Name)
+		})
+	}
+	return false
 }
 
 // dropVainIntents crosses out what this session intended and then did not

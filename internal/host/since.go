@@ -65,7 +65,7 @@ func changedSince(id plan.ID, how string) error {
 	return &hostapi.Error{
 		Code:    hostapi.CodeChangedSince,
 		Message: fmt.Sprintf("%s changed since the plan: %s", id, how),
-		Hint:    "somebody else works on this host; look at a new plan",
+		Hint:    "Something changed on the host meanwhile. Look again: relayctl plan",
 	}
 }
 

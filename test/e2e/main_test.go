@@ -17,22 +17,36 @@ import (
 var relayctlProgram string
 
 func TestMain(m *testing.M) {
-	if err := build(); err != nil {
-		fmt.Fprintln(os.Stderr, "build relayctl:", err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
 }
 
-// build makes relayctl, so that no test runs against yesterday's.
-func build() error {
+func run(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "relayctl-e2e-")
+	if err == nil {
+		defer os.RemoveAll(folder)
+		err = build(folder)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build relayctl:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// build makes relayctl, so that no test runs against yesterday's, and takes a
+// copy, so that a build meanwhile does not change the program under test.
+func build(folder string) error {
 	top, err := filepath.Abs("../..")
 	if err != nil {
 		return err
 	}
-	relayctlProgram = filepath.Join(top, "bin", "relayctl")
 	if out, err := exec.Command("make", "--silent", "--directory="+top, "build").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	return nil
+	program, err := os.ReadFile(filepath.Join(top, "bin", "relayctl"))
+	if err != nil {
+		return err
+	}
+	relayctlProgram = filepath.Join(folder, "relayctl")
+	return os.WriteFile(relayctlProgram, program, 0o755)
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -59,6 +61,17 @@ func newSite(t *testing.T) *site {
 	s.writeStack(s.stack())
 	t.Cleanup(s.searchForSecrets)
 	return s
+}
+
+// step runs a subtest, which goes on with the site as the one before left it.
+func (s *site) step(name string, test func()) {
+	s.t.Helper()
+	outer := s.t
+	defer func() { s.t = outer }()
+	outer.Run(name, func(t *testing.T) {
+		s.t = t
+		test()
+	})
 }
 
 // know writes the known_hosts of the operator.
@@ -142,6 +155,7 @@ func (s *site) relayctl(args ...string) result {
 	if err != nil && !errors.As(err, &exit) {
 		s.t.Fatalf("run relayctl %s: %v", strings.Join(args, " "), err)
 	}
+	s.t.Logf("relayctl %s: exit code %d\n%s", strings.Join(args, " "), cmd.ProcessState.ExitCode(), out)
 	return result{string(out), cmd.ProcessState.ExitCode()}
 }
 
@@ -151,7 +165,7 @@ func (s *site) mustRelayctl(args ...string) string {
 	s.t.Helper()
 	r := s.relayctl(args...)
 	if r.code != 0 {
-		s.t.Fatalf("relayctl %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.out)
+		s.t.Fatalf("relayctl %s: exit code %d, want 0", strings.Join(args, " "), r.code)
 	}
 	return r.out
 }
@@ -166,7 +180,7 @@ func (s *site) apply(args ...string) string {
 func (s *site) mustBeDone() {
 	s.t.Helper()
 	if r := s.relayctl("plan", "--detailed-exitcode", "--diff"); r.code != 0 {
-		s.t.Fatalf("plan after apply: exit code %d\n%s", r.code, r.out)
+		s.t.Fatalf("plan after apply: exit code %d, want 0", r.code)
 	}
 }
 
@@ -197,6 +211,49 @@ func (s *site) client() *http.Client {
 		s.t.Fatal("relayctl ca prints no certificate")
 	}
 	return s.HTTPClient(&tls.Config{RootCAs: roots})
+}
+
+// send makes one request to the public URL and returns the answer.
+func (s *site) send(client *http.Client, method, path, key, body string) (status int, answer string) {
+	s.t.Helper()
+	request, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+domain+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return response.StatusCode, string(content)
+}
+
+// ask asks a model for an answer.
+func (s *site) ask(client *http.Client, key, model string) (status int, answer string) {
+	s.t.Helper()
+	body, err := json.Marshal(map[string]any{
+		"model": model, "max_tokens": 3, "messages": []map[string]string{{"role": "user", "content": "Hello"}},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.send(client, http.MethodPost, "/v1/chat/completions", key, string(body))
+}
+
+// mustAnswer fails unless a model answers.
+func (s *site) mustAnswer(client *http.Client, key, model string) {
+	s.t.Helper()
+	status, body := s.ask(client, key, model)
+	if status != http.StatusOK || !strings.Contains(body, `"finish_reason"`) {
+		s.t.Errorf("%s: status %d: %s", model, status, body)
+	}
 }
 
 // want fails unless a text holds every part.

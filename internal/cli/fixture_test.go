@@ -182,8 +182,10 @@ func planOf(changes ...plan.Change) *engine.Planned {
 
 var (
 	newPackage = plan.Change{ID: plan.ID{Kind: plan.KindPackage, Name: "caddy"}, Action: plan.Create}
-	newKey     = plan.Change{ID: plan.ID{Kind: plan.KindKey, Name: "laptop"}, Action: plan.Create}
-	inTheWay   = plan.Change{
+	newKey     = plan.Change{ID: plan.ID{Kind: plan.KindKey, Name: "laptop"}, Action: plan.Create, Attributes: []plan.AttrChange{
+		{Name: plan.AttrDigest, After: plan.MadeOn("edge")}, {Name: plan.AttrShown, After: plan.Known(plan.Yes)},
+	}}
+	inTheWay = plan.Change{
 		ID: plan.ID{Kind: plan.KindUnit, Name: "nginx.service"}, Action: plan.Attention,
 		Block: "not ours; holds port 443, which caddy needs", Adoptable: true,
 		Resource: &plan.Resource{Origin: plan.Origin{File: "stack.hcl", Line: 5, Block: `proxy "edge"`}},

@@ -102,6 +102,7 @@ func (b *builder) relayServer(m made) error {
 		Reload:   []plan.ID{settingsFile, keysFile, workers},
 		Settings: []string{keysPath, relayPath, workersDir},
 		Program:  &program,
+		Relay:    true,
 	}, at)
 	listen := p.Relay.Listen
 	b.listens(listen.Addr().String(), int(listen.Port()), serverUnit, proxyOrigin(p, p.Relay.Place, "listen"))

@@ -152,7 +152,8 @@ func (m *proposal) plan(name string) plan.HostPlan {
 // drains reports whether a host's plan closes the connections of workers.
 func (m *proposal) drains(name string) bool {
 	return slices.ContainsFunc(m.plan(name).Changes, func(c plan.Change) bool {
-		return c.Counts() && c.Resource != nil && c.Resource.Unit != nil && c.Resource.Unit.Drain != ""
+		return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
+			(c.Resource.Unit.Drain != "" || c.Resource.Unit.Relay && c.Action == plan.Restart)
 	})
 }
 

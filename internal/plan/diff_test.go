@@ -157,22 +157,27 @@ func TestStartedUnitIsNotAlsoRestarted(t *testing.T) {
 	}
 }
 
-func TestReloadOfTheProxyDropsWorkerConnections(t *testing.T) {
-	facts := asWanted(proxyWants())
-	for i, f := range facts {
-		if f.Kind == plan.KindFile {
-			facts[i].Have = with(f.Have, plan.AttrContent, "sha256:99")
+func TestWhatDropsWorkerConnections(t *testing.T) {
+	for changed, want := range map[string]map[string]int{
+		"/etc/caddy/Caddyfile":                     {"reload caddy.service": 2},
+		"/etc/relay/relay.json":                    {"reload relay-server.service": 0},
+		"/etc/systemd/system/relay-server.service": {"restart relay-server.service": 2},
+	} {
+		facts := asWanted(proxyWants())
+		for i, f := range facts {
+			if f.ID.Name == changed {
+				facts[i].Have = with(f.Have, plan.AttrContent, "sha256:99")
+			}
 		}
-	}
-	drops := map[string]int{}
-	for _, c := range plan.Diff(edge(facts...)).Changes {
-		if c.ID.Kind == plan.KindUnit {
-			drops[string(c.Action)+" "+c.ID.Name] = c.Drops
+		drops := map[string]int{}
+		for _, c := range plan.Diff(edge(facts...)).Changes {
+			if c.ID.Kind == plan.KindUnit {
+				drops[string(c.Action)+" "+c.ID.Name] = c.Drops
+			}
 		}
-	}
-	want := map[string]int{"restart relay-server.service": 0, "reload caddy.service": 2}
-	if diff := cmp.Diff(want, drops); diff != "" {
-		t.Error("(-want +got)\n" + diff)
+		if diff := cmp.Diff(want, drops); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", changed, diff)
+		}
 	}
 }
 

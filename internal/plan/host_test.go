@@ -142,6 +142,7 @@ func proxyWants() []plan.Resource {
 		Restart: []plan.ID{id(plan.KindFile, "/etc/systemd/system/relay-server.service")},
 		Reload:  []plan.ID{id(plan.KindFile, "/etc/relay/relay.json"), id(plan.KindDirectory, "/etc/relay/workers.d")},
 		Program: &program,
+		Relay:   true,
 	}
 	caddy := want(plan.KindUnit, "caddy.service", "enabled=yes", "running=yes")
 	caddy.Unit = &plan.Unit{

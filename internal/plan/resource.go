@@ -151,6 +151,9 @@ type Unit struct {
 	// Drain is the admin socket of a relay whose workers are told to come
 	// back later before this unit is reloaded or restarted. Empty: none.
 	Drain string `json:"drain,omitempty"`
+	// Relay says that the workers' connections end at this unit: a restart
+	// closes them, a reload does not.
+	Relay bool `json:"relay,omitempty"`
 }
 
 // Reloader names a way to reload that relay-host knows; the zero value is the

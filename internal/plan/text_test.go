@@ -115,11 +115,19 @@ func workerWants() []plan.Resource {
 		want(plan.KindPackage, "python3-venv", "installed=yes"),
 		want(plan.KindUser, "relay", "home=/nonexistent"),
 		want(plan.KindSecret, "worker"),
+		madeKey("laptop"),
 		program, key,
 		want(plan.KindFile, "/etc/relay/worker.json", "mode=0640", "content=sha256:dd"),
 		want(plan.KindFile, "/etc/systemd/system/relay-worker.service.d/a-name-that-is-too-long.conf", "mode=0644", "content=sha256:ee"),
 		unit,
 	}
+}
+
+// madeKey is a key whose hash only the apply that makes it will know.
+func madeKey(name string) plan.Resource {
+	r := want(plan.KindKey, name, "shown=yes")
+	r.Want[plan.AttrDigest] = plan.MadeOn("edge")
+	return r
 }
 
 func driftedWorker() plan.Host {
@@ -137,6 +145,8 @@ func driftedWorker() plan.Host {
 			left(plan.AttrContent, "sha256:11")(&facts[i])
 		case "relay-worker.service":
 			have(plan.AttrRunning, plan.No)(&facts[i])
+		case "laptop":
+			have(plan.AttrShown, plan.No)(&facts[i])
 		case "relay":
 			foreign(&facts[i])
 		}

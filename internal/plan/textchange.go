@@ -58,7 +58,7 @@ func (p *page) why(host string, c Change, t texts) string {
 	switch {
 	case c.Action == Create && isMade(c.ID.Kind):
 		parts = append(parts, fmt.Sprintf("(made by apply on %s)", host))
-	case c.Action == Create && c.ID.Kind == KindKey:
+	case c.Action == Create && c.ID.Kind == KindKey && !c.after(AttrDigest).IsKnown():
 		parts = append(parts, "(made by apply, shown once)")
 	case c.Action == Update:
 		parts = append(parts, contentPhrase(c, t, len(parts) == 0)...)
@@ -71,13 +71,14 @@ func isMade(k Kind) bool { return k == KindCA || k == KindSecret }
 
 // phrase says how one attribute changes; content and digests are no reading.
 func phrase(c Change, attr AttrChange) []string {
-	if !attr.After.IsKnown() {
+	switch {
+	case c.ID.Kind == KindKey:
+		return nil // its reason says all
+	case !attr.After.IsKnown():
 		return []string{fmt.Sprintf("(made by apply on %s)", attr.After.MadeOn)}
-	}
-	if c.Action == Create {
-		if c.ID.Kind == KindUnit && attr.After.Text == Yes {
-			return []string{attr.Name}
-		}
+	case c.Action == Create && c.ID.Kind == KindUnit && attr.After.Text == Yes:
+		return []string{attr.Name}
+	case c.Action == Create:
 		return nil
 	}
 	switch attr.Name {

@@ -54,7 +54,7 @@ func (d *differ) restart(want Resource, changes []Change) (Change, bool) {
 	if c.Reasons = because(changed, stale); len(c.Reasons) == 0 {
 		return Change{}, false
 	}
-	if want.Unit.Drain != "" {
+	if want.Unit.Drain != "" || want.Unit.Relay && c.Action == Restart {
 		c.Drops = d.host.WorkerConnections
 	}
 	return c, true

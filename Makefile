@@ -27,7 +27,7 @@ programs:
 	done
 	@go run ./internal/payload/pack $(VERSION) bin/programs $(PAYLOAD)
 
-test: lab-ready lint build unit e2e ## pass all tests, on real hosts of the lab (root)
+test: lab-ready lint build unit reproducible e2e ## pass all tests, on real hosts of the lab (root)
 
 unit:
 	go test $(RACE) $$(go list ./... | grep -v '/test/')

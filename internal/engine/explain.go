@@ -46,7 +46,7 @@ func (s *Session) explainModel(ctx context.Context, failure *NoToken, status rel
 			missing = append(missing, worker.Name)
 			failure.Log = append(failure.Log, fmt.Sprintf("%s: its worker is not connected to the relay", worker.Name))
 		}
-		if connected && errors.Is(failure, errNoTokenInTime) {
+		if connected && errors.Is(failure, errNoTokenWithin) {
 			failure.Log = append(failure.Log, fmt.Sprintf("%s: connected; its engine at %s gives no token", worker.Name, model.Backend))
 		}
 		failure.Log = append(failure.Log, s.journal(ctx, worker.Name, "relay-worker.service")...)

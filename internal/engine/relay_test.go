@@ -35,6 +35,7 @@ type fakeRelay struct {
 	unknown map[string]bool  // addresses that nobody can be reached at
 	dialled []string
 	asked   []string // models
+	other   *machine // whose CA signs instead; nil: the proxy's
 }
 
 func newFakeRelay(t testing.TB, proxy *machine) *fakeRelay {
@@ -138,7 +139,11 @@ func (r *fakeRelay) dial(ctx context.Context, _, address string) (net.Conn, erro
 
 // certificate issues a leaf for the stack's domain.
 func (r *fakeRelay) certificate() (*tls.Certificate, error) {
-	content, err := os.ReadFile(r.proxy.path("/var/lib/relayctl/ca/internal.pem"))
+	signer := r.proxy
+	if r.other != nil {
+		signer = r.other
+	}
+	content, err := os.ReadFile(signer.path("/var/lib/relayctl/ca/internal.pem"))
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +168,14 @@ func (r *fakeRelay) certificate() (*tls.Certificate, error) {
 	}
 	leaf, err := x509.CreateCertificate(rand.Reader, template, root, &key.PublicKey, rootKey)
 	return &tls.Certificate{Certificate: [][]byte{leaf}, PrivateKey: key}, err
+}
+
+// newMachineWithCA is the proxy host of somebody else's stack of the same
+// domain.
+func newMachineWithCA(t testing.TB) *machine {
+	h := newHome(t)
+	h.mustApply()
+	return h.edge
 }
 
 // pipeListener accepts the far ends of pipes.

@@ -90,8 +90,10 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 			Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up",
 		})
 	}
-	status.unitProblems()
-	status.driftProblems()
+	if !status.Applied.IsZero() {
+		status.unitProblems()
+		status.driftProblems()
+	}
 	return status, nil
 }
 
@@ -125,7 +127,7 @@ func unitStatus(unit plan.Resource, facts plan.Facts, want []plan.Resource) Unit
 		Detail: fact.Detail,
 	}
 	if unit.Unit == nil || unit.Unit.Program == nil {
-		status.Version = facts.Find(plan.ID{Kind: plan.KindPackage, Name: status.Name}).Have[plan.AttrVersion]
+		status.Version = facts.Find(plan.ID{Kind: plan.KindPackage, Name: status.Name}).Detail
 		return status
 	}
 	status.Version = facts.Find(*unit.Unit.Program).Have[plan.AttrVersion]
@@ -179,7 +181,7 @@ func (s *Session) expected(model string) int {
 func (s *Status) modelProblems(model ModelStatus) {
 	failure := model.Proof.Err
 	switch {
-	case failure != nil && errors.Is(failure, errNoTokenInTime):
+	case failure != nil && errors.Is(failure, errNoTokenWithin):
 		s.Problems = append(s.Problems, Problem{
 			Summary: fmt.Sprintf("%s hangs: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,
 		})
@@ -217,7 +219,7 @@ func (s *Status) unitProblems() {
 
 func (s *Status) driftProblems() {
 	for _, host := range s.Hosts {
-		if host.Drift > 0 && !s.Applied.IsZero() {
+		if host.Drift > 0 {
 			things := "things are"
 			if host.Drift == 1 {
 				things = "thing is"

@@ -37,8 +37,8 @@ func (r *refusal) passing() bool {
 	return false
 }
 
-// errNoTokenInTime means that an answer began, or did not, and no token came.
-var errNoTokenInTime = errors.New("no token in time")
+// errNoTokenWithin means that an answer began, or did not, and no token came.
+var errNoTokenWithin = errors.New("no token within")
 
 // passing reports whether what failed may go well a little later.
 func passing(err error) bool {
@@ -50,10 +50,10 @@ func passing(err error) bool {
 var errNoAnswer = errors.New("no answer")
 
 // askForToken asks a model for one token and returns how long it took. Its
-// error is a *refusal, wraps errNoTokenInTime or errNoAnswer, or says how the
+// error is a *refusal, wraps errNoTokenWithin or errNoAnswer, or says how the
 // stream broke.
 func askForToken(ctx context.Context, w way, model string, within time.Duration) (time.Duration, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("%w: %v", errNoTokenInTime, within))
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("%w %g s", errNoTokenWithin, within.Seconds()))
 	defer cancel()
 	began := time.Now()
 	said, err := w.send(ctx, http.MethodPost, "/v1/chat/completions", tokenRequest(model))

@@ -1,0 +1,110 @@
+package engine_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// A worker that was taken out of the stack file is found and cleaned.
+func TestDepartedWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		h.config.Stack = load(t, homeWithout)
+		planned := h.plan()
+		if len(planned.Hosts) != 3 || planned.Hosts[2].Name != "gpu-2" || planned.Hosts[2].Role != plan.RoleDeparted {
+			t.Fatalf("planned hosts %+v", planned.Hosts)
+		}
+		h.mustApply()
+		for _, path := range []string{"/etc/relay", "/etc/systemd/system/relay-worker.service", "/usr/local/lib/relayctl", "/var/lib/relayctl"} {
+			if h.gpu2.has(path) {
+				t.Errorf("%s is left on gpu-2", path)
+			}
+		}
+		if h.edge.has("/etc/relay/workers.d/gpu-2.json") {
+			t.Error("the relay still knows gpu-2")
+		}
+		dials := h.gpu2.dials
+		mustBeEmpty(t, h.plan())
+		if h.gpu2.dials != dials {
+			t.Error("gpu-2 is still remembered")
+		}
+	})
+}
+
+// One that can't be reached loses its hash at once, and stays remembered until
+// it is cleaned or given up.
+func TestDepartedWorkerUnreachable(t *testing.T) {
+	for _, end := range []string{"reached", "forgotten"} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t)
+				h.mustApply()
+				h.config.Stack = load(t, homeWithout)
+				h.gpu2.refuse = errors.New("connection timed out")
+				if planned := h.plan(); !slices.Equal(planned.Stays, []string{"gpu-2"}) || len(planned.Failed) > 0 {
+					t.Errorf("stays %v, failed %v", planned.Stays, planned.Failed)
+				}
+				h.mustApply()
+				if h.edge.has("/etc/relay/workers.d/gpu-2.json") || !h.gpu2.has("/etc/relay") {
+					t.Error("its hash should be gone, and its things still there")
+				}
+				if planned := h.plan(); !planned.Empty() || !slices.Equal(planned.Stays, []string{"gpu-2"}) {
+					t.Errorf("stays %v", planned.Stays)
+				}
+				if end == "forgotten" {
+					h.config.Forget = []string{"gpu-2"}
+				} else {
+					h.gpu2.refuse = nil
+				}
+				h.mustApply()
+				h.config.Forget = nil
+				if strings.Contains(h.edge.read("/var/lib/relayctl/manifest.json"), "10.0.0.22") {
+					t.Error("it is still remembered")
+				}
+				if left := h.gpu2.has("/etc/relay"); left != (end == "forgotten") {
+					t.Errorf("things left on gpu-2: %v", left)
+				}
+				mustBeEmpty(t, h.plan())
+			})
+		})
+	}
+}
+
+// A host under a new name keeps what it has.
+func TestRenamedWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		secret := h.gpu2.read("/etc/relay/worker.secret")
+		h.config.Stack = load(t, strings.ReplaceAll(homeStack, `"gpu-2"`, `"gpu-two"`))
+		h.mustApply()
+		if h.gpu2.read("/etc/relay/worker.secret") != secret || !h.edge.has("/etc/relay/workers.d/gpu-two.json") || h.edge.has("/etc/relay/workers.d/gpu-2.json") {
+			t.Error("the host was not carried over to its new name")
+		}
+		mustBeEmpty(t, h.plan())
+	})
+}
+
+// A host that another stack took over is left alone.
+func TestDepartedToAnotherStack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		manifest := h.gpu2.read("/var/lib/relayctl/manifest.json")
+		h.gpu2.write("/var/lib/relayctl/manifest.json", strings.Replace(manifest, `"stack": "home"`, `"stack": "lab"`, 1))
+		h.config.Stack = load(t, homeWithout)
+		h.mustApply()
+		if !h.gpu2.has("/etc/relay/worker.json") {
+			t.Error("things of another stack were removed")
+		}
+		if strings.Contains(h.edge.read("/var/lib/relayctl/manifest.json"), "10.0.0.22") {
+			t.Error("it is still remembered")
+		}
+	})
+}

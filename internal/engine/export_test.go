@@ -1,0 +1,4 @@
+package engine
+
+// Newer is for tests.
+var Newer = newer

@@ -1,0 +1,111 @@
+package engine_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/relayctl/relayctl/internal/engine"
+)
+
+func TestRefusedHosts(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		prepare func(*home)
+		want    error
+		says    string
+	}{
+		{"another system", func(h *home) {
+			h.gpu1.write("/etc/os-release", "ID=fedora\nVERSION_ID=42\nPRETTY_NAME=\"Fedora Linux 42\"\n")
+		},
+			engine.ErrUnsupported, "Fedora Linux 42"},
+		{"another architecture", func(h *home) { h.gpu1.arch = "riscv64" }, engine.ErrUnsupported, "riscv64"},
+		{"another stack", func(h *home) {
+			h.gpu1.write("/var/lib/relayctl/manifest.json", `{"schema":1,"stack":"lab","version":"0.3.0","apply":1}`)
+		},
+			engine.ErrOtherStack, `"lab"`},
+		{"a newer relayctl", func(h *home) {
+			h.gpu1.write("/var/lib/relayctl/manifest.json", `{"schema":1,"stack":"home","version":"0.10.0","apply":1}`)
+		},
+			engine.ErrNewer, "0.10.0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t)
+				test.prepare(h)
+				before := h.gpu1.snapshot()
+				outcome, err := h.apply()
+				mustFail(t, err, "gpu-1")
+				failure := outcome.Failed[0]
+				if !errors.Is(err, test.want) || !strings.Contains(failure.Summary, test.says) || failure.Origin.Block != `worker "gpu-1"` || failure.Hint == "" {
+					t.Errorf("error %+v", failure)
+				}
+				if !h.gpu2.has("/etc/relay/worker.json") {
+					t.Error("gpu-2 was not finished")
+				}
+				for path, content := range h.gpu1.snapshot() {
+					if before[path] != content {
+						t.Errorf("%s was written on gpu-1", path)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Clones share a machine-id and never a boot id.
+func TestSameMachine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.gpu1.write("/etc/machine-id", h.gpu2.read("/etc/machine-id"))
+		h.connect().Close()
+
+		h.network["10.0.0.21"] = h.gpu2
+		_, err := engine.Connect(t.Context(), h.config)
+		if !errors.Is(err, engine.ErrSameMachine) || !strings.Contains(err.Error(), "not supported yet") || !strings.Contains(err.Error(), "gpu-1") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestNewer(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"0.3.0", "0.3.0", false},
+		{"0.3.1", "0.3.0", true},
+		{"0.10.0", "0.9.9", true},
+		{"0.9.9", "0.10.0", false},
+		{"v1.0.0", "0.10.0", true},
+		{"1.0.0-rc1", "1.0.0", false},
+		{"1.0.0+dirty", "1.0.0", false},
+		{"devel", "1.0.0", false},
+		{"1.0.0", "devel", false},
+		{"1.0", "0.1.0", false},
+		{"", "0.1.0", false},
+	} {
+		if got := engine.Newer(test.a, test.b); got != test.want {
+			t.Errorf("newer(%q, %q) = %v", test.a, test.b, got)
+		}
+	}
+}
+
+func TestRootCA(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		session := h.connect()
+		if root, err := session.RootCA(t.Context()); !errors.Is(err, engine.ErrNoCA) {
+			t.Errorf("before the first apply: %q, %v", root, err)
+		}
+		session.Close()
+		h.mustApply()
+		session = h.connect()
+		defer session.Close()
+		root, err := session.RootCA(t.Context())
+		if err != nil || !strings.HasPrefix(root, "-----BEGIN CERTIFICATE-----\n") || strings.Contains(root, "KEY") {
+			t.Errorf("root %q, error %v", root, err)
+		}
+	})
+}

@@ -57,25 +57,30 @@ func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
+func (n *network) client() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: n.dial, DisableCompression: true}}
+}
+
 // bubble is a relay inside a synctest bubble.
 type bubble struct {
 	*running
 	t       *testing.T
 	network *network
 	client  *http.Client
+	metrics *http.Client
 }
 
 // inMemory starts a relay on a network in memory. It must be called in a
 // bubble; stop ends all it started.
 func inMemory(t *testing.T, st *stack) (b *bubble, stop func()) {
 	t.Helper()
-	n := newNetwork()
-	r := serveRelay(t, st.load(t), relay.Listeners{API: n}, "http://relay.test")
-	transport := &http.Transport{DialContext: n.dial, DisableCompression: true}
-	b = &bubble{running: r, t: t, network: n, client: &http.Client{Transport: transport}}
+	n, metrics := newNetwork(), newNetwork()
+	r := serveRelay(t, st.load(t), relay.Listeners{API: n, Metrics: metrics}, "http://relay.test")
+	b = &bubble{running: r, t: t, network: n, client: n.client(), metrics: metrics.client()}
 	return b, func() {
 		r.stop()
-		transport.CloseIdleConnections()
+		b.client.CloseIdleConnections()
+		b.metrics.CloseIdleConnections()
 	}
 }
 

@@ -4,7 +4,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -43,6 +42,7 @@ type Server struct {
 	mu     sync.Mutex
 	links  map[*link]bool
 	byName map[string]*link // the newest connection of each worker
+	doors  []*door          // while it serves: for the API, metrics and admin
 }
 
 // state is what one set of settings comes to.
@@ -111,16 +111,12 @@ func (s *Server) apply(settings *Settings) {
 	s.bodies.limit.Store(max(8*int64(settings.Relay.MaxBody), 256<<20))
 }
 
-// ErrNeedsRestart is returned by Reload for settings that only a restart can
-// bring in.
-var ErrNeedsRestart = errors.New("needs a restart")
-
 // Reload brings new settings in: keys count from now on, workers whose secret
-// is gone are disconnected, all other connections stay.
+// is gone are disconnected, all other connections stay, also where the relay
+// listens somewhere else afterwards. After an error all is as before.
 func (s *Server) Reload(settings *Settings) error {
-	before, after := s.current().settings.Relay, settings.Relay
-	if before.Listen != after.Listen || before.Metrics != after.Metrics || before.Admin != after.Admin {
-		return fmt.Errorf("reload settings: listen, metrics or admin changed: %w", ErrNeedsRestart)
+	if err := s.move(s.current().settings.Relay, settings.Relay); err != nil {
+		return fmt.Errorf("reload settings: %w", err)
 	}
 	s.apply(settings)
 	s.mu.Lock()
@@ -135,37 +131,35 @@ func (s *Server) Reload(settings *Settings) error {
 // settings' drain timeout, and ends the rest. It returns when all it started
 // has stopped, and closes the listeners.
 func (s *Server) Serve(ctx context.Context, ls Listeners) error {
-	defer ls.close()
 	hard, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(errStopping)
 	s.scheduler.expectAll(time.Now().Add(startTime))
-
-	failed := make(chan error, 3)
-	api := s.httpServer(hard, s.routes())
-	servers := map[*http.Server]net.Listener{api: ls.API}
-	if ls.Metrics != nil {
-		servers[s.httpServer(hard, s.metrics.handler())] = ls.Metrics
+	doors := []*door{
+		{server: s.httpServer(hard, s.routes()), failed: make(chan error, 1)},
+		{server: s.httpServer(hard, s.metrics.handler()), failed: make(chan error, 1)},
+		{server: s.httpServer(hard, s.adminRoutes()), failed: make(chan error, 1)},
 	}
-	if ls.Admin != nil {
-		servers[s.httpServer(hard, s.adminRoutes())] = ls.Admin
+	s.mu.Lock()
+	for i, l := range []net.Listener{ls.API, ls.Metrics, ls.Admin} {
+		s.open(doors[i], l)
 	}
-	for server, l := range servers {
-		s.running.Go(func() {
-			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
-			}
-		})
-	}
+	s.doors = doors
+	s.mu.Unlock()
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err = <-doors[0].failed:
+	case err = <-doors[1].failed:
+	case err = <-doors[2].failed:
 	}
 	s.finish(hard)
 	s.closeLinks(hard)
 	cut(errStopping)
-	for server := range servers {
-		shutdown(server)
+	s.mu.Lock()
+	s.doors = nil // no listener is opened any more
+	s.mu.Unlock()
+	for _, d := range doors {
+		shutdown(d.server)
 	}
 	s.running.Wait()
 	return err

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/relayctl/relayctl/internal/host"
 )
 
 // pipeListener takes connections that are made in memory.
@@ -71,4 +73,9 @@ func serveSocket(t testing.TB, m *machine, path string, handler http.HandlerFunc
 		t.Fatal(err)
 	}
 	serve(t, m, m.path(path), handler)
+}
+
+// networked is a relay-host that asks over the real network.
+func networked(m *machine) *host.Host {
+	return host.New(host.Config{Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd})
 }

@@ -100,7 +100,7 @@ func (h *Host) forgetStack() error {
 	}
 	os.Remove(h.stored())          // only when nothing is kept
 	os.Remove(h.path(programsDir)) // only when nothing is left in it
-	h.macKey = nil
+	h.macKey, h.session.forgotten = nil, true
 	return nil
 }
 

@@ -46,12 +46,13 @@ type Host struct {
 
 // session is what is remembered while the lock is held.
 type session struct {
-	lock     *lock
-	holder   hostapi.LockHolder
-	stack    string
-	number   int // of this apply
-	manifest *plan.Manifest
-	packages bool // a package was installed: files, users and units came along
+	lock      *lock
+	holder    hostapi.LockHolder
+	stack     string
+	number    int // of this apply
+	manifest  *plan.Manifest
+	forgotten bool // the stack has left this machine, and the lock's file with it
+	packages  bool // a package was installed: files, users and units came along
 
 	sequence  int               // rises with every change
 	changed   map[plan.ID]int   // what this session changed, and when

@@ -93,9 +93,12 @@ func (h *Host) Unlock() error {
 	if h.session == nil {
 		return nil
 	}
-	held := h.session.lock
+	held, forgotten := h.session.lock, h.session.forgotten
 	h.session = nil
-	err := os.RemoveAll(h.stored("blobs"))
+	var err error
+	if !forgotten { // else they may be somebody else's by now
+		err = os.RemoveAll(h.stored("blobs"))
+	}
 	if unsigned := held.file.Truncate(0); err == nil {
 		err = unsigned
 	}
@@ -109,9 +112,6 @@ func (h *Host) Unlock() error {
 }
 
 func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(string)) (*lock, error) {
-	if err := os.MkdirAll(h.stored(), 0o700); err != nil {
-		return nil, fmt.Errorf("make store: %w", err)
-	}
 	begun, told := time.Now(), time.Time{}
 	retry := time.NewTicker(lockInterval)
 	defer retry.Stop()
@@ -146,6 +146,9 @@ func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(st
 // locked must be the one that has the name now: the last holder may have
 // removed it together with everything of ours.
 func (h *Host) tryLock() (*lock, error) {
+	if err := os.MkdirAll(h.stored(), 0o700); err != nil {
+		return nil, fmt.Errorf("make store: %w", err)
+	}
 	file, err := os.OpenFile(h.stored("lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)

@@ -1,0 +1,31 @@
+package host
+
+// What the tests of parsers use.
+var (
+	ParseOSRelease = parseOSRelease
+	ParseDpkg      = func(output string) (versions, conffiles map[string]string) {
+		status := parseDpkg(output)
+		return status.versions, status.conffiles
+	}
+	HasCandidate = hasCandidate
+	ServiceOf    = serviceOf
+	NewUnitState = newUnitState
+)
+
+// ParseListening tells address and port of each socket.
+func ParseListening(table string) []string {
+	var list []string
+	for _, one := range parseListening(table) {
+		list = append(list, one.address.String()+" "+one.inode)
+		if one.port < 1 || one.port > 65535 {
+			panic("a port that is none")
+		}
+	}
+	return list
+}
+
+// ParseAccounts tells each user's numbers and home.
+func ParseAccounts(passwd, group string) (map[string]Account, map[string]int) {
+	parsed := parseAccounts(passwd, group)
+	return parsed.users, parsed.groups
+}

@@ -1,0 +1,200 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+func TestLockIsWaitedForWithItsHolder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		first := m.lock()
+		second := m.host()
+		var said []string
+		begun := time.Now()
+		_, err := second.Lock(t.Context(), hostapi.Lock{Stack: "home", Wait: 12 * time.Second}, func(text string) { said = append(said, text) })
+		if code(err) != hostapi.CodeLocked || !strings.Contains(err.Error(), "ops@desk (apply since ") {
+			t.Errorf("the error is %v", err)
+		}
+		if took := time.Since(begun); took < 12*time.Second || took > 13*time.Second {
+			t.Errorf("it waited %v", took)
+		}
+		if len(said) != 3 || !strings.HasPrefix(said[0], "locked by ops@desk (apply since ") {
+			t.Errorf("it said %q", said)
+		}
+		observation, err := second.Observe(t.Context(), hostapi.Observe{})
+		if err != nil || observation.Holder == nil || observation.Holder.Operator != "ops@desk" || observation.Holder.PID != os.Getpid() {
+			t.Errorf("a look tells %+v, %v", observation.Holder, err)
+		}
+		if err := first.host.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+		if observation, err = second.Observe(t.Context(), hostapi.Observe{}); err != nil || observation.Holder != nil {
+			t.Errorf("after it was given back, a look tells %+v, %v", observation.Holder, err)
+		}
+		if _, err := second.Lock(t.Context(), hostapi.Lock{Stack: "home"}, func(string) {}); err != nil {
+			t.Error(err)
+		}
+		second.Close()
+	})
+}
+
+func TestWaitForTheLockIsGivenUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.lock()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := m.host().Lock(ctx, hostapi.Lock{Stack: "home", Wait: time.Minute}, func(string) {})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+// The store may go with everything of ours while somebody waits for its lock.
+func TestLockOfAForgottenHost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		first := m.lock()
+		taken := make(chan error)
+		second := m.host()
+		go func() {
+			_, err := second.Lock(t.Context(), hostapi.Lock{Stack: "home", Wait: time.Minute}, func(string) {})
+			taken <- err
+		}()
+		time.Sleep(time.Second)
+		if err := first.host.Finish(hostapi.Finish{Stack: "home", Forget: true}); err != nil {
+			t.Fatal(err)
+		}
+		third := m.host()
+		if err := <-taken; err != nil {
+			t.Fatal(err)
+		}
+		if err := first.host.Unlock(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := third.Lock(t.Context(), hostapi.Lock{Stack: "home"}, func(string) {}); code(err) != hostapi.CodeLocked {
+			t.Errorf("a third got it too: %v", err)
+		}
+		second.Close()
+	})
+}
+
+func TestHostOfAnotherStack(t *testing.T) {
+	for name, test := range map[string]struct {
+		manifest string
+		code     hostapi.Code
+	}{
+		"another stack": {`{"schema":1,"stack":"work"}`, hostapi.CodeOtherStack},
+		"newer":         {`{"schema":2,"stack":"home","version":"9.0.0"}`, hostapi.CodeNewer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.write("/var/lib/relayctl/manifest.json", test.manifest)
+			_, err := m.host().Lock(t.Context(), hostapi.Lock{Stack: "home"}, func(string) {})
+			if code(err) != test.code {
+				t.Errorf("the error is %v", err)
+			}
+			if m.observe().Manifest == nil {
+				t.Error("it can't be looked at")
+			}
+		})
+	}
+}
+
+func TestUnsupportedSystem(t *testing.T) {
+	m := newMachine(t)
+	m.write("/etc/os-release", "ID=fedora\nVERSION_ID=42\nPRETTY_NAME=\"Fedora Linux 42 (Server Edition)\"\n")
+	h := m.host()
+	_, observe := h.Observe(t.Context(), hostapi.Observe{})
+	_, lock := h.Lock(t.Context(), hostapi.Lock{Stack: "home"}, func(string) {})
+	for _, err := range []error{observe, lock} {
+		if code(err) != hostapi.CodeUnsupported || !strings.Contains(err.Error(), "Fedora Linux 42 (Server Edition) is not supported") {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	if machine, err := h.Machine(); err != nil || machine.System != "fedora" || machine.MachineID != strings.Repeat("a", 32) {
+		t.Errorf("the greeting would tell %+v, %v", machine, err)
+	}
+	if m.read("/var/lib/relayctl/lock") != "absent" {
+		t.Error("something was written")
+	}
+}
+
+func TestNothingIsChangedWithoutTheLock(t *testing.T) {
+	m := newMachine(t)
+	h := m.host()
+	_, apply := h.Apply(t.Context(), hostapi.Apply{}, nil)
+	for name, err := range map[string]error{
+		"apply": apply, "finish": h.Finish(hostapi.Finish{}), "put": h.Put(hostapi.Put{}, nil),
+	} {
+		if code(err) != hostapi.CodeNotLocked {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
+}
+
+func TestFinishIsTakenDown(t *testing.T) {
+	m := newMachine(t)
+	for i := 1; i <= 12; i++ {
+		s := m.lock()
+		s.bring(s.file("/etc/motd", fmt.Sprintf("form %d\n", i)))
+		hosts := []plan.Member{{Name: "gpu-1", Address: "10.0.0.21"}}
+		if i == 12 {
+			hosts = nil
+		}
+		err := s.host.Finish(hostapi.Finish{Stack: "home", Operator: "ops@desk", Version: "1.0.0", OK: true, Summary: "1 changed", Hosts: hosts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.host.Close()
+	}
+	history := strings.Split(strings.TrimSpace(m.read("/var/lib/relayctl/history.jsonl")), "\n")
+	if len(history) != 12 || !strings.Contains(history[11], `"apply":12,`) || !strings.Contains(history[11], `"command":"apply"`) {
+		t.Errorf("the history is %q", history)
+	}
+	manifest := m.observe().Manifest
+	if manifest.Number != 12 || manifest.Operator != "ops@desk" || manifest.Version != "1.0.0" || len(manifest.Hosts) != 1 {
+		t.Errorf("the manifest is %+v", manifest)
+	}
+	if m.read("/var/lib/relayctl/generations/3/etc/motd") != "form 2\n" || m.read("/var/lib/relayctl/generations/2/etc/motd") != "absent" {
+		t.Error("the wrong generations are kept")
+	}
+}
+
+func TestBlobThatIsNotWhatItSays(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	good := plan.Digest([]byte("abcdef"))
+	for name, test := range map[string]struct {
+		put   hostapi.Put
+		piece string
+	}{
+		"other bytes":   {hostapi.Put{Blob: good, Size: 6, Last: true}, "abcdeX"},
+		"a gap":         {hostapi.Put{Blob: good, Size: 3, Offset: 3, Last: true}, "def"},
+		"other size":    {hostapi.Put{Blob: good, Size: 5, Last: true}, "abcdef"},
+		"no digest":     {hostapi.Put{Blob: "../../etc/passwd", Size: 6, Last: true}, "abcdef"},
+		"no gzip":       {hostapi.Put{Blob: good, Size: 6, Last: true, Encoding: hostapi.Gzip}, "abcdef"},
+		"odd encoding":  {hostapi.Put{Blob: good, Size: 6, Last: true, Encoding: "zip"}, "abcdef"},
+		"out of bounds": {hostapi.Put{Blob: good, Size: 6, Offset: 1 << 40, Last: true}, "abcdef"},
+		"upper case":    {hostapi.Put{Blob: "sha256:" + strings.ToUpper(good[7:]), Size: 6, Last: true}, "abcdef"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.host.Put(test.put, []byte(test.piece)); code(err) != hostapi.CodeBadRequest {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+	if entries, _ := os.ReadDir(m.path("/var/lib/relayctl/blobs")); len(entries) > 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}

@@ -38,6 +38,7 @@ func (h *Host) Put(params hostapi.Put, piece []byte) error {
 		return err
 	}
 	if err := appendPiece(path+".part", params.Offset, piece); err != nil {
+		os.Remove(path + ".part")
 		return fmt.Errorf("take blob in: %w", err)
 	}
 	if !params.Last {

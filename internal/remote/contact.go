@@ -59,9 +59,8 @@ func (h *Host) start(ctx context.Context, p Program) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	who := h.way.login()
-	if !who.root && h.target.Sudo == SudoNone {
-		return nil, &SudoError{User: who.user}
+	if !h.who.root && h.target.Sudo == SudoNone {
+		return nil, &SudoError{User: h.who.user}
 	}
 	installed := path.Join(InstallRoot, p.Name, "current", p.Name)
 	session, err := h.greet(ctx, p, installed)
@@ -104,7 +103,7 @@ func (e *StartError) hopeless() bool {
 
 // asRoot puts sudo before a command where the login is not root.
 func (h *Host) asRoot(command ...string) []string {
-	if h.way.login().root {
+	if h.who.root {
 		return command
 	}
 	return append([]string{"sudo", "-n"}, command...)
@@ -112,7 +111,7 @@ func (h *Host) asRoot(command ...string) []string {
 
 // greet starts the program at file and waits for its greeting.
 func (h *Host) greet(ctx context.Context, p Program, file string) (*Session, error) {
-	process, err := h.way.start(ctx, h.asRoot(file))
+	process, err := h.way.start(h.asRoot(file))
 	if err != nil {
 		return nil, &StartError{Program: file, Err: err, Exit: err}
 	}
@@ -142,7 +141,7 @@ func (h *Host) greet(ctx context.Context, p Program, file string) (*Session, err
 func (h *Host) askArchitecture(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.greetIn)
 	defer cancel()
-	process, err := h.way.start(ctx, h.asRoot("uname", "-sm"))
+	process, err := h.way.start(h.asRoot("uname", "-sm"))
 	if err != nil {
 		return "", err
 	}
@@ -154,8 +153,8 @@ func (h *Host) askArchitecture(ctx context.Context) (string, error) {
 	process.end()
 	var refused *ExitError
 	switch {
-	case errors.As(exit, &refused) && !h.way.login().root:
-		return "", &SudoError{User: h.way.login().user, Stderr: process.stderr.String()}
+	case errors.As(exit, &refused) && !h.who.root:
+		return "", &SudoError{User: h.who.user, Stderr: process.stderr.String()}
 	case exit != nil:
 		return "", fmt.Errorf("ask what machine this is: %w", exit)
 	case err != nil:
@@ -186,19 +185,28 @@ func (h *Host) firstContact(ctx context.Context, p Program, arch string) (*Sessi
 	if err != nil {
 		return nil, err
 	}
-	store, err := h.way.folders(ctx)
+	var session *Session
+	err = h.way.withFolders(func(store folders) (err error) {
+		session, err = h.tryAll(ctx, p, store, program)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer store.close()
+	if session.digest != digest {
+		session.Close()
+		return nil, fmt.Errorf("start %s: it is not the program that was uploaded: digest %s, not %s", session.path, session.digest, digest)
+	}
+	return session, nil
+}
+
+// tryAll starts the program in the first folder where that works.
+func (h *Host) tryAll(ctx context.Context, p Program, store folders, program []byte) (*Session, error) {
 	refused := &NoExecError{}
 	for _, base := range []string{"/tmp", home, "/var/tmp"} {
 		session, err := h.try(ctx, p, store, base, program)
 		var elsewhere *FolderError
 		switch {
-		case err == nil && session.digest != digest:
-			session.Close()
-			return nil, fmt.Errorf("start %s: it is not the program that was uploaded: digest %s, not %s", session.path, session.digest, digest)
 		case err == nil:
 			return session, nil
 		case ctx.Err() != nil:

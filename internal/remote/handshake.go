@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -33,6 +31,15 @@ func (d *Dialer) connect(ctx context.Context, way route) (*Host, error) {
 	}
 }
 
+// attempt is one connection that is being made.
+type attempt struct {
+	way    route
+	check  *hostKeyCheck
+	keys   *credentials
+	conn   *watchedConn
+	banner string // what the server said before the log-in
+}
+
 // handshake dials and logs in, all of it under the one deadline of ctx.
 func (d *Dialer) handshake(ctx context.Context, way route, check *hostKeyCheck, counters *counters) (*ssh.Client, error) {
 	connect := d.Connect
@@ -44,56 +51,62 @@ func (d *Dialer) handshake(ctx context.Context, way route, check *hostKeyCheck, 
 		return nil, unreachable(ctx, way, err)
 	}
 	counters.connections.Add(1)
-	conn := &watchedConn{Conn: raw, counters: counters}
-	keys, err := way.credentials(ctx)
-	if err != nil {
-		conn.Close()
+	a := &attempt{way: way, check: check, conn: &watchedConn{Conn: raw, counters: counters}}
+	if a.keys, err = way.credentials(ctx); err != nil {
+		a.conn.Close()
 		return nil, err
 	}
-	defer keys.close()
-
-	var banner string
-	config := &ssh.ClientConfig{
-		User:              way.user,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(keys.signers...)},
-		HostKeyAlgorithms: check.algorithms(),
-		HostKeyCallback:   check.verify,
-		BannerCallback:    func(message string) error { banner = message; return nil },
-	}
+	defer a.keys.close()
 	check.err, check.passed = nil, false
 	stop := context.AfterFunc(ctx, func() {
-		conn.Close()
-		keys.close()
+		a.conn.Close()
+		a.keys.close()
 	})
-	transport, channels, requests, err := ssh.NewClientConn(conn, way.address, config)
-	if !stop() && err == nil { // ctx ended at the last moment, and closed conn
+	transport, channels, requests, err := ssh.NewClientConn(a.conn, way.address, a.config())
+	if !stop() && err == nil { // ctx ended at the last moment, and closed the connection
 		transport.Close()
 		err = ctx.Err()
 	}
 	if err != nil {
-		conn.Close()
-		return nil, explain(ctx, way, check, keys, conn, banner, err)
+		a.conn.Close()
+		return nil, a.explain(ctx, err)
 	}
 	return ssh.NewClient(transport, channels, requests), nil
 }
 
+func (a *attempt) config() *ssh.ClientConfig {
+	return &ssh.ClientConfig{
+		User:              a.way.user,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(a.keys.signers...)},
+		HostKeyAlgorithms: a.check.algorithms(),
+		HostKeyCallback:   a.check.verify,
+		BannerCallback: func(message string) error {
+			a.banner = message
+			return nil
+		},
+	}
+}
+
 // explain turns a failed handshake into what failed: the way to the host, its
 // key, or the log-in.
-func explain(ctx context.Context, way route, check *hostKeyCheck, keys *credentials, conn *watchedConn, banner string, err error) error {
+func (a *attempt) explain(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return unreachable(ctx, way, ctx.Err())
-	case check.err != nil:
-		return check.err
-	case !check.passed && len(check.shown) > 0: // it has no key of the types that were left to ask for
-		check.refused = append(check.refused, check.algorithms()...)
-		return check.pinError()
-	case check.passed && (!conn.broken.Load() || len(keys.tried) >= authTries):
-		return &AuthError{User: way.user, Address: way.address, Tried: keys.tried, Skipped: keys.skipped, Banner: banner, Err: err}
-	case conn.broken.Load() && !conn.foreign.Load():
-		return &UnreachableError{Address: way.address, Reason: ReasonLost, Err: err}
+		return unreachable(ctx, a.way, ctx.Err())
+	case a.check.err != nil:
+		return a.check.err
+	case !a.check.passed && len(a.check.shown) > 0: // it has no key of the types that were left to ask for
+		a.check.refused = append(a.check.refused, a.check.algorithms()...)
+		return a.check.pinError()
+	case a.check.passed && (!a.conn.broken.Load() || len(a.keys.tried) >= authTries):
+		return &AuthError{
+			User: a.way.user, Address: a.way.address,
+			Tried: a.keys.tried, Skipped: a.keys.skipped, Banner: a.banner, Err: err,
+		}
+	case a.conn.broken.Load() && !a.conn.foreign.Load():
+		return &UnreachableError{Address: a.way.address, Reason: ReasonLost, Err: err}
 	}
-	return &UnreachableError{Address: way.address, Reason: ReasonNotSSH, Err: err}
+	return &UnreachableError{Address: a.way.address, Reason: ReasonNotSSH, Err: err}
 }
 
 // authTries is after how many refused keys OpenSSH's server hangs up
@@ -158,34 +171,5 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 func (c *watchedConn) note(err error) {
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		c.broken.Store(true)
-	}
-}
-
-// keepAlive sends ping at every tick and gives up when misses of them in a row
-// had no answer at the next tick. It returns nil when ctx ends.
-func keepAlive(ctx context.Context, every time.Duration, misses int, ping func() error) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	answers := make(chan error, 1) // one ping is out at a time
-	waiting, missed := false, 0
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-answers:
-			if err != nil {
-				return err
-			}
-			waiting, missed = false, 0
-		case <-tick.C:
-			if !waiting {
-				waiting = true
-				go func() { answers <- ping() }()
-				continue
-			}
-			if missed++; missed == misses {
-				return fmt.Errorf("no sign of life for %v: %w", time.Duration(misses)*every, os.ErrDeadlineExceeded)
-			}
-		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,17 +31,17 @@ func TestKeepAliveStaysWhileAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		pings := 0
+		var pings atomic.Int64
 		err := remote.KeepAlive(ctx, 10*time.Second, 3, func() error {
-			pings++
+			pings.Add(1)
 			select {
 			case <-time.After(25 * time.Second): // late, never three ticks late
 			case <-ctx.Done():
 			}
 			return nil
 		})
-		if err != nil || pings != 120 {
-			t.Errorf("%d pings in an hour, %v; want one every 30s", pings, err)
+		if err != nil || pings.Load() != 120 {
+			t.Errorf("%d pings in an hour, %v; want one every 30s", pings.Load(), err)
 		}
 	})
 }

@@ -26,13 +26,13 @@ type localMachine struct {
 const lastStep = 5 * time.Second
 
 func dialLocal(t Target, greetIn time.Duration) *Host {
-	h := &Host{target: t, greetIn: greetIn, counters: &counters{}}
+	h := &Host{target: t, who: whoRuns(), greetIn: greetIn, counters: &counters{}}
 	closing, shut := context.WithCancel(context.Background())
 	h.way = &localMachine{counters: h.counters, closing: closing, shut: shut}
 	return h
 }
 
-func (m *localMachine) login() login {
+func whoRuns() login {
 	who := login{user: "you", root: os.Geteuid() == 0}
 	if me, err := user.Current(); err == nil {
 		who.user = me.Username
@@ -55,7 +55,7 @@ func (m *localMachine) close() error {
 	}
 }
 
-func (m *localMachine) start(_ context.Context, command []string) (*process, error) {
+func (m *localMachine) start(command []string) (*process, error) {
 	out, outWriter, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
@@ -101,13 +101,11 @@ func localExit(err error) error {
 	return &ExitError{Status: exit.ExitCode()}
 }
 
-func (m *localMachine) folders(context.Context) (folders, error) { return localFolders{}, nil }
+func (m *localMachine) withFolders(use func(folders) error) error { return use(localFolders{}) }
 
 type localFolders struct{}
 
 func (localFolders) home() (string, error) { return os.UserHomeDir() }
-
-func (localFolders) close() error { return nil }
 
 func (localFolders) put(folder, name string, program io.Reader) error {
 	if err := os.Mkdir(folder, 0o700); err != nil {

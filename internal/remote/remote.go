@@ -6,7 +6,6 @@ package remote
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 // Host is an open way to one host. It is closed by Close.
 type Host struct {
 	target  Target
+	who     login
 	way     machine
 	greetIn time.Duration // how long a program may take to greet
 
@@ -26,11 +26,9 @@ type Host struct {
 // machine is what can be done on a host, as the login user.
 type machine interface {
 	// start runs a command of plain words, each free of what a shell acts on.
-	start(ctx context.Context, command []string) (*process, error)
-	// folders opens the way to put files.
-	folders(ctx context.Context) (folders, error)
-	// login tells who the login user is.
-	login() login
+	start(command []string) (*process, error)
+	// withFolders calls use with a way to put files, which ends with it.
+	withFolders(use func(folders) error) error
 	// close ends everything.
 	close() error
 }
@@ -49,7 +47,6 @@ type folders interface {
 	put(folder, name string, program io.Reader) error
 	// remove takes both away again and tells whether the program still stood there.
 	remove(folder, name string) (stood bool, err error)
-	close() error
 }
 
 // Program is what Start runs on the host.

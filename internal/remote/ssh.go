@@ -18,7 +18,6 @@ import (
 type sshMachine struct {
 	client   *ssh.Client
 	address  string
-	who      login
 	counters *counters
 	lost     context.Context // ends with the connection; its cause says why
 	waits    *sync.WaitGroup // for all that ends with the connection
@@ -27,11 +26,15 @@ type sshMachine struct {
 // newSSHHost takes over a connection that has just been made.
 func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *Host {
 	lost, lose := context.WithCancelCause(context.Background())
-	h := &Host{target: way.target, greetIn: d.timeout(), counters: counters}
+	h := &Host{
+		target:   way.target,
+		who:      login{user: way.user, root: way.user == "root"},
+		greetIn:  d.timeout(),
+		counters: counters,
+	}
 	m := &sshMachine{
 		client:   client,
 		address:  way.address,
-		who:      login{user: way.user, root: way.user == "root"},
 		counters: counters,
 		lost:     lost,
 		waits:    &h.background,
@@ -46,8 +49,6 @@ func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *H
 	})
 	return h
 }
-
-func (m *sshMachine) login() login { return m.who }
 
 func (m *sshMachine) close() error {
 	if err := m.client.Close(); err != nil && m.lost.Err() == nil {
@@ -75,7 +76,7 @@ func (m *sshMachine) ping() error {
 	return err
 }
 
-func (m *sshMachine) start(_ context.Context, command []string) (*process, error) {
+func (m *sshMachine) start(command []string) (*process, error) {
 	session, err := m.client.NewSession()
 	if err != nil {
 		return nil, m.loss(fmt.Errorf("open session: %w", err))
@@ -113,13 +114,14 @@ func (m *sshMachine) exit(err error) error {
 // fewer, a distant host is waited for more than it is sent to.
 const uploadsAhead = 64
 
-func (m *sshMachine) folders(context.Context) (folders, error) {
+func (m *sshMachine) withFolders(use func(folders) error) error {
 	client, err := sftp.NewClient(m.client, sftp.MaxConcurrentRequestsPerFile(uploadsAhead))
 	if err != nil {
-		return nil, m.loss(fmt.Errorf("open SFTP session: %w", err))
+		return m.loss(fmt.Errorf("open SFTP session: %w", err))
 	}
+	defer client.Close()
 	m.counters.uploads.Add(1)
-	return sftpFolders{client: client, machine: m}, nil
+	return use(sftpFolders{client: client, machine: m})
 }
 
 type sftpFolders struct {
@@ -128,8 +130,6 @@ type sftpFolders struct {
 }
 
 func (f sftpFolders) home() (string, error) { return f.client.RealPath(".") }
-
-func (f sftpFolders) close() error { return f.client.Close() }
 
 func (f sftpFolders) put(folder, name string, program io.Reader) error {
 	// The folder is ours alone once its mode is set; a name of 128 random bits

@@ -53,6 +53,8 @@ type apply struct {
 	keys    []madeKey
 	refined *proposal // after the prepare stage
 	outcome *Outcome
+	// unproved is why the proof was broken off.
+	unproved error
 }
 
 // mayBegin says why nothing can be done at all.
@@ -257,5 +259,5 @@ func (a *apply) result(showing error) error {
 			return model.Err
 		}
 	}
-	return nil
+	return a.unproved
 }

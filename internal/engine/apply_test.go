@@ -283,12 +283,35 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// An interruption while models are asked leaves what was applied.
+func TestInterruptedProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.relay.setAnswer(hang)
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		stop := errors.New("ctrl-c")
+		h.config.Events = func(e engine.Event) {
+			if e.Phase == engine.Proving && strings.Contains(e.Text, "qwen3") {
+				interrupt(stop)
+			}
+		}
+		outcome, err := h.applyContext(ctx)
+		if !errors.Is(err, stop) || len(outcome.Proof.Models) > 0 || !outcome.Hosts[0].OK {
+			t.Errorf("error %v, outcome %+v", err, outcome)
+		}
+		mustBeEmpty(t, h.plan())
+	})
+}
+
 func TestLostConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		h.gpu1.hangUpAt = "apply"
-		_, err := h.apply()
+		outcome, err := h.apply()
 		mustFail(t, err, "gpu-1")
+		if failure := outcome.Failed[0]; failure.Resource.Kind == "" || failure.Hint == "" {
+			t.Errorf("error %+v", failure)
+		}
 		h.gpu1.hangUpAt = ""
 		h.mustApply()
 		mustBeEmpty(t, h.plan())
@@ -312,6 +335,22 @@ func TestLockIsWaitedFor(t *testing.T) {
 		if len(waits) < 3 || !strings.Contains(waits[0].Text, "eve@laptop") {
 			t.Errorf("told while waiting: %+v", waits)
 		}
+	})
+}
+
+// A worker that somebody else works on for too long is left out.
+func TestLockedWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		release := h.gpu2.holdLock("eve@laptop")
+		_, err := h.apply()
+		mustFail(t, err, "gpu-2")
+		if !errors.Is(err, engine.ErrLocked) || !h.gpu1.has("/etc/relay/worker.json") || h.gpu2.has("/etc/relay") {
+			t.Errorf("error %v", err)
+		}
+		release()
+		h.mustApply()
+		mustBeEmpty(t, h.plan())
 	})
 }
 

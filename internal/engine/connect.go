@@ -183,10 +183,30 @@ func connectError(target Target, err error) *HostError {
 func (s *Session) departed(remembered []plan.Member) []Target {
 	var gone []Target
 	for _, member := range remembered {
-		isMember := func(t Target) bool { return t.Name == member.Name }
-		if !slices.ContainsFunc(s.targets, isMember) && !slices.Contains(s.config.Forget, member.Name) {
+		if s.hasLeft(member) && !slices.Contains(s.config.Forget, member.Name) {
 			gone = append(gone, Target{Member: member, Role: plan.RoleDeparted})
 		}
 	}
 	return gone
+}
+
+func (s *Session) hasLeft(member plan.Member) bool {
+	return !slices.ContainsFunc(s.targets, func(t Target) bool { return t.Name == member.Name })
+}
+
+// forgotten tells the hosts that are given up as asked from names that no host
+// has which left the stack. Without a look at the proxy host it tells nothing.
+func (s *Session) forgotten(manifest *plan.Manifest) (givenUp, unknown []string) {
+	if !s.isOurs(manifest) {
+		return nil, nil
+	}
+	for _, name := range s.config.Forget {
+		isGone := func(member plan.Member) bool { return member.Name == name && s.hasLeft(member) }
+		if slices.ContainsFunc(manifest.Hosts, isGone) {
+			givenUp = append(givenUp, name)
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	return givenUp, unknown
 }

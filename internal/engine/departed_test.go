@@ -47,18 +47,22 @@ func TestDepartedWorkerUnreachable(t *testing.T) {
 				h.mustApply()
 				h.config.Stack = load(t, homeWithout)
 				h.gpu2.refuse = errors.New("connection timed out")
-				if planned := h.plan(); !slices.Equal(planned.Stays, []string{"gpu-2"}) || len(planned.Failed) > 0 {
+				if planned := h.plan(); len(planned.Stays) != 1 || planned.Stays[0].Error() != "gpu-2: connection timed out" || len(planned.Failed) > 0 {
 					t.Errorf("stays %v, failed %v", planned.Stays, planned.Failed)
 				}
 				h.mustApply()
 				if h.edge.has("/etc/relay/workers.d/gpu-2.json") || !h.gpu2.has("/etc/relay") {
 					t.Error("its hash should be gone, and its things still there")
 				}
-				if planned := h.plan(); !planned.Empty() || !slices.Equal(planned.Stays, []string{"gpu-2"}) {
+				if planned := h.plan(); !planned.Empty() || len(planned.Stays) != 1 {
 					t.Errorf("stays %v", planned.Stays)
 				}
 				if end == "forgotten" {
-					h.config.Forget = []string{"gpu-2"}
+					h.config.Forget = []string{"gpu-2", "gpu-1", "gpu-3"}
+					planned := h.plan()
+					if !slices.Equal(planned.GivenUp, []string{"gpu-2"}) || !slices.Equal(planned.Unknown, []string{"gpu-1", "gpu-3"}) {
+						t.Errorf("gives up %v, does not know %v", planned.GivenUp, planned.Unknown)
+					}
 				} else {
 					h.gpu2.refuse = nil
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,21 +16,20 @@ const journalLines = 5
 
 // explain adds to the proofs that failed what relay and workers say about it.
 func (s *Session) explain(ctx context.Context, proofs []ModelProof) {
-	var status relayStatus
-	asked := errors.New("nobody asked")
+	isFailed := func(proof ModelProof) bool { return proof.Err != nil }
+	if !slices.ContainsFunc(proofs, isFailed) {
+		return
+	}
+	status, unasked := s.proxy().relayStatus(ctx)
 	var asking sync.WaitGroup
-	for i := range proofs {
-		if proofs[i].Err == nil {
+	for _, proof := range proofs {
+		if !isFailed(proof) {
 			continue
 		}
-		if asked != nil {
-			status, asked = s.proxy().relayStatus(ctx)
-			if asked != nil {
-				proofs[i].Err.Log = append(proofs[i].Err.Log, asked.Error())
-			}
+		if unasked != nil {
+			proof.Err.Log = append(proof.Err.Log, unasked.Error())
 		}
-		relayKnown := asked == nil
-		asking.Go(func() { s.explainModel(ctx, proofs[i].Err, status, relayKnown) })
+		asking.Go(func() { s.explainModel(ctx, proof.Err, status, unasked == nil) })
 	}
 	asking.Wait()
 }

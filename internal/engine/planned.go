@@ -17,8 +17,11 @@ type Planned struct {
 	Failed HostErrors    // hosts that could not be looked at, in the order of the stack
 	Took   time.Duration // from the first connection to the last look
 	Keys   []string      // API keys that apply will make
-	Stays  []string      // hosts that left the stack and could not be reached: they stay remembered
+	Stays  HostErrors    // hosts that left the stack, and why they can't be cleaned: they stay remembered
 	Locks  []Lock        // hosts that somebody works on just now
+
+	GivenUp []string // hosts of Config.Forget that left the stack: they are remembered no more
+	Unknown []string // names of Config.Forget that no such host has
 
 	sight    *sight
 	proposal *proposal
@@ -44,6 +47,7 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 	}
 	v := &sight{seen: map[string]hostapi.Observation{}, failed: map[string]*HostError{}}
 	v.lookAll(ctx, s.lookers(s.targets), want)
+	s.tellLooked(v, s.targets)
 	departed := s.reachDeparted(ctx, v)
 	maps.Copy(v.failed, s.failed)
 	if ctx.Err() != nil {
@@ -57,12 +61,19 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name := range v.seen {
-		s.teller.tell(Event{Host: name, Phase: Looked})
-	}
 	planned := &Planned{Plan: made.Plan, Took: time.Since(s.began), sight: v, proposal: made, departed: departed}
 	planned.describe(s)
 	return planned, nil
+}
+
+// tellLooked tells which of some hosts were looked at, so that nobody thinks
+// that they are waited for.
+func (s *Session) tellLooked(v *sight, targets []Target) {
+	for _, target := range targets {
+		if _, ok := v.seen[target.Name]; ok {
+			s.teller.tell(Event{Host: target.Name, Phase: Looked})
+		}
+	}
 }
 
 func (s *Session) proposer() proposer {
@@ -92,6 +103,7 @@ func (s *Session) reachDeparted(ctx context.Context, v *sight) []Target {
 	s.dial(ctx, departed)
 	departed = slices.DeleteFunc(departed, s.isRenamed)
 	v.lookAll(ctx, s.lookers(departed), nil)
+	s.tellLooked(v, departed)
 	return slices.DeleteFunc(departed, func(t Target) bool {
 		manifest := v.seen[t.Name].Facts.Manifest
 		return manifest != nil && !s.isOurs(manifest)
@@ -126,18 +138,25 @@ func (s *Session) refuseManifests(v *sight) {
 }
 
 // withDrops makes the proposal anew where it closes the connections of workers,
-// with their number: the relay is asked only then.
+// with their number: the relay is asked only then. A relay that does not run
+// has none.
 func (s *Session) withDrops(ctx context.Context, p proposer, v *sight, departed []Target, made *proposal) (*proposal, error) {
-	proxy, ok := s.lookers(s.targets)[s.config.Stack.Proxy.Name]
-	if !ok || !made.drains(s.config.Stack.Proxy.Name) {
+	name := s.config.Stack.Proxy.Name
+	proxy, ok := s.lookers(s.targets)[name]
+	facts := v.seen[name].Facts
+	if !ok || !made.drains(name) || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
 		return made, nil
 	}
 	status, err := proxy.relayStatus(ctx)
 	if err != nil {
+		made.note(name, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
 		return made, nil
 	}
 	return p.propose(v, departed, false, status.connections())
 }
+
+// relayUnit is the service of the relay.
+var relayUnit = plan.ID{Kind: plan.KindUnit, Name: "relay-server.service"}
 
 // describe fills in what is told beside the changes.
 func (p *Planned) describe(s *Session) {
@@ -147,10 +166,11 @@ func (p *Planned) describe(s *Session) {
 		}
 	}
 	for _, target := range p.departed {
-		if p.sight.failed[target.Name] != nil {
-			p.Stays = append(p.Stays, target.Name)
+		if failure := p.sight.failed[target.Name]; failure != nil {
+			p.Stays = append(p.Stays, failure)
 		}
 	}
+	p.GivenUp, p.Unknown = s.forgotten(p.sight.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	for _, target := range slices.Concat(s.targets, p.departed) {
 		if holder := p.sight.seen[target.Name].Holder; holder != nil {
 			p.Locks = append(p.Locks, Lock{Host: target.Name, Holder: holder.Operator, Command: holder.Command, Since: holder.Since})

@@ -195,7 +195,12 @@ func (a *apply) prove(ctx context.Context) {
 		return
 	}
 	facts := a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts
-	a.outcome.Proof = a.Session.prove(ctx, facts, applyPatience, a.withoutWorkers())
+	proof := a.Session.prove(ctx, facts, applyPatience, a.withoutWorkers())
+	if ctx.Err() != nil {
+		a.unproved = fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
+		return
+	}
+	a.outcome.Proof = proof
 }
 
 // withoutWorkers are the models of which all workers failed.

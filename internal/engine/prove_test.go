@@ -16,11 +16,11 @@ import (
 
 // reapply applies a stack that is set up already, so that only the proof is
 // new, and tells how long it took.
-func (h *home) reapply() (*engine.Outcome, error, time.Duration) {
+func (h *home) reapply() (*engine.Outcome, time.Duration, error) {
 	h.t.Helper()
 	began := time.Now()
 	outcome, err := h.apply()
-	return outcome, err, time.Since(began)
+	return outcome, time.Since(began), err
 }
 
 func TestProofRoutes(t *testing.T) {
@@ -79,7 +79,7 @@ func TestProofTrustsNothingWider(t *testing.T) {
 		h := newHome(t)
 		h.mustApply()
 		h.relay.other = newMachineWithCA(t)
-		_, err, _ := h.reapply()
+		_, _, err := h.reapply()
 		if !errors.Is(err, engine.ErrNoToken) || len(h.relay.asked) != 2 {
 			t.Errorf("error %v, asked for %v", err, h.relay.asked)
 		}
@@ -111,7 +111,7 @@ func TestModelsThatGiveNoToken(t *testing.T) {
 				h := newHome(t)
 				h.mustApply()
 				h.relay.setAnswer(test.answer)
-				outcome, err, took := h.reapply()
+				outcome, took, err := h.reapply()
 				var failure *engine.NoToken
 				if !errors.As(err, &failure) || !strings.Contains(failure.Summary, test.says) {
 					t.Fatalf("error %v, want %q", err, test.says)
@@ -143,7 +143,7 @@ func TestProofWaits(t *testing.T) {
 			}
 			giveToken(w, request)
 		})
-		outcome, err, took := h.reapply()
+		outcome, took, err := h.reapply()
 		if err != nil || took < 20*time.Second || took > 21*time.Second || !outcome.Proof.OK() {
 			t.Errorf("error %v after %v: %+v", err, took, outcome.Proof)
 		}
@@ -169,7 +169,7 @@ func TestFirstToken(t *testing.T) {
 				<-time.After(3 * time.Second)
 				fmt.Fprintf(w, "data: %s\n\n", token)
 			})
-			outcome, err, _ := h.reapply()
+			outcome, _, err := h.reapply()
 			if err != nil {
 				t.Fatalf("%s: %v", token, err)
 			}

@@ -151,10 +151,23 @@ func (m *proposal) plan(name string) plan.HostPlan {
 
 // drains reports whether a host's plan closes the connections of workers.
 func (m *proposal) drains(name string) bool {
-	return slices.ContainsFunc(m.plan(name).Changes, func(c plan.Change) bool {
-		return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
-			(c.Resource.Unit.Drain != "" || c.Resource.Unit.Relay && c.Action == plan.Restart)
-	})
+	return slices.ContainsFunc(m.plan(name).Changes, closesWorkers)
+}
+
+// note adds a note to the changes of a host that close the connections of
+// workers.
+func (m *proposal) note(name, text string) {
+	changes := m.plan(name).Changes
+	for i := range changes {
+		if closesWorkers(changes[i]) {
+			changes[i].Notes = append(changes[i].Notes, text)
+		}
+	}
+}
+
+func closesWorkers(c plan.Change) bool {
+	return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
+		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Relay && c.Action == plan.Restart)
 }
 
 // steps lists what a host has to be asked to do: all but what is for people

@@ -216,3 +216,19 @@ func TestPlanTellsDroppedConnections(t *testing.T) {
 		}
 	})
 }
+
+// Where the relay should be asked and can't, the plan says so.
+func TestPlanCannotTellDroppedConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		h.edge.write("/etc/caddy/Caddyfile", "# edited\n")
+		var notes []string
+		for _, change := range h.plan().Hosts[0].Changes {
+			notes = append(notes, change.Notes...)
+		}
+		if !strings.Contains(strings.Join(notes, "\n"), "is not known") {
+			t.Errorf("notes %q", notes)
+		}
+	})
+}

@@ -88,13 +88,15 @@ func (w *work) do(ctx context.Context, steps []plan.Change) bool {
 		w.stop(w.host.interrupted(ctx))
 		return false
 	}
+	at := 0 // the step that was last heard of
 	_, err := w.host.client.Apply(ctx, hostapi.Apply{Steps: steps}, func(progress hostapi.Progress) {
 		if progress.Step >= 0 && progress.Step < len(steps) {
-			w.progress(steps[progress.Step], progress)
+			at = progress.Step
+			w.progress(steps[at], progress)
 		}
 	})
 	if err != nil {
-		w.stop(w.host.stepError(ctx, steps, err))
+		w.stop(w.host.stepError(ctx, steps, at, err))
 	}
 	return err == nil
 }
@@ -131,24 +133,28 @@ func (w *work) count(change plan.Change) {
 	}
 }
 
-// stepError is why a host stopped in the middle of steps.
-func (h *host) stepError(ctx context.Context, steps []plan.Change, err error) *HostError {
-	var said *hostapi.Error
-	if !errors.As(err, &said) || said.Step < 0 || said.Step >= len(steps) {
-		return h.requestError("apply", err)
-	}
-	if said.Code == hostapi.CodeCancelled {
-		return h.interrupted(ctx)
-	}
-	change := steps[said.Step]
+// stepError is why a host stopped in the middle of steps; at is the last one
+// that was heard of.
+func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err error) *HostError {
 	failure := h.requestError("apply", err)
-	failure.Resource = change.ID
-	failure.Summary = said.Message
-	if !strings.Contains(said.Message, change.ID.Name) {
-		failure.Summary = change.ID.String() + ": " + said.Message
+	var said *hostapi.Error
+	switch {
+	case !errors.As(err, &said):
+		failure.Summary = fmt.Sprintf("%s: %v", steps[at].ID, err)
+	case said.Code == hostapi.CodeCancelled:
+		return h.interrupted(ctx)
+	case said.Step < 0 || said.Step >= len(steps):
+		return failure
+	default:
+		at = said.Step
+		failure.Summary = said.Message
+		if !strings.Contains(said.Message, steps[at].ID.Name) {
+			failure.Summary = fmt.Sprintf("%s: %s", steps[at].ID, said.Message)
+		}
 	}
-	if change.Resource != nil && change.Resource.Origin != (plan.Origin{}) {
-		failure.Origin = change.Resource.Origin
+	failure.Resource = steps[at].ID
+	if wanted := steps[at].Resource; wanted != nil && wanted.Origin != (plan.Origin{}) {
+		failure.Origin = wanted.Origin
 	}
 	return failure
 }

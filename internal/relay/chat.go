@@ -55,7 +55,7 @@ func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*jo
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		return nil, keyError(err)
 	}
-	rq.key = k.name
+	rq.key, rq.probe = k.name, k.probe
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
 	}

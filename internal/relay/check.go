@@ -39,7 +39,15 @@ func (s *Settings) check() error {
 		if _, err := expiry(key.Expires); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", by, err))
 		}
-		problems = append(problems, checkEntry(by, key.Name, []string{key.Hash}, key.Models)...)
+		hashes := []string{key.Hash}
+		for _, former := range key.Former {
+			taken(former.Hash, by)
+			hashes = append(hashes, former.Hash)
+			if end, err := expiry(former.Expires); err != nil || end.IsZero() {
+				problems = append(problems, fmt.Errorf("%s: a former hash has no end that can be read: %q", by, former.Expires))
+			}
+		}
+		problems = append(problems, checkEntry(by, key.Name, hashes, key.Models)...)
 	}
 	for _, worker := range s.Workers {
 		by := "worker " + strconv.Quote(worker.Name)

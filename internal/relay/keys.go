@@ -39,6 +39,13 @@ func newKeyring(s *Settings) *keyring {
 			continue // settings are checked before they come here
 		}
 		r.keys[entry.Hash] = &key{name: entry.Name, models: entry.Models, expires: expires, probe: entry.Probe}
+		for _, former := range entry.Former {
+			until, err := expiry(former.Expires)
+			if err != nil {
+				continue
+			}
+			r.keys[former.Hash] = &key{name: entry.Name, models: entry.Models, expires: sooner(expires, until), probe: entry.Probe}
+		}
 	}
 	for i := range s.Workers {
 		for _, hash := range s.Workers[i].Hashes {
@@ -46,6 +53,14 @@ func newKeyring(s *Settings) *keyring {
 		}
 	}
 	return r
+}
+
+// sooner is the end that comes first; a zero end never comes.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // anonymous is who everybody is at a relay without keys.

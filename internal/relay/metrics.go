@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,9 @@ type metrics struct {
 	firstByte *prometheus.HistogramVec
 	bytes     *prometheus.CounterVec
 	connects  *prometheus.CounterVec
+
+	// What the status tells: requests to models, less the probe's.
+	ended, failed atomic.Uint64
 }
 
 var seconds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 600}
@@ -59,6 +63,13 @@ func (m *metrics) finished(rq *request, took time.Duration) {
 	m.requests.WithLabelValues(string(rq.outcome)).Inc()
 	m.bytes.WithLabelValues("in").Add(float64(rq.bytesIn))
 	m.bytes.WithLabelValues("out").Add(float64(rq.bytesOut))
+	if rq.model != "" && !rq.probe {
+		// Failures first, so that a reader never sees more good ones than there are.
+		if rq.status >= http.StatusInternalServerError || rq.outcome == broken {
+			m.failed.Add(1)
+		}
+		m.ended.Add(1)
+	}
 	if rq.model != "" {
 		m.took.WithLabelValues(rq.model).Observe(took.Seconds())
 	}

@@ -30,6 +30,7 @@ type request struct {
 	path    string // of the route, from a closed list
 	start   time.Time
 	key     string // the key's name
+	probe   bool   // it is the probe's key
 	model   string // only once it is known to be one of ours
 	worker  string
 	outcome outcome

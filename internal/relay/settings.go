@@ -68,6 +68,15 @@ type KeyEntry struct {
 	Models  []string `json:"models,omitempty"`  // none: all
 	Expires string   `json:"expires,omitempty"` // 2027-06-30 (good to the end of that day, UTC) or RFC 3339
 	Probe   bool     `json:"probe,omitempty"`   // good for a completion of one token only
+	// Former are hashes of keys that this one has replaced, each good for some
+	// time more, and no longer than the entry itself.
+	Former []FormerKey `json:"former,omitempty"`
+}
+
+// FormerKey is a key that was replaced.
+type FormerKey struct {
+	Hash    string `json:"hash"`
+	Expires string `json:"expires"` // as in KeyEntry
 }
 
 // WorkerFile is workers.d/NAME.json.

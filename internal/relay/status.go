@@ -13,6 +13,8 @@ type Status struct {
 	Settings string         `json:"settings"` // digest of those in force, "" by hand
 	Stopping bool           `json:"stopping"`
 	Requests int            `json:"requests"` // inside now, waiting ones included
+	Ended    uint64         `json:"ended"`    // clients' requests to models that have ended since the start, probes left out
+	Failed   uint64         `json:"failed"`   // of these, answered with a status of 500 or more, or cut off
 	Workers  []WorkerStatus `json:"workers"`  // those of the settings and all that are connected, by name
 	Models   []ModelStatus  `json:"models"`   // by name
 }
@@ -23,8 +25,9 @@ type WorkerStatus struct {
 	Connected   bool                `json:"connected"`
 	Program     string              `json:"program,omitempty"`
 	Since       time.Time           `json:"since,omitzero"`
-	From        string              `json:"from,omitempty"`  // address it comes from, as the relay sees it
-	State       string              `json:"state,omitempty"` // serving or held (no new work)
+	From        string              `json:"from,omitempty"`   // address it comes from, as the relay sees it
+	State       string              `json:"state,omitempty"`  // serving or held (no new work)
+	Secret      string              `json:"secret,omitempty"` // the first 12 digits of the hash of the secret it came with
 	RoundTripMS float64             `json:"round_trip_ms,omitempty"`
 	Models      []WorkerModelStatus `json:"models"` // what it serves; without a connection, what it may serve
 }
@@ -55,6 +58,8 @@ func (s *Server) Status() Status {
 		Settings: st.settings.Digest,
 		Stopping: s.gate.closed(),
 		Requests: s.gate.count(),
+		Ended:    s.metrics.ended.Load(),
+		Failed:   s.metrics.failed.Load(),
 		Models:   s.scheduler.load(),
 	}
 	for i := range status.Models {
@@ -89,9 +94,13 @@ func (s *Server) workerStatus(l *link) WorkerStatus {
 	}
 	return WorkerStatus{
 		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from,
-		State: state, RoundTripMS: ms(l.conn.RoundTrip()), Models: models,
+		State: state, Secret: l.hash[:min(len(l.hash), fingerprint)], RoundTripMS: ms(l.conn.RoundTrip()), Models: models,
 	}
 }
+
+// fingerprint is how many digits of a hash tell secrets apart for people and
+// programs that know the hashes.
+const fingerprint = 12
 
 func absent(worker WorkerFile) WorkerStatus {
 	w := WorkerStatus{Name: worker.Name, Models: []WorkerModelStatus{}}

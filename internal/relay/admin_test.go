@@ -45,7 +45,8 @@ func TestAdmin(t *testing.T) {
 	}
 	got.Workers[0].From, got.Workers[0].Since, got.Workers[0].RoundTripMS = "", time.Time{}, 0
 	wantWorkers := []relay.WorkerStatus{
-		{Name: "gpu-1", Connected: true, Program: "relay-worker test", State: "serving", Models: []relay.WorkerModelStatus{{Name: "m", Concurrency: 7}}},
+		{Name: "gpu-1", Connected: true, Program: "relay-worker test", State: "serving", Secret: workerSecret("gpu-1").Hash()[:12],
+			Models: []relay.WorkerModelStatus{{Name: "m", Concurrency: 7}}},
 		{Name: "gpu-2", Models: []relay.WorkerModelStatus{{Name: "m"}, {Name: "other"}}},
 	}
 	wantModels := []relay.ModelStatus{

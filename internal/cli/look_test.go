@@ -14,7 +14,9 @@ func TestPlanExitCodes(t *testing.T) {
 	lost.Failed = engine.HostErrors{unreachable("gpu-1", 9)}
 	held := planOf(newPackage)
 	held.Locks = []engine.Lock{{Host: "edge", Holder: "ann@desk", Command: "apply", Since: now.Local()}}
-	held.Stays = []string{"gpu-9"}
+	left := planOf()
+	left.Stays = engine.HostErrors{unreachable("gpu-9", 9)}
+	left.GivenUp, left.Unknown = []string{"gpu-8"}, []string{"gpu-7"}
 	attention := plan.Change{ID: inTheWay.ID, Action: plan.Attention, Reasons: []string{"not ours, left alone"}}
 	for _, row := range []struct {
 		name    string
@@ -29,6 +31,7 @@ func TestPlanExitCodes(t *testing.T) {
 		{"blocked-detailed", planOf(inTheWay), []string{"--detailed-exitcode"}, 2},
 		{"blocked-for-good", planOf(portTaken), nil, 0},
 		{"host-lost-detailed", lost, []string{"--detailed-exitcode"}, 1},
+		{"left-the-stack", left, nil, 0},
 		{"somebody-at-work", held, nil, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -27,9 +27,15 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 		aside = append(aside, fmt.Sprintf("%s: %s is at work there (%s, since %s)",
 			lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format("15:04:05")))
 	}
-	for _, name := range planned.Stays {
-		aside = append(aside, fmt.Sprintf("%s left the stack, and can't be reached to clean it up; when it is gone for good, "+
-			"add --forget %s to apply", name, name))
+	for _, failure := range planned.Stays {
+		aside = append(aside, fmt.Sprintf("%s left the stack and can't be cleaned up: %s; when it is gone for good, "+
+			"add --forget %s to apply", failure.Host, failure.Summary, failure.Host))
+	}
+	for _, name := range planned.GivenUp {
+		aside = append(aside, name+" left the stack and is given up: what stands on it stays there")
+	}
+	for _, name := range planned.Unknown {
+		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", name))
 	}
 	for _, text := range aside {
 		v.out.printf("\n! %s", strings.TrimPrefix(v.wrapped(2, text), "  "))

@@ -100,6 +100,7 @@ func (a *apply) inStages(ctx context.Context) {
 		work.waitFor(proxy.outcome.Name)
 	}
 	a.bring(ctx, proxy)
+	a.tellFinished(proxy) // its lock is held to the last, but there is nothing left to do
 	var running sync.WaitGroup
 	for _, work := range others {
 		if proxy.failure != nil {
@@ -108,6 +109,7 @@ func (a *apply) inStages(ctx context.Context) {
 		running.Go(func() {
 			a.bring(ctx, work)
 			a.finish(ctx, work, nil)
+			a.tellFinished(work)
 		})
 	}
 	running.Wait()
@@ -197,8 +199,13 @@ func (a *apply) finish(ctx context.Context, work *work, shown []string) {
 		work.stop(work.host.requestError("end the apply", err))
 	}
 	work.outcome.OK = work.failure == nil && work.outcome.Skipped == ""
-	if work.outcome.OK {
-		a.teller.tell(Event{Host: work.outcome.Name, Phase: Finished, Step: work.outcome.Done, Steps: work.outcome.Steps, Took: time.Since(a.began)})
+}
+
+// tellFinished tells that a host's work is done, if there was any and it was
+// not given up.
+func (a *apply) tellFinished(work *work) {
+	if work.failure == nil && work.outcome.Skipped == "" && work.outcome.Steps > 0 {
+		work.tell(Event{Phase: Finished, Took: time.Since(a.began)})
 	}
 }
 

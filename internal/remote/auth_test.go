@@ -106,6 +106,51 @@ func TestNamedKeyIsOfferedAlone(t *testing.T) {
 	}
 }
 
+func TestNamedKeyIsTheOnlyOne(t *testing.T) {
+	key := remotetest.NewKey(t, "ed25519")
+	s := remotetest.Start(t, remotetest.Options{Authorized: []ssh.PublicKey{public(t, key)}})
+	d := trusting(t)
+	d.AgentSocket = startAgent(t, key)
+	to := target(s)
+	to.IdentityFile = remotetest.WriteKey(t, remotetest.NewKey(t, "ed25519"), "")
+	err := dialError[*remote.AuthError](t, d, to)
+	if len(err.Tried) != 1 || err.Tried[0].Source != to.IdentityFile {
+		t.Errorf("tried %+v, want the named key alone", err.Tried)
+	}
+}
+
+// A server that hangs up after six keys has refused them; one that hangs up
+// before may have other reasons.
+func TestServerHangsUpInTheMiddleOfLogIn(t *testing.T) {
+	for _, count := range []int{2, 6} {
+		var keys []any
+		for range count {
+			keys = append(keys, remotetest.NewKey(t, "ed25519"))
+		}
+		offered, started := 0, make(chan *remotetest.Server, 1)
+		s := remotetest.Start(t, remotetest.Options{On: func(point string) {
+			if point != "auth" {
+				return
+			}
+			if offered++; offered == count {
+				(<-started).Drop()
+			}
+		}})
+		started <- s
+		d := trusting(t)
+		d.AgentSocket = startAgent(t, keys...)
+		to := target(s)
+		to.IdentityFile = ""
+		if count < 6 {
+			if err := dialError[*remote.UnreachableError](t, d, to); err.Reason != remote.ReasonLost {
+				t.Errorf("reason is %q", err.Reason)
+			}
+			continue
+		}
+		dialError[*remote.AuthError](t, d, to)
+	}
+}
+
 func TestKeyThatOnlyTheAgentHas(t *testing.T) {
 	key := remotetest.NewKey(t, "ed25519")
 	s := remotetest.Start(t, remotetest.Options{Authorized: []ssh.PublicKey{public(t, key)}})

@@ -82,6 +82,11 @@ func TestFirstContact(t *testing.T) {
 			if !strings.HasPrefix(session.Path(), test.folder+"/relayctl-") {
 				t.Errorf("it ran as %s, want it under %s", session.Path(), test.folder)
 			}
+			for _, command := range s.Commands() {
+				if strings.ContainsAny(command, "';") {
+					t.Errorf("a shell would take %q for something else", command)
+				}
+			}
 			if test.options.LoginDir == "" {
 				if left := leftBehind(t, s); len(left) > 0 {
 					t.Errorf("while it runs, there still are %v", left)

@@ -1,6 +1,8 @@
 package remote_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,30 @@ func TestConnectionLostInTheMiddleOfAnUpload(t *testing.T) {
 			}
 			startError[*remote.LostError](t, dial(t, d, target(s)), p)
 		})
+	}
+}
+
+func TestCancelledInTheMiddleOfAnUpload(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{RTT: 10 * time.Millisecond})
+	ctx, cancel := context.WithCancel(soon(t))
+	defer cancel()
+	p := program(big())
+	var last int64
+	p.Uploading = func(sent, total int64) {
+		last = sent
+		if sent > total/2 {
+			cancel()
+		}
+	}
+	_, err := dial(t, trusting(t), target(s)).Start(ctx, p)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want that it was cancelled", err)
+	}
+	if last > 10<<20 {
+		t.Errorf("the upload went on to %d bytes", last)
+	}
+	if left := leftBehind(t, s); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 

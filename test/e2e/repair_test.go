@@ -72,7 +72,7 @@ func (s *site) harms() []harm {
 		plan: []string{"~ unit relay-server", "enabled", "disabled → enabled", "0 to create, 1 to change, 0 to remove."},
 	}, {
 		name: "a program replaced", host: second,
-		line: "cp /bin/false /tmp/program && mv /tmp/program /usr/local/lib/relayctl/relay-worker/current/relay-worker",
+		line:  "cp /bin/false /tmp/program && mv /tmp/program /usr/local/lib/relayctl/relay-worker/current/relay-worker",
 		plan:  []string{"~ program relay-worker", "replaced on the host since apply", "↻ restart relay-worker"},
 		moves: []string{"relay-worker.service"},
 	}, {

@@ -90,14 +90,22 @@ func (s *site) know(hosts ...*lab.Host) {
 
 // stack is the stack file for all hosts: admin with sudo, one model "stub".
 func (s *site) stack() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "stack \"lab\" {}\n\nssh {\n  user          = \"admin\"\n  identity_file = %q\n}\n\n", s.SSHKeyFile)
-	fmt.Fprintf(&b, "proxy \"edge\" {\n  address = %q\n  domain  = %q\n\n  tls \"internal\" {}\n}\n", s.Edge.Addr, domain)
+	blocks := []string{s.proxy()}
 	for _, w := range s.Workers {
-		b.WriteString("\n" + s.worker(w))
+		blocks = append(blocks, s.worker(w))
 	}
-	b.WriteString("\napi_key \"laptop\" {}\n")
-	return b.String()
+	return s.stackOf(append(blocks, "api_key \"laptop\" {}\n")...)
+}
+
+// stackOf is a stack file of some blocks.
+func (s *site) stackOf(blocks ...string) string {
+	head := fmt.Sprintf("stack \"lab\" {}\n\nssh {\n  user          = \"admin\"\n  identity_file = %q\n}\n", s.SSHKeyFile)
+	return strings.Join(append([]string{head}, blocks...), "\n")
+}
+
+// proxy is the block of the proxy.
+func (s *site) proxy() string {
+	return fmt.Sprintf("proxy \"edge\" {\n  address = %q\n  domain  = %q\n\n  tls \"internal\" {}\n}\n", s.Edge.Addr, domain)
 }
 
 // worker is the block of one worker.
@@ -266,12 +274,12 @@ func want(t *testing.T, text string, parts ...string) {
 	}
 }
 
-// snapshots looks at every file of every host.
-func (s *site) snapshots() map[string]lab.Snapshot {
+// snapshots looks at every file of every host but those below ignored.
+func (s *site) snapshots(ignored ...string) map[string]lab.Snapshot {
 	s.t.Helper()
 	all := map[string]lab.Snapshot{}
 	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
-		snapshot, err := h.Snapshot()
+		snapshot, err := h.Snapshot(ignored...)
 		if err != nil {
 			s.t.Fatal(err)
 		}

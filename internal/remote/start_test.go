@@ -183,6 +183,15 @@ func TestProgramThatDoesNotGreet(t *testing.T) {
 	}
 }
 
+func TestLastWordsAreBounded(t *testing.T) {
+	text := "#!/bin/sh\nrm -f \"$0\"\nyes noise | head -c 1000000 >&2\necho the end >&2\nexit 1\n"
+	s := remotetest.Start(t, remotetest.Options{})
+	err := startError[*remote.StartError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1", text: text}))
+	if len(err.Stderr) > 8<<10 || !strings.HasSuffix(err.Stderr, "noise\nthe end\n") {
+		t.Errorf("%d bytes are kept of what it said", len(err.Stderr))
+	}
+}
+
 func TestUploadedProgramTellsAnotherDigest(t *testing.T) {
 	s := remotetest.Start(t, remotetest.Options{})
 	session, err := dial(t, trusting(t), target(s)).Start(t.Context(), program(script{digest: "v2", text: programText("v1-amd64")}))

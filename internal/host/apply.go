@@ -258,7 +258,7 @@ func (b *batch) leave(ctx context.Context, todo step) (plan.Fact, error) {
 // settle gives a resource the values that only this machine could give.
 func (h *Host) settle(resource plan.Resource) (plan.Resource, error) {
 	resource.Sensitive = resource.Sensitive || isSecretFile(resource)
-	if resource.From == nil {
+	if resource.From == nil || resource.Kind == plan.KindSecret {
 		for name, value := range resource.Want {
 			if !value.IsKnown() && !isOwnMaking(resource.Kind, name) {
 				return resource, badRequest("%s: %s is not known", resource.ID, name)
@@ -294,11 +294,12 @@ func isOwnMaking(kind plan.Kind, attribute string) bool {
 }
 
 // wanted is what a resource should be, as far as it is settled. Whether a key
-// was shown is not up to a step.
+// was shown is not up to a step, and until when its former hash is good shows
+// in another attribute.
 func wanted(resource plan.Resource) map[string]string {
 	want := map[string]string{}
 	for name, value := range resource.Want {
-		if value.IsKnown() && name != plan.AttrShown {
+		if value.IsKnown() && name != plan.AttrShown && name != plan.AttrUntil {
 			want[name] = value.Text
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -33,11 +34,37 @@ func (s secrets) observe(_ context.Context, _ *look, resource plan.Resource, fac
 }
 
 func (s secrets) bring(_ context.Context, _ *batch, step step) (outcome, error) {
+	if step.resource.From != nil {
+		return outcome{made: true}, s.succeed(step.resource)
+	}
 	path := s.stored("secrets", step.resource.Name)
 	if err := writeAtomically(path, secretFile(secret.NewToken()), 0o600); err != nil {
 		return outcome{}, fmt.Errorf("keep secret: %w", err)
 	}
 	return outcome{made: true}, nil
+}
+
+// succeed puts another secret in the place of one. That is one rename, so that
+// an end at any moment leaves both or the other one alone.
+func (s secrets) succeed(resource plan.Resource) error {
+	if resource.From.Kind != plan.KindSecret {
+		return badRequest("no secret is made from %s", resource.From)
+	}
+	if err := checkName(*resource.From); err != nil {
+		return err
+	}
+	next, err := s.loadSecret(resource.From.Name)
+	if err != nil {
+		return fmt.Errorf("take over secret: %w", err)
+	}
+	if next.Hash() != resource.Want[plan.AttrPublic].Text {
+		return changedSince(*resource.From, "it is another secret")
+	}
+	path := s.stored("secrets", resource.Name)
+	if err := os.Rename(s.stored("secrets", resource.From.Name), path); err != nil {
+		return fmt.Errorf("take over secret: %w", err)
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 func (s secrets) remove(_ context.Context, _ *batch, step step) error {

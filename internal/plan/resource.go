@@ -117,7 +117,8 @@ type Resource struct {
 	// and it is never shown nor carried in facts.
 	Sensitive bool `json:"sensitive,omitempty"`
 	// From names the host's own secret that fills a file: the host renders
-	// it, the content never travels.
+	// it, the content never travels. For a secret it names the one that takes
+	// its place, and is gone then.
 	From *ID `json:"from,omitempty"`
 	// Check names the test that a file's new content must pass before it is
 	// swapped in.

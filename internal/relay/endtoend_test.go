@@ -1,15 +1,23 @@
 package relay_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 func TestUnaryPassesByteForByte(t *testing.T) {
@@ -134,5 +142,194 @@ func TestTokensAreNotHeldBack(t *testing.T) {
 		}
 	}
 	for range got {
+	}
+}
+
+// TestWorkerHeadersAreNotTrusted: what belongs to one hop, or speaks for the
+// site, does not reach the client, whoever forgot to leave it out.
+func TestWorkerHeadersAreNotTrusted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+			s.Respond(ctx, protocol.ResponseHead{Status: 429, Header: []protocol.Field{
+				{"Content-Type", "application/json"}, {"Retry-After", "7"}, {"X-Ratelimit-Limit", "5"}, {"Openai-Version", "1"},
+				{"X-Two", "a"}, {"X-Two", "b"},
+				{"Set-Cookie", "a=b"}, {"Transfer-Encoding", "chunked"}, {"Connection", "close, X-Hop"}, {"X-Hop", "1"},
+				{"Location", "https://evil.example"}, {"Strict-Transport-Security", "max-age=0"}, {"Server", "uvicorn"},
+				{"X-Request-Id", "the engine's"}, {"Content-Length", "3"}, {"Content-Length", "4"},
+				{"X-Split", "a\r\nX-Injected: 1"}, {"X Space", "1"}, {"", "1"},
+			}}, []byte(`{"slow":"down"}`), true)
+		}, offer("m", 4))
+		got := b.ask(t.Context(), laptopKey, askM)
+		if got.status != 429 || got.body != `{"slow":"down"}` || got.err != nil {
+			t.Errorf("got %+v", got)
+		}
+		var names []string
+		for name := range got.header {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		want := []string{"Content-Length", "Content-Type", "Date", "Openai-Version", "Retry-After", "X-Ratelimit-Limit", "X-Request-Id", "X-Two"}
+		if diff := cmp.Diff(want, names); diff != "" {
+			t.Errorf("header fields (-want +got):\n%s", diff)
+		}
+		if got.header.Get("Content-Length") != "15" || len(got.header.Values("X-Two")) != 2 || got.header.Get("X-Request-Id") == "the engine's" {
+			t.Errorf("header %v", got.header)
+		}
+		w.stop()
+		stop()
+	})
+}
+
+// TestUpstreamName: the engine hears its own name for the model, and nothing
+// else of the body changes.
+func TestUpstreamName(t *testing.T) {
+	r := startRelay(t, newStack(t).load(t))
+	s := workerSettings(t, "gpu-1", r.URL, echoEngine(t).URL, 4, "renamed")
+	s.Models[0].Upstream = "llama3.2:3b-instruct"
+	s.Models[0].Key = secret.Value{}
+	_, up, _ := startWorker(t, s, nil)
+	<-up
+	status, h, body := ask(t, r.URL, laptopKey, `{ "x":"renamed",  "model" : "renamed","n":1.0}`)
+	if want := `{ "x":"renamed",  "model" : "llama3.2:3b-instruct","n":1.0}`; status != 200 || body != want {
+		t.Errorf("got %d %s", status, body)
+	}
+	if got := h.Get("X-Seen-Authorization"); got != "" {
+		t.Errorf("an engine without a key was sent %q", got)
+	}
+}
+
+// TestEngineThatIsNotThere fails its own requests only, and those go to
+// another worker where there is one.
+func TestEngineThatIsNotThere(t *testing.T) {
+	r := startRelay(t, newStack(t).load(t))
+	s := workerSettings(t, "gpu-1", r.URL, echoEngine(t).URL, 4, "m", "renamed")
+	s.Models[0].Backend = mustURL(t, closedAddress(t))
+	_, up, _ := startWorker(t, s, nil)
+	<-up
+	if status, h, body := ask(t, r.URL, laptopKey, askM); status != 503 || errorCode(t, body) != "engine_unreachable" || h.Get("Retry-After") == "" {
+		t.Errorf("got %d %s", status, body)
+	}
+	if status, _, _ := ask(t, r.URL, laptopKey, `{"model":"renamed"}`); status != 200 {
+		t.Errorf("the other model got %d", status)
+	}
+	connectedWorker(t, r, "gpu-2", echoEngine(t).URL, 4, "m")
+	if status, _, body := ask(t, r.URL, laptopKey, askM); status != 200 || body != askM {
+		t.Errorf("with another worker: %d %s", status, body)
+	}
+}
+
+func TestEngineThatMisbehaves(t *testing.T) {
+	tests := []struct {
+		name   string
+		engine http.HandlerFunc
+		status int
+		code   string
+	}{
+		{"redirects", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://169.254.169.254/latest", http.StatusTemporaryRedirect)
+		}, 502, "engine_failed"},
+		{"breaks off before its head", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 502, "engine_failed"},
+		{"answers an error", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(400)
+			io.WriteString(w, `{"error":{"message":"no","type":"BadRequestError","code":"theirs"}}`)
+		}, 400, "theirs"},
+	}
+	for _, test := range tests {
+		r := startRelay(t, newStack(t).load(t))
+		connectedWorker(t, r, "gpu-1", startEngine(t, test.engine).URL, 4, "m")
+		if status, _, body := ask(t, r.URL, laptopKey, askM); status != test.status || errorCode(t, body) != test.code {
+			t.Errorf("an engine that %s: %d %s", test.name, status, body)
+		}
+	}
+}
+
+// TestEngineHearsOfAClientThatLeaves, at every stage, soon.
+func TestEngineHearsOfAClientThatLeaves(t *testing.T) {
+	for _, streaming := range []bool{false, true} {
+		reached, left := make(chan struct{}, 1), make(chan struct{}, 1)
+		engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			if streaming {
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "data: 1\n\n")
+				w.(http.Flusher).Flush()
+			}
+			reached <- struct{}{}
+			<-r.Context().Done()
+			left <- struct{}{}
+		})
+		r := startRelay(t, newStack(t).load(t))
+		connectedWorker(t, r, "gpu-1", engine.URL, 1, "m")
+		ctx, leave := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if response, err := post(t, ctx, r.URL, laptopKey, askM); err == nil {
+				io.Copy(io.Discard, response.Body)
+				response.Body.Close()
+			}
+		}()
+		<-reached
+		leave()
+		select {
+		case <-left:
+		case <-time.After(time.Second):
+			t.Errorf("streaming %v: the engine still works after a second", streaming)
+		}
+		<-done
+	}
+}
+
+// TestManyAtOnce: bodies of many sizes, many clients, two workers; every byte
+// comes back to whom it belongs.
+func TestManyAtOnce(t *testing.T) {
+	r := startRelay(t, newStack(t).load(t))
+	engine := echoEngine(t)
+	connectedWorker(t, r, "gpu-1", engine.URL, 3, "m")
+	connectedWorker(t, r, "gpu-2", engine.URL, 5, "m")
+	var clients sync.WaitGroup
+	for i := range 40 {
+		clients.Go(func() {
+			body := fmt.Sprintf(`{"model":"m","client":%d,"x":%q}`, i, strings.Repeat(fmt.Sprint(i), i*i*50))
+			if status, _, got := ask(t, r.URL, laptopKey, body); status != 200 || got != body {
+				t.Errorf("client %d: %d, %d bytes for %d", i, status, len(got), len(body))
+			}
+		})
+	}
+	clients.Wait()
+}
+
+// TestRelayAndWorkerComeBack: after a relay's restart and after a rotated
+// secret no request is lost.
+func TestRelayAndWorkerComeBack(t *testing.T) {
+	st := newStack(t)
+	st.relay["listen"] = freeAddress(t)
+	engine := echoEngine(t)
+	r := startRelay(t, st.load(t))
+	s := workerSettings(t, "gpu-1", r.URL, engine.URL, 4, "m")
+	w, up, _ := startWorker(t, s, nil)
+	<-up
+	r.stop()
+	r = startRelay(t, st.load(t))
+	if status, _, body := ask(t, r.URL, laptopKey, askM); status != 200 {
+		t.Errorf("right after a restart: %d %s", status, body)
+	}
+	<-up
+
+	st.workers[0].Hashes = append(st.workers[0].Hashes, workerSecret("next").Hash())
+	if err := r.Reload(st.load(t)); err != nil {
+		t.Fatal(err)
+	}
+	renewed := *s
+	renewed.Secret = workerSecret("next")
+	w.Reload(&renewed)
+	<-up
+	st.workers[0].Hashes = st.workers[0].Hashes[1:]
+	if err := r.Reload(st.load(t)); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := ask(t, r.URL, laptopKey, askM); status != 200 {
+		t.Errorf("after the rotation: %d %s", status, body)
 	}
 }

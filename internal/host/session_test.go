@@ -16,15 +16,12 @@ import (
 // session is a locked relay-host together with a small relayctl: it plans with
 // plan.Diff, as relayctl does.
 type session struct {
-	t       testing.TB
-	host    *host.Host
-	want    []plan.Resource
-	blobs   map[string][]byte // by digest
-	adopt   bool
-	said    []hostapi.Progress
-	macKey  []byte
-	ports   []plan.Port
-	planned []plan.Change
+	t      testing.TB
+	host   *host.Host
+	blobs  map[string][]byte // by digest
+	adopt  bool
+	said   []hostapi.Progress
+	macKey []byte
 }
 
 func (m *machine) lock() *session {

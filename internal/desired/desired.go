@@ -24,6 +24,11 @@ type Input struct {
 	// are planned anew.
 	Prepared bool
 
+	// Rotate says by worker what its secret's rotation is to come to. A worker
+	// that is not there keeps what its facts show, an unfinished rotation
+	// included.
+	Rotate map[string]Rotation
+
 	// Program looks up a host program for an architecture as Go names it. It
 	// is called for observed hosts only.
 	Program func(name, arch string) (Program, error)

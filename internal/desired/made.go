@@ -16,7 +16,8 @@ var (
 	caID           = plan.ID{Kind: plan.KindCA, Name: plan.CAInternal}
 	caKeyID        = plan.ID{Kind: plan.KindCA, Name: plan.CAInternalKey} // only to fill a file from
 	probeID        = plan.ID{Kind: plan.KindSecret, Name: plan.SecretProbe}
-	workerSecretID = plan.ID{Kind: plan.KindSecret, Name: "worker"}
+	workerSecretID = plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}
+	workerNextID   = plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorkerNext}
 )
 
 func keyID(name string) plan.ID { return plan.ID{Kind: plan.KindKey, Name: name} }
@@ -94,6 +95,9 @@ func (m made) workerHashes(worker string) (hashes []string, madeOn string) {
 	hash := m.attribute(worker, workerSecretID, plan.AttrPublic)
 	if !hash.IsKnown() {
 		return nil, hash.MadeOn
+	}
+	if next := m.nextHash(worker); next != "" && next != hash.Text {
+		return []string{hash.Text, next}, ""
 	}
 	return []string{hash.Text}, ""
 }

@@ -34,11 +34,17 @@ type keyFile struct {
 }
 
 type keyEntry struct {
-	Name    string     `json:"name"`
-	Hash    string     `json:"hash"`
-	Models  []string   `json:"models,omitempty"`
-	Expires *time.Time `json:"expires,omitempty"` // the first moment at which it is no longer good
-	Probe   bool       `json:"probe,omitempty"`
+	Name    string      `json:"name"`
+	Hash    string      `json:"hash"`
+	Models  []string    `json:"models,omitempty"`
+	Expires *time.Time  `json:"expires,omitempty"` // the first moment at which it is no longer good
+	Probe   bool        `json:"probe,omitempty"`
+	Former  []formerKey `json:"former,omitempty"`
+}
+
+type formerKey struct {
+	Hash    string    `json:"hash"`
+	Expires time.Time `json:"expires"`
 }
 
 type workerEntry struct {
@@ -96,7 +102,7 @@ func keysJSON(m made) (text, error) {
 	for _, k := range s.APIKeys {
 		hash := m.keyHash(k)
 		hashes = append(hashes, hash)
-		entry := keyEntry{Name: k.Name, Hash: hash.Text, Models: slices.Sorted(slices.Values(k.Models))}
+		entry := keyEntry{Name: k.Name, Hash: hash.Text, Models: slices.Sorted(slices.Values(k.Models)), Former: m.formerKeys(k)}
 		if !k.Expires.IsZero() {
 			utc := k.Expires.UTC()
 			entry.Expires = &utc

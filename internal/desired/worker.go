@@ -21,7 +21,10 @@ func buildWorker(in Input, w *stack.Worker) (Host, error) {
 	}
 	b.user(relayUser, at)
 	b.directory(relayDir, relayReadsDir, at)
-	b.want(plan.Resource{ID: workerSecretID, Origin: at})
+	for _, secret := range made.workerSecrets(w.Name) {
+		secret.Origin = at
+		b.want(secret)
+	}
 	loaded, err := b.workerFiles(made, w)
 	if err != nil {
 		return Host{}, err
@@ -48,11 +51,12 @@ func (b *builder) workerFiles(m made, w *stack.Worker) ([]plan.ID, error) {
 		return nil, err
 	}
 	root := m.root()
-	secretDigest := m.attribute(w.Name, workerSecretID, plan.AttrMAC)
+	from := m.usedSecret(w.Name)
+	secretDigest := m.attribute(w.Name, from, plan.AttrMAC)
 	loaded := []plan.ID{
 		b.file(workerPath, relayReads, settings, at),
 		b.file(rootPath, relayReads, text{known: root.Text, madeOn: root.MadeOn}, at),
-		b.fileFrom(workerSecretPath, relayReads, workerSecretID, secretDigest, at),
+		b.fileFrom(workerSecretPath, relayReads, from, secretDigest, at),
 		b.directory(backendsDir, relayReadsDir, at),
 	}
 	for _, model := range w.Models {

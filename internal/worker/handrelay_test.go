@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -65,6 +66,13 @@ func (r *handRelay) Addr() net.Addr { return &net.TCPAddr{} }
 func (r *handRelay) stop() {
 	close(r.closed)
 	r.server.Close()
+}
+
+// next is the next connection, once the worker has settled in it.
+func (r *handRelay) next() *handLink {
+	l := <-r.links
+	synctest.Wait()
+	return l
 }
 
 // set has the relay refuse with a status, or not be there at all.

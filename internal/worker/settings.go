@@ -56,8 +56,9 @@ type Settings struct {
 	Secret       secret.Value
 	DrainTimeout time.Duration
 	Models       []Model
-	// Digest names these settings, secrets left out: the hex SHA-256 over, for
-	// ca.pem, where there is a ca_file, and then worker.json: that name, a zero
+	// Digest names these settings, secrets left out, and whoever renders the
+	// files can compute it too: the hex SHA-256 over, for the ca_file under the
+	// name ca.pem (where there is one) and then worker.json: the name, a zero
 	// byte, the hex SHA-256 of the file, a newline. "" by hand.
 	Digest string
 }

@@ -27,7 +27,7 @@ func inBubble(t *testing.T, test func(t *testing.T, r *handRelay)) {
 func TestWorkerPresentsItself(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *handRelay) {
 		_, states, stop := r.start(r.settings(model(t, "m", "http://engine"), model(t, "n", "http://engine")))
-		l := <-r.links
+		l := r.next()
 		if l.secret != "Bearer the-first-secret" || l.hello.Name != "gpu-1" || l.hello.Program != "relay-worker test" || len(l.hello.Instance) != 16 {
 			t.Errorf("hello %+v with %s", l.hello, l.secret)
 		}
@@ -68,7 +68,7 @@ func TestWorkerComesBack(t *testing.T) {
 		}
 		r.set(0, false)
 		start := time.Now()
-		<-r.links
+		r.next()
 		if took := time.Since(start); took > 30*time.Second {
 			t.Errorf("back after %v", took)
 		}
@@ -106,13 +106,13 @@ func TestReturnAfterALoss(t *testing.T) {
 				_, _, stop := r.start(r.settings(model(t, "m", "http://engine")))
 				longest := time.Duration(0)
 				for range 20 {
-					l := <-r.links
+					l := r.next()
 					time.Sleep(test.held)
 					l.conn.Close(test.code, "")
 					<-l.ended
 					start := time.Now()
 					synctest.Wait()
-					next := <-r.links
+					next := r.next()
 					longest = max(longest, time.Since(start))
 					r.links <- next
 				}
@@ -128,7 +128,7 @@ func TestReturnAfterALoss(t *testing.T) {
 			_, _, stop := r.start(r.settings(model(t, "m", "http://engine")))
 			start := time.Now()
 			for range 20 {
-				l := <-r.links
+				l := r.next()
 				l.conn.Close(protocol.CloseRevoked, "")
 				<-l.ended
 			}
@@ -146,7 +146,7 @@ func TestComeBackAfterClose(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *handRelay) {
 		_, _, stop := r.start(r.settings(model(t, "m", "http://engine")))
 		for range 20 {
-			l := <-r.links
+			l := r.next()
 			l.conn.Drain(protocol.Drain{ComeBack: protocol.AfterClose, WithinMS: 1000})
 			synctest.Wait()
 			time.Sleep(5 * time.Second)
@@ -159,7 +159,7 @@ func TestComeBackAfterClose(t *testing.T) {
 			start := time.Now()
 			time.Sleep(300 * time.Millisecond)
 			r.set(0, false)
-			next := <-r.links
+			next := r.next()
 			if took := time.Since(start); took > 2*time.Second {
 				t.Errorf("back after %v", took)
 			}
@@ -172,9 +172,9 @@ func TestComeBackAfterClose(t *testing.T) {
 func TestComeBackAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *handRelay) {
 		_, _, stop := r.start(r.settings(model(t, "m", "http://engine")))
-		first := <-r.links
+		first := r.next()
 		first.conn.Drain(protocol.Drain{ComeBack: protocol.AtOnce})
-		second := <-r.links
+		second := r.next()
 		if second.hello.Instance != first.hello.Instance {
 			t.Error("the second connection is of another instance")
 		}
@@ -199,7 +199,7 @@ func TestReload(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *handRelay) {
 		settings := r.settings(model(t, "m", "http://engine"))
 		w, _, stop := r.start(settings)
-		first := <-r.links
+		first := r.next()
 		renewed := *settings
 		renewed.Secret = secret.New("the-second-secret")
 		renewed.Models = append(renewed.Models, model(t, "n", "http://engine"))
@@ -212,7 +212,7 @@ func TestReload(t *testing.T) {
 		default:
 		}
 		r.set(0, false)
-		second := <-r.links
+		second := r.next()
 		if second.secret != "Bearer the-second-secret" || len(second.hello.Models) != 2 {
 			t.Errorf("hello %+v with %s", second.hello, second.secret)
 		}
@@ -233,7 +233,7 @@ func TestReloadEndsTheWait(t *testing.T) {
 		r.set(0, false)
 		start := time.Now()
 		w.Reload(settings)
-		<-r.links
+		r.next()
 		if took := time.Since(start); took != 0 {
 			t.Errorf("connected after %v", took)
 		}
@@ -256,7 +256,7 @@ func TestStopFinishesFirst(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, r *handRelay) {
 				_, _, stop := r.start(r.settings(model(t, "m", "http://engine")))
-				l := <-r.links
+				l := r.next()
 				start := time.Now()
 				stopped := make(chan struct{})
 				go func() {
@@ -300,7 +300,7 @@ func TestStopWithoutAConnection(t *testing.T) {
 func TestOnlyAllowedRequestsReachAnEngine(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *handRelay) {
 		_, _, stop := r.start(r.settings(model(t, "m", "http://127.0.0.1:1"))) // nothing may be dialled in a bubble
-		l := <-r.links
+		l := r.next()
 		for _, head := range []protocol.RequestHead{
 			{Model: "m", Method: "GET", Target: "/v1/chat/completions"},
 			{Model: "m", Method: "POST", Target: "/invocations"},
@@ -334,7 +334,7 @@ func TestInstancesDiffer(t *testing.T) {
 		seen := make(map[string]bool)
 		for range 3 {
 			_, _, stop := r.start(r.settings(model(t, "m", "http://engine")))
-			l := <-r.links
+			l := r.next()
 			seen[l.hello.Instance] = true
 			l.conn.Close(protocol.CloseShutdown, "")
 			<-l.ended

@@ -107,7 +107,7 @@ func (b *batch) begin(ctx context.Context) error {
 // end settles what is left over of the batch, however it ended.
 func (b *batch) end(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	err := b.host.settleMaking()
+	err := b.host.settleMaking(ctx)
 	if b.host.session.unitFiles {
 		if reload := b.host.reloadUnitFiles(ctx); err == nil {
 			err = reload
@@ -158,7 +158,7 @@ func (b *batch) do(ctx context.Context, index int) (plan.Fact, error) {
 	case plan.Remove, plan.Forget:
 		return b.leave(ctx, todo)
 	case plan.Take:
-		return b.take(todo)
+		return b.take(ctx, todo)
 	}
 	return b.bring(ctx, todo)
 }
@@ -220,14 +220,14 @@ func (b *batch) record(todo step, fact plan.Fact, left outcome) error {
 
 // take enters a thing that is as it should be into the manifest, as found. A
 // unit goes with its file.
-func (b *batch) take(todo step) (plan.Fact, error) {
+func (b *batch) take(ctx context.Context, todo step) (plan.Fact, error) {
 	var left outcome
 	if !asWanted(todo.resource, todo.now) {
 		return plan.Fact{}, changedSince(todo.change.ID, differences(wanted(todo.resource), todo.now.Have))
 	}
 	if todo.change.ID.Kind == plan.KindUnit {
 		var err error
-		if left.made, err = b.host.isMade(todo.change.ID); err != nil {
+		if left.made, err = b.host.isMade(ctx, b.host.session.manifest, todo.change.ID); err != nil {
 			return plan.Fact{}, err
 		}
 	}

@@ -220,6 +220,24 @@ func counted(steps []plan.Change) (n int) {
 	return n
 }
 
+// What was made just before the end counts as ours at the next look: nobody has
+// to adopt it, even when the stack has changed meanwhile.
+func TestWhatWasJustMadeIsOurs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := crashMachine(t)
+		for n := 1; ; n++ {
+			if _, at := m.run(1, n); strings.HasPrefix(at, "after") && strings.HasSuffix(at, "(change file /etc/relay.conf) unsaved") {
+				break
+			}
+			m = crashMachine(t)
+		}
+		fact := m.observe().Find(fileID("/etc/relay.conf"))
+		if fact.Applied == nil || !fact.Applied.Made || m.read(fact.Applied.Kept) != "theirs\n" {
+			t.Errorf("it is taken for %+v", fact.Applied)
+		}
+	})
+}
+
 // A look, however often, leaves no trace.
 func TestObservingChangesNothing(t *testing.T) {
 	m := crashMachine(t)

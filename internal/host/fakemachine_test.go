@@ -123,6 +123,8 @@ func (m *machine) Run(_ context.Context, command host.Command) ([]byte, error) {
 		return m.policy(last), nil
 	case "apt-get":
 		return nil, m.apt(command.Args, last)
+	case "dpkg":
+		return nil, os.RemoveAll(m.path("/var/lib/dpkg/updates"))
 	case "useradd", "userdel", "usermod":
 		return nil, m.changeUser(command.Name, command.Args, last)
 	case "caddy":
@@ -157,6 +159,9 @@ func (m *machine) policy(name string) []byte {
 }
 
 func (m *machine) apt(args []string, name string) error {
+	if m.read("/var/lib/dpkg/updates/0001") != "absent" {
+		return &host.CommandError{Name: "apt-get", ExitCode: 100, Output: []string{"E: dpkg was interrupted"}}
+	}
 	m.point("before apt")
 	defer m.point("after apt")
 	if name == "update" {

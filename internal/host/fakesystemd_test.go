@@ -27,6 +27,7 @@ type fakeUnit struct {
 	loaded  map[string]string // their contents when it did, by path
 	publish func() string     // its status
 	fails   bool              // it stops soon after every start
+	refuses host.JobVerb      // a job that fails
 	jobs    []host.JobVerb
 }
 
@@ -73,6 +74,9 @@ func (s *fakeSystemd) Job(_ context.Context, verb host.JobVerb, name string) err
 	s.machine.point(fmt.Sprintf("before %s %s", verb, name))
 	unit := s.unit(name)
 	unit.jobs = append(unit.jobs, verb)
+	if verb == unit.refuses {
+		return fmt.Errorf("%s %s: %w: failed", verb, name, host.ErrJobFailed)
+	}
 	switch verb {
 	case host.StopUnit:
 		unit.stop()

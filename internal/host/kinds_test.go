@@ -1,18 +1,24 @@
 package host_test
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -66,6 +72,85 @@ func TestPackageThatDoesNotExist(t *testing.T) {
 	if err == nil || !strings.HasSuffix(err.Error(), "install package caddyy: Unable to locate package caddyy") {
 		t.Errorf("the error is %v", err)
 	}
+}
+
+func TestPackageAfterDpkgWasCutOff(t *testing.T) {
+	m := newMachine(t)
+	m.write("/var/lib/dpkg/updates/0001", "Package: x\n")
+	m.lock().bring(caddyPackage)
+	if !m.packages["caddy"].installed {
+		t.Error("it is not installed")
+	}
+}
+
+func TestDpkgThatSomebodyElseHolds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.write("/var/lib/dpkg/lock-frontend", "")
+		release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		s := m.lock()
+		steps := s.plan(caddyPackage)
+		go func() {
+			time.Sleep(12 * time.Second)
+			release()
+		}()
+		if _, err := s.apply(steps); err != nil {
+			t.Fatal(err)
+		}
+		var waited []string
+		for _, said := range s.said {
+			if said.State == hostapi.Waiting {
+				waited = append(waited, said.Text)
+			}
+		}
+		if len(waited) != 3 || !strings.HasPrefix(waited[2], "dpkg is locked by ") || !strings.HasSuffix(waited[2], ", 10 s") {
+			t.Errorf("said %q", waited)
+		}
+	})
+}
+
+// holdLock has another process lock a file as dpkg does: one process does not
+// stand in its own way.
+func holdLock(t *testing.T, path string) (release func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHoldLock$")
+	cmd.Env = append(os.Environ(), "HOLD_LOCK="+path)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		in.Close()
+		cmd.Wait()
+	}
+}
+
+// TestHoldLock is the other process of holdLock; by itself it does nothing.
+func TestHoldLock(t *testing.T) {
+	path := os.Getenv("HOLD_LOCK")
+	if path == "" {
+		return
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("locked")
+	io.Copy(io.Discard, os.Stdin)
+	file.Close()
 }
 
 func TestUntouchedDefaultFileIsPristine(t *testing.T) {

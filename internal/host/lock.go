@@ -48,7 +48,7 @@ func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(text str
 	if err != nil {
 		return hostapi.Locked{}, err
 	}
-	if err := h.begin(held, params); err != nil {
+	if err := h.begin(ctx, held, params); err != nil {
 		held.file.Close()
 		return hostapi.Locked{}, err
 	}
@@ -57,7 +57,7 @@ func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(text str
 
 // begin makes the session of a lock that was just taken. The manifest is read
 // again: whoever held the lock may have changed it.
-func (h *Host) begin(held *lock, params hostapi.Lock) error {
+func (h *Host) begin(ctx context.Context, held *lock, params hostapi.Lock) error {
 	manifest, err := h.loadManifest()
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (h *Host) begin(held *lock, params hostapi.Lock) error {
 		lock: held, holder: holder, stack: params.Stack, number: manifest.Number + 1, manifest: manifest,
 		changed: map[plan.ID]int{}, loaded: map[string]int{}, replaced: map[string]former{},
 	}
-	if err := h.settleMaking(); err != nil {
+	if err := h.settleMaking(ctx); err != nil {
 		h.session = nil
 		return err
 	}

@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -48,35 +50,55 @@ func (h *Host) markMaking(things ...making) error {
 	return nil
 }
 
-// settleMaking takes into the manifest what was made by a batch that was cut
-// off or failed.
-func (h *Host) settleMaking() error {
+// withMaking is the manifest together with what was made and has not come into
+// it: the batch was cut off, or failed. It changes nothing on the machine.
+func (h *Host) withMaking(ctx context.Context, manifest *plan.Manifest) (*plan.Manifest, error) {
 	list, err := h.loadMaking()
 	if err != nil || len(list) == 0 {
-		return err
+		return manifest, err
 	}
-	view := h.newLook(h.session.manifest)
+	whole := &plan.Manifest{}
+	if manifest != nil {
+		*whole = *manifest
+		whole.Resources = slices.Clone(manifest.Resources)
+	}
+	view := h.newLook(manifest)
 	for _, one := range list {
-		if findApplied(h.session.manifest, one.ID) != nil {
+		if findApplied(whole, one.ID) != nil {
 			continue
 		}
-		fact, err := h.observeOne(context.Background(), view, plan.Resource{ID: one.ID, Sensitive: one.Sensitive})
+		fact, err := h.observeOne(ctx, view, plan.Resource{ID: one.ID, Sensitive: one.Sensitive})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !fact.Exists || one.Content != "" && one.Content != fact.Have[plan.AttrContent] {
 			continue
 		}
-		made, err := h.isMade(fact.ID)
+		made, err := h.isMade(ctx, whole, fact.ID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if made {
-			entry := h.session.newApplied(fact)
-			entry.Made, entry.Kept = true, one.Kept
-			h.session.setApplied(entry)
+			whole.Resources = append(whole.Resources, plan.Applied{
+				ID: fact.ID, Have: fact.Have, Made: true, Kept: one.Kept,
+				Number: whole.Number + 1, Time: time.Now().UTC().Truncate(time.Second),
+			})
 		}
 	}
+	return whole, nil
+}
+
+// settleMaking takes what was made into the session's manifest, so that it is
+// not being made any more.
+func (h *Host) settleMaking(ctx context.Context) error {
+	if _, err := os.Stat(h.stored("making.json")); gone(err) {
+		return nil
+	}
+	whole, err := h.withMaking(ctx, h.session.manifest)
+	if err != nil {
+		return err
+	}
+	h.session.manifest = whole
 	if err := h.saveManifest(); err != nil {
 		return err
 	}
@@ -85,12 +107,12 @@ func (h *Host) settleMaking() error {
 
 // isMade reports whether a thing that exists, and didn't before, was made by
 // relayctl. Units are made by their files, which others bring too.
-func (h *Host) isMade(id plan.ID) (bool, error) {
+func (h *Host) isMade(ctx context.Context, manifest *plan.Manifest, id plan.ID) (bool, error) {
 	if id.Kind != plan.KindUnit {
 		return true, nil
 	}
-	state, err := h.unitState(context.Background(), id.Name)
-	return h.madeFragment(state), err
+	state, err := h.unitState(ctx, id.Name)
+	return madeFragment(manifest, state), err
 }
 
 // making is the step's thing; kept is where what stands there is kept.

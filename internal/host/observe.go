@@ -42,6 +42,10 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 }
 
 func (h *Host) observeAll(ctx context.Context, manifest *plan.Manifest, asked []plan.Resource) ([]plan.Fact, error) {
+	manifest, err := h.withMaking(ctx, manifest)
+	if err != nil {
+		return nil, err
+	}
 	resources := withManifest(asked, manifest)
 	view := h.newLook(manifest)
 	for _, resource := range resources {

@@ -49,11 +49,13 @@ func (p packages) bring(ctx context.Context, b *batch, step step) (outcome, erro
 		return outcome{}, err
 	}
 	p.session.packages = true
-	err := p.refreshIfUnknown(ctx, b, step.index, name)
-	if err != nil {
+	if err := p.mendDpkg(ctx, b, step.index); err != nil {
 		return outcome{}, err
 	}
-	err = p.apt(ctx, b, step.index, "installing", "install", name)
+	if err := p.refreshIfUnknown(ctx, b, step.index, name); err != nil {
+		return outcome{}, err
+	}
+	err := p.apt(ctx, b, step.index, "installing", "install", name)
 	var failed *CommandError
 	if errors.As(err, &failed) {
 		// Lists that are some days old name files that the mirror has
@@ -73,8 +75,32 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 	if err := p.waitForDpkg(ctx, b, step.index); err != nil {
 		return err
 	}
+	if err := p.mendDpkg(ctx, b, step.index); err != nil {
+		return err
+	}
 	name := step.change.ID.Name
 	return aptError("remove package "+name, p.apt(ctx, b, step.index, "removing", "remove", name))
+}
+
+// mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does
+// nothing before that. It notes changes there as files with numbers for names.
+func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
+	notes, err := filepath.Glob(p.path("/var/lib/dpkg/updates/[0-9]*"))
+	if err != nil {
+		return fmt.Errorf("look for what dpkg left: %w", err)
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	return aptError("finish what dpkg left half done", p.longRun(ctx, b, index, "finishing what dpkg left", Command{
+		Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}, Env: aptEnv(),
+	}))
+}
+
+// aptEnv keeps apt, and what it starts, from asking questions and from
+// restarting services by itself.
+func aptEnv() []string {
+	return []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
 }
 
 // refreshIfUnknown updates the package lists where they offer no version of
@@ -104,7 +130,7 @@ func hasCandidate(policy string) bool {
 // apt runs apt-get without questions; files that somebody edited stay as they
 // are.
 func (p packages) apt(ctx context.Context, b *batch, index int, doing string, args ...string) error {
-	command := Command{
+	return p.longRun(ctx, b, index, doing, Command{
 		Name: "apt-get",
 		Args: append([]string{
 			"-q", "-y", "--no-install-recommends",
@@ -112,8 +138,13 @@ func (p packages) apt(ctx context.Context, b *batch, index int, doing string, ar
 			"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
 			"-o", "Dpkg::Use-Pty=0",
 		}, args...),
-		Env: []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"},
-	}
+		Env: aptEnv(),
+	})
+}
+
+// longRun runs a command to its end, however the conversation goes on, and
+// tells how long it takes.
+func (p packages) longRun(ctx context.Context, b *batch, index int, doing string, command Command) error {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), aptTimeout,
 		fmt.Errorf("not done within %v", aptTimeout))
 	defer cancel()
@@ -135,7 +166,7 @@ func aptError(doing string, err error) error {
 	if !errors.As(err, &failed) {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
-	why := fmt.Sprintf("apt-get ended with exit code %d", failed.ExitCode)
+	why := fmt.Sprintf("%s ended with exit code %d", failed.Name, failed.ExitCode)
 	for _, line := range failed.Output {
 		if message, ok := strings.CutPrefix(line, "E: "); ok {
 			why = message

@@ -91,12 +91,12 @@ func (u units) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 	case want[plan.AttrRunning] == plan.Yes && !(state.Running() && b.restartsLater(step.index)):
 		err = u.follow(ctx, b, step, state)
 	}
-	return outcome{made: u.madeFragment(state)}, err
+	return outcome{made: madeFragment(u.session.manifest, state)}, err
 }
 
 // madeFragment reports whether relayctl made a unit's file.
-func (h *Host) madeFragment(state UnitState) bool {
-	file := findApplied(h.session.manifest, plan.ID{Kind: plan.KindFile, Name: state.Fragment})
+func madeFragment(manifest *plan.Manifest, state UnitState) bool {
+	file := findApplied(manifest, plan.ID{Kind: plan.KindFile, Name: state.Fragment})
 	return file != nil && file.Made
 }
 

@@ -197,6 +197,22 @@ func TestUnitThatDoesNotStayUp(t *testing.T) {
 	})
 }
 
+func TestReloadThatSystemdCouldNotDo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, u := relayMachine(t)
+		s := m.lock()
+		s.bring(s.service("a", map[string]string{"one": "1"})...)
+		u.refuses = host.ReloadUnit
+		_, err := s.apply(s.plan(s.service("a", map[string]string{"one": "2"})...))
+		if want := "unit relay.service runs on as before: reload relay.service: job failed: failed"; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("the error is %v", err)
+		}
+		if m.observe(relayUnit()).Find(relayUnit().ID).Stale == nil {
+			t.Error("the reload is not owed any more")
+		}
+	})
+}
+
 func TestRestartIsOwedUntilItIsDone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, u := relayMachine(t)

@@ -37,6 +37,8 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (U
 		stopped = stopped || !state.Running() || state.Restarts > before
 		elapsed := time.Since(begun)
 		switch {
+		case jobErr != nil && state.Running() && elapsed >= settleTime:
+			return state, u.unitError(ctx, name, fmt.Sprintf("runs on as before: %v", jobErr))
 		case stopped && (state.ended() || elapsed >= failingTime):
 			return state, u.didNotStayUp(ctx, name, state, state.Restarts-before)
 		case !stopped && elapsed >= settleTime:

@@ -79,7 +79,6 @@ func FuzzFrame(f *testing.F) {
 // written.
 type script struct {
 	messages [][]byte
-	done     chan struct{}
 }
 
 func (s *script) ReadMessage(buf []byte) (int, error) {

@@ -104,13 +104,13 @@ func TestWorkerRefusesVersionItDoesNotKnow(t *testing.T) {
 func TestSilentPeerIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		a, b := pipe()
+		a, _ := pipe()
 		_, err := protocol.Receive(t.Context(), a)
 		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != protocol.HelloTimeout {
 			t.Errorf("relay: %v after %v", err, took)
 		}
 		start = time.Now()
-		a, b = pipe()
+		_, b := pipe()
 		_, err = protocol.Greet(t.Context(), b, protocol.WorkerHello{}) // nobody even reads
 		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != protocol.HelloTimeout {
 			t.Errorf("worker: %v after %v", err, took)

@@ -238,6 +238,10 @@ func TestBlocked(t *testing.T) {
 		h := newHome(t)
 		h.edge.write("/etc/relay/keys.json", "by hand")
 		before := h.snapshots()
+		planned := h.plan()
+		if shown, after, ok := planned.Texts("edge", planned.Blocked()[0]); shown != "by hand" || after != "(made by apply on edge)\n" || !ok {
+			t.Errorf("shows %q, then %q, %v", shown, after, ok)
+		}
 		if _, err := h.apply(); !errors.Is(err, engine.ErrBlocked) {
 			t.Errorf("error %v, want ErrBlocked", err)
 		}

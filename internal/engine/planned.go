@@ -185,7 +185,8 @@ func (p *Planned) describe(s *Session) {
 
 // Texts returns a file's text as it is on the host and as it will be, for a
 // diff. It reports false where it may not be shown (secrets), is too long or
-// is not known before the apply.
+// is not known before the apply; but what somebody else wrote and would lose
+// is always shown.
 func (p *Planned) Texts(host string, change plan.Change) (before, after string, ok bool) {
 	if change.Action == plan.Remove {
 		return string(change.Fact.Content), "", change.Fact.Content != nil
@@ -194,6 +195,9 @@ func (p *Planned) Texts(host string, change plan.Change) (before, after string, 
 		return "", "", false
 	}
 	content := change.Resource.Want[plan.AttrContent]
+	if !content.IsKnown() && (change.Block != "" || change.Adopt) {
+		return string(change.Fact.Content), fmt.Sprintf("(made by apply on %s)\n", content.MadeOn), change.Fact.Content != nil
+	}
 	blob, found := p.proposal.desired[host].Blobs[content.Text]
 	if !content.IsKnown() || !found || len(blob.Reveal()) > plan.MaxShown || change.Fact.Exists && change.Fact.Content == nil {
 		return "", "", false

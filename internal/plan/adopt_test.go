@@ -54,6 +54,23 @@ func TestFileOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// What caddy runs with while somebody else's file stands there is theirs.
+func TestUnitOfABlockedFileIsLeftAlone(t *testing.T) {
+	facts := asWanted(proxyWants())
+	for i := range facts {
+		switch facts[i].Name {
+		case "/etc/caddy/Caddyfile":
+			facts[i] = hand()
+		case "caddy.service":
+			facts[i].Stale = []plan.ID{hand().ID}
+		}
+	}
+	got := steps(plan.Diff(edge(facts...)))
+	if diff := cmp.Diff([]string{"attention file /etc/caddy/Caddyfile BLOCK not made by relayctl (adoptable)"}, got); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+}
+
 func TestUnitOfSomebodyElse(t *testing.T) {
 	own := want(plan.KindUnit, "relay-server.service", "enabled=yes", "running=yes")
 	file := want(plan.KindFile, "/etc/systemd/system/relay-server.service", "content=sha256:ee")

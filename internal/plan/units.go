@@ -19,7 +19,7 @@ func (d *differ) restarts(changes []Change) []Change {
 	var list []Change
 	for id, want := range d.wanted {
 		runs := want.Want[AttrRunning] == Known(Yes) && d.facts[id].Exists
-		if id.Kind != KindUnit || want.Unit == nil || !runs || starting[id] {
+		if id.Kind != KindUnit || want.Unit == nil || !runs || starting[id] || readsBlocked(want.Unit, changes) {
 			continue
 		}
 		if c, ok := d.restart(want, changes); ok {
@@ -27,6 +27,14 @@ func (d *differ) restarts(changes []Change) []Change {
 		}
 	}
 	return list
+}
+
+// readsBlocked reports whether a unit reads a thing of somebody else that
+// stands in the way: whether it has loaded that is not our matter yet.
+func readsBlocked(unit *Unit, changes []Change) bool {
+	return slices.ContainsFunc(changes, func(c Change) bool {
+		return c.Block != "" && slices.ContainsFunc(slices.Concat(unit.Restart, unit.Reload), func(id ID) bool { return covers(id, c.ID) })
+	})
 }
 
 // startsAnyway reports whether a unit's own change starts it, or may not be

@@ -1,6 +1,7 @@
 // Package archtest holds the import rules: dependencies point one way, the
 // operator's code never reaches a host, and the programs for hosts are never
-// linked into relayctl.
+// linked into relayctl. And it holds the documents to the code: what they name
+// exists, and what has to be named is.
 package archtest
 
 import (

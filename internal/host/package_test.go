@@ -1,0 +1,174 @@
+package host_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+var caddyPackage = resource(plan.KindPackage, "caddy", plan.AttrInstalled, plan.Yes)
+
+func TestPackageThatWeInstalledGoes(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	s.bring(caddyPackage)
+	if !m.packages["caddy"].installed {
+		t.Fatal("it is not installed")
+	}
+	if fact := m.observe().Find(caddyPackage.ID); !fact.Applied.Made {
+		t.Errorf("the manifest says %+v", fact.Applied)
+	}
+	s.bring()
+	if m.packages["caddy"].installed {
+		t.Error("it stayed")
+	}
+}
+
+func TestPackageThatWasFoundStays(t *testing.T) {
+	m := newMachine(t)
+	m.packages["caddy"].installed = true
+	s := m.lock()
+	s.bring(caddyPackage)
+	s.bring()
+	if !m.packages["caddy"].installed {
+		t.Error("it was removed")
+	}
+}
+
+func TestPackageThatAptDoesNotKnowYet(t *testing.T) {
+	m := newMachine(t)
+	m.packages["caddy"].listed = false
+	m.lock().bring(caddyPackage)
+	updates := slices.IndexFunc(m.commands, func(line string) bool { return strings.HasSuffix(line, " update") })
+	installs := slices.IndexFunc(m.commands, func(line string) bool { return strings.HasSuffix(line, " install caddy") })
+	if updates < 0 || installs < updates {
+		t.Errorf("ran %q", m.commands)
+	}
+}
+
+func TestPackageThatDoesNotExist(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	_, err := s.apply(s.plan(resource(plan.KindPackage, "caddyy", plan.AttrInstalled, plan.Yes)))
+	if err == nil || !strings.HasSuffix(err.Error(), "install package caddyy: Unable to locate package caddyy") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestPackageAfterDpkgWasCutOff(t *testing.T) {
+	m := newMachine(t)
+	m.write("/var/lib/dpkg/updates/0001", "Package: x\n")
+	m.lock().bring(caddyPackage)
+	if !m.packages["caddy"].installed {
+		t.Error("it is not installed")
+	}
+}
+
+func TestDpkgThatSomebodyElseHolds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.write("/var/lib/dpkg/lock-frontend", "")
+		release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		s := m.lock()
+		steps := s.plan(caddyPackage)
+		go func() {
+			time.Sleep(12 * time.Second)
+			release()
+		}()
+		if _, err := s.apply(steps); err != nil {
+			t.Fatal(err)
+		}
+		var waited []string
+		for _, said := range s.said {
+			if said.State == hostapi.Waiting {
+				waited = append(waited, said.Text)
+			}
+		}
+		if len(waited) != 3 || !strings.HasPrefix(waited[2], "dpkg is locked by ") || !strings.HasSuffix(waited[2], ", 10 s") {
+			t.Errorf("said %q", waited)
+		}
+	})
+}
+
+// holdLock has another process lock a file as dpkg does: one process does not
+// stand in its own way.
+func holdLock(t *testing.T, path string) (release func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestHoldLock$")
+	cmd.Env = append(os.Environ(), "HOLD_LOCK="+path)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		in.Close()
+		cmd.Wait()
+	}
+}
+
+// TestHoldLock is the other process of holdLock; by itself it does nothing.
+func TestHoldLock(t *testing.T) {
+	path := os.Getenv("HOLD_LOCK")
+	if path == "" {
+		return
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.FcntlFlock(file.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("locked")
+	io.Copy(io.Discard, os.Stdin)
+	file.Close()
+}
+
+func TestUntouchedDefaultFileIsPristine(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	s.bring(caddyPackage)
+	want := s.file("/etc/caddy/Caddyfile", "ours\n")
+	if fact := m.observe(want).Find(want.ID); !fact.Pristine {
+		t.Errorf("untouched: %+v", fact)
+	}
+	m.write("/etc/caddy/Caddyfile", "edited\n")
+	if fact := m.observe(want).Find(want.ID); fact.Pristine {
+		t.Errorf("edited: %+v", fact)
+	}
+}
+
+func TestDefaultFileOfAPackageOfThisApplyIsReplaced(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	s.bring(caddyPackage, s.file("/etc/caddy/Caddyfile", "ours\n"))
+	if got := m.read("/etc/caddy/Caddyfile"); got != "ours\n" {
+		t.Errorf("content is %q", got)
+	}
+	s.bring(caddyPackage)
+	if got := m.read("/etc/caddy/Caddyfile"); got != "stock\n" {
+		t.Errorf("after leaving, content is %q", got)
+	}
+}
+

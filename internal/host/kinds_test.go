@@ -162,4 +162,3 @@ func TestReplacedProgramIsSeen(t *testing.T) {
 		t.Errorf("it is %q", got)
 	}
 }
-

@@ -171,4 +171,3 @@ func TestDefaultFileOfAPackageOfThisApplyIsReplaced(t *testing.T) {
 		t.Errorf("after leaving, content is %q", got)
 	}
 }
-

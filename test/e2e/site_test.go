@@ -264,11 +264,12 @@ func (s *site) mustAnswer(client *http.Client, key, model string) {
 	}
 }
 
-// want fails unless a text holds every part.
+// want fails unless a text holds every part, be it broken into lines.
 func want(t *testing.T, text string, parts ...string) {
 	t.Helper()
+	unbroken := strings.Join(strings.Fields(text), " ")
 	for _, part := range parts {
-		if !strings.Contains(text, part) {
+		if !strings.Contains(text, part) && !strings.Contains(unbroken, part) {
 			t.Errorf("%q is missing in:\n%s", part, text)
 		}
 	}

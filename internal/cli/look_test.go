@@ -58,7 +58,7 @@ func TestStatus(t *testing.T) {
 	ill := well
 	ill.Problems = []engine.Problem{
 		{Host: "gpu-1", Summary: "unit relay-worker is not running", Log: []string{"exit \x1b[1mstatus 1"}, Command: "relayctl apply", Why: "starts it"},
-		{Summary: "llama3-8b: no token within 10 s", Why: "The engine may hang: look at its log on gpu-1."},
+		{Summary: "llama3-8b: no token within 10 s", Why: "The engine may hang.\nLook at its log on gpu-1."},
 	}
 	ill.Hosts = []engine.HostStatus{
 		{Name: "edge", Up: true, Drift: 2, Units: units[:1]},

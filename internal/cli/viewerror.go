@@ -101,8 +101,17 @@ func (v *view) log(lines []string) {
 
 func (v *view) hint(text string) {
 	if text != "" {
-		v.errs.printf("\n%s", v.wrapped(2, text))
+		v.errs.printf("\n%s", v.paragraphs(2, text))
 	}
+}
+
+// paragraphs is wrapped for each line of a text of ours.
+func (v *view) paragraphs(indent int, text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(v.wrapped(indent, strings.TrimSpace(line)))
+	}
+	return b.String()
 }
 
 // hintFor says what to do about an error that is about the stack as a whole.

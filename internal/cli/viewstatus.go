@@ -83,7 +83,7 @@ func (v *view) problem(p engine.Problem, o stackOptions) {
 		command := v.clean(o.again(words[0], words[1:]...))
 		v.out.printf("    %s\n", strings.TrimRight(fmt.Sprintf("%-28s  %s", command, v.clean(p.Why)), " "))
 	case p.Why != "":
-		v.out.printf("%s", v.wrapped(4, p.Why))
+		v.out.printf("%s", v.paragraphs(4, p.Why))
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -22,7 +23,9 @@ type progress struct {
 	mu   sync.Mutex
 	last time.Time           // of the last line
 	busy map[string]activity // by host; "" is the stack as a whole
-	said map[string]string   // the last line of a host that waits, without its numbers
+	said map[string]string   // what a host waited for when that was said last
+
+	proving map[string]int // how often each wait of the proof was told
 }
 
 // activity is what a host is at.
@@ -36,7 +39,7 @@ type activity struct {
 const silence = 9 * time.Second
 
 func newProgress(v *view, hosts []string) *progress {
-	p := &progress{view: v, last: time.Now(), busy: map[string]activity{}, said: map[string]string{}}
+	p := &progress{view: v, last: time.Now(), busy: map[string]activity{}, said: map[string]string{}, proving: map[string]int{}}
 	for _, name := range hosts {
 		p.width = max(p.width, len(name))
 	}
@@ -75,7 +78,7 @@ func (p *progress) beat(now time.Time) {
 	}
 	for _, host := range p.busyHosts() {
 		at := p.busy[host]
-		text := "still " + at.text
+		text := still(at.text)
 		if !strings.HasSuffix(strings.TrimSuffix(text, ")"), " s") { // it does not say for how long itself
 			text += " (" + plan.Seconds(now.Sub(at.since).Round(time.Second)) + ")"
 		}
@@ -106,8 +109,7 @@ func (p *progress) hear(e engine.Event) {
 	case engine.NewHostKey:
 		p.line(e.Host, "new host key accepted: "+e.Text)
 	case engine.Proving:
-		clear(p.busy) // all hosts have got as far as they will
-		p.waits(e)
+		p.proves(e)
 	case engine.Done:
 		p.at(e.Host, "at work")
 		p.line(e.Host, thing(e.ID)+": "+did(e)+took(e.Took))
@@ -129,16 +131,40 @@ func (p *progress) hear(e engine.Event) {
 func (p *progress) waits(e engine.Event) {
 	text := doing(e)
 	said := text
-	if e.Phase == engine.Uploading && e.Sent >= e.Size {
-		said, text = "", "at work"
+	if e.Phase == engine.Uploading {
+		said = uploading(e)
+		if e.Sent >= e.Size {
+			text = "at work"
+		}
 	}
 	p.at(e.Host, text)
-	kind := strings.Trim(strings.Map(withoutDigits, said), " ")
-	if said == "" || isQuick(e) || p.said[e.Host] == kind {
+	if isQuick(e) || !p.isNew(e.Host, said) {
 		return
 	}
-	p.said[e.Host] = kind
 	p.line(e.Host, said)
+}
+
+// proves takes an event of the proof. Most models answer at once, so only what
+// is told a second time gets a line.
+func (p *progress) proves(e engine.Event) {
+	maps.DeleteFunc(p.busy, func(host string, _ activity) bool { return host != "" }) // they have got as far as they will
+	text := doing(e)
+	p.at("", text)
+	p.proving[text]++
+	if p.proving[text] == 2 {
+		p.line("", text)
+	}
+}
+
+// isNew reports whether a host waits for something else than the last time;
+// for how long is no difference.
+func (p *progress) isNew(host, said string) bool {
+	what, _, _ := strings.Cut(said, " (")
+	if p.said[host] == what {
+		return false
+	}
+	p.said[host] = what
+	return true
 }
 
 // at notes what a host is at; the same thing with other numbers goes on since

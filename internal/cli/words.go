@@ -35,6 +35,20 @@ func doing(e engine.Event) string {
 	return string(e.Phase)
 }
 
+// still says that something goes on.
+func still(text string) string {
+	what, does, isStep := strings.Cut(text, ": ")
+	if !isStep || strings.HasPrefix(text, "waiting ") {
+		return "still " + text
+	}
+	return what + ": still " + does
+}
+
+// uploading says what is sent, before much of it is.
+func uploading(e engine.Event) string {
+	return fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Size))
+}
+
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // begins is the word for a step that begins.
@@ -52,6 +66,8 @@ func begins(e engine.Event) string {
 		return "stopping"
 	case e.ID.Kind == plan.KindUnit && e.Action == plan.Create:
 		return "starting"
+	case e.ID.Kind == plan.KindUnit:
+		return "putting right"
 	}
 	return "at work"
 }
@@ -65,6 +81,8 @@ func did(e engine.Event) string {
 		return "reloaded"
 	case e.Action == plan.Remove:
 		return "removed"
+	case e.Action == plan.Update && e.ID.Kind == plan.KindUnit:
+		return "put right" // started, enabled, or the contrary
 	case e.Action == plan.Update:
 		return "changed"
 	case e.ID.Kind == plan.KindPackage, e.ID.Kind == plan.KindProgram:

@@ -134,7 +134,7 @@ func (r *applyRun) show(outcome *engine.Outcome) error {
 		r.view.keys(outcome.Keys, r.keys)
 	}
 	if outcome.Proof.OK() && (len(outcome.Keys) > 0 || created(outcome)) {
-		r.view.tryIt(r.stack, r.options.stackOptions)
+		r.view.tryIt(r.stack, r.options.stackOptions, outcome.Keys, r.keys)
 	}
 	return r.view.err()
 }

@@ -102,6 +102,7 @@ func TestKeysGoToAFileOfTheOwnerAlone(t *testing.T) {
 	if want := "other=rk_1\nlaptop=" + testKey + "\n"; err != nil || string(got) != want {
 		t.Errorf("keys file %q, %v; want %q", got, err, want)
 	}
+	golden(t, "applied-keys-out", c.screen())
 	if strings.Contains(c.screen(), testKey) {
 		t.Error("the key is on the screen as well:\n" + c.screen())
 	}

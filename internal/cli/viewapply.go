@@ -6,7 +6,6 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // outcome prints how an apply ended on the hosts.
@@ -96,24 +95,4 @@ func (v *view) keys(names []string, delivery keyDelivery) {
 		}
 		v.out.printf("\nAPI key for %s, shown this once:\n  %s\n", name, key.Reveal())
 	}
-}
-
-// tryIt prints a request that can be pasted into a shell.
-func (v *view) tryIt(s *stack.Stack, o stackOptions) {
-	trust, cert := "", ""
-	if s.Proxy.TLS.Mode == stack.TLSInternal {
-		pem := s.Name + "-ca.pem"
-		trust = fmt.Sprintf("  %s > %s\n", o.again("ca"), pem)
-		cert = " --cacert " + pem
-	}
-	v.out.printf("\nTry it:\n%s  curl%s %s/v1/chat/completions \\\n", v.clean(strings.TrimRight(trust, "\n"))+ending(trust), cert, s.Proxy.URL())
-	v.out.printf("    -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n")
-	v.out.printf("    -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n", s.ModelNames()[0])
-}
-
-func ending(line string) string {
-	if line == "" {
-		return ""
-	}
-	return "\n"
 }

@@ -58,6 +58,7 @@ type Conn struct {
 	credits []*Stream // streams whose credit is to be returned
 	ready   []*Stream // streams with something to send, in turn
 	closing *CloseError
+	touched []*Stream // that the message at hand has something for
 }
 
 // NewConn makes a Conn of t. It does nothing before Run.
@@ -114,6 +115,12 @@ func (c *Conn) Done() <-chan struct{} { return c.done }
 // RoundTrip is how long the last PING took, 0 before the first came back.
 func (c *Conn) RoundTrip() time.Duration { return time.Duration(c.roundTrip.Load()) }
 
+// Quiet is for how long nothing has come from the peer. Over PingEvery and a
+// little, something is wrong.
+func (c *Conn) Quiet() time.Duration {
+	return time.Since(c.began) - time.Duration(c.lastRead.Load())
+}
+
 // fail ends the connection; the first reason stands.
 func (c *Conn) fail(reason error) {
 	c.mu.Lock()
@@ -156,7 +163,7 @@ func (c *Conn) watch() {
 			c.mu.Unlock()
 			c.wake()
 		case <-limit.C:
-			silence := time.Since(c.began) - time.Duration(c.lastRead.Load())
+			silence := c.Quiet()
 			if silence >= SilenceLimit {
 				c.fail(ErrSilent)
 				return
@@ -188,7 +195,29 @@ func (c *Conn) read() error {
 				return err
 			}
 		}
+		c.tell()
 	}
+}
+
+// touch notes that the message at hand has something for s, with mu held.
+func (c *Conn) touch(s *Stream) {
+	if !s.touched {
+		s.touched = true
+		c.touched = append(c.touched, s)
+	}
+}
+
+// tell wakes the readers of the streams that a message touched: once it is
+// taken whole, so that an answer that came in one message is seen as one.
+func (c *Conn) tell() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, s := range c.touched {
+		s.touched = false
+		c.touched[i] = nil
+		signal(s.readable)
+	}
+	c.touched = c.touched[:0]
 }
 
 // take acts on one frame.

@@ -45,47 +45,66 @@ var responseDropped = map[string]bool{
 	"Www-Authenticate":          true,
 }
 
-// RequestFields picks what of h travels to the engine.
-func RequestFields(h http.Header) []Field {
-	return pick(h, func(name string) bool {
-		if requestFields[name] {
-			return true
-		}
-		for _, prefix := range requestPrefixes {
-			if strings.HasPrefix(name, prefix) {
-				return true
-			}
-		}
-		return false
-	})
-}
+// RequestFields picks what of a client's header travels to the engine.
+func RequestFields(h http.Header) []Field { return pick(h, requestField) }
 
-// ResponseFields picks what of h travels to the client: all but what belongs
-// to one hop, by name or because Connection says so.
-func ResponseFields(h http.Header) []Field {
-	named := make(map[string]bool)
-	for _, list := range h["Connection"] {
-		for name := range strings.SplitSeq(list, ",") {
-			named[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
-		}
-	}
-	return pick(h, func(name string) bool { return !responseDropped[name] && !named[name] })
-}
-
-// Header makes a header of fields. It leaves out what is no valid field, so
-// that the peer can't write lines of its own into a message.
-func Header(fields []Field) http.Header {
-	h := make(http.Header, len(fields))
-	for _, f := range fields {
-		if validName(f[0]) && validValue(f[1]) {
-			h.Add(f[0], f[1])
-		}
-	}
+// RequestHeader makes the engine's header of fields, and holds them to the same
+// list again.
+func RequestHeader(fields []Field) http.Header {
+	h := make(http.Header, len(fields)+2)
+	add(h, fields, requestField)
 	return h
 }
 
-func pick(h http.Header, wanted func(name string) bool) []Field {
-	var fields []Field
+// ResponseFields picks what of an engine's header travels to the client: all
+// but what belongs to one hop, by its name or because Connection names it.
+func ResponseFields(h http.Header) []Field {
+	named := namedIn(h["Connection"])
+	return pick(h, func(name string) bool { return !responseDropped[name] && !named[name] })
+}
+
+// AddResponseFields adds to a client's header what of fields may travel to it,
+// with all that is no valid field left out: a worker can't write lines of its
+// own into an answer.
+func AddResponseFields(h http.Header, fields []Field) {
+	var connection []string
+	for _, f := range fields {
+		if http.CanonicalHeaderKey(f[0]) == "Connection" {
+			connection = append(connection, f[1])
+		}
+	}
+	named := namedIn(connection)
+	add(h, fields, func(name string) bool { return !responseDropped[name] && !named[name] })
+}
+
+func requestField(name string) bool {
+	if requestFields[name] {
+		return true
+	}
+	for _, prefix := range requestPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// namedIn are the fields that Connection names; nil for none.
+func namedIn(connection []string) map[string]bool {
+	var named map[string]bool
+	for _, list := range connection {
+		for name := range strings.SplitSeq(list, ",") {
+			if named == nil {
+				named = make(map[string]bool)
+			}
+			named[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
+		}
+	}
+	return named
+}
+
+func pick(h http.Header, wanted func(canonical string) bool) []Field {
+	fields := make([]Field, 0, len(h))
 	for name, values := range h {
 		if !validName(name) || !wanted(http.CanonicalHeaderKey(name)) {
 			continue
@@ -97,6 +116,15 @@ func pick(h http.Header, wanted func(name string) bool) []Field {
 		}
 	}
 	return fields
+}
+
+func add(h http.Header, fields []Field, wanted func(canonical string) bool) {
+	for _, f := range fields {
+		name := http.CanonicalHeaderKey(f[0])
+		if validName(name) && validValue(f[1]) && wanted(name) {
+			h[name] = append(h[name], f[1])
+		}
+	}
 }
 
 // validName holds to RFC 9110's token.

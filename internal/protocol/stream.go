@@ -36,6 +36,7 @@ type Stream struct {
 	taken     int    // bytes read and not yet returned as credit
 	crediting bool   // among conn.credits
 	complete  bool   // END has come
+	touched   bool   // among conn.touched
 }
 
 func newStream(c *Conn, id uint32) *Stream {
@@ -315,7 +316,7 @@ func (s *Stream) takeHead(f Frame) error {
 		return err
 	}
 	s.head = head
-	signal(s.readable)
+	s.conn.touch(s)
 	return nil
 }
 
@@ -328,7 +329,7 @@ func (s *Stream) takeBody(f Frame) error {
 	}
 	s.space -= len(f.Payload)
 	s.in = append(s.in, f.Payload...)
-	signal(s.readable)
+	s.conn.touch(s)
 	return nil
 }
 
@@ -340,7 +341,7 @@ func (s *Stream) takeEnd() error {
 	if !s.conn.answers() {
 		s.end(nil) // the answer is whole, whatever of the request was still to go
 	}
-	signal(s.readable)
+	s.conn.touch(s)
 	return nil
 }
 

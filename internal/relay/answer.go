@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/protocol"
@@ -16,12 +17,39 @@ import (
 // clientStall is for how long a client may take nothing of its answer.
 const clientStall = time.Minute
 
+// silence ends a request when its worker says nothing for too long: at first
+// for the first byte, once started for each further one.
+type silence struct {
+	timer *time.Timer
+	limit time.Duration // between bytes
+	begun atomic.Bool
+}
+
+func newSilence(firstByte, between time.Duration, cancel context.CancelCauseFunc) *silence {
+	s := &silence{limit: between}
+	s.timer = time.AfterFunc(firstByte, func() {
+		if s.begun.Load() {
+			cancel(errIdle)
+			return
+		}
+		cancel(errFirstByte)
+	})
+	return s
+}
+
+func (s *silence) stop() { s.timer.Stop() }
+
+func (s *silence) start() {
+	s.begun.Store(true)
+	s.timer.Reset(s.limit)
+}
+
 // answer passes a worker's answer on to the client.
 type answer struct {
 	*job
 	stream *protocol.Stream
 	w      http.ResponseWriter
-	idle   time.Duration
+	idle   *silence
 
 	control *http.ResponseController
 	events  bool // the answer is an event stream
@@ -44,9 +72,11 @@ func (a *answer) begin(ctx context.Context) error {
 	if head.Status < 200 || head.Status > 599 {
 		return &protocol.ResetError{Code: protocol.ResetEngine, Text: fmt.Sprintf("answered with status %d", head.Status)}
 	}
+	a.idle.stop() // the client's pace is not the engine's
 	a.firstByte = time.Since(a.start)
 	a.control = http.NewResponseController(a.w)
 	a.setHeader(head)
+	a.limited = a.start // the HTTP server has set a deadline then
 	a.status = head.Status
 	a.outcome = broken // until the end has been seen
 	a.w.WriteHeader(head.Status)
@@ -62,9 +92,7 @@ func (a *answer) begin(ctx context.Context) error {
 func (a *answer) setHeader(head protocol.ResponseHead) {
 	h := a.w.Header()
 	id := h.Get("X-Request-Id")
-	for _, field := range protocol.ResponseFields(protocol.Header(head.Header)) {
-		h.Add(field[0], field[1])
-	}
+	protocol.AddResponseFields(h, head.Header)
 	h.Set("X-Request-Id", id)
 	a.length = -1
 	lengths := h.Values("Content-Length")
@@ -88,7 +116,7 @@ func (a *answer) setHeader(head protocol.ResponseHead) {
 
 // pass sends the rest. whole is called as soon as all of it has come from the
 // worker, whatever the client still has to take.
-func (a *answer) pass(ctx context.Context, idle *time.Timer, whole func()) error {
+func (a *answer) pass(ctx context.Context, whole func()) error {
 	for {
 		chunk, err := a.stream.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -99,9 +127,9 @@ func (a *answer) pass(ctx context.Context, idle *time.Timer, whole func()) error
 			}
 		}
 		if err == nil {
-			idle.Stop() // the client's pace is not the engine's
+			a.idle.stop() // the client's pace is not the engine's
 			err = a.write(chunk)
-			idle.Reset(a.idle)
+			a.idle.start()
 		}
 		if err != nil {
 			a.breakOff(err)

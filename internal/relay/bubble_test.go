@@ -15,6 +15,7 @@ import (
 	"github.com/relayctl/relayctl/internal/protocol"
 	"github.com/relayctl/relayctl/internal/relay"
 	"github.com/relayctl/relayctl/internal/secret"
+	"github.com/relayctl/relayctl/internal/worker"
 )
 
 // network is a network in memory with one listener, so that a relay can run in
@@ -104,7 +105,12 @@ func (b *bubble) join(name string, serve func(context.Context, *protocol.Stream)
 }
 
 func (b *bubble) tryJoin(s secret.Value, hello protocol.WorkerHello, serve func(context.Context, *protocol.Stream)) (*handWorker, error) {
-	d := websocket.Dialer{NetDialContext: b.network.dial, Subprotocols: []string{protocol.Subprotocol}}
+	return b.joinOver(b.network.dial, s, hello, serve)
+}
+
+// joinOver joins over connections that dial opens.
+func (b *bubble) joinOver(dial worker.DialFunc, s secret.Value, hello protocol.WorkerHello, serve func(context.Context, *protocol.Stream)) (*handWorker, error) {
+	d := websocket.Dialer{NetDialContext: dial, Subprotocols: []string{protocol.Subprotocol}}
 	ws, _, err := d.DialContext(b.t.Context(), "ws://relay.test"+protocol.ConnectPath, http.Header{"Authorization": {"Bearer " + s.Reveal()}})
 	if err != nil {
 		return nil, err

@@ -29,9 +29,9 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 		return
 	}
 	defer j.body.free()
-	settings := s.current().settings.Relay
-	ctx, cancel := context.WithDeadlineCause(ctx, rq.start.Add(time.Duration(settings.RequestTimeout)), errRequestTimeout)
-	defer cancel()
+	limit := time.Duration(s.current().settings.Relay.RequestTimeout)
+	timeout := time.AfterFunc(time.Until(rq.start.Add(limit)), func() { rq.cancel(errRequestTimeout) })
+	defer timeout.Stop()
 	err := s.relay(ctx, j, w)
 	rq.err = err
 	switch {
@@ -126,7 +126,7 @@ func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error
 		lease, err := s.scheduler.acquire(ctx, c)
 		j.queued += time.Since(waited)
 		switch {
-		case err != nil && last != nil && !cancelledBy(err):
+		case err != nil && last != nil && ctx.Err() == nil:
 			return last // what a worker said tells more than that there is no other
 		case err != nil:
 			return err
@@ -153,26 +153,21 @@ func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error
 // is whole or given up.
 func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseWriter) (err error) {
 	defer l.release()
-	settings := s.current().settings.Relay
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	stream, err := l.slot.link.conn.Open(j.head, j.body.data)
 	if err != nil {
 		return err
 	}
 	defer func() { stream.Reset(resetCode(err), "") }() // does nothing after a whole answer
-	first := time.AfterFunc(time.Duration(settings.FirstByteTimeout), func() { cancel(errFirstByte) })
-	defer first.Stop()
-	a := &answer{stream: stream, job: j, w: w, idle: time.Duration(settings.IdleTimeout)}
-	err = a.begin(ctx)
-	first.Stop()
-	if err != nil {
+	settings := s.current().settings.Relay
+	idle := newSilence(time.Duration(settings.FirstByteTimeout), time.Duration(settings.IdleTimeout), j.cancel)
+	defer idle.stop()
+	a := &answer{stream: stream, job: j, w: w, idle: idle}
+	if err := a.begin(ctx); err != nil {
 		return err
 	}
 	s.metrics.firstByte.WithLabelValues(j.model).Observe(j.firstByte.Seconds())
-	idle := time.AfterFunc(a.idle, func() { cancel(errIdle) })
-	defer idle.Stop()
-	return a.pass(ctx, idle, l.release)
+	idle.start()
+	return a.pass(ctx, l.release)
 }
 
 func resetCode(err error) protocol.ResetCode {

@@ -28,6 +28,7 @@ type DrainResult struct {
 // closed from outside, or hold has passed; requests wait in the queues. With
 // at_once each opens a second connection that takes over.
 func (s *Server) Drain(ctx context.Context, d DrainRequest) DrainResult {
+	turn := s.nextTurn()
 	links := s.connected()
 	result := DrainResult{Workers: len(links), Running: s.scheduler.runningAt(links)}
 	for _, l := range links {
@@ -42,7 +43,7 @@ func (s *Server) Drain(ctx context.Context, d DrainRequest) DrainResult {
 	defer cancel()
 	result.Left = s.scheduler.waitIdle(waiting, links)
 	if d.ComeBack == protocol.AfterClose {
-		s.holdUntil(links, time.Duration(d.Hold))
+		s.holdUntil(links, time.Duration(d.Hold), turn)
 	}
 	return result
 }
@@ -55,8 +56,8 @@ func (s *Server) returning(l *link) {
 }
 
 // holdUntil uses links again after hold, those that are still there: nobody
-// closed them after all.
-func (s *Server) holdUntil(links []*link, hold time.Duration) {
+// closed them after all. A drain or a resume that comes later decides instead.
+func (s *Server) holdUntil(links []*link, hold time.Duration, turn int) {
 	s.running.Go(func() {
 		timer := time.NewTimer(hold)
 		defer timer.Stop()
@@ -64,11 +65,27 @@ func (s *Server) holdUntil(links []*link, hold time.Duration) {
 			select {
 			case <-l.conn.Done():
 			case <-timer.C:
-				s.resume(links)
+				if s.isTurn(turn) {
+					s.resume(links)
+				}
 				return
 			}
 		}
 	})
+}
+
+// nextTurn begins a drain.
+func (s *Server) nextTurn() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drainTurn++
+	return s.drainTurn
+}
+
+func (s *Server) isTurn(turn int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drainTurn == turn
 }
 
 // resume gives links work again, less those that were replaced or want none,

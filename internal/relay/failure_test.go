@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -324,6 +326,51 @@ func TestSlowClientIsGivenUp(t *testing.T) {
 		}
 		conn.Close()
 		w.stop()
+		stop()
+	})
+}
+
+// sleepy is a connection whose other end can fall silent, as a host without
+// power does: nothing comes any more, and what is sent is lost.
+type sleepy struct {
+	net.Conn
+	asleep atomic.Bool
+}
+
+func (c *sleepy) Write(p []byte) (int, error) {
+	if c.asleep.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// TestSilentWorkerIsAvoided before it is given up for lost.
+func TestSilentWorkerIsAvoided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		conn := &sleepy{}
+		dial := func(ctx context.Context, network, address string) (c net.Conn, err error) {
+			conn.Conn, err = b.network.dial(ctx, network, address)
+			return conn, err
+		}
+		silent, err := b.joinOver(dial, workerSecret("gpu-1"), protocol.WorkerHello{Name: "gpu-1", Models: []protocol.Offer{offer("m", 4)}}, hang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		good := b.join("gpu-2", answerWith(`{"good":1}`), offer("m", 4))
+		conn.asleep.Store(true)
+		time.Sleep(protocol.PingEvery + 6*time.Second)
+		for range 5 {
+			if got := b.ask(t.Context(), laptopKey, askM); got.body != `{"good":1}` {
+				t.Errorf("got %+v", got)
+			}
+		}
+		time.Sleep(protocol.SilenceLimit - protocol.PingEvery)
+		if st := b.Status(); len(st.Workers) != 2 || st.Workers[0].Connected {
+			t.Errorf("the silent worker still counts as connected: %+v", st.Workers)
+		}
+		silent.stop()
+		good.stop()
 		stop()
 	})
 }

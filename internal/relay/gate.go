@@ -11,22 +11,21 @@ import (
 type gate struct {
 	mu     sync.Mutex
 	shut   bool
-	inside map[*request]context.CancelCauseFunc
+	inside map[*request]bool
 	empty  chan struct{} // closed when the last one leaves; nil while nobody waits
 }
 
-// enter lets rq in, to be ended early by cancel; false once the gate is
-// closed.
-func (g *gate) enter(rq *request, cancel context.CancelCauseFunc) bool {
+// enter lets rq in; false once the gate is closed.
+func (g *gate) enter(rq *request) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut {
 		return false
 	}
 	if g.inside == nil {
-		g.inside = make(map[*request]context.CancelCauseFunc)
+		g.inside = make(map[*request]bool)
 	}
-	g.inside[rq] = cancel
+	g.inside[rq] = true
 	return true
 }
 
@@ -64,8 +63,8 @@ func (g *gate) count() int {
 func (g *gate) cut(reason error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, cancel := range g.inside {
-		cancel(reason)
+	for rq := range g.inside {
+		rq.cancel(reason)
 	}
 }
 

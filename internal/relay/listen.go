@@ -66,8 +66,12 @@ func (s *Server) open(d *door, l net.Listener) {
 		err := d.server.Serve(l)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if d.listener == l && !errors.Is(err, http.ErrServerClosed) {
-			d.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+		if d.listener != l || errors.Is(err, http.ErrServerClosed) {
+			return
+		}
+		select {
+		case d.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
+		default: // an earlier failure ends the relay already
 		}
 	})
 }

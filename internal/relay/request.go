@@ -27,7 +27,8 @@ var outcomes = []outcome{answered, refused, cancelled, broken}
 // request is one client's request on its way through the relay.
 type request struct {
 	id      string
-	path    string // of the route, from a closed list
+	cancel  context.CancelCauseFunc // ends it early, for a reason that its context then has
+	path    string                  // of the route, from a closed list
 	start   time.Time
 	key     string // the key's name
 	probe   bool   // it is the probe's key
@@ -61,7 +62,8 @@ func (s *Server) api(path string, h func(context.Context, *request, http.Respons
 		w.Header().Set("X-Request-Id", rq.id)
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
-		if !s.gate.enter(rq, cancel) {
+		rq.cancel = cancel
+		if !s.gate.enter(rq) {
 			rq.refuse(w, stoppingError())
 			return
 		}
@@ -78,6 +80,9 @@ func (s *Server) done(rq *request) {
 	level := slog.LevelInfo
 	if rq.path == "" {
 		level = slog.LevelDebug // no route of ours: scanners would fill the log
+	}
+	if !s.log.Enabled(context.Background(), level) {
+		return
 	}
 	attrs := []slog.Attr{
 		slog.String("id", rq.id),

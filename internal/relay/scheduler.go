@@ -14,6 +14,10 @@ import (
 // every request first.
 const restTime = 2 * time.Second
 
+// quietLimit is after how long a silent connection is chosen only where there
+// is no other: it should have pinged, and may be lost.
+const quietLimit = protocol.PingEvery + 5*time.Second
+
 // returnTime is for how long a worker that was told to come back is waited
 // for before its model counts as served by nobody.
 const returnTime = 10 * time.Second
@@ -248,10 +252,16 @@ func (s *scheduler) best(m *modelState, avoid []*link) *slot {
 	return best
 }
 
+// resting reports whether another worker is to be preferred: the engine here
+// has just refused, or the connection is suspiciously quiet.
+func (sl *slot) resting(now time.Time) bool {
+	return now.Before(sl.rests) || sl.link.conn.Quiet() > quietLimit
+}
+
 // before reports whether a is to be chosen over b: not resting, then the
 // smaller share of its capacity in use, then the longer unused.
 func (m *modelState) before(a, b *slot, now time.Time) bool {
-	if ra, rb := now.Before(a.rests), now.Before(b.rests); ra != rb {
+	if ra, rb := a.resting(now), b.resting(now); ra != rb {
 		return rb
 	}
 	la := m.running[a.link.name] * b.capacity

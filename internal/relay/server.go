@@ -43,6 +43,8 @@ type Server struct {
 	links  map[*link]bool
 	byName map[string]*link // the newest connection of each worker
 	doors  []*door          // while it serves: for the API, metrics and admin
+
+	drainTurn int // counts drains: only the latest ends its hold
 }
 
 // state is what one set of settings comes to.

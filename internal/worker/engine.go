@@ -110,7 +110,7 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 // fields is the engine's share of a request's header, held to the same list
 // the relay holds to.
 func fields(from []protocol.Field) http.Header {
-	h := protocol.Header(protocol.RequestFields(protocol.Header(from)))
+	h := protocol.RequestHeader(from)
 	if h.Get("User-Agent") == "" {
 		h.Set("User-Agent", "") // or net/http would put in its own
 	}

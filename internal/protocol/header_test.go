@@ -1,0 +1,86 @@
+package protocol_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+func names(fields []protocol.Field) []string {
+	var all []string
+	for _, f := range fields {
+		all = append(all, f[0])
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestRequestFieldsAreAList(t *testing.T) {
+	h := http.Header{}
+	for _, name := range []string{
+		"Accept", "Content-Type", "User-Agent", "X-Request-Id", "Traceparent", "OpenAI-Beta", "anthropic-version", "x-stainless-lang",
+		"Authorization", "X-Api-Key", "Api-Key", "Cookie", "Proxy-Authorization", "X-Forwarded-For", "Forwarded", "Host", "Connection",
+		"Content-Length", "Transfer-Encoding", "Accept-Encoding", "X-Goog-Api-Key", "X-Relay-Internal",
+	} {
+		h.Set(name, "value")
+	}
+	want := []string{"Accept", "Anthropic-Version", "Content-Type", "Openai-Beta", "Traceparent", "User-Agent", "X-Request-Id", "X-Stainless-Lang"}
+	sent := protocol.RequestFields(h)
+	if diff := cmp.Diff(want, names(sent)); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+	sent = append(sent, protocol.Field{"authorization", "Bearer x"}, protocol.Field{"Accept", "a\r\nEvil: 1"})
+	var got []string
+	for name := range protocol.RequestHeader(sent) {
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("taken (-want +got):\n%s", diff)
+	}
+}
+
+func TestResponseFields(t *testing.T) {
+	h := http.Header{
+		"Content-Type": {"a"}, "X-Two": {"1", "2"}, "Retry-After": {"3"},
+		"Connection": {"close, x-hop", "X-Other"}, "X-Hop": {"1"}, "X-Other": {"1"},
+		"Transfer-Encoding": {"chunked"}, "Set-Cookie": {"a=b"}, "X-Bad": {"\xff"},
+	}
+	want := []string{"Content-Type", "Retry-After", "X-Two", "X-Two"}
+	if diff := cmp.Diff(want, names(protocol.ResponseFields(h))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// FuzzResponseFields: whatever a worker sends, no hop's field, no second line
+// and no invalid name comes of it.
+func FuzzResponseFields(f *testing.F) {
+	f.Add("X-A", "1", "connection", "x-a")
+	f.Add("set-cookie", "a", "X\r\nY", "b")
+	f.Add("X-A", "a\r\nSet-Cookie: b", "", "")
+	f.Fuzz(func(t *testing.T, name, value, other, otherValue string) {
+		h := http.Header{}
+		protocol.AddResponseFields(h, []protocol.Field{{name, value}, {other, otherValue}})
+		var text strings.Builder
+		if err := h.Write(&text); err != nil {
+			t.Fatal(err)
+		}
+		lines := 0
+		for _, values := range h {
+			lines += len(values)
+		}
+		if strings.Count(text.String(), "\n") != lines || strings.Count(text.String(), "\r") != lines {
+			t.Fatalf("%d fields printed as %q", lines, text.String())
+		}
+		for _, name := range []string{"Set-Cookie", "Connection", "Transfer-Encoding", "Location"} {
+			if h.Get(name) != "" {
+				t.Fatalf("%s came through", name)
+			}
+		}
+	})
+}

@@ -82,6 +82,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	proxy := planned.sight.seen[s.config.Stack.Proxy.Name]
 	if manifest := proxy.Facts.Manifest; manifest != nil {
 		status.Applied, status.Operator = manifest.Time, manifest.Operator
+		status.unitProblems()
 		if err := s.modelStatus(ctx, status, planned); err != nil {
 			return nil, err
 		}
@@ -91,7 +92,6 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 		})
 	}
 	if !status.Applied.IsZero() {
-		status.unitProblems()
 		status.driftProblems()
 	}
 	return status, nil
@@ -144,7 +144,8 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 		return nil
 	}
 	relay, asked := s.proxy().relayStatus(ctx)
-	if asked != nil {
+	down := status.standsStill("relay-server") // then that is told, and what follows from it is no news
+	if asked != nil && !down {
 		status.Problems = append(status.Problems, Problem{
 			Host: s.config.Stack.Proxy.Name, Summary: asked.Error(),
 			Log: s.journal(ctx, s.config.Stack.Proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
@@ -156,6 +157,9 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
 	}
 	for _, answered := range proof.Models {
+		if down && answered.Err != nil {
+			answered.Err.Log = nil
+		}
 		said := relay.model(answered.Model)
 		model := ModelStatus{
 			Model: answered.Model, Workers: said.Workers, Running: said.Running, Waiting: said.Waiting,
@@ -197,6 +201,13 @@ func (s *Status) modelProblems(model ModelStatus) {
 	}
 }
 
+// standsStill reports whether a unit that should run does not.
+func (s *Status) standsStill(name string) bool {
+	return slices.ContainsFunc(s.Hosts, func(h HostStatus) bool {
+		return slices.ContainsFunc(h.Units, func(u UnitStatus) bool { return u.Name == name && !u.Active })
+	})
+}
+
 func (s *Status) unitProblems() {
 	for _, host := range s.Hosts {
 		for _, unit := range host.Units {
@@ -219,15 +230,32 @@ func (s *Status) unitProblems() {
 
 func (s *Status) driftProblems() {
 	for _, host := range s.Hosts {
-		if host.Drift > 0 {
-			things := "things are"
-			if host.Drift == 1 {
-				things = "thing is"
+		told := 0 // units that do not run, each a thing that apply would change
+		for _, unit := range host.Units {
+			if !unit.Active {
+				told++
 			}
+		}
+		if drift := host.Drift - told; drift > 0 {
 			s.Problems = append(s.Problems, Problem{
-				Host: host.Name, Summary: fmt.Sprintf("%d %s not as the stack file says", host.Drift, things),
+				Host: host.Name, Summary: notAsItSays(drift, told > 0),
 				Command: "relayctl plan", Why: "shows the difference",
 			})
 		}
 	}
+}
+
+// notAsItSays says how many things an apply would change, more than what was
+// told already.
+func notAsItSays(n int, more bool) string {
+	things := fmt.Sprintf("%d things are", n)
+	switch {
+	case more && n == 1:
+		things = "1 more thing is"
+	case more:
+		things = fmt.Sprintf("%d more things are", n)
+	case n == 1:
+		things = "1 thing is"
+	}
+	return things + " not as the stack file says"
 }

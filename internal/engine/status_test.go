@@ -128,8 +128,26 @@ func TestStatusOfTrouble(t *testing.T) {
 			[]string{"gpu-2: no route to host"}},
 		{"a unit stands still", gpu2Missing, func(h *home) { h.gpu2.units["relay-worker.service"].active = false },
 			[]string{
+				"gpu-2: relay-worker does not run: inactive (dead)",
 				"llama3-8b is served by 1 of 2 workers", "qwen3 is served by 0 of 1 workers",
-				"gpu-2: relay-worker does not run: inactive (dead)", "gpu-2: 1 thing is not as the stack file says",
+			}},
+		{"a unit stands still, and more", gpu2Missing, func(h *home) {
+			h.gpu2.units["relay-worker.service"].active = false
+			h.gpu2.write("/etc/relay/ca.pem", "")
+		},
+			[]string{
+				"gpu-2: relay-worker does not run: inactive (dead)",
+				"llama3-8b is served by 1 of 2 workers", "qwen3 is served by 0 of 1 workers",
+				"gpu-2: 1 more thing is not as the stack file says",
+			}},
+		{"the relay stands still", "", func(h *home) {
+			h.edge.units["relay-server.service"].active = false
+			h.relay.setAnswer(refuseWith(502, "the relay does not answer"))
+		},
+			[]string{
+				"edge: relay-server does not run: inactive (dead)",
+				"llama3-8b does not answer: the answer is 502: the relay does not answer",
+				"qwen3 does not answer: the answer is 502: the relay does not answer",
 			}},
 		{"a file was edited", allConnected, func(h *home) { h.edge.write("/etc/relay/keys.json", "{}") },
 			[]string{"edge: 2 things are not as the stack file says"}},

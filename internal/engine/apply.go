@@ -53,6 +53,8 @@ type apply struct {
 	keys    []madeKey
 	refined *proposal // after the prepare stage
 	outcome *Outcome
+	// summary is what histories take down; empty: how much was changed.
+	summary string
 	// unproved is why the proof was broken off.
 	unproved error
 }
@@ -75,7 +77,7 @@ func (a *apply) mayBegin() error {
 // always one for the proxy host, whose lock is the stack's.
 func (a *apply) assign() {
 	for _, h := range a.planned.Hosts {
-		work := &work{host: a.hosts[h.Name], role: h.Role, teller: a.teller, outcome: HostOutcome{Name: h.Name}}
+		work := &work{host: a.hosts[h.Name], role: h.Role, teller: a.teller, command: "apply", outcome: HostOutcome{Name: h.Name}}
 		for _, change := range h.Changes {
 			if change.Counts() {
 				work.outcome.Steps++
@@ -196,7 +198,7 @@ func (a *apply) finish(ctx context.Context, work *work, shown []string) {
 		err = work.unlock(ctx)
 	}
 	if err != nil {
-		work.stop(work.host.requestError("end the apply", err))
+		work.stop(work.host.requestError(ctx, "end the apply", err))
 	}
 	work.outcome.OK = work.failure == nil && work.outcome.Skipped == ""
 }

@@ -43,7 +43,7 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 	if w.failure != nil {
 		return false
 	}
-	small, ctx := errgroup.WithContext(ctx)
+	small, putting := errgroup.WithContext(ctx)
 	small.SetLimit(putsAtOnce)
 	var large []func() error
 	known := map[string]bool{}
@@ -56,7 +56,7 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 		found, err := find(digest)
 		put := func() error {
 			if err == nil {
-				err = w.put(ctx, change, found)
+				err = w.put(putting, change, found)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", change.ID, err)
@@ -71,7 +71,7 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 	}
 	small.Go(func() error { return inTurn(large) })
 	if err := small.Wait(); err != nil {
-		w.stop(w.host.requestError("bring content", err))
+		w.stop(w.host.requestError(ctx, "bring content", err))
 		return false
 	}
 	return true

@@ -52,6 +52,9 @@ func (a *apply) report(w *work, shown []string) hostapi.Finish {
 		Summary:  fmt.Sprintf("%d created, %d changed, %d removed", w.outcome.Created, w.outcome.Changed, w.outcome.Removed),
 		Shown:    shown,
 	}
+	if a.summary != "" {
+		report.Summary = a.summary
+	}
 	if !report.OK {
 		report.Summary += fmt.Sprintf("; stopped after %d of %d steps", w.outcome.Done, w.outcome.Steps)
 	}

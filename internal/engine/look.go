@@ -21,7 +21,7 @@ type looker interface {
 func (h *host) look(ctx context.Context, resources []plan.Resource) (hostapi.Observation, *HostError) {
 	seen, err := h.client.Observe(ctx, hostapi.Observe{Resources: resources})
 	if err != nil {
-		return seen, h.requestError("look at the host", err)
+		return seen, h.requestError(ctx, "look at the host", err)
 	}
 	return seen, nil
 }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -54,9 +55,6 @@ func newFakeRelay(t testing.TB, proxy *machine) *fakeRelay {
 	t.Cleanup(func() {
 		server.Close()
 		<-ended
-		// Both ends of a pipe say goodbye at once and nobody listens: in the
-		// bubble's time, crypto/tls gives up on it after 5 s.
-		<-time.After(10 * time.Second)
 	})
 	return r
 }
@@ -130,8 +128,8 @@ func (r *fakeRelay) dial(ctx context.Context, _, address string) (net.Conn, erro
 	}
 	near, far := net.Pipe()
 	select {
-	case r.conns <- far:
-		return near, nil
+	case r.conns <- newBuffered(far):
+		return newBuffered(near), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -176,6 +174,63 @@ func newMachineWithCA(t testing.TB) *machine {
 	h := newHome(t)
 	h.mustApply()
 	return h.edge
+}
+
+// buffered is an end of a pipe whose Write never waits for the other end:
+// net/http holds a mutex while TLS says goodbye, which would stop the bubble's
+// time.
+type buffered struct {
+	net.Conn
+
+	mu     sync.Mutex
+	queue  chan []byte
+	closed bool
+}
+
+func newBuffered(conn net.Conn) *buffered {
+	b := &buffered{Conn: conn, queue: make(chan []byte, 1024)}
+	go func() {
+		for written := range b.queue {
+			if _, err := b.Conn.Write(written); err != nil {
+				break
+			}
+		}
+		b.Conn.Close()
+	}()
+	return b
+}
+
+func (b *buffered) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, net.ErrClosed
+	}
+	select {
+	case b.queue <- bytes.Clone(p):
+		return len(p), nil
+	default:
+		return 0, errors.New("too much was written ahead")
+	}
+}
+
+// SetWriteDeadline does nothing: crypto/tls sets one that has passed before it
+// closes, and what was written should still go out.
+func (b *buffered) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline is about reading only.
+func (b *buffered) SetDeadline(t time.Time) error { return b.Conn.SetReadDeadline(t) }
+
+// Close lets what was written go out, and takes what the other end still says.
+func (b *buffered) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.closed = true
+		close(b.queue)
+		go io.Copy(io.Discard, b.Conn)
+	}
+	return nil
 }
 
 // pipeListener accepts the far ends of pipes.

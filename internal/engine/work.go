@@ -15,6 +15,8 @@ import (
 type work struct {
 	host     *host
 	role     plan.Role
+	command  string // what the lock and the history call it
+	did      string // what stands when it fails; empty: how many steps were done
 	teller   *teller
 	locked   bool
 	prepared bool       // the first stage did something here
@@ -26,6 +28,9 @@ type work struct {
 func (w *work) stop(failure *HostError) {
 	if failure == nil || w.failure != nil {
 		return
+	}
+	if failure.Did == "" {
+		failure.Did = w.did
 	}
 	if failure.Did == "" {
 		failure.Did = fmt.Sprintf("stopped at step %d of %d; what was not reached is as before", w.outcome.Done+1, w.outcome.Steps)
@@ -55,12 +60,12 @@ func (w *work) tell(event Event) {
 
 // lock takes the host's lock, and tells who holds it meanwhile.
 func (w *work) lock(ctx context.Context, stack, operator string) {
-	params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: operator, Command: "apply"}, Wait: lockWait, Stack: stack}
+	params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: operator, Command: w.command}, Wait: lockWait, Stack: stack}
 	_, err := w.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
 		w.tell(Event{Phase: Locking, Text: progress.Text})
 	})
 	if err != nil {
-		failure := w.host.requestError("take the lock", err)
+		failure := w.host.requestError(ctx, "take the lock", err)
 		failure.Did = "nothing was changed there"
 		w.stop(failure)
 		return
@@ -136,13 +141,13 @@ func (w *work) count(change plan.Change) {
 // stepError is why a host stopped in the middle of steps; at is the last one
 // that was heard of.
 func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err error) *HostError {
-	failure := h.requestError("apply", err)
+	failure := h.requestError(ctx, "apply", err)
 	var said *hostapi.Error
 	switch {
+	case ctx.Err() != nil:
+		return failure
 	case !errors.As(err, &said):
 		failure.Summary = fmt.Sprintf("%s: %v", steps[at].ID, err)
-	case said.Code == hostapi.CodeCancelled:
-		return h.interrupted(ctx)
 	case said.Step < 0 || said.Step >= len(steps):
 		return failure
 	default:
@@ -164,8 +169,12 @@ func (h *host) interrupted(ctx context.Context) *HostError {
 	return h.fail("stopped as asked", context.Cause(ctx))
 }
 
-// requestError makes an error of what a request ended with.
-func (h *host) requestError(doing string, err error) *HostError {
+// requestError makes an error of what a request ended with, or says that it was
+// interrupted.
+func (h *host) requestError(ctx context.Context, doing string, err error) *HostError {
+	if ctx.Err() != nil {
+		return h.interrupted(ctx)
+	}
 	failure := h.fail(fmt.Sprintf("%s: %v", doing, err), err)
 	var said *hostapi.Error
 	if !errors.As(err, &said) {

@@ -202,7 +202,7 @@ func unreachable(name string, line int) *engine.HostError {
 	return &engine.HostError{
 		Host: name, Summary: "connect: no answer from 10.0.0.21:22 within 10 s",
 		Origin: plan.Origin{File: "stack.hcl", Line: line, Block: `worker "gpu-1"`},
-		Hint:   "Is it up, and is the address right?\nOn the host, systemctl status ssh says whether it takes connections.",
+		Hint:   "Is it up, and is the address right?\nOn the host, this says whether it takes connections:\n  systemctl status ssh",
 	}
 }
 

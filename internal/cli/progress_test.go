@@ -72,6 +72,21 @@ func TestProgressIsALineAnEvent(t *testing.T) {
 	golden(t, "progress", c.stderr.String())
 }
 
+func TestHostThatWaitsForOthersIsNotLookedAtYet(t *testing.T) {
+	c := newConsole(t, "", "apply", "--yes")
+	synctest.Test(t, func(t *testing.T) {
+		c.run(&hosts{planned: planOf(newPackage), apply: story(
+			event(engine.Event{Host: "edge", Phase: engine.Connecting}),
+			event(engine.Event{Host: "gpu-1", Phase: engine.Connecting}),
+			event(engine.Event{Host: "edge", Phase: engine.Connected}),
+			wait(10*time.Second),
+			event(engine.Event{Host: "gpu-1", Phase: engine.Failed, Text: "no answer"}),
+			wait(10*time.Second),
+		)})
+	})
+	golden(t, "progress-waits-for-others", c.stderr.String())
+}
+
 func TestFirstInterruptStopsGracefullyTheSecondAtOnce(t *testing.T) {
 	interrupts := make(chan os.Signal, 2)
 	c := newConsole(t, "", "apply", "--yes")

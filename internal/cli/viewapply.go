@@ -24,16 +24,19 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 			stopped = append(stopped, h.Name+" is done.")
 		}
 	}
-	if steps == 0 {
+	if steps == 0 && len(planned.Failed) == 0 {
 		return
 	}
 	if len(outcome.Failed) == 0 {
 		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted(created, changed, removed))
 		return
 	}
+	for _, failure := range planned.Failed {
+		stopped = append(stopped, failure.Host+" was not touched.")
+	}
 	v.gap()
 	v.errs.printf("%s", v.wrapped(0, strings.Join(stopped, " ")))
-	if done < steps {
+	if done < steps || len(planned.Failed) > 0 {
 		v.errs.printf("Run apply again when mended: it goes on from there.\n")
 	}
 }

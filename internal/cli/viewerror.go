@@ -105,11 +105,16 @@ func (v *view) hint(text string) {
 	}
 }
 
-// paragraphs is wrapped for each line of a text of ours.
+// paragraphs is wrapped for each line of a text of ours. An indented line is a
+// command, which is not broken.
 func (v *view) paragraphs(indent int, text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		b.WriteString(v.wrapped(indent, strings.TrimSpace(line)))
+		if line = strings.TrimRight(line, "\n"); strings.HasPrefix(line, "  ") {
+			b.WriteString(strings.Repeat(" ", indent) + v.clean(line) + "\n")
+			continue
+		}
+		b.WriteString(v.wrapped(indent, line))
 	}
 	return b.String()
 }

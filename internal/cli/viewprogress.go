@@ -101,9 +101,10 @@ func (p *progress) hear(e engine.Event) {
 	defer p.mu.Unlock()
 	switch e.Phase {
 	case engine.Connecting:
-		p.at(e.Host, "connecting")
+		p.at(e.Host, connecting)
 	case engine.Connected:
-		p.at(e.Host, "looking at it")
+		p.at(e.Host, waitingForOthers)
+		p.lookWhenAllConnected()
 	case engine.Looked:
 		delete(p.busy, e.Host)
 	case engine.NewHostKey:
@@ -121,8 +122,30 @@ func (p *progress) hear(e engine.Event) {
 		if e.Steps > 0 { // else the whole error comes at once
 			p.line(e.Host, "failed: "+e.Text)
 		}
+		p.lookWhenAllConnected()
 	default:
 		p.waits(e)
+	}
+}
+
+// What hosts are at before the first look.
+const (
+	connecting       = "connecting"
+	waitingForOthers = "waiting for the other hosts"
+)
+
+// lookWhenAllConnected notes that the hosts are looked at: that begins for all
+// at once, when the last has answered or failed.
+func (p *progress) lookWhenAllConnected() {
+	for _, at := range p.busy {
+		if at.text == connecting {
+			return
+		}
+	}
+	for host, at := range p.busy {
+		if at.text == waitingForOthers {
+			p.at(host, "looking at it")
+		}
 	}
 }
 

@@ -28,7 +28,24 @@ const (
 )
 
 func (e *UnreachableError) Error() string {
+	switch e.Reason {
+	case ReasonRefused, ReasonRoute, ReasonTimeout: // says all that Err does
+		return fmt.Sprintf("reach %s: %s", e.Address, e.Reason)
+	}
 	return fmt.Sprintf("reach %s: %s: %v", e.Address, e.Reason, e.Err)
+}
+
+// Advice says what the operator can do.
+func (e *UnreachableError) Advice() string {
+	switch e.Reason {
+	case ReasonName:
+		return "Is the address right? Names are looked up on this machine: see that its DNS or /etc/hosts knows this one."
+	case ReasonRefused:
+		return "It is up, but nothing takes connections there. Is sshd running, and on this port? Another one is set by port in the host's ssh block."
+	case ReasonRoute, ReasonTimeout:
+		return "Is it up, is the address right, and does a firewall let this machine through?"
+	}
+	return "Is it sshd that listens there?"
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }

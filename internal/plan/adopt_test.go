@@ -165,7 +165,7 @@ func TestAdoptedUnitStaysOff(t *testing.T) {
 	fact.Have = map[string]string{plan.AttrEnabled: plan.Yes, plan.AttrRunning: plan.No}
 	m.facts[nginx.ID] = fact
 	host.Facts = m.observe()
-	back := []string{"change unit nginx.service, taken over before; changed since apply 1 (2026-11-20 09:14 UTC) (adopted)"}
+	back := []string{"change unit nginx.service, taken over before; changed on the host since apply 1 (2026-11-20 09:14 UTC) (adopted)"}
 	if diff := cmp.Diff(back, steps(plan.Diff(host))); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}

@@ -38,8 +38,8 @@ func drift(c Change) string {
 			continue
 		}
 		switch {
-		case c.ID.Kind == KindUnit:
-			return "changed " + since(*applied) // by somebody, or by itself
+		case attr.Name == AttrRunning:
+			continue // "stopped → running" says it all: no stack file wants one of ours stopped
 		case attr.Name == AttrContent:
 			return "edited on the host " + since(*applied)
 		case attr.Name == AttrDigest:

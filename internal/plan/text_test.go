@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ func TestTextOfPlans(t *testing.T) {
 		{"busy-ascii", busyPlan(), plan.TextOptions{ASCII: true}},
 		{"busy-diff", busyPlan(), plan.TextOptions{Diff: true}},
 		{"busy-colour", busyPlan(), plan.TextOptions{Color: true, Diff: true}},
+		{"another-build", anotherBuildPlan(), plan.TextOptions{}},
 		{"nothing", nothing, plan.TextOptions{}},
 		{"nothing-seen-in-part", nothing, plan.TextOptions{Unseen: 1}},
 		{"nothing-seen", plan.Plan{Stack: "home"}, plan.TextOptions{Unseen: 2}},
@@ -102,6 +104,20 @@ func busyPlan() plan.Plan {
 	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{
 		plan.Diff(proxy), plan.Diff(driftedWorker()), plan.Diff(newWorker()),
 	}}
+}
+
+// anotherBuildPlan brings a program of the same version.
+func anotherBuildPlan() plan.Plan {
+	wants := slices.DeleteFunc(workerWants(), func(r plan.Resource) bool { return r.Kind == plan.KindKey })
+	facts := asWanted(wants)
+	for i, f := range facts {
+		if f.ID.Kind == plan.KindProgram {
+			left(plan.AttrDigest, "sha256:00")(&facts[i])
+		}
+	}
+	host := driftedWorker()
+	host.Want, host.Facts.Resources = wants, facts
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
 }
 
 func workerWants() []plan.Resource {

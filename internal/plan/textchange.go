@@ -51,6 +51,9 @@ func (p *page) why(host string, c Change, t texts) string {
 	for _, attr := range c.Attributes {
 		parts = append(parts, phrase(c, attr)...)
 	}
+	if c.ID.Kind == KindProgram && c.Action == Update && len(parts)+len(c.Reasons) == 0 {
+		parts = append(parts, "another build")
+	}
 	if c.Resource != nil && c.Resource.Size > 0 && hasAttr(c.Attributes, AttrDigest) {
 		parts = append(parts, bytesOf(c.Resource.Size)+" to upload")
 	}

@@ -42,6 +42,7 @@ type session interface {
 	applier
 	watcher
 	authority
+	rotator
 	Close() error
 }
 
@@ -103,6 +104,6 @@ The stack file left out means ./stack.hcl.`),
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
-	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.validateCommand(), a.caCommand(), a.versionCommand())
+	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.validateCommand(), a.caCommand(), a.versionCommand())
 	return root
 }

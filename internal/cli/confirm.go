@@ -21,7 +21,12 @@ func (a *app) mayAsk() bool { return a.StdinTerminal && a.StderrTerminal }
 // reads the answer then waits on until the program ends, since a terminal
 // can't be told to stop.
 func (a *app) confirm(ctx context.Context, p plan.Plan) error {
-	a.view.question(p)
+	return a.confirmName(ctx, p.Stack, func() { a.view.question(p) })
+}
+
+// confirmName asks, and goes on only when the stack's name is typed.
+func (a *app) confirmName(ctx context.Context, stack string, ask func()) error {
+	ask()
 	answer := make(chan string, 1)
 	go func() {
 		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
@@ -37,7 +42,7 @@ func (a *app) confirm(ctx context.Context, p plan.Plan) error {
 		if typed == "" {
 			a.view.unanswered()
 		}
-		if strings.TrimSpace(typed) != p.Stack {
+		if strings.TrimSpace(typed) != stack {
 			return errNotConfirmed
 		}
 		return nil

@@ -49,7 +49,11 @@ type hosts struct {
 	root    string
 	err     error // of Plan, Status and RootCA
 
-	apply   func(ctx context.Context, h *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error)
+	apply    func(ctx context.Context, h *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error)
+	rotation *engine.Rotation
+	rotate   func(h *hosts, show func(*engine.Rotated) error) (*engine.Rotated, error)
+	asked    engine.RotateRequest
+
 	applied int
 	closed  bool
 }

@@ -114,6 +114,9 @@ func (p *progress) hear(e engine.Event) {
 	case engine.Done:
 		p.at(e.Host, "at work")
 		p.line(e.Host, thing(e.ID)+": "+did(e)+took(e.Took))
+	case engine.Reached:
+		p.at(e.Host, "at work")
+		p.line(e.Host, e.Text+after(e.Took))
 	case engine.Finished:
 		delete(p.busy, e.Host)
 		p.line(e.Host, fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took)))

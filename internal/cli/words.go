@@ -95,6 +95,14 @@ func did(e engine.Event) string {
 	return "made"
 }
 
+// after is how long something took, however short.
+func after(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return " (" + plan.Seconds(d) + ")"
+}
+
 // took is how long something took, where that was long enough to notice.
 func took(d time.Duration) string {
 	if d < time.Second {

@@ -40,5 +40,6 @@ const (
 	Done       Phase = "done"
 	Finished   Phase = "finished" // everything on this host is done
 	Failed     Phase = "failed"   // Text is the error's summary; the whole of it comes with the outcome
+	Reached    Phase = "reached"  // Text is how far a rotation is; the host "relay" is the relay itself
 	Proving    Phase = "proving"  // Text is what is waited for: "llama3-8b to answer"
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -14,6 +15,9 @@ import (
 // GET /v1/status on its admin socket.
 type relayStatus struct {
 	Program string        `json:"program"`
+	Started time.Time     `json:"started"`
+	Ended   uint64        `json:"ended"`  // requests since then
+	Failed  uint64        `json:"failed"` // of these
 	Workers []relayWorker `json:"workers"`
 	Models  []relayModel  `json:"models"`
 }
@@ -22,6 +26,7 @@ type relayWorker struct {
 	Name      string `json:"name"`
 	Connected bool   `json:"connected"`
 	State     string `json:"state"`
+	Secret    string `json:"secret"` // how the hash of the secret begins that it came with
 }
 
 type relayModel struct {
@@ -51,6 +56,21 @@ func (r relayStatus) connected(name string) bool {
 		}
 	}
 	return false
+}
+
+// secretsOf reports whether a worker is connected with the secret of a hash,
+// and whether with another one.
+func (r relayStatus) secretsOf(name, hash string) (renewed, older bool) {
+	for _, worker := range r.Workers {
+		switch {
+		case worker.Name != name || !worker.Connected:
+		case worker.Secret != "" && strings.HasPrefix(hash, worker.Secret):
+			renewed = true
+		default:
+			older = true
+		}
+	}
+	return renewed, older
 }
 
 // model is what the relay says of a model; zero where it knows none of it.

@@ -55,16 +55,27 @@ type proposer struct {
 	stack    *stack.Stack
 	programs Programs
 	adopt    bool
+	rotate   map[string]desired.Rotation // by worker
 }
+
+// input is what was seen, as desired states follow from it.
+func (v *sight) input(p proposer) desired.Input {
+	in := desired.Input{Stack: p.stack, Hosts: map[string]desired.Seen{}, Rotate: p.rotate, Program: p.programs.Describe}
+	for name, seen := range v.seen {
+		in.Hosts[name] = desired.Seen{Facts: seen.Facts, MACKey: seen.MACKey}
+	}
+	return in
+}
+
+// names are those of the hosts that were looked at.
+func (v *sight) names() []string { return slices.Sorted(maps.Keys(v.seen)) }
 
 // propose says what leads from what was seen to what the stack file says.
 // departed are hosts that left it; connections is how many workers are
 // connected to the relay just now.
 func (p proposer) propose(v *sight, departed []Target, prepared bool, connections int) (*proposal, error) {
-	in := desired.Input{Stack: p.stack, Hosts: map[string]desired.Seen{}, Prepared: prepared, Program: p.programs.Describe}
-	for name, seen := range v.seen {
-		in.Hosts[name] = desired.Seen{Facts: seen.Facts, MACKey: seen.MACKey}
-	}
+	in := v.input(p)
+	in.Prepared = prepared
 	hosts, err := desired.Build(in)
 	if err != nil {
 		return nil, fmt.Errorf("work out what hosts should be: %w", err)
@@ -85,6 +96,9 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, connection
 			todo.Changes = slices.DeleteFunc(todo.Changes, waitsToBeShown)
 		}
 		made.Hosts = append(made.Hosts, todo)
+	}
+	if len(p.rotate) == 0 {
+		made.describeRotations(in)
 	}
 	for _, gone := range departed {
 		if seen, ok := v.seen[gone.Name]; ok {

@@ -92,6 +92,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 		})
 	}
 	if !status.Applied.IsZero() {
+		status.rotationProblems(planned)
 		status.driftProblems()
 	}
 	return status, nil

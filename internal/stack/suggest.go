@@ -43,6 +43,14 @@ func didYouMean(given string, known, valid []string) string {
 	return "Valid here: " + strings.Join(slices.Sorted(slices.Values(valid)), ", ") + "."
 }
 
+// Suggest says which of names was most likely meant, else lists them.
+func Suggest(given string, names []string) string {
+	if len(names) == 0 {
+		return "There is none."
+	}
+	return didYouMean(given, names, names)
+}
+
 // orList writes values as "a", "b" or "c".
 func orList(values []string) string {
 	var b strings.Builder

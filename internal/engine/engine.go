@@ -47,6 +47,8 @@ type Config struct {
 	// Dialer reaches the hosts. Nil: SSH, or no connection at all for a host
 	// whose address is "local".
 	Dialer Dialer
+	// ConnectSSH makes the connections that SSH runs on. Nil: TCP.
+	ConnectSSH func(ctx context.Context, network, address string) (net.Conn, error)
 	// DialContext connects to the public URL for the proof. Nil: the network.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }

@@ -32,6 +32,7 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 		dialer.KnownHosts = []string{config.KnownHosts}
 	}
 	dialer.AcceptNewHostKeys = config.AcceptNewHostKeys
+	dialer.Connect = config.ConnectSSH
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s, added to %s", key.KeyType, key.Fingerprint, key.File)})
 	}

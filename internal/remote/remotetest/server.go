@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,6 +33,8 @@ type Options struct {
 	Refuse     bool            // let nobody in, Server.KeyFile included
 	Banner     string
 
+	Listener net.Listener // on a TCP address, whatever carries the bytes; nil means a free port of 127.0.0.1
+
 	RTT    time.Duration      // of the simulated network, from the first byte after TCP's own handshake on
 	Silent bool               // accept connections and say nothing
 	On     func(point string) // called at "accept", "auth", "session", "exec" and "sftp", before the answer
@@ -40,9 +43,15 @@ type Options struct {
 	Sudo     Sudo     // what sudo -n does
 	NoExec   []string // folders that don't let programs run
 	NoSFTP   bool     // refuse the subsystem
+	Program  Program  // runs in place of every file of the host; nil: the files under Server.Root do
 	Noise    string   // what the login shell prints before any command's output
 	LoginDir string   // the login user's home; "" means /home/ops
 }
+
+// Program runs in the test's own process and returns an exit status. Its input
+// ends when the client lets go or the server stops; closing it ends a Read that
+// waits.
+type Program func(stdin io.ReadCloser, stdout io.Writer) int
 
 // Sudo is what sudo -n does.
 type Sudo int
@@ -76,7 +85,7 @@ type Server struct {
 	commands []string
 }
 
-// Start starts a server on a free port of 127.0.0.1, until the test ends.
+// Start starts a server that runs until the test ends.
 func Start(t testing.TB, options Options) *Server {
 	t.Helper()
 	s := &Server{
@@ -97,17 +106,20 @@ func Start(t testing.TB, options Options) *Server {
 	client := NewKey(t, "ed25519")
 	s.KeyFile = WriteKey(t, client, "")
 	s.config = s.serverConfig(t, client)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	s.listener = options.Listener
+	if s.listener == nil {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.listener = listener
 	}
-	s.listener = listener
 	s.running.Go(s.accept)
 	t.Cleanup(s.stop)
 	return s
 }
 
-// Port is where the server listens, on 127.0.0.1.
+// Port is where the server listens.
 func (s *Server) Port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
 // Connections is how many connections were accepted so far.

@@ -72,6 +72,9 @@ func (s *Server) run(line string, channel ssh.Channel) int {
 		fmt.Fprintln(channel, uname)
 		return 0
 	}
+	if s.options.Program != nil {
+		return s.options.Program(channel, channel)
+	}
 	status := s.program(words, channel)
 	if sudo && (status == 126 || status == 127) {
 		return 1 // sudo's own status for a program that it can't start

@@ -1,0 +1,53 @@
+package bench_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// mostRoundTrips is what a plan may cost, TCP's handshake included: Ansible
+// needs some for every task, and a far host makes each a wait.
+const mostRoundTrips = 13
+
+// A plan that has nothing to do costs the same few round trips whatever the
+// stack asks for, over one connection and with one program started. In a bubble
+// only the simulated network takes time, so that time counts round trips.
+func TestPlanInRoundTrips(t *testing.T) {
+	for name, size := range map[string]size{
+		"small": {hosts: 2, models: 1, keys: 1},
+		"large": {hosts: 6, models: 40, keys: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const rtt = 50 * time.Millisecond
+				f := newFleet(t, size, rtt)
+				f.apply()
+				before := f.counts()
+				planned, took := f.plan()
+				mustBeEmpty(t, planned)
+				for i, counted := range f.counts() {
+					if connections := counted[0] - before[i][0]; connections != 1 {
+						t.Errorf("host %d: %d connections", i, connections)
+					}
+					if programs := counted[1] - before[i][1]; programs != 1 {
+						t.Errorf("host %d: %d programs started", i, programs)
+					}
+				}
+				t.Logf("%.1f round trips", float64(took)/float64(rtt))
+				if took > mostRoundTrips*rtt {
+					t.Errorf("%.1f round trips, more than %d", float64(took)/float64(rtt), mostRoundTrips)
+				}
+			})
+		})
+	}
+}
+
+// counts are each host's connections and sessions so far.
+func (f *fleet) counts() [][2]int {
+	var counts [][2]int
+	for _, server := range f.servers {
+		counts = append(counts, [2]int{server.Connections(), server.Channels()})
+	}
+	return counts
+}

@@ -36,3 +36,24 @@ func explained(t *testing.T, page string, command *cobra.Command) {
 		}
 	}
 }
+
+// The README's first stack is one that relayctl takes.
+func TestStackOfTheReadmeIsValid(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(folder, "..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```hcl\n")
+	text, _, found := strings.Cut(rest, "```\n")
+	if !found {
+		t.Fatal("the README shows no stack")
+	}
+	c := newConsole(t, "", "validate")
+	if err := os.WriteFile("stack.hcl", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.run(&hosts{}).wantCode(t, 0)
+	if want := "stack.hcl is valid: stack home with proxy edge, 1 worker and 1 model.\n"; c.stdout.String() != want {
+		t.Errorf("validate prints %q, want %q", c.stdout.String(), want)
+	}
+}

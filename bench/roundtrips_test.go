@@ -51,3 +51,22 @@ func (f *fleet) counts() [][2]int {
 	}
 	return counts
 }
+
+// An apply of one changed file on each host takes as many round trips on many
+// hosts as on two: whatever can go side by side does.
+func TestApplyDoesNotWaitForEachHostInTurn(t *testing.T) {
+	const rtt = 50 * time.Millisecond
+	var took []time.Duration
+	for _, hosts := range []int{2, 12} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, size{hosts: hosts, models: 1, keys: 1}, rtt)
+			f.apply()
+			f.changes++
+			took = append(took, f.apply()-watched)
+		})
+	}
+	t.Logf("%.1f round trips with 2 hosts, %.1f with 12", float64(took[0])/float64(rtt), float64(took[1])/float64(rtt))
+	if took[1] > took[0]+rtt {
+		t.Errorf("2 hosts take %v, 12 take %v", took[0], took[1])
+	}
+}

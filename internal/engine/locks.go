@@ -5,24 +5,20 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// lockAll takes the locks, the proxy host's first and then by name, so that
-// two applies can't wait for each other. Without the first lock nothing is
-// done; without another one, that host is left out.
+// lockAll takes the locks, the proxy host's first, which is the stack's.
+// Without it nothing is done; without another one, that host is left out.
 func (a *apply) lockAll(ctx context.Context) error {
-	order := slices.Clone(a.works[1:])
-	slices.SortFunc(order, func(x, y *work) int { return strings.Compare(x.outcome.Name, y.outcome.Name) })
-	for _, work := range append(a.works[:1:1], order...) {
-		work.lock(ctx, a.config.Stack.Name, a.config.Operator)
-		if ctx.Err() != nil || a.works[0].failure != nil {
-			break
-		}
+	proxy := a.works[0]
+	if proxy.lock(ctx, a.config, lockWait); proxy.locked {
+		a.lockOthers(ctx)
 	}
-	if failure := a.works[0].failure; failure != nil {
+	if failure := proxy.failure; failure != nil {
 		return HostErrors{failure}
 	}
 	if ctx.Err() != nil {
@@ -30,6 +26,32 @@ func (a *apply) lockAll(ctx context.Context) error {
 		return fmt.Errorf("take the locks: %w", context.Cause(ctx))
 	}
 	return nil
+}
+
+// lockOthers takes the other hosts' locks side by side where nobody holds any.
+// Else it gives them back and waits for each in turn, by name, so that two
+// applies can't wait for each other.
+func (a *apply) lockOthers(ctx context.Context) {
+	others := slices.Clone(a.works[1:])
+	var asks sync.WaitGroup
+	for _, work := range others {
+		asks.Go(func() { work.lock(ctx, a.config, 0) })
+	}
+	asks.Wait()
+	isHeld := func(w *work) bool { return w.failure == nil && !w.locked }
+	if ctx.Err() != nil || !slices.ContainsFunc(others, isHeld) {
+		return
+	}
+	slices.SortFunc(others, func(x, y *work) int { return strings.Compare(x.outcome.Name, y.outcome.Name) })
+	for _, work := range others {
+		asks.Go(func() { work.unlock(ctx) })
+	}
+	asks.Wait()
+	for _, work := range others {
+		if work.failure == nil && ctx.Err() == nil {
+			work.lock(ctx, a.config, lockWait)
+		}
+	}
 }
 
 // unlockAll gives back what is still locked. A host that can't be told gives

@@ -58,19 +58,25 @@ func (w *work) tell(event Event) {
 	w.teller.tell(event)
 }
 
-// lock takes the host's lock, and tells who holds it meanwhile.
-func (w *work) lock(ctx context.Context, stack, operator string) {
-	params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: operator, Command: w.command}, Wait: lockWait, Stack: stack}
+// lock takes the host's lock, waiting for at most wait, and tells who holds it
+// meanwhile. That somebody holds it is a failure only where it was waited for.
+func (w *work) lock(ctx context.Context, config Config, wait time.Duration) {
+	params := hostapi.Lock{
+		Holder: hostapi.LockHolder{Operator: config.Operator, Command: w.command}, Wait: wait, Stack: config.Stack.Name,
+	}
 	_, err := w.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
 		w.tell(Event{Phase: Locking, Text: progress.Text})
 	})
-	if err != nil {
-		failure := w.host.requestError(ctx, "take the lock", err)
-		failure.Did = "nothing was changed there"
-		w.stop(failure)
+	if err == nil {
+		w.locked = true
 		return
 	}
-	w.locked = true
+	failure := w.host.requestError(ctx, "take the lock", err)
+	if wait == 0 && errors.Is(failure, ErrLocked) {
+		return
+	}
+	failure.Did = "nothing was changed there"
+	w.stop(failure)
 }
 
 // lockWait is how long a lock that somebody holds is waited for.

@@ -226,7 +226,11 @@ func (c *Conn) take(f Frame) error {
 	case TypeOpen:
 		return c.takeOpen(f)
 	case TypeHead, TypeBody, TypeEnd, TypeReset, TypeCredit:
-		return c.takeStream(f)
+		whole, err := c.takeStream(f)
+		if whole != nil {
+			whole()
+		}
+		return err
 	case TypePing:
 		c.mu.Lock()
 		c.pong = append(c.pong[:0], f.Payload...)
@@ -270,6 +274,8 @@ func (c *Conn) takeOpen(f Frame) error {
 		return nil
 	case c.streams[f.Stream] != nil:
 		return fmt.Errorf("%w: stream %d is open already", ErrFrame, f.Stream)
+	case len(c.control) > controlLimit:
+		return fmt.Errorf("%w: OPEN after OPEN while nothing of the answers is read", ErrFrame)
 	case len(c.streams) >= c.config.MaxStreams:
 		refusal := &ResetError{Code: ResetRefused, Text: "the worker has too many streams"}
 		c.control = append(c.control, encodeText(TypeReset, f.Stream, refusal)...)
@@ -287,31 +293,33 @@ func (c *Conn) takeOpen(f Frame) error {
 	return nil
 }
 
-// takeStream acts on a frame of a stream. One that is not open has ended a
-// moment ago on this side, and the peer does not know yet.
-func (c *Conn) takeStream(f Frame) error {
+// takeStream acts on a frame of a stream, and returns what is to be called
+// after it. A stream that is not open has ended a moment ago on this side, and
+// the peer does not know yet.
+func (c *Conn) takeStream(f Frame) (whole func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.streams[f.Stream]
 	if s == nil {
-		return nil
+		return nil, nil
 	}
 	switch f.Type {
 	case TypeHead:
-		return s.takeHead(f)
+		return nil, s.takeHead(f)
 	case TypeBody:
-		return s.takeBody(f)
+		return nil, s.takeBody(f)
 	case TypeEnd:
-		return s.takeEnd()
+		err = s.takeEnd()
+		return s.whole, err
 	case TypeCredit:
-		return s.takeCredit(int(binary.BigEndian.Uint32(f.Payload)))
+		return nil, s.takeCredit(int(binary.BigEndian.Uint32(f.Payload)))
 	default:
 		reset := new(ResetError)
 		if err := decode(f, reset); err != nil {
-			return err
+			return nil, err
 		}
 		reset.Text = cut(reset.Text)
 		s.end(reset)
 	}
-	return nil
+	return nil, nil
 }

@@ -466,3 +466,45 @@ func TestStreamsOverTheLimitAreRefused(t *testing.T) {
 		<-ended
 	})
 }
+
+// TestOpenFloodIsBounded: a relay that opens streams without end and reads
+// none of the refusals is not given memory without end.
+func TestOpenFloodIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pipe()
+		hang := func(ctx context.Context, _ *protocol.Stream) { <-ctx.Done() }
+		worker := protocol.NewConn(b, protocol.Config{PeerWindow: protocol.Window, Serve: hang, MaxStreams: 1})
+		_, ended := runConn(worker)
+		start := time.Now()
+		for id := uint32(1); ; {
+			var msg []byte
+			for len(msg) < protocol.MaxMessage-100 {
+				msg = protocol.AppendFrame(msg, protocol.Frame{Type: protocol.TypeOpen, Stream: id, Payload: []byte("{}")})
+				id++
+			}
+			if id > 1_000_000 {
+				t.Error("a million refusals wait for a writer that is stuck")
+				a.Close()
+				break
+			}
+			sent := make(chan error, 1)
+			go func() { sent <- a.WriteMessage(msg) }()
+			synctest.Wait()
+			select {
+			case err := <-sent:
+				if err != nil {
+					t.Fatal(err)
+				}
+				continue
+			default:
+			}
+			break // it is read no more
+		}
+		if err := <-ended; err == nil {
+			t.Error("ended without a reason")
+		}
+		if took := time.Since(start); took > protocol.WriteTimeout {
+			t.Errorf("ended after %v", took)
+		}
+	})
+}

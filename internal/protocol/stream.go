@@ -37,6 +37,7 @@ type Stream struct {
 	crediting bool   // among conn.credits
 	complete  bool   // END has come
 	touched   bool   // among conn.touched
+	whole     func() // to be called when END comes
 }
 
 func newStream(c *Conn, id uint32) *Stream {
@@ -135,6 +136,19 @@ func (s *Stream) next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	return nil, s.err
+}
+
+// WhenWhole has f called, once, as soon as the answer's end has come, also while
+// bytes of it still wait for their reader. It must not block: the connection's
+// reader calls it.
+func (s *Stream) WhenWhole(f func()) {
+	s.conn.mu.Lock()
+	s.whole = f
+	complete := s.complete
+	s.conn.mu.Unlock()
+	if complete {
+		f()
+	}
 }
 
 // More reports whether Next would return without waiting.

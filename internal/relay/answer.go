@@ -114,15 +114,12 @@ func (a *answer) setHeader(head protocol.ResponseHead) {
 	}
 }
 
-// pass sends the rest. whole is called as soon as all of it has come from the
-// worker, whatever the client still has to take.
-func (a *answer) pass(ctx context.Context, whole func()) error {
+// pass sends the rest.
+func (a *answer) pass(ctx context.Context) error {
 	for {
 		chunk, err := a.stream.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			whole()
-			err = a.checkLength(0)
-			if err == nil {
+			if err = a.checkLength(0); err == nil {
 				return nil
 			}
 		}
@@ -190,7 +187,7 @@ func (a *answer) breakOff(err error) {
 		return
 	}
 	e := failure(err)
-	a.code = e.Code
+	a.code, a.err = e.Code, err
 	if !a.events {
 		panic(http.ErrAbortHandler)
 	}

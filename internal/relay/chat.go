@@ -158,6 +158,7 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 		return err
 	}
 	defer func() { stream.Reset(resetCode(err), "") }() // does nothing after a whole answer
+	stream.WhenWhole(l.release)                         // whatever the client still has to take
 	settings := s.current().settings.Relay
 	idle := newSilence(time.Duration(settings.FirstByteTimeout), time.Duration(settings.IdleTimeout), j.cancel)
 	defer idle.stop()
@@ -167,7 +168,7 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 	}
 	s.metrics.firstByte.WithLabelValues(j.model).Observe(j.firstByte.Seconds())
 	idle.start()
-	return a.pass(ctx, l.release)
+	return a.pass(ctx)
 }
 
 func resetCode(err error) protocol.ResetCode {

@@ -375,3 +375,32 @@ func TestSilentWorkerIsAvoided(t *testing.T) {
 		stop()
 	})
 }
+
+// TestStalledClientHoldsNoSlot once the engine has finished, though most of the
+// answer still waits for the client.
+func TestStalledClientHoldsNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		long := strings.Repeat("x", 100<<10)
+		w := b.join("gpu-1", answerWith(long), offer("m", 1))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.URL+"/v1/chat/completions", strings.NewReader(askM))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Api-Key", laptopKey.Reveal())
+		stalled, err := b.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stalled.Body.Close()
+		start := time.Now()
+		if got := b.ask(t.Context(), laptopKey, askM); got.body != long {
+			t.Errorf("got status %d, %d bytes, %v", got.status, len(got.body), got.err)
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("the second request waited %v for the first one's client", took)
+		}
+		w.stop()
+		stop()
+	})
+}

@@ -30,7 +30,7 @@ func (a *app) applyCommand() *cobra.Command {
 	var o applyOptions
 	command := &cobra.Command{
 		Use:   "apply [stack.hcl]",
-		Short: "Make all hosts as the stack file says, and prove it by a model's answer",
+		Short: "Make hosts as the stack file says, and prove it by an answer",
 		Long: `Make all hosts as the stack file says, and prove it by a model's answer.
 What is to be done is shown first, and done once the name of the stack is typed.
 Running it again is safe, also after it was interrupted.`,

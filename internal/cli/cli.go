@@ -105,5 +105,6 @@ The stack file left out means ./stack.hcl.`),
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.validateCommand(), a.caCommand(), a.versionCommand())
+	a.setHelp(root)
 	return root
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -55,5 +56,24 @@ func TestStackOfTheReadmeIsValid(t *testing.T) {
 	c.run(&hosts{}).wantCode(t, 0)
 	if want := "stack.hcl is valid: stack home with proxy edge, 1 worker and 1 model.\n"; c.stdout.String() != want {
 		t.Errorf("validate prints %q, want %q", c.stdout.String(), want)
+	}
+}
+
+func TestHelpFits80Columns(t *testing.T) {
+	helps := [][]string{nil}
+	for _, command := range cli.Root().Commands() {
+		helps = append(helps, []string{command.Name(), "--help"})
+	}
+	if len(helps) < 7 {
+		t.Fatalf("only %d commands", len(helps)-1)
+	}
+	for _, args := range helps {
+		c := newConsole(t, "", args...).run(&hosts{})
+		c.wantCode(t, 0)
+		for line := range strings.Lines(c.stdout.String()) {
+			if line = strings.TrimRight(line, "\n"); utf8.RuneCountInString(line) > 80 {
+				t.Errorf("relayctl %s: %q is wider", strings.Join(args, " "), line)
+			}
+		}
 	}
 }

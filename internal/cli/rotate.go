@@ -37,7 +37,7 @@ func (a *app) rotateCommand() *cobra.Command {
 	var o rotateOptions
 	command := &cobra.Command{
 		Use:   "rotate-secret [stack.hcl]",
-		Short: "Replace the secrets of workers, or an API key, without failing a request",
+		Short: "Renew the secrets of workers, or an API key; no request fails",
 		Long: `Replace the secrets that workers are known by at the relay, or an API key that
 relayctl made. The old secret of a worker is revoked when it is proved that
 nobody uses it any more; the old key stays good for --grace. No request fails

@@ -17,7 +17,7 @@ func (a *app) statusCommand() *cobra.Command {
 	var o stackOptions
 	command := &cobra.Command{
 		Use:   "status [stack.hcl]",
-		Short: "Show how all hosts and models are; exit with 1 when something is wrong",
+		Short: "Show how hosts and models are; exit with 1 if anything is wrong",
 		Long: `Show how all hosts are, and whether every model gives a token when asked.
 What is wrong comes first, and makes the exit code 1. Nothing is changed.`,
 	}

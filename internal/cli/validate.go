@@ -6,7 +6,7 @@ func (a *app) validateCommand() *cobra.Command {
 	var o stackOptions
 	command := &cobra.Command{
 		Use:   "validate [stack.hcl]",
-		Short: "Check a stack file, offline and without the values of its variables",
+		Short: "Check a stack file, offline, without the values of its variables",
 	}
 	takeStack(command, &o)
 	command.RunE = func(*cobra.Command, []string) error { return a.validate(o) }

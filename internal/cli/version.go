@@ -11,7 +11,7 @@ import (
 func (a *app) versionCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "version",
-		Short: "Show the version, and the programs for hosts that relayctl carries",
+		Short: "Show the version, and the programs for hosts that it carries",
 		Args:  cobra.NoArgs,
 	}
 	command.RunE = func(*cobra.Command, []string) error { return a.version() }

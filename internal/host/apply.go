@@ -17,6 +17,9 @@ type batch struct {
 	host  *Host
 	steps []plan.Change
 	hear  func(hostapi.Progress)
+	// stopped is closed when no further step is to be begun. A step that has
+	// begun goes on to its end: half a step is worse than a late end.
+	stopped <-chan struct{}
 }
 
 // Apply brings steps about, in order, and stops at the first that fails. Every
@@ -31,7 +34,7 @@ func (h *Host) Apply(ctx context.Context, params hostapi.Apply, hear func(hostap
 			return hostapi.AppliedSteps{}, err
 		}
 	}
-	b := &batch{host: h, steps: params.Steps, hear: hear}
+	b := &batch{host: h, steps: params.Steps, hear: hear, stopped: ctx.Done()}
 	if err := b.begin(ctx); err != nil {
 		return hostapi.AppliedSteps{}, err
 	}
@@ -129,7 +132,7 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	}
 	begun := time.Now()
 	b.hear(hostapi.Progress{Step: index, State: hostapi.Started})
-	fact, err := b.do(ctx, index)
+	fact, err := b.do(context.WithoutCancel(ctx), index)
 	if err != nil {
 		return plan.Fact{}, err
 	}

@@ -111,8 +111,16 @@ func (m *machine) read(path string) string {
 	return string(content)
 }
 
-// Run implements host.Runner.
-func (m *machine) Run(_ context.Context, command host.Command) ([]byte, error) {
+// Run implements host.Runner: a command is killed when ctx ends.
+func (m *machine) Run(ctx context.Context, command host.Command) ([]byte, error) {
+	output, err := m.execute(command)
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("run %s: %w", command.Name, context.Cause(ctx))
+	}
+	return output, err
+}
+
+func (m *machine) execute(command host.Command) ([]byte, error) {
 	line := command.Name + " " + strings.Join(command.Args, " ")
 	m.commands = append(m.commands, line)
 	last := command.Args[len(command.Args)-1]
@@ -120,6 +128,7 @@ func (m *machine) Run(_ context.Context, command host.Command) ([]byte, error) {
 	case "dpkg-query":
 		return []byte(m.dpkgStatus()), nil
 	case "apt-cache":
+		m.point("before apt-cache")
 		return m.policy(last), nil
 	case "apt-get":
 		return nil, m.apt(command.Args, last)

@@ -198,6 +198,8 @@ func (p packages) waitForDpkg(ctx context.Context, b *batch, index int) error {
 				return fmt.Errorf("wait for dpkg: locked by %s for %v", holder, dpkgLockWait)
 			}
 			return context.Cause(ctx)
+		case <-b.stopped:
+			return context.Canceled // nothing of the step is begun yet
 		case <-retry.C:
 		}
 	}

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -97,6 +98,28 @@ func TestDpkgThatSomebodyElseHolds(t *testing.T) {
 		}
 		if len(waited) != 3 || !strings.HasPrefix(waited[2], "dpkg is locked by ") || !strings.HasSuffix(waited[2], ", 10 s") {
 			t.Errorf("said %q", waited)
+		}
+	})
+}
+
+// A step that only waits has nothing to finish.
+func TestWaitForDpkgIsGivenUp(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.write("/var/lib/dpkg/lock-frontend", "")
+		release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		defer release()
+		s := m.lock()
+		ctx, cancel := context.WithCancel(t.Context())
+		steps := s.plan(caddyPackage)
+		began := time.Now()
+		_, err := s.host.Apply(ctx, hostapi.Apply{Steps: steps}, func(p hostapi.Progress) {
+			if p.State == hostapi.Waiting {
+				cancel()
+			}
+		})
+		if code(err) != hostapi.CodeCancelled || time.Since(began) > time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
 }

@@ -118,10 +118,10 @@ func TestWholeConversation(t *testing.T) {
 }
 
 // slow has apt take a minute, and tells when it has begun.
-func (m *machine) slow() (begun chan struct{}) {
+func (m *machine) slow(at string) (begun chan struct{}) {
 	begun = make(chan struct{}, 1)
 	m.point = func(what string) {
-		if what == "before apt" {
+		if what == at {
 			begun <- struct{}{}
 			time.Sleep(time.Minute)
 		}
@@ -142,7 +142,7 @@ func TestLongStepIsNeverSilent(t *testing.T) {
 		c := converse(t)
 		client := c.client(t)
 		c.lock(t, client)
-		c.machine.slow()
+		c.machine.slow("before apt")
 		var said []string
 		last := time.Now()
 		_, err := client.Apply(t.Context(), install(), func(p hostapi.Progress) {
@@ -181,7 +181,7 @@ func TestStepIsFinishedWhenTheConversationEnds(t *testing.T) {
 				c := converse(t)
 				client := c.client(t)
 				c.lock(t, client)
-				begun := c.machine.slow()
+				begun := c.machine.slow("before apt-cache")
 				ctx, cancel := context.WithCancel(t.Context())
 				applied := make(chan error, 1)
 				go func() {
@@ -253,7 +253,7 @@ func TestPingIsAnsweredWhileAStepRuns(t *testing.T) {
 		c := converse(t)
 		client := c.client(t)
 		c.lock(t, client)
-		begun := c.machine.slow()
+		begun := c.machine.slow("before apt")
 		applied := make(chan error, 1)
 		go func() {
 			_, err := client.Apply(t.Context(), install(), nil)

@@ -27,17 +27,19 @@ type machine struct {
 	root string
 	arch string
 
-	mu       sync.Mutex
-	packages map[string]string // versions
-	units    map[string]*unit
-	jobs     []string // "start relay-server.service", in order
-	broken   string   // unit that does not come up
-	journal  string
-	starts   int // of any unit
-	requests []string
-	hangUpAt string // operation at which the connection ends
-	refuse   error  // dialling fails so
-	dials    int
+	mu          sync.Mutex
+	packages    map[string]string // versions
+	units       map[string]*unit
+	jobs        []string // "start relay-server.service", in order
+	broken      string   // unit that does not come up
+	journal     string
+	starts      int // of any unit
+	requests    []string
+	hangUpAt    string                                                               // operation at which the connection ends
+	hangUpAfter int                                                                  // that many of them pass before
+	refuse      error                                                                // dialling fails so
+	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to itself; nil: really
+	dials       int
 }
 
 type unit struct {
@@ -266,7 +268,7 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 	if refuse != nil {
 		return nil, refuse
 	}
-	h := host.New(host.Config{Root: m.root, Version: testVersion, Runner: m, Systemd: m})
+	h := host.New(host.Config{Root: m.root, Version: testVersion, Runner: m, Systemd: m, Dial: m.dial})
 	about, err := h.Machine()
 	if err != nil {
 		return nil, err
@@ -297,7 +299,10 @@ func (s *stream) Write(p []byte) (int, error) {
 		op, _, _ = strings.Cut(op, `"`)
 		s.machine.mu.Lock()
 		s.machine.requests = append(s.machine.requests, op)
-		hangUp := s.machine.hangUpAt == op
+		hangUp := s.machine.hangUpAt == op && s.machine.hangUpAfter == 0
+		if s.machine.hangUpAt == op {
+			s.machine.hangUpAfter--
+		}
 		s.machine.mu.Unlock()
 		if hangUp {
 			s.Conn.Close()

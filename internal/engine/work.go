@@ -19,6 +19,7 @@ type work struct {
 	did      string // what stands when it fails; empty: how many steps were done
 	teller   *teller
 	locked   bool
+	number   int // of the apply that the lock is for
 	prepared bool       // the first stage did something here
 	failure  *HostError // the first thing that went wrong
 	outcome  HostOutcome
@@ -64,11 +65,11 @@ func (w *work) lock(ctx context.Context, config Config, wait time.Duration) {
 	params := hostapi.Lock{
 		Holder: hostapi.LockHolder{Operator: config.Operator, Command: w.command}, Wait: wait, Stack: config.Stack.Name,
 	}
-	_, err := w.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
+	locked, err := w.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
 		w.tell(Event{Phase: Locking, Text: progress.Text})
 	})
 	if err == nil {
-		w.locked = true
+		w.locked, w.number = true, locked.Number
 		return
 	}
 	failure := w.host.requestError(ctx, "take the lock", err)
@@ -185,7 +186,7 @@ func (h *host) requestError(ctx context.Context, doing string, err error) *HostE
 	var said *hostapi.Error
 	if !errors.As(err, &said) {
 		if errors.Is(err, hostapi.ErrLost) {
-			failure.Hint = "relay-host finishes the step it is in and lets go. Run apply again: it goes on from there."
+			failure.Hint = "relay-host finishes the step it is in and lets go. Run it again: it goes on from there."
 		}
 		return failure
 	}

@@ -88,6 +88,7 @@ type applyRun struct {
 
 func (r *applyRun) do(ctx context.Context, hosts applier) error {
 	r.view.plan(r.planned, r.options.file, r.options.diff)
+	r.tell(r.planned.Failed)
 	if len(r.planned.Blocked()) > 0 {
 		r.view.blocked(r.planned, r.stack.Sources, r.options.stackOptions)
 		return errTold
@@ -95,7 +96,6 @@ func (r *applyRun) do(ctx context.Context, hosts applier) error {
 	if len(r.planned.Keys) > 0 && r.keys == nil {
 		return r.view.failed(engine.ErrNoDelivery, nil)
 	}
-	r.tell(r.planned.Failed)
 	if r.proxyFailed() {
 		return errTold
 	}

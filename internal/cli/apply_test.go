@@ -47,6 +47,8 @@ func TestApplyAsksForTheNameOfTheStack(t *testing.T) {
 
 func TestApplyStopsBeforeItChangesAnything(t *testing.T) {
 	blocked, taken, keyless := planOf(newPackage, inTheWay), planOf(inTheWay, portTaken), needsKey()
+	held := planOf(inTheWay)
+	held.Failed = engine.HostErrors{unreachable("gpu-1", 9)}
 	proxyGone := planOf()
 	proxyGone.Failed = engine.HostErrors{unreachable("edge", 3)}
 	for _, row := range []struct {
@@ -61,6 +63,7 @@ func TestApplyStopsBeforeItChangesAnything(t *testing.T) {
 		{"no-terminal", planOf(newPackage), "home\n", nil, true},
 		{"blocked", blocked, "home\n", nil, false},
 		{"blocked-for-good", taken, "home\n", []string{"--yes"}, false},
+		{"blocked-and-lost", held, "home\n", nil, false},
 		{"nobody-for-keys", keyless, "", []string{"--yes"}, true},
 		{"proxy-unreachable", proxyGone, "home\n", nil, false},
 	} {

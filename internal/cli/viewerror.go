@@ -71,7 +71,7 @@ func (v *view) heading(text string) {
 
 // gap leaves a blank line between what is on the screen already and what comes.
 func (v *view) gap() {
-	if v.errs.isUsed() || v.out.isUsed() && v.out.terminal && v.errs.terminal {
+	if v.errs.isUsed() || v.out.isUsed() {
 		v.errs.printf("\n")
 	}
 }

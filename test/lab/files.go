@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 )
 
 // ReadFile returns the content of a file of the running host.
@@ -83,7 +85,7 @@ func (h *Host) Snapshot(ignored ...string) (Snapshot, error) {
 				}
 				return nil
 			}
-			entry, err := describe(path)
+			entry, err := h.digests.describe(path)
 			snap["/"+rel] = entry
 			return err
 		})
@@ -94,8 +96,53 @@ func (h *Host) Snapshot(ignored ...string) (Snapshot, error) {
 	return snap, nil
 }
 
+// digests remembers the digests of files that have not changed since: a host
+// has some ten thousand, and few of them change between two snapshots.
+type digests struct {
+	mu    sync.Mutex
+	known map[fileState]string
+}
+
+// fileState is another after every write to a file: its change time can't be
+// set.
+type fileState struct {
+	device, inode uint64
+	size          int64
+	changed       syscall.Timespec
+}
+
+// settled is the age at which a file's change time tells it from a later write:
+// well above the kernel's clock tick.
+const settled = 100 * time.Millisecond
+
+// of returns the digest of the regular file at path.
+func (d *digests) of(path string, stat *syscall.Stat_t) (string, error) {
+	state := fileState{stat.Dev, stat.Ino, stat.Size, stat.Ctim}
+	d.mu.Lock()
+	digest, known := d.known[state]
+	d.mu.Unlock()
+	if known {
+		return digest, nil
+	}
+	lasts := time.Since(time.Unix(stat.Ctim.Unix())) > settled
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	digest = fmt.Sprintf("%x", sha256.Sum256(content))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known == nil {
+		d.known = map[fileState]string{}
+	}
+	if lasts {
+		d.known[state] = digest
+	}
+	return digest, nil
+}
+
 // describe tells a file apart from any other in its place.
-func describe(path string) (string, error) {
+func (d *digests) describe(path string) (string, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return "", err
@@ -104,11 +151,8 @@ func describe(path string) (string, error) {
 	entry := fmt.Sprintf("%s %d:%d", info.Mode(), stat.Uid, stat.Gid)
 	switch {
 	case info.Mode().IsRegular():
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		return fmt.Sprintf("%s %d %x", entry, info.ModTime().UnixNano(), sha256.Sum256(content)), nil
+		digest, err := d.of(path, stat)
+		return fmt.Sprintf("%s %d %s", entry, info.ModTime().UnixNano(), digest), err
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := os.Readlink(path)
 		return entry + " -> " + target, err

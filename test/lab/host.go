@@ -53,6 +53,8 @@ type Host struct {
 	spec Spec
 	dir  string
 
+	digests digests
+
 	mu      sync.Mutex // held while the host starts or stops
 	running *running   // nil while the host is off
 }

@@ -125,6 +125,11 @@ func TestUnreachableWorker(t *testing.T) {
 		if _, err := h.apply(); err == nil || h.edge.read("/etc/relay/workers.d/gpu-2.json") != entry {
 			t.Errorf("its entry was not kept; error %v", err)
 		}
+		h.config.Stack = load(t, strings.Replace(homeStack, "10.0.0.22", "10.0.0.99", 1))
+		_, err = h.apply()
+		if mustFail(t, err, "gpu-2"); strings.Contains(h.edge.read("/var/lib/relayctl/manifest.json"), "10.0.0.99") {
+			t.Error("a way that never led to it is remembered")
+		}
 	})
 }
 

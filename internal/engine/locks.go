@@ -93,16 +93,21 @@ func (a *apply) report(w *work, shown []string) hostapi.Finish {
 // the stack that were ever reached, and those that left it and still have
 // things of ours.
 func (a *apply) members() []plan.Member {
-	remembered := map[string]bool{}
+	remembered := map[string]plan.Member{}
 	if manifest := a.manifest(); manifest != nil {
 		for _, member := range manifest.Hosts {
-			remembered[member.Name] = true
+			remembered[member.Name] = member
 		}
 	}
 	members := []plan.Member{} // none at all is something to remember, too
 	for _, target := range a.targets {
-		if target.Role == plan.RoleWorker && (remembered[target.Name] || a.hosts[target.Name] != nil) {
+		before, known := remembered[target.Name]
+		switch {
+		case target.Role != plan.RoleWorker:
+		case a.hosts[target.Name] != nil:
 			members = append(members, target.Member)
+		case known:
+			members = append(members, before) // the way that led there once
 		}
 	}
 	for _, target := range a.planned.departed {

@@ -31,8 +31,12 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted(created, changed, removed))
 		return
 	}
+	var untouched []string
 	for _, failure := range planned.Failed {
-		stopped = append(stopped, failure.Host+" was not touched.")
+		untouched = append(untouched, failure.Host)
+	}
+	if len(untouched) > 0 {
+		stopped = append(stopped, "Not touched: "+strings.Join(untouched, ", ")+".")
 	}
 	v.gap()
 	v.errs.printf("%s", v.wrapped(0, strings.Join(stopped, " ")))

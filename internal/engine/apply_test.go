@@ -69,7 +69,20 @@ func TestRequests(t *testing.T) {
 		if diff := cmp.Diff([]string{"observe"}, h.gpu1.asked()); diff != "" {
 			t.Errorf("requests of a plan (-want +got):\n%s", diff)
 		}
-		if h.gpu1.dials != 2 {
+		h.gpu1.write("/etc/relay/worker.json", "{}")
+		h.edge.asked()
+		h.gpu2.asked()
+		h.mustApply()
+		for m, want := range map[*machine][]string{
+			h.edge: {"observe", "lock", "reveal", "finish", "unlock"},
+			h.gpu1: {"observe", "lock", "apply", "finish", "unlock"},
+			h.gpu2: {"observe"},
+		} {
+			if diff := cmp.Diff(want, m.asked()); diff != "" {
+				t.Errorf("requests of a repair on %s (-want +got):\n%s", m.read("/proc/sys/kernel/hostname"), diff)
+			}
+		}
+		if h.gpu1.dials != 3 {
 			t.Errorf("%d connections, want one per session", h.gpu1.dials)
 		}
 	})
@@ -105,16 +118,20 @@ func TestUnreachableWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		h.gpu2.refuse = errors.New("connection timed out")
+		h.relay.without = "qwen3"
 		outcome, err := h.apply()
 		mustFail(t, err, "gpu-2")
 		if got := outcome.Failed[0]; !strings.Contains(got.Summary, "timed out") || got.Origin.Block != `worker "gpu-2"` || got.Origin.Line == 0 {
 			t.Errorf("error %+v", got)
 		}
+		if outcome.Took > 10*time.Second {
+			t.Errorf("it took %v: a model whose workers all failed is not waited for", outcome.Took)
+		}
 		if h.edge.has("/etc/relay/workers.d/gpu-2.json") || !h.edge.has("/etc/relay/workers.d/gpu-1.json") || !h.gpu1.has("/etc/relay/worker.secret") {
 			t.Error("the other hosts were not finished without gpu-2")
 		}
 
-		h.gpu2.refuse = nil
+		h.gpu2.refuse, h.relay.without = nil, ""
 		h.mustApply()
 		entry := h.edge.read("/etc/relay/workers.d/gpu-2.json")
 		h.gpu2.refuse = errors.New("connection timed out")
@@ -130,6 +147,43 @@ func TestUnreachableWorker(t *testing.T) {
 		if mustFail(t, err, "gpu-2"); strings.Contains(h.edge.read("/var/lib/relayctl/manifest.json"), "10.0.0.99") {
 			t.Error("a way that never led to it is remembered")
 		}
+	})
+}
+
+// Content that two files share is brought once: two at a time would get in each
+// other's way.
+func TestSharedContent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.config.Stack = load(t, homeStack+`
+worker "gpu-3" {
+  address = "10.0.0.23"
+  model "a" {
+    backend     = "http://127.0.0.1:8001"
+    backend_key = file("shared.key")
+  }
+  model "b" {
+    backend     = "http://127.0.0.1:8002"
+    backend_key = file("shared.key")
+  }
+}`)
+		gpu3 := newMachine(t, "gpu-3")
+		h.network["10.0.0.23"] = gpu3
+		h.mustApply()
+		if a, b := gpu3.read("/etc/relay/backends/a.key"), gpu3.read("/etc/relay/backends/b.key"); a != b || a == "" {
+			t.Errorf("keys %q and %q", a, b)
+		}
+		seen := map[string]bool{}
+		for _, digest := range gpu3.put {
+			if seen[digest] {
+				t.Errorf("%s was brought twice", digest)
+			}
+			seen[digest] = true
+		}
+		if len(seen) < 5 {
+			t.Errorf("brought %v", gpu3.put)
+		}
+		mustBeEmpty(t, h.plan())
 	})
 }
 
@@ -284,8 +338,16 @@ func TestInterrupted(t *testing.T) {
 				if len(outcome.Proof.Models) > 0 {
 					t.Error("models were asked after the interruption")
 				}
+				if history := h.edge.read("/var/lib/relayctl/history.jsonl"); !strings.Contains(history, `"operator":"ops@desk"`) {
+					t.Errorf("history of edge: %s", history)
+				}
+				if at.Host == "edge" && h.gpu1.has("/etc/relay") {
+					t.Error("the workers were begun after the interruption")
+				}
 				h.config.Events = nil
-				h.mustApply() // the locks are free
+				if again := h.mustApply(); len(again.Keys) > 0 { // the locks are free
+					t.Errorf("keys that were shown are made anew: %v", again.Keys)
+				}
 				mustBeEmpty(t, h.plan())
 			})
 		})

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -55,14 +56,12 @@ func (a *apply) withKey(change plan.Change) plan.Change {
 	return change
 }
 
-// storedKeys lists the made keys whose hash the proxy host has: only those are
-// good, and worth showing.
+// storedKeys lists the made keys whose hash the proxy host has taken: only those
+// are good, and worth showing.
 func (a *apply) storedKeys() []string {
-	facts := a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts
 	var names []string
 	for _, key := range a.keys {
-		fact := facts.Find(plan.ID{Kind: plan.KindKey, Name: key.name})
-		if fact.Exists && fact.Have[plan.AttrDigest] == key.hash {
+		if slices.Contains(a.proxyWork().stored, key.name) {
 			names = append(names, key.name)
 		}
 	}

@@ -35,6 +35,7 @@ type machine struct {
 	journal     string
 	starts      int // of any unit
 	requests    []string
+	put         []string                                                             // digests of what was brought
 	hangUpAt    string                                                               // operation at which the connection ends
 	hangUpAfter int                                                                  // that many of them pass before
 	refuse      error                                                                // dialling fails so
@@ -295,9 +296,14 @@ type stream struct {
 func (s *stream) Read(p []byte) (int, error) { return s.Reader.Read(p) }
 
 func (s *stream) Write(p []byte) (int, error) {
-	if _, op, ok := strings.Cut(string(p[:min(len(p), 60)]), `"op":"`); ok {
+	line, _, _ := strings.Cut(string(p[:min(len(p), 300)]), "\n")
+	if _, op, ok := strings.Cut(line, `"op":"`); ok {
 		op, _, _ = strings.Cut(op, `"`)
 		s.machine.mu.Lock()
+		if _, digest, ok := strings.Cut(line, `"blob":"`); ok {
+			digest, _, _ = strings.Cut(digest, `"`)
+			s.machine.put = append(s.machine.put, digest)
+		}
 		s.machine.requests = append(s.machine.requests, op)
 		hangUp := s.machine.hangUpAt == op && s.machine.hangUpAfter == 0
 		if s.machine.hangUpAt == op {

@@ -53,6 +53,18 @@ func TestProofRoutes(t *testing.T) {
 	}
 }
 
+// A server that came up between two tries is not reached on a detour.
+func TestProofPrefersTheDomain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.relay.fails["llm.example.com:443"] = 1
+		outcome := h.mustApply()
+		if model := outcome.Proof.Models[0]; model.Route != engine.RouteDomain || len(model.Detours) > 0 {
+			t.Errorf("proof %+v", model)
+		}
+	})
+}
+
 // Where neither the domain nor the address leads to the proxy, it asks itself.
 func TestProofFromTheProxyHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,12 +35,14 @@ type fakeRelay struct {
 	answer  http.HandlerFunc // to completions
 	unknown map[string]bool  // addresses that nobody can be reached at
 	dialled []string
-	asked   []string // models
-	other   *machine // whose CA signs instead; nil: the proxy's
+	without string         // model that no worker serves
+	fails   map[string]int // addresses that fail so many times
+	asked   []string       // models
+	other   *machine       // whose CA signs instead; nil: the proxy's
 }
 
 func newFakeRelay(t testing.TB, proxy *machine) *fakeRelay {
-	r := &fakeRelay{t: t, proxy: proxy, conns: make(chan net.Conn), answer: giveToken, unknown: map[string]bool{}}
+	r := &fakeRelay{t: t, proxy: proxy, conns: make(chan net.Conn), answer: giveToken, unknown: map[string]bool{}, fails: map[string]int{}}
 	server := &http.Server{
 		Handler:   http.HandlerFunc(r.serve),
 		TLSConfig: &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.certificate() }},
@@ -82,6 +84,9 @@ func (r *fakeRelay) serve(w http.ResponseWriter, request *http.Request) {
 	r.mu.Lock()
 	r.asked = append(r.asked, body.Model)
 	answer := r.answer
+	if r.without == body.Model {
+		answer = refuseWith(http.StatusServiceUnavailable, "no worker serves it now")
+	}
 	r.mu.Unlock()
 	answer(w, request)
 }
@@ -121,7 +126,8 @@ func hang(w http.ResponseWriter, request *http.Request) {
 func (r *fakeRelay) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	r.mu.Lock()
 	r.dialled = append(r.dialled, address)
-	unknown := r.unknown[address]
+	unknown := r.unknown[address] || r.fails[address] > 0
+	r.fails[address]--
 	r.mu.Unlock()
 	if unknown {
 		return nil, errors.New("no such host")

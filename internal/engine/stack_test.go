@@ -73,7 +73,12 @@ func load(t testing.TB, source string) *stack.Stack {
 	t.Helper()
 	s, _, diags := stack.Load("stack.hcl", stack.Options{
 		NeedValues: true,
-		ReadFile:   func(string) ([]byte, error) { return []byte(source), nil },
+		ReadFile: func(path string) ([]byte, error) {
+			if path == "shared.key" {
+				return []byte("a-key-that-two-engines-share-0123456789"), nil
+			}
+			return []byte(source), nil
+		},
 	})
 	if diags.HasErrors() {
 		t.Fatalf("load stack: %v", diags)

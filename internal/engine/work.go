@@ -19,8 +19,9 @@ type work struct {
 	did      string // what stands when it fails; empty: how many steps were done
 	teller   *teller
 	locked   bool
-	number   int // of the apply that the lock is for
+	number   int        // of the apply that the lock is for
 	prepared bool       // the first stage did something here
+	stored   []string   // names of keys whose hash the host has taken
 	failure  *HostError // the first thing that went wrong
 	outcome  HostOutcome
 }
@@ -100,20 +101,31 @@ func (w *work) do(ctx context.Context, steps []plan.Change) bool {
 		w.stop(w.host.interrupted(ctx))
 		return false
 	}
-	at := 0 // the step that was last heard of
-	_, err := w.host.client.Apply(ctx, hostapi.Apply{Steps: steps}, func(progress hostapi.Progress) {
-		if progress.Step >= 0 && progress.Step < len(steps) {
-			at = progress.Step
-			w.progress(steps[at], progress)
+	at, done := 0, 0 // the step that was last heard of, and how many are done
+	count := func(upTo int) {
+		for ; done < upTo; done++ {
+			w.count(steps[done])
 		}
+	}
+	_, err := w.host.client.Apply(ctx, hostapi.Apply{Steps: steps}, func(progress hostapi.Progress) {
+		if progress.Step < 0 || progress.Step >= len(steps) {
+			return
+		}
+		at = progress.Step
+		if progress.State == hostapi.Done {
+			count(at + 1)
+		}
+		w.progress(steps[at], progress)
 	})
 	if err != nil {
 		w.stop(w.host.stepError(ctx, steps, at, err))
+		return false
 	}
-	return err == nil
+	count(len(steps)) // on a slow line, progress is left out
+	return true
 }
 
-// progress counts and tells what the host says about a step.
+// progress tells what the host says about a step.
 func (w *work) progress(change plan.Change, progress hostapi.Progress) {
 	event := Event{ID: change.ID, Action: change.Action, Text: progress.Text}
 	switch progress.State {
@@ -124,14 +136,17 @@ func (w *work) progress(change plan.Change, progress hostapi.Progress) {
 	case hostapi.Done:
 		event.Phase = Done
 		event.Took = time.Duration(progress.Seconds * float64(time.Second))
-		w.count(change)
 	}
 	if change.Counts() {
 		w.tell(event)
 	}
 }
 
+// count takes down a step that is done.
 func (w *work) count(change plan.Change) {
+	if change.ID.Kind == plan.KindKey && change.Resource != nil {
+		w.stored = append(w.stored, change.ID.Name)
+	}
 	switch change.Action {
 	case plan.Create:
 		w.outcome.Created++

@@ -51,8 +51,9 @@ lint: ## look for what is not as it should be
 fmt: ## format the code
 	gofmt -w .
 
-bench: ## measure, each figure beside what it is compared with
-	go test -run '^$$' -bench . -benchmem ./internal/...
+bench: ## measure, each figure beside what it is compared with (3 minutes)
+	go test -run '^$$' -bench . -benchtime 7x ./bench
+	go test -run '^$$' -bench . -benchtime 4s -count 3 ./internal/relay
 
 demo: build lab-ready ## boot a small lab, apply a stack to it, stream an answer (root)
 	go run ./test/demo

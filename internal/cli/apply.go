@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
@@ -133,14 +134,15 @@ func (r *applyRun) show(outcome *engine.Outcome) error {
 	if r.keys != nil {
 		r.view.keys(outcome.Keys, r.keys)
 	}
-	if outcome.Proof.OK() && (len(outcome.Keys) > 0 || created(outcome)) {
+	if outcome.Proof.OK() && (len(outcome.Keys) > 0 || isFirst(r.planned.Plan)) {
 		r.view.tryIt(r.stack, r.options.stackOptions, outcome.Keys, r.keys)
 	}
 	return r.view.err()
 }
 
-func created(outcome *engine.Outcome) bool {
-	return slices.ContainsFunc(outcome.Hosts, func(h engine.HostOutcome) bool { return h.Created > 0 })
+// isFirst reports whether relayctl was never on the proxy host before.
+func isFirst(p plan.Plan) bool {
+	return slices.ContainsFunc(p.Hosts, func(h plan.HostPlan) bool { return h.New && h.Role == plan.RoleProxy })
 }
 
 // ended prints what went wrong and was not shown with the outcome.

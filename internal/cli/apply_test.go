@@ -82,6 +82,25 @@ func TestApplyStopsBeforeItChangesAnything(t *testing.T) {
 	}
 }
 
+// Who sets a stack up is shown how to use it; who repairs one knows.
+func TestFirstApplyShowsARequest(t *testing.T) {
+	for name, isNew := range map[string]bool{"first": true, "repair": false} {
+		t.Run(name, func(t *testing.T) {
+			planned := planOf(newPackage)
+			planned.Hosts[0].Role, planned.Hosts[0].New = plan.RoleProxy, isNew
+			h := &hosts{planned: planned, apply: func(_ context.Context, _ *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
+				outcome := &engine.Outcome{Proof: answered(), Hosts: []engine.HostOutcome{{Name: "edge", Created: 1, Steps: 1, Done: 1, OK: true}}}
+				return outcome, show(outcome)
+			}}
+			c := newConsole(t, "", "apply", "--yes").run(h)
+			c.wantCode(t, 0)
+			if got := strings.Contains(c.stdout.String(), "\nTry it, with the key of laptop in KEY:\n"); got != isNew {
+				t.Errorf("a request is shown: %v, want %v\n%s", got, isNew, c.screen())
+			}
+		})
+	}
+}
+
 func TestApplyThatHasNothingToDoStillProves(t *testing.T) {
 	h := &hosts{planned: planOf(), apply: func(_ context.Context, _ *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
 		outcome := &engine.Outcome{Proof: answered()}

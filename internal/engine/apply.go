@@ -36,6 +36,9 @@ func (s *Session) Apply(ctx context.Context, planned *Planned, show func(*Outcom
 		return a.outcome, err
 	}
 	defer a.unlockAll()
+	if err := a.lookAgain(ctx); err != nil {
+		return a.outcome, err
+	}
 	if err := a.makeKeys(); err != nil {
 		return a.outcome, err
 	}
@@ -78,11 +81,7 @@ func (a *apply) mayBegin() error {
 func (a *apply) assign() {
 	for _, h := range a.planned.Hosts {
 		work := &work{host: a.hosts[h.Name], role: h.Role, teller: a.teller, command: "apply", outcome: HostOutcome{Name: h.Name}}
-		for _, change := range h.Changes {
-			if change.Counts() {
-				work.outcome.Steps++
-			}
-		}
+		work.outcome.Steps = countSteps(h)
 		leaves := h.Role == plan.RoleDeparted && a.planned.sight.seen[h.Name].Facts.Manifest != nil
 		if h.Role == plan.RoleProxy || work.outcome.Steps > 0 || leaves {
 			a.works = append(a.works, work)

@@ -176,11 +176,7 @@ func (p *Planned) describe(s *Session) {
 			p.Locks = append(p.Locks, Lock{Host: target.Name, Holder: holder.Operator, Command: holder.Command, Since: holder.Since})
 		}
 	}
-	for _, change := range p.proposal.plan(s.config.Stack.Proxy.Name).Changes {
-		if makesKey(change) {
-			p.Keys = append(p.Keys, change.ID.Name)
-		}
-	}
+	p.Keys = p.proposal.madeKeys(s.config.Stack.Proxy.Name)
 }
 
 // Texts returns a file's text as it is on the host and as it will be, for a

@@ -269,3 +269,29 @@ func TestKeyForDigestsIsKept(t *testing.T) {
 		t.Error("another conversation has another key")
 	}
 }
+
+// Of two conversations that looked at a bare host, the key of the one that
+// applied first is kept, and taken over by the other.
+func TestKeyForDigestsOfAnotherConversation(t *testing.T) {
+	m := newMachine(t)
+	second := m.host()
+	look := func() []byte {
+		t.Helper()
+		seen, err := second.Observe(t.Context(), hostapi.Observe{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seen.MACKey
+	}
+	look()
+	first := m.lock()
+	first.bring(first.secretFile("/etc/key", "a secret"))
+	first.host.Close()
+	if _, err := second.Lock(t.Context(), hostapi.Lock{Stack: "home"}, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if !bytes.Equal(first.macKey, look()) {
+		t.Error("the second conversation has a key of its own")
+	}
+}

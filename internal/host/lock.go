@@ -74,6 +74,9 @@ func (h *Host) begin(ctx context.Context, held *lock, params hostapi.Lock) error
 	if err := held.sign(holder); err != nil {
 		return err
 	}
+	if _, err := os.Stat(h.stored("mac.key")); err == nil {
+		h.macKey = nil // another conversation may have kept its own since this one looked
+	}
 	if err := os.RemoveAll(h.stored("blobs")); err != nil {
 		return fmt.Errorf("sweep blobs: %w", err)
 	}

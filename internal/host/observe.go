@@ -16,6 +16,11 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if err := h.requireSupported(); err != nil {
 		return hostapi.Observation{}, err
 	}
+	// First of all: who holds the lock by now may change what is seen.
+	holder, err := h.lockHolder()
+	if err != nil {
+		return hostapi.Observation{}, err
+	}
 	manifest, err := h.loadManifest()
 	if err != nil {
 		return hostapi.Observation{}, err
@@ -24,7 +29,7 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
-	observation := hostapi.Observation{MACKey: key, Facts: plan.Facts{Manifest: manifest}}
+	observation := hostapi.Observation{MACKey: key, Holder: holder, Facts: plan.Facts{Manifest: manifest}}
 	if observation.Facts.Machine, err = h.Machine(); err != nil {
 		return hostapi.Observation{}, err
 	}
@@ -33,9 +38,6 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	}
 	asked := withHolders(params.Resources, observation.Facts.Listeners)
 	if observation.Facts.Resources, err = h.observeAll(ctx, manifest, asked); err != nil {
-		return hostapi.Observation{}, err
-	}
-	if observation.Holder, err = h.lockHolder(); err != nil {
 		return hostapi.Observation{}, err
 	}
 	return observation, nil

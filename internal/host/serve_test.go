@@ -117,7 +117,7 @@ func TestWholeConversation(t *testing.T) {
 	})
 }
 
-// slow has apt take a minute, and tells when it has begun.
+// slow has a command take a minute, and tells when it has begun.
 func (m *machine) slow(at string) (begun chan struct{}) {
 	begun = make(chan struct{}, 1)
 	m.point = func(what string) {

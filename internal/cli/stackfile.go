@@ -44,6 +44,7 @@ func takeStack(command *cobra.Command, o *stackOptions) {
 // load reads the stack file. What is wrong with it is printed; the error then
 // is errTold.
 func (a *app) load(o stackOptions, needValues bool) (*stack.Stack, error) {
+	a.view.about = o
 	s, sources, problems := stack.Load(o.file, stack.Options{
 		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: needValues,
 	})

@@ -18,6 +18,7 @@ type view struct {
 	out, errs *page
 	width     int
 	ascii     bool
+	about     stackOptions // the stack that a command is about; empty: none was named yet
 }
 
 // defaultWidth is for what is no terminal, and for terminals that do not say.

@@ -39,7 +39,7 @@ func (v *view) failed(err error, sources *stack.Sources) error {
 		v.hostError(onHost, sources)
 	default:
 		v.heading(err.Error())
-		v.hint(hintFor(err))
+		v.hint(v.forThisStack(hintFor(err)))
 	}
 	return errTold
 }
@@ -117,6 +117,16 @@ func (v *view) paragraphs(indent int, text string) string {
 		b.WriteString(v.wrapped(indent, line))
 	}
 	return b.String()
+}
+
+// forThisStack lets a hint that ends in a command be pasted as it is.
+func (v *view) forThisStack(hint string) string {
+	text, command, ok := strings.Cut(hint, ": relayctl ")
+	if !ok || v.about.file == "" {
+		return hint
+	}
+	words := strings.Fields(command)
+	return text + ":\n  " + v.about.again(words[0], words[1:]...)
 }
 
 // hintFor says what to do about an error that is about the stack as a whole.

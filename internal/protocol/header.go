@@ -32,11 +32,18 @@ var responseDropped = map[string]bool{
 	"Date":                      true,
 	"Keep-Alive":                true,
 	"Location":                  true,
+	"Nel":                       true,
 	"Proxy-Authenticate":        true,
 	"Proxy-Authorization":       true,
 	"Proxy-Connection":          true,
+	"Public-Key-Pins":           true,
+	"Refresh":                   true,
+	"Report-To":                 true,
+	"Reporting-Endpoints":       true,
 	"Server":                    true,
+	"Service-Worker-Allowed":    true,
 	"Set-Cookie":                true,
+	"Set-Cookie2":               true,
 	"Strict-Transport-Security": true,
 	"Te":                        true,
 	"Trailer":                   true,
@@ -44,6 +51,11 @@ var responseDropped = map[string]bool{
 	"Upgrade":                   true,
 	"Www-Authenticate":          true,
 }
+
+// responseDroppedPrefixes begin fields that are orders to a proxy: nginx serves
+// a path of its own choice, or keeps an answer, where X-Accel-Redirect or
+// X-Accel-Expires says so.
+var responseDroppedPrefixes = []string{"X-Accel-", "X-Sendfile"}
 
 // RequestFields picks what of a client's header travels to the engine.
 func RequestFields(h http.Header) []Field { return pick(h, requestField) }
@@ -60,7 +72,7 @@ func RequestHeader(fields []Field) http.Header {
 // but what belongs to one hop, by its name or because Connection names it.
 func ResponseFields(h http.Header) []Field {
 	named := namedIn(h["Connection"])
-	return pick(h, func(name string) bool { return !responseDropped[name] && !named[name] })
+	return pick(h, func(name string) bool { return responseField(name) && !named[name] })
 }
 
 // AddResponseFields adds to a client's header what of fields may travel to it,
@@ -74,7 +86,7 @@ func AddResponseFields(h http.Header, fields []Field) {
 		}
 	}
 	named := namedIn(connection)
-	add(h, fields, func(name string) bool { return !responseDropped[name] && !named[name] })
+	add(h, fields, func(name string) bool { return responseField(name) && !named[name] })
 }
 
 func requestField(name string) bool {
@@ -87,6 +99,15 @@ func requestField(name string) bool {
 		}
 	}
 	return false
+}
+
+func responseField(name string) bool {
+	for _, prefix := range responseDroppedPrefixes {
+		if strings.HasPrefix(name, prefix) {
+			return false
+		}
+	}
+	return !responseDropped[name]
 }
 
 // namedIn are the fields that Connection names; nil for none.

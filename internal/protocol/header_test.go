@@ -50,6 +50,8 @@ func TestResponseFields(t *testing.T) {
 		"Content-Type": {"a"}, "X-Two": {"1", "2"}, "Retry-After": {"3"},
 		"Connection": {"close, x-hop", "X-Other"}, "X-Hop": {"1"}, "X-Other": {"1"},
 		"Transfer-Encoding": {"chunked"}, "Set-Cookie": {"a=b"}, "X-Bad": {"\xff"},
+		"X-Accel-Redirect": {"/private/file"}, "x-accel-expires": {"3600"}, "X-Sendfile": {"/etc/passwd"},
+		"Refresh": {"0; url=https://elsewhere.example"}, "Service-Worker-Allowed": {"/"},
 	}
 	want := []string{"Content-Type", "Retry-After", "X-Two", "X-Two"}
 	if diff := cmp.Diff(want, names(protocol.ResponseFields(h))); diff != "" {
@@ -63,6 +65,7 @@ func FuzzResponseFields(f *testing.F) {
 	f.Add("X-A", "1", "connection", "x-a")
 	f.Add("set-cookie", "a", "X\r\nY", "b")
 	f.Add("X-A", "a\r\nSet-Cookie: b", "", "")
+	f.Add("x-accel-redirect", "/private", "", "")
 	f.Fuzz(func(t *testing.T, name, value, other, otherValue string) {
 		h := http.Header{}
 		protocol.AddResponseFields(h, []protocol.Field{{name, value}, {other, otherValue}})
@@ -77,7 +80,7 @@ func FuzzResponseFields(f *testing.F) {
 		if strings.Count(text.String(), "\n") != lines || strings.Count(text.String(), "\r") != lines {
 			t.Fatalf("%d fields printed as %q", lines, text.String())
 		}
-		for _, name := range []string{"Set-Cookie", "Connection", "Transfer-Encoding", "Location"} {
+		for _, name := range []string{"Set-Cookie", "Connection", "Transfer-Encoding", "Location", "X-Accel-Redirect"} {
 			if h.Get(name) != "" {
 				t.Fatalf("%s came through", name)
 			}

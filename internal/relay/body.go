@@ -44,8 +44,8 @@ func (b *body) free() {
 	b.data, b.taken = nil, 0
 }
 
-// readBody reads the body of r, of at most limit bytes.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (*body, *openai.Error) {
+// readBody reads the body of r, of at most limit bytes, until the given time.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, until time.Time) (*body, *openai.Error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
@@ -64,13 +64,16 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64) (
 			b.free()
 			return nil, tooLarge(limit)
 		case errors.Is(err, io.EOF):
-			control.SetReadDeadline(time.Time{}) // or it would end the request later on
-			return b, nil
+			return b, nil // the HTTP server takes the deadline away again
 		case err != nil:
 			b.free()
 			return nil, invalidError(http.StatusBadRequest, "incomplete_body", "", "the request's body did not come whole")
 		}
-		control.SetReadDeadline(time.Now().Add(bodyStall))
+		deadline := time.Now().Add(bodyStall)
+		if until.Before(deadline) {
+			deadline = until // a byte now and then keeps nothing open for ever
+		}
+		control.SetReadDeadline(deadline)
 	}
 }
 

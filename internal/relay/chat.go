@@ -59,7 +59,8 @@ func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*jo
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
 	}
-	b, refusal := s.readBody(w, r, int64(st.settings.Relay.MaxBody))
+	until := rq.start.Add(time.Duration(st.settings.Relay.RequestTimeout))
+	b, refusal := s.readBody(w, r, int64(st.settings.Relay.MaxBody), until)
 	if refusal != nil {
 		return nil, refusal
 	}

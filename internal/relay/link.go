@@ -176,22 +176,25 @@ func (s *Server) depart(l *link) {
 
 // drained acts on a worker's wish to get no more work.
 func (s *Server) drained(ctx context.Context, l *link, d protocol.Drain) {
-	s.log.Info("worker drains", "worker", l.name, "come_back", d.ComeBack)
-	s.retire(ctx, l, protocol.CloseDrained, "drained")
+	if s.retire(ctx, l, protocol.CloseDrained, "drained") {
+		s.log.Info("worker drains", "worker", l.name, "come_back", d.ComeBack)
+	}
 }
 
-// retire gives l no new work and closes it when its last answer has ended.
-func (s *Server) retire(ctx context.Context, l *link, code protocol.CloseCode, text string) {
+// retire gives l no new work and closes it when its last answer has ended;
+// false where that was begun before.
+func (s *Server) retire(ctx context.Context, l *link, code protocol.CloseCode, text string) bool {
 	s.mu.Lock()
 	again := l.leaving
 	l.leaving = true
 	s.mu.Unlock()
 	if again {
-		return
+		return false
 	}
 	s.scheduler.hold(l, true)
 	s.running.Go(func() {
 		s.scheduler.waitIdle(ctx, []*link{l}) // also returns when l has ended
 		l.conn.Close(code, text)
 	})
+	return true
 }

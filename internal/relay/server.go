@@ -72,8 +72,12 @@ func (st *state) models() []string {
 	return slices.Compact(names)
 }
 
+// maxNotes is how many notes on its offer a worker is sent: they must fit into
+// one frame.
+const maxNotes = 16
+
 // allowed picks the offers that the settings let a worker serve, and says
-// which it left out.
+// which it left out, the first maxNotes of them.
 func (st *state) allowed(worker *WorkerFile, offers []protocol.Offer) (taken []protocol.Offer, notes []string) {
 	for _, offer := range offers {
 		switch {
@@ -85,7 +89,7 @@ func (st *state) allowed(worker *WorkerFile, offers []protocol.Offer) (taken []p
 			taken = append(taken, offer)
 		}
 	}
-	return taken, notes
+	return taken, notes[:min(len(notes), maxNotes)]
 }
 
 // New makes a Server. It does nothing before Serve.

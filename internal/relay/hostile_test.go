@@ -1,0 +1,67 @@
+package relay_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+)
+
+// drip is a body of one byte now and then, without end.
+type drip struct{}
+
+func (drip) Read(p []byte) (int, error) {
+	time.Sleep(20 * time.Second)
+	return copy(p, " "), nil
+}
+
+func TestDrippingBodyEndsWithTheRequestsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStack(t)
+		st.relay["request_timeout"] = "2m"
+		b, stop := inMemory(t, st)
+		ctx, leave := context.WithTimeout(t.Context(), time.Hour)
+		defer leave()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL+"/v1/chat/completions", drip{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Api-Key", laptopKey.Reveal())
+		start := time.Now()
+		if response, err := b.client.Do(r); err == nil {
+			response.Body.Close()
+		}
+		if took := time.Since(start); took < time.Minute || took > 3*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		leave()
+		time.Sleep(time.Minute) // the client's own goroutine sleeps in Read
+		stop()
+	})
+}
+
+// TestWorkerThatOffersTooMuch is served all the same: it is told of some of
+// what was not taken, and serves what it may.
+func TestWorkerThatOffersTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		offers := []protocol.Offer{offer("m", 1)}
+		for i := range protocol.MaxOffers - 1 {
+			offers = append(offers, offer(strings.Repeat("\U000e0001", 16)+strconv.Itoa(i), 1))
+		}
+		w := b.join("gpu-1", answerWith(`{"good":1}`), offers...)
+		if got := b.ask(t.Context(), laptopKey, askM); got.body != `{"good":1}` {
+			t.Errorf("got %+v", got)
+		}
+		if n := len(w.hello.Notes); n == 0 || n > 100 {
+			t.Errorf("%d notes", n)
+		}
+		w.stop()
+		stop()
+	})
+}

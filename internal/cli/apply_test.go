@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/cli"
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -129,6 +130,13 @@ func TestKeysGoToAFileOfTheOwnerAlone(t *testing.T) {
 		t.Error("the key is on the screen as well:\n" + c.screen())
 	}
 
+	mine, err := cli.OwnedBy("keys", os.Geteuid())
+	if err != nil || !mine {
+		t.Errorf("own file: %v, %v", mine, err)
+	}
+	if others, err := cli.OwnedBy("keys", os.Geteuid()+1); err != nil || others {
+		t.Errorf("another user's file: %v, %v", others, err)
+	}
 	if err := os.Chmod("keys", 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,15 @@ type Session = session
 func RunWith(system System, connect func(context.Context, engine.Config) (Session, error)) int {
 	a := &app{System: system, view: newView(system), connect: connect}
 	return a.run()
+}
+
+// OwnedBy reports whether the file at path is that of user uid.
+func OwnedBy(path string, uid int) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	return ownedBy(info, uid), nil
 }
 
 // PrintVersion prints what a build that carries these programs is.

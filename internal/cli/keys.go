@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/secret"
@@ -63,6 +64,7 @@ func openKeyFile(path string) (*keyFile, error) {
 var (
 	errKeysNoFile   = errors.New("keys are written to regular files only")
 	errKeysReadable = errors.New("others may read this file")
+	errKeysForeign  = errors.New("this file belongs to another user, who may read it")
 )
 
 // checkKeyFile refuses a file in which keys would not stay, or not stay
@@ -76,6 +78,8 @@ func checkKeyFile(f *os.File) error {
 		return errKeysNoFile
 	case info.Mode().Perm()&0o077 != 0:
 		return errKeysReadable
+	case !ownedBy(info, os.Geteuid()):
+		return errKeysForeign
 	case info.Size() == 0:
 		return syncFolder(filepath.Dir(f.Name()))
 	}
@@ -87,6 +91,13 @@ func checkKeyFile(f *os.File) error {
 		_, err = f.WriteString("\n")
 	}
 	return err
+}
+
+// ownedBy reports whether a file is that of user uid; true where files have no
+// such owner.
+func ownedBy(info fs.FileInfo, uid int) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(stat.Uid) == uid
 }
 
 // syncFolder makes a new file's name last.

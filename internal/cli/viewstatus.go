@@ -38,7 +38,7 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 	v.table(func(w io.Writer) {
 		fmt.Fprintln(w, "model\tworkers\trunning\twaiting\tfirst token")
 		for _, m := range s.Models {
-			fmt.Fprintln(w, strings.Join(modelRow(m), "\t"))
+			fmt.Fprintln(w, strings.Join(v.cleanAll(modelRow(m)), "\t"))
 		}
 	})
 }

@@ -2,7 +2,10 @@ package engine
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"fmt"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -30,5 +33,21 @@ func (s *Session) RootCA(ctx context.Context) (string, error) {
 	if root == "" {
 		return "", ErrNoCA
 	}
-	return root, nil
+	return onlyCertificate(root)
+}
+
+var errNoCertificate = errors.New("what the proxy host gives as its root is no certificate")
+
+// onlyCertificate is the first certificate of text and nothing of what stands
+// around it: a host must not get other text onto a terminal or into a file of
+// trusted roots.
+func onlyCertificate(text string) (string, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE" {
+		return "", errNoCertificate
+	}
+	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+		return "", fmt.Errorf("%w: %w", errNoCertificate, err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes})), nil
 }

@@ -1,4 +1,7 @@
 package engine
 
-// Newer is for tests.
-var Newer = newer
+// For tests.
+var (
+	Newer           = newer
+	OnlyCertificate = onlyCertificate
+)

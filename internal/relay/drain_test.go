@@ -82,6 +82,37 @@ func TestDrainWithoutAReload(t *testing.T) {
 	})
 }
 
+// TestHoldEndsForThoseWhoStay: not for a worker that leaves, and not before a
+// later drain says so.
+func TestHoldEndsForThoseWhoStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		w := b.join("gpu-1", slowly(time.Minute), offer("m", 4))
+		leaves := b.join("gpu-2", slowly(time.Hour), offer("m", 100))
+		var running []<-chan reply
+		for range 2 { // one at each
+			running = append(running, b.askLater(t.Context(), askM))
+			synctest.Wait()
+		}
+		leaves.conn.Drain(protocol.Drain{ComeBack: protocol.Never})
+		synctest.Wait()
+		b.Drain(t.Context(), drainRequest(protocol.AfterClose, time.Second, 10*time.Second))
+		time.Sleep(5 * time.Second)
+		b.Drain(t.Context(), drainRequest(protocol.AfterClose, time.Second, 10*time.Second))
+		start := time.Now()
+		next := b.askLater(t.Context(), askM)
+		if got := <-next; got.status != 200 || time.Since(start) != 10*time.Second+time.Minute {
+			t.Errorf("got %+v after %v: the second hold lasts 10 s, the answer a minute", got, time.Since(start))
+		}
+		leaves.stop()
+		w.stop()
+		for _, r := range running {
+			<-r
+		}
+		stop()
+	})
+}
+
 func TestDrainIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, stop := inMemory(t, newStack(t))

@@ -65,6 +65,43 @@ func TestFailedRequestGoesElsewhere(t *testing.T) {
 	}
 }
 
+// TestFailedRequestGoesFirst: it has waited longer than those in the queue.
+func TestFailedRequestGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		var order []string
+		good := b.join("gpu-2", func(ctx context.Context, s *protocol.Stream) {
+			body, _ := readBody(ctx, s)
+			order = append(order, body)
+			slowly(2*time.Second)(ctx, s)
+		}, offer("m", 1))
+		bad := b.join("gpu-1", func(_ context.Context, s *protocol.Stream) {
+			time.Sleep(time.Second)
+			s.Reset(protocol.ResetEngine, "")
+		}, offer("m", 1))
+		var want []string
+		var all []<-chan reply
+		for _, name := range []string{"good", "failing", "queued 1", "queued 2"} {
+			body := `{"model":"m","name":"` + name + `"}`
+			want = append(want, body)
+			all = append(all, b.askLater(t.Context(), body))
+			synctest.Wait()
+		}
+		time.Sleep(time.Second + time.Millisecond)
+		bad.stop()
+		for _, waiting := range all {
+			if got := <-waiting; got.status != 200 {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if strings.Join(order[:2], "") != want[0]+want[1] {
+			t.Errorf("served in order %v", order)
+		}
+		good.stop()
+		stop()
+	})
+}
+
 func TestOnlyWorkerFails(t *testing.T) {
 	tests := []struct {
 		reset  protocol.ResetCode
@@ -80,10 +117,14 @@ func TestOnlyWorkerFails(t *testing.T) {
 	for _, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			b, stop := inMemory(t, newStack(t))
-			w := b.join("gpu-1", resetWith(test.reset), offer("m", 4))
+			asked := 0
+			w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+				asked++
+				resetWith(test.reset)(ctx, s)
+			}, offer("m", 4))
 			got := b.ask(t.Context(), laptopKey, askM)
-			if got.status != test.status || errorCode(t, got.body) != test.code {
-				t.Errorf("%s: got %+v", test.reset, got)
+			if got.status != test.status || errorCode(t, got.body) != test.code || asked != 1 {
+				t.Errorf("%s: got %+v after %d tries", test.reset, got, asked)
 			}
 			w.stop()
 			stop()

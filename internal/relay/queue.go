@@ -68,17 +68,24 @@ func (s *scheduler) enqueue(w *waiter) (*modelState, error) {
 	case !w.again && len(m.slots) == 0 && !time.Now().Before(m.expected):
 		return nil, errNoWorker
 	}
-	if w.again {
-		m.queue = append([]*waiter{w}, m.queue...)
-	} else {
-		m.queue = append(m.queue, w)
-	}
+	m.insert(w)
 	s.dispatch(m)
 	if !w.again && len(w.granted) == 0 && len(m.queue) > s.maxQueue() {
 		m.remove(w)
 		return nil, errQueueFull
 	}
 	return m, nil
+}
+
+// insert queues w: at the end, or after the others that are tried again.
+func (m *modelState) insert(w *waiter) {
+	at := len(m.queue)
+	if w.again {
+		if at = slices.IndexFunc(m.queue, func(other *waiter) bool { return !other.again }); at < 0 {
+			at = len(m.queue)
+		}
+	}
+	m.queue = slices.Insert(m.queue, at, w)
 }
 
 // withdraw takes w out of the queue, and gives back a slot that came for it at

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -33,6 +34,11 @@ func BenchmarkPlanNothing(b *testing.B) {
 		took = append(took, once)
 	}
 	report(b, took, 1000*time.Millisecond)
+	if os.Getenv("ANSIBLE") != "" {
+		other := ansible(b, len(f.servers))
+		b.ReportMetric(other.Seconds(), "ansible-s")
+		b.ReportMetric(other.Seconds()/took[len(took)/2].Seconds(), "ansible-ratio")
+	}
 }
 
 // BenchmarkApplyNothing applies a stack of 20 hosts that is as it should be, up

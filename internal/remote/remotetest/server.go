@@ -43,6 +43,7 @@ type Options struct {
 	Sudo     Sudo     // what sudo -n does
 	NoExec   []string // folders that don't let programs run
 	NoSFTP   bool     // refuse the subsystem
+	Shell    bool     // run commands as this machine's own /bin/sh does, whatever is below Server.Root
 	Program  Program  // runs in place of every file of the host; nil: the files under Server.Root do
 	Noise    string   // what the login shell prints before any command's output
 	LoginDir string   // the login user's home; "" means /home/ops

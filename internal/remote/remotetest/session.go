@@ -51,6 +51,9 @@ func (s *Server) run(line string, channel ssh.Channel) int {
 	s.commands = append(s.commands, line)
 	s.mu.Unlock()
 	io.WriteString(channel, s.options.Noise)
+	if s.options.Shell {
+		return s.child("/bin/sh", []string{"-c", line}, channel)
+	}
 	words := strings.Fields(line)
 	sudo := len(words) > 2 && words[0] == "sudo" && words[1] == "-n"
 	if sudo {
@@ -95,9 +98,14 @@ func (s *Server) program(words []string, channel ssh.Channel) int {
 			return 126
 		}
 	}
-	child, stdin, err := startChild(file, words[1:], channel)
+	return s.child(file, words[1:], channel)
+}
+
+// child runs a file of this machine.
+func (s *Server) child(file string, args []string, channel ssh.Channel) int {
+	child, stdin, err := startChild(file, args, channel)
 	if err != nil {
-		fmt.Fprintf(channel.Stderr(), "%s: %v\n", words[0], err)
+		fmt.Fprintf(channel.Stderr(), "%s: %v\n", filepath.Base(file), err)
 		return 126
 	}
 	ended := make(chan struct{})

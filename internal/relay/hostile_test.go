@@ -1,7 +1,9 @@
 package relay_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/protocol"
+	"github.com/relayctl/relayctl/internal/relay"
 )
 
 // drip is a body of one byte now and then, without end.
@@ -63,5 +66,36 @@ func TestWorkerThatOffersTooMuch(t *testing.T) {
 		}
 		w.stop()
 		stop()
+	})
+}
+
+// TestBrokenOffAnswerIsLoggedWithItsReason, also where it ends by a broken
+// connection, which leaves the handler by a panic.
+func TestBrokenOffAnswerIsLoggedWithItsReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		n := newNetwork()
+		server := relay.New(relay.Config{Settings: newStack(t).load(t), Version: "test", Log: slog.New(slog.NewTextHandler(&log, nil))})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(ctx, relay.Listeners{API: n}) }()
+		b := &bubble{running: &running{Server: server, URL: "http://relay.test"}, t: t, network: n, client: n.client()}
+		w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+			s.Respond(ctx, protocol.ResponseHead{Status: 200}, []byte("{"), false)
+			time.Sleep(time.Millisecond) // or the reset overtakes it
+			s.Reset(protocol.ResetEngine, "it fell over")
+		}, offer("m", 1))
+		if got := b.ask(t.Context(), laptopKey, askM); got.err == nil {
+			t.Errorf("half an answer passed for a whole one: %+v", got)
+		}
+		w.stop()
+		b.client.CloseIdleConnections()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(log.String(), "it fell over") {
+			t.Errorf("the log does not say why:\n%s", log.String())
+		}
 	})
 }

@@ -1,0 +1,272 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/relayctl/relayctl/test/lab"
+)
+
+// canary is what commands hidden in names would make, on this machine or on a
+// host.
+const canary = "/tmp/relayctl-canary"
+
+// hostile are strings that mean something to a shell, a template, a unit file,
+// a Caddyfile, JSON, HTTP, a terminal, ssh's command line or a file system.
+var hostile = []string{
+	"a;reboot", "$(id)", "$(touch " + canary + ")", "`touch " + canary + "`", "a|touch " + canary, "a&&reboot", ">" + canary,
+	"-oProxyCommand=touch " + canary, "--", "-rf", "a b", " ", "", "a\nreboot", "a\r\nX-Evil: 1", "a\tb", "a\x00b",
+	"{", "}", "{{.Stack}}", "{$HOME}", "{env.HOME}", "${HOME}", "%n%H", "%{if true}", "\"", "'", "\\", "\\n", "#", "*", "?", "~",
+	"../../etc/passwd", "/etc/passwd", ".", "..", "a/../b", "\x1b[2J", "\u202e", "é", "\xff\xfe", "<script>", "null", "true",
+	"local", "127.0.0.1", "0.0.0.0", "[::1]", "@", "a@b", "a:b", "a=b", "a,b", strings.Repeat("a", 5000),
+}
+
+// hostileStack has a place for a string wherever the language takes one.
+const hostileStack = `
+variable "secret" {
+  type        = string
+  sensitive   = true
+  description = "<description>"
+}
+stack "<stack>" {}
+ssh {
+  user          = "<user>"
+  identity_file = "<identity_file>"
+}
+proxy "<proxy>" {
+  address = "<address>"
+  domain  = "<domain>"
+  server  = "<server>"
+  ssh {
+    host_key = "<host_key>"
+    sudo     = "<sudo>"
+  }
+  tls "<tls>" {}
+  relay {
+    listen        = "<listen>"
+    queue_timeout = "<queue_timeout>"
+  }
+}
+worker "<worker>" {
+  address = "<worker address>"
+  model "<model>" {
+    backend     = "<backend>"
+    backend_key = var.secret
+    upstream    = "<upstream>"
+    kind        = "<kind>"
+  }
+}
+api_key "<api_key>" {
+  value   = var.secret
+  expires = "<expires>"
+}
+api_key "other" {
+  models = ["<models>"]
+}
+`
+
+// harmless is what stands in the places that are not tried just now.
+var harmless = map[string]string{
+	"description": "a key", "stack": "lab", "user": "ops", "identity_file": "id_ed25519", "proxy": "edge", "address": "192.0.2.1",
+	"domain": "llm.example.com", "server": "caddy", "host_key": "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", "sudo": "auto",
+	"tls": "internal", "listen": "127.0.0.1:8080", "queue_timeout": "30s", "worker": "gpu-1", "worker address": "192.0.2.2",
+	"model": "stub", "backend": "http://127.0.0.1:8000", "upstream": "stub", "kind": "chat", "api_key": "laptop",
+	"expires": "2199-12-31", "models": "stub",
+}
+
+// mayBe are the hostile strings that a place takes, since they mean there what
+// they say.
+var mayBe = map[string][]string{
+	"identity_file":  {" ", "--", "-rf", "a b", "-oProxyCommand=touch " + canary, "../../etc/passwd", "/etc/passwd", ".", "..", "a/../b", "é", "~", "null", "true", "local", "127.0.0.1", "0.0.0.0", "@", "a@b", "a:b", "a=b", "a,b"},
+	"stack":          {"null", "true", "local"},
+	"proxy":          {"null", "true", "local"},
+	"worker":         {"null", "true", "local"},
+	"api_key":        {"null", "true", "local"},
+	"user":           {"null", "true", "local", "127.0.0.1", "0.0.0.0"},
+	"address":        {"null", "true", "local", "127.0.0.1"},
+	"worker address": {"null", "true", "local", "127.0.0.1"},
+	"domain":         {"null", "true", "local", "127.0.0.1"},
+	"model":          {"null", "true", "local", "127.0.0.1", "0.0.0.0", "a:b"},
+	"upstream":       {"null", "true", "local", "127.0.0.1", "0.0.0.0", "a:b", "a@b", "/etc/passwd", ".", "..", "../../etc/passwd", "a/../b"},
+}
+
+// TestHostileStrings tries every hostile string in every place of a stack file
+// that takes one: it is refused, or is one of those that mean no harm there.
+func TestHostileStrings(t *testing.T) {
+	places := 0
+	for place := range harmless {
+		for _, text := range hostile {
+			code, out := validateWith(t, place, text)
+			accepted := place == "description" && code == 0 || slices.Contains(mayBe[place], text)
+			if want := map[bool]int{true: 0, false: 1}[accepted]; code != want {
+				t.Errorf("%q as %s: exit code %d, want %d\n%s", text, place, code, want, out)
+			}
+			if strings.ContainsAny(out, "\x00\x1b\u202e\r") {
+				t.Errorf("%q as %s reaches the terminal as it is: %q", text, place, out)
+			}
+			places++
+		}
+	}
+	for _, text := range hostile {
+		if strings.Contains(text, "\x00") {
+			continue // not in an environment
+		}
+		visible := !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+		text += strings.Repeat("s", 32)
+		code, out := validateWith(t, "secret", text)
+		if want := map[bool]int{true: 0, false: 1}[visible && len(text) <= 4096]; code != want {
+			t.Errorf("%q as a secret: exit code %d, want %d\n%s", text, code, want, out)
+		}
+		if strings.Contains(out, "ssss") {
+			t.Errorf("a secret is shown:\n%s", out)
+		}
+		places++
+	}
+	if places == 0 {
+		t.Fatal("nothing was tried")
+	}
+	if _, err := os.Lstat(canary); err == nil {
+		t.Error("a string was run as a command")
+	}
+}
+
+// validateWith runs relayctl validate on a stack file with a string in one
+// place.
+func validateWith(t *testing.T, place, text string) (code int, out string) {
+	t.Helper()
+	var pairs []string
+	for name, value := range harmless {
+		if name == place || name == "models" && place == "model" {
+			value = text
+		}
+		pairs = append(pairs, "<"+name+">", inHCL(value))
+	}
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "stack.hcl"), []byte(strings.NewReplacer(pairs...).Replace(hostileStack)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), relayctlProgram, "validate")
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "RELAYCTL_VAR_secret="+strings.Repeat("k", 32))
+	if place == "secret" {
+		cmd.Env = append(cmd.Env, "RELAYCTL_VAR_secret="+text)
+	}
+	said, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(said)
+}
+
+// inHCL writes a string so that HCL reads it as it is.
+func inHCL(text string) string {
+	return strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\x00", `\u0000`, "\x1b", `\u001b`,
+		"${", "$${", "%{", "%%{").Replace(text)
+}
+
+// Names at their limits, and secrets of every character that may be in one.
+var (
+	longName     = strings.Repeat("a-", 31) + "z"
+	oddModel     = "A.b_c:d/-rf/" + strings.Repeat("x", 116)
+	oddUpstream  = "/opt/../models/@cf+" + strings.Repeat("y", 200) + ":1.0"
+	hostileKey   = "$(touch${IFS}" + canary + ");reboot`id`\"'\\{}%n<>|&#*?~\\n"
+	hostileOwner = "rk_;reboot;$(id)`id`\"'\\{{.}}%s<>|&#*?~\\n"
+)
+
+// TestHostileNames applies a stack with the oddest strings that its language
+// takes: they do no harm and arrive byte for byte.
+func TestHostileNames(t *testing.T) {
+	s := newSite(t)
+	worker := s.Workers[0]
+	if _, err := worker.StartStubEngine(t.Context(), lab.StubOptions{Port: 8001, Models: []string{oddUpstream}, Key: hostileKey}); err != nil {
+		t.Fatal(err)
+	}
+	identity, err := os.ReadFile(s.SSHKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.writeHome("-oProxyCommand=touch "+canary+"/key", string(identity))
+	s.writeHome("backend.key", hostileKey)
+	s.writeHome("owner.key", hostileOwner)
+	s.secrets = append(s.secrets, hostileKey, hostileOwner)
+	s.writeStack(s.hostileStack(worker))
+	boots := s.boots()
+
+	said := s.apply()
+	want(t, said, oddModel+" answered through https://"+domain)
+	s.mustBeDone()
+	want(t, s.mustRelayctl("status"), "all well", oddModel)
+	s.mustAnswer(s.client(), hostileOwner, oddModel)
+	s.mustListOnly(hostileOwner, oddModel)
+	if now := s.boots(); !slices.Equal(now, boots) {
+		t.Errorf("a host restarted: boots %q, now %q", boots, now)
+	}
+	for _, h := range []*lab.Host{s.Edge, worker} {
+		lab.MustRun(t, h, "test ! -e "+canary)
+		lab.MustRun(t, h, "systemd-analyze verify /etc/systemd/system/relay-*.service")
+	}
+	if _, err := os.Lstat(canary); err == nil {
+		t.Error("a string was run as a command on this machine")
+	}
+	s.writeStack(s.stackOf(s.proxy()))
+	s.apply()
+	s.mustBeDone()
+}
+
+func (s *site) hostileStack(worker *lab.Host) string {
+	return fmt.Sprintf(`stack "lab" {}
+
+ssh {
+  user          = "admin"
+  identity_file = %q
+}
+
+proxy "0" {
+  address = %q
+  domain  = %q
+
+  tls "internal" {}
+}
+
+worker %q {
+  address = %q
+
+  model %q {
+    backend     = "http://127.0.0.1:8001"
+    backend_key = file("backend.key")
+    upstream    = %q
+  }
+}
+
+api_key %q {
+  value = file("owner.key")
+}
+`, "-oProxyCommand=touch "+canary+"/key", s.Edge.Addr, domain, longName, worker.Addr, oddModel, oddUpstream, longName)
+}
+
+// boots tells the boots that the hosts are in.
+func (s *site) boots() []string {
+	s.t.Helper()
+	var boots []string
+	for _, h := range []*lab.Host{s.Edge, s.Workers[0]} {
+		boots = append(boots, lab.MustRun(s.t, h, "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"))
+	}
+	return boots
+}
+
+// mustListOnly fails unless a key is good for just one model.
+func (s *site) mustListOnly(key, model string) {
+	s.t.Helper()
+	status, body := s.send(s.client(), http.MethodGet, "/v1/models", key, "")
+	var list struct{ Data []struct{ ID string } }
+	if err := json.Unmarshal([]byte(body), &list); err != nil || status != http.StatusOK || len(list.Data) != 1 || list.Data[0].ID != model {
+		s.t.Errorf("/v1/models: status %d: %s", status, body)
+	}
+}

@@ -117,13 +117,16 @@ func TestStatusOfAllWell(t *testing.T) {
 	})
 }
 
-func TestStatusOfTrouble(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		admin string
-		spoil func(*home)
-		want  []string
-	}{
+// trouble is something wrong, and the problems that status tells of it.
+type trouble struct {
+	name  string
+	admin string
+	spoil func(*home)
+	want  []string
+}
+
+func troubles() []trouble {
+	return []trouble{
 		{"a host is down", allConnected, func(h *home) { h.gpu2.refuse = errors.New("no route to host") },
 			[]string{"gpu-2: no route to host"}},
 		{"a unit stands still", gpu2Missing, func(h *home) { h.gpu2.units["relay-worker.service"].active = false },
@@ -160,7 +163,11 @@ func TestStatusOfTrouble(t *testing.T) {
 			}},
 		{"the relay can't be asked", "", func(h *home) {},
 			[]string{"edge: ask the relay for its status: relay-host: ask /run/relay/admin.sock: dial unix: no such file or directory"}},
-	} {
+	}
+}
+
+func TestStatusOfTrouble(t *testing.T) {
+	for _, test := range troubles() {
 		t.Run(test.name, func(t *testing.T) {
 			admin := newAdmin(t, test.admin)
 			synctest.Test(t, func(t *testing.T) {

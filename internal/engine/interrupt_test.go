@@ -1,0 +1,146 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// The first Ctrl-C lets every host finish the step it is in.
+func TestInterrupted(t *testing.T) {
+	for name, at := range map[string]engine.Event{
+		"in the first stage": {Host: "gpu-2", Phase: engine.Started, ID: plan.ID{Kind: plan.KindSecret, Name: "worker"}},
+		"on the proxy":       {Host: "edge", Phase: engine.Started, ID: plan.ID{Kind: plan.KindFile, Name: "/etc/relay/keys.json"}},
+		"on a worker":        {Host: "gpu-1", Phase: engine.Started, ID: plan.ID{Kind: plan.KindFile, Name: "/etc/relay/worker.json"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t)
+				ctx, interrupt := context.WithCancelCause(t.Context())
+				h.config.Events = func(e engine.Event) {
+					if e.Host == at.Host && e.Phase == at.Phase && e.ID == at.ID {
+						interrupt(errors.New("ctrl-c"))
+					}
+				}
+				outcome, err := h.applyContext(ctx)
+				if err == nil || !strings.Contains(err.Error(), "stopped as asked") {
+					t.Errorf("error %v", err)
+				}
+				if len(outcome.Proof.Models) > 0 {
+					t.Error("models were asked after the interruption")
+				}
+				if history := h.edge.read("/var/lib/relayctl/history.jsonl"); !strings.Contains(history, `"operator":"ops@desk"`) {
+					t.Errorf("history of edge: %s", history)
+				}
+				if at.Host == "edge" && h.gpu1.has("/etc/relay") {
+					t.Error("the workers were begun after the interruption")
+				}
+				h.config.Events = nil
+				// The locks are free. A key is shown by the apply that stored it.
+				if again := h.mustApply(); len(outcome.Keys)+len(again.Keys) != 1 {
+					t.Errorf("keys to show: %v, then %v", outcome.Keys, again.Keys)
+				}
+				mustBeEmpty(t, h.plan())
+			})
+		})
+	}
+}
+
+// An interruption while models are asked leaves what was applied.
+func TestInterruptedProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.relay.setAnswer(hang)
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		stop := errors.New("ctrl-c")
+		h.config.Events = func(e engine.Event) {
+			if e.Phase == engine.Proving && strings.Contains(e.Text, "qwen3") {
+				interrupt(stop)
+			}
+		}
+		outcome, err := h.applyContext(ctx)
+		if !errors.Is(err, stop) || len(outcome.Proof.Models) > 0 || !outcome.Hosts[0].OK {
+			t.Errorf("error %v, outcome %+v", err, outcome)
+		}
+		mustBeEmpty(t, h.plan())
+	})
+}
+
+func TestLostConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.gpu1.hangUpAt = "apply"
+		outcome, err := h.apply()
+		mustFail(t, err, "gpu-1")
+		if failure := outcome.Failed[0]; failure.Resource.Kind == "" || failure.Hint == "" {
+			t.Errorf("error %+v", failure)
+		}
+		h.gpu1.hangUpAt = ""
+		h.mustApply()
+		mustBeEmpty(t, h.plan())
+	})
+}
+
+func TestLockIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		release := h.edge.holdLock("eve@laptop")
+		go func() {
+			<-time.After(20 * time.Second)
+			release()
+		}()
+		began := time.Now()
+		h.mustApply()
+		if waited := time.Since(began); waited < 20*time.Second || waited > 40*time.Second {
+			t.Errorf("the apply took %v", waited)
+		}
+		waits := h.heard("edge", engine.Locking)
+		if len(waits) < 3 || !strings.Contains(waits[0].Text, "eve@laptop") {
+			t.Errorf("told while waiting: %+v", waits)
+		}
+	})
+}
+
+// A worker that somebody else works on for too long is left out.
+func TestLockedWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		release := h.gpu2.holdLock("eve@laptop")
+		_, err := h.apply()
+		mustFail(t, err, "gpu-2")
+		if !errors.Is(err, engine.ErrLocked) || !h.gpu1.has("/etc/relay/worker.json") || h.gpu2.has("/etc/relay") {
+			t.Errorf("error %v", err)
+		}
+		release()
+		h.mustApply()
+		mustBeEmpty(t, h.plan())
+	})
+}
+
+func TestLockIsNotWaitedForLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		release := h.edge.holdLock("eve@laptop")
+		defer release()
+		before := h.gpu1.snapshot()
+		_, err := h.apply()
+		mustFail(t, err, "edge")
+		if !errors.Is(err, engine.ErrLocked) || !strings.Contains(err.Error(), "eve@laptop") {
+			t.Errorf("error %v", err)
+		}
+		if diff := cmp.Diff(before, h.gpu1.snapshot()); diff != "" {
+			t.Errorf("something was done elsewhere (-before +after):\n%s", diff)
+		}
+		if planned := h.plan(); len(planned.Locks) != 1 || planned.Locks[0].Holder != "eve@laptop" {
+			t.Errorf("plan tells the locks %+v", planned.Locks)
+		}
+	})
+}

@@ -27,6 +27,10 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 		aside = append(aside, fmt.Sprintf("%s: %s is at work there (%s, since %s)",
 			lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format("15:04:05")))
 	}
+	for _, cut := range planned.CutOff {
+		aside = append(aside, fmt.Sprintf("%s: what %s began there (%s, %s) was cut off; apply goes on from where it ended",
+			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format("15:04:05")))
+	}
 	for _, failure := range planned.Stays {
 		aside = append(aside, fmt.Sprintf("%s left the stack and can't be cleaned up: %s; when it is gone for good, "+
 			"add --forget %s to apply", failure.Host, failure.Summary, failure.Host))

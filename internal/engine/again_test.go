@@ -80,3 +80,23 @@ func (h *home) secondApply(session *engine.Session, planned *engine.Planned) {
 	}
 	mustBeEmpty(h.t, h.plan())
 }
+
+// A host where an apply was cut off is gone to once more, also when nothing is
+// left to do there: what the other one left behind is cleared.
+func TestCutOffApplyIsFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		h.gpu1.holdLock("eve@laptop")()
+		h.gpu1.write("/var/lib/relayctl/blobs/sha256-00", "left behind")
+		planned := h.plan()
+		mustBeEmpty(t, planned)
+		if len(planned.CutOff) != 1 || planned.CutOff[0].Host != "gpu-1" || planned.CutOff[0].Holder != "eve@laptop" {
+			t.Errorf("cut off: %+v", planned.CutOff)
+		}
+		h.mustApply()
+		if h.gpu1.has("/var/lib/relayctl/blobs") || len(h.plan().CutOff) > 0 {
+			t.Error("what was left is still there")
+		}
+	})
+}

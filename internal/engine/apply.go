@@ -26,7 +26,7 @@ func (s *Session) Apply(ctx context.Context, planned *Planned, show func(*Outcom
 	if err := a.mayBegin(); err != nil {
 		return a.outcome, err
 	}
-	if planned.Plan.Empty() && !a.remembersOtherwise() {
+	if planned.Plan.Empty() && len(planned.CutOff) == 0 && !a.remembersOtherwise() {
 		a.prove(ctx)
 		a.outcome.Took = time.Since(a.began)
 		return a.outcome, a.result(show(a.outcome))
@@ -82,8 +82,9 @@ func (a *apply) assign() {
 	for _, h := range a.planned.Hosts {
 		work := &work{host: a.hosts[h.Name], role: h.Role, teller: a.teller, command: "apply", outcome: HostOutcome{Name: h.Name}}
 		work.outcome.Steps = countSteps(h)
-		leaves := h.Role == plan.RoleDeparted && a.planned.sight.seen[h.Name].Facts.Manifest != nil
-		if h.Role == plan.RoleProxy || work.outcome.Steps > 0 || leaves {
+		seen := a.planned.sight.seen[h.Name]
+		leaves := h.Role == plan.RoleDeparted && seen.Facts.Manifest != nil
+		if h.Role == plan.RoleProxy || work.outcome.Steps > 0 || leaves || seen.CutOff != nil {
 			a.works = append(a.works, work)
 		}
 	}

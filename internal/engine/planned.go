@@ -19,6 +19,7 @@ type Planned struct {
 	Keys   []string      // API keys that apply will make
 	Stays  HostErrors    // hosts that left the stack, and why they can't be cleaned: they stay remembered
 	Locks  []Lock        // hosts that somebody works on just now
+	CutOff []Lock        // hosts where somebody's work ended in the middle: apply goes on from there
 
 	GivenUp []string // hosts of Config.Forget that left the stack: they are remembered no more
 	Unknown []string // names of Config.Forget that no such host has
@@ -172,11 +173,19 @@ func (p *Planned) describe(s *Session) {
 	}
 	p.GivenUp, p.Unknown = s.forgotten(p.sight.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	for _, target := range slices.Concat(s.targets, p.departed) {
-		if holder := p.sight.seen[target.Name].Holder; holder != nil {
-			p.Locks = append(p.Locks, Lock{Host: target.Name, Holder: holder.Operator, Command: holder.Command, Since: holder.Since})
-		}
+		seen := p.sight.seen[target.Name]
+		p.Locks = append(p.Locks, lockOf(target, seen.Holder)...)
+		p.CutOff = append(p.CutOff, lockOf(target, seen.CutOff)...)
 	}
 	p.Keys = p.proposal.madeKeys(s.config.Stack.Proxy.Name)
+}
+
+// lockOf tells of a lock that somebody signed; one who just came did not yet.
+func lockOf(target Target, holder *hostapi.LockHolder) []Lock {
+	if holder == nil || holder.Operator == "" {
+		return nil
+	}
+	return []Lock{{Host: target.Name, Holder: holder.Operator, Command: holder.Command, Since: holder.Since}}
 }
 
 // Texts returns a file's text as it is on the host and as it will be, for a

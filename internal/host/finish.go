@@ -51,6 +51,7 @@ func (h *Host) Finish(params hostapi.Finish) error {
 	if err := h.appendHistory(params); err != nil {
 		return err
 	}
+	h.session.finished = true
 	return h.sweepGenerations(h.session.number)
 }
 
@@ -81,14 +82,15 @@ func (h *Host) appendHistory(params hostapi.Finish) error {
 }
 
 // forgetStack removes all that relay-host keeps here, but for originals of
-// files that relayctl replaced: they are not ours.
+// files that relayctl replaced: they are not ours. The manifest goes last: as
+// long as it is there, the next apply finds what an end in the middle left.
 func (h *Host) forgetStack() error {
 	entries, err := os.ReadDir(h.stored())
 	if err != nil {
 		return fmt.Errorf("list store: %w", err)
 	}
 	for _, entry := range entries {
-		if entry.Name() == "generations" {
+		if entry.Name() == "generations" || entry.Name() == "manifest.json" {
 			continue
 		}
 		if err := os.RemoveAll(h.stored(entry.Name())); err != nil {
@@ -97,6 +99,9 @@ func (h *Host) forgetStack() error {
 	}
 	if err := h.forgetGenerations(); err != nil {
 		return err
+	}
+	if err := removeIfThere(h.stored("manifest.json")); err != nil {
+		return fmt.Errorf("remove manifest: %w", err)
 	}
 	os.Remove(h.stored())          // only when nothing is kept
 	os.Remove(h.path(programsDir)) // only when nothing is left in it

@@ -51,6 +51,7 @@ type session struct {
 	stack     string
 	number    int // of this apply
 	manifest  *plan.Manifest
+	finished  bool // the apply was taken down
 	forgotten bool // the stack has left this machine, and the lock's file with it
 	packages  bool // a package was installed: files, users and units came along
 
@@ -84,7 +85,12 @@ func New(config Config) *Host {
 }
 
 // Close gives the lock back, if it is held.
-func (h *Host) Close() error { return h.Unlock() }
+func (h *Host) Close() error {
+	if h.session == nil {
+		return nil
+	}
+	return h.letGo()
+}
 
 // path is where an absolute path of the machine stands for this process.
 func (h *Host) path(absolute string) string { return filepath.Join(h.root, absolute) }

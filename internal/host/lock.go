@@ -96,14 +96,24 @@ func (h *Host) Unlock() error {
 	if h.session == nil {
 		return nil
 	}
+	h.session.finished = true
+	return h.letGo()
+}
+
+// letGo gives the lock back. The signature stays on it when the work was not
+// finished, as it does when relay-host is killed: so the next look finds that.
+func (h *Host) letGo() error {
+	finished := h.session.finished
 	held, forgotten := h.session.lock, h.session.forgotten
 	h.session = nil
 	var err error
 	if !forgotten { // else they may be somebody else's by now
 		err = os.RemoveAll(h.stored("blobs"))
 	}
-	if unsigned := held.file.Truncate(0); err == nil {
-		err = unsigned
+	if finished {
+		if unsigned := held.file.Truncate(0); err == nil {
+			err = unsigned
+		}
 	}
 	if closed := held.file.Close(); err == nil {
 		err = closed
@@ -195,28 +205,35 @@ func (l *lock) sign(holder hostapi.LockHolder) error {
 	return nil
 }
 
-// lockHolder says who else holds the lock, nil when nobody does. It tries a
-// shared lock for a moment, which changes nothing on the machine.
-func (h *Host) lockHolder() (*hostapi.LockHolder, error) {
+// lockHolder says who else holds the lock, or else who ended in the middle of
+// their work; nil: nobody. It tries a shared lock for a moment, which changes
+// nothing on the machine.
+func (h *Host) lockHolder() (holder, cutOff *hostapi.LockHolder, err error) {
 	if h.session != nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	file, err := os.Open(h.stored("lock"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
+		return nil, nil, fmt.Errorf("open lock: %w", err)
 	}
 	defer file.Close() // gives the shared lock back
-	err = unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if err == nil {
-		return nil, nil
+	held := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if held != nil && !errors.Is(held, syscall.EWOULDBLOCK) {
+		return nil, nil, fmt.Errorf("look at lock: %w", held)
 	}
-	if !errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("look at lock: %w", err)
+	signed, err := h.signedHolder()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case held != nil:
+		return signed, nil, nil
+	case signed.Operator != "":
+		return nil, signed, nil
 	}
-	return h.signedHolder()
+	return nil, nil, nil
 }
 
 // signedHolder is who signed the lock. It is held, so that somebody did or is

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -196,5 +197,44 @@ func TestBlobThatIsNotWhatItSays(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(m.path("/var/lib/relayctl/blobs")); len(entries) > 0 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// Work that ends in the middle is told of by the next look, with who began it;
+// work that was finished, or given up in order, is not.
+func TestWorkThatWasCutOffIsTold(t *testing.T) {
+	m := newMachine(t)
+	look := func() *hostapi.LockHolder {
+		t.Helper()
+		seen, err := m.host().Observe(t.Context(), hostapi.Observe{})
+		if err != nil || seen.Holder != nil {
+			t.Fatalf("held by %v: %v", seen.Holder, err)
+		}
+		return seen.CutOff
+	}
+	begin := func() *host.Host {
+		t.Helper()
+		h := m.host()
+		params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: "ops@desk", Command: "apply"}, Stack: "home"}
+		if _, err := h.Lock(t.Context(), params, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	begin().Close()
+	if cut := look(); cut == nil || cut.Operator != "ops@desk" || cut.Command != "apply" {
+		t.Errorf("cut off: %+v", cut)
+	}
+	next := begin()
+	if err := next.Finish(hostapi.Finish{Stack: "home"}); err != nil {
+		t.Fatal(err)
+	}
+	next.Close()
+	if cut := look(); cut != nil {
+		t.Errorf("finished, and told as cut off: %+v", cut)
+	}
+	begin().Unlock()
+	if cut := look(); cut != nil {
+		t.Errorf("given up in order, and told as cut off: %+v", cut)
 	}
 }

@@ -17,7 +17,7 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 		return hostapi.Observation{}, err
 	}
 	// First of all: who holds the lock by now may change what is seen.
-	holder, err := h.lockHolder()
+	holder, cutOff, err := h.lockHolder()
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
@@ -29,7 +29,7 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
-	observation := hostapi.Observation{MACKey: key, Holder: holder, Facts: plan.Facts{Manifest: manifest}}
+	observation := hostapi.Observation{MACKey: key, Holder: holder, CutOff: cutOff, Facts: plan.Facts{Manifest: manifest}}
 	if observation.Facts.Machine, err = h.Machine(); err != nil {
 		return hostapi.Observation{}, err
 	}

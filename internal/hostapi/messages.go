@@ -99,6 +99,9 @@ type Observation struct {
 	Facts  plan.Facts  `json:"facts"`
 	MACKey []byte      `json:"mac_key"`
 	Holder *LockHolder `json:"holder,omitempty"` // who holds the lock just now
+	// CutOff is whose work here ended in the middle; the next lock clears what
+	// it left.
+	CutOff *LockHolder `json:"cut_off,omitempty"`
 }
 
 // Lock takes the host's one lock, waiting for at most Wait.

@@ -55,6 +55,21 @@ func everyRequestEnds(t *testing.T) {
 		<-done
 	}
 	time.Sleep(time.Minute)
+	holdBooks(t, b, n)
+	for _, m := range b.Status().Models {
+		if m.Running != 0 || m.Waiting != 0 {
+			t.Errorf("left behind: %+v", m)
+		}
+	}
+	one.stop()
+	two.stop()
+	stop()
+}
+
+// holdBooks holds that n requests came in and each ended in one outcome, and
+// that every outcome was among them.
+func holdBooks(t *testing.T, b *bubble, n int) {
+	t.Helper()
 	got := scrape(t, b.metrics, "relay.test")
 	if got["relay_requests_received_total"] != strconv.Itoa(n) {
 		t.Errorf("%s requests received, %d sent", got["relay_requests_received_total"], n)
@@ -70,12 +85,4 @@ func everyRequestEnds(t *testing.T) {
 	if ended != n || b.Status().Requests != 0 {
 		t.Errorf("of %d requests %d have ended, %d are inside", n, ended, b.Status().Requests)
 	}
-	for _, m := range b.Status().Models {
-		if m.Running != 0 || m.Waiting != 0 {
-			t.Errorf("left behind: %+v", m)
-		}
-	}
-	one.stop()
-	two.stop()
-	stop()
 }

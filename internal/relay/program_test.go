@@ -135,6 +135,43 @@ func (p *process) wait() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// workerFolder is a worker's settings folder.
+type workerFolder struct {
+	dir   string
+	files map[string]any // worker.json
+}
+
+func newWorkerFolder(t *testing.T, relayAddress, engineURL string) *workerFolder {
+	t.Helper()
+	f := &workerFolder{dir: t.TempDir(), files: map[string]any{
+		"managed_by": "x", "name": "gpu-1", "relay": "http://" + relayAddress, "secret_file": "worker.secret",
+		"models": []map[string]any{{"name": "m", "backend": engineURL, "backend_key_file": "m.key", "concurrency": 2}},
+	}}
+	f.write(t, "worker.secret", workerSecret("gpu-1").Reveal()+"\n")
+	f.write(t, "m.key", "engine-key")
+	return f
+}
+
+func (f *workerFolder) write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(f.dir, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load writes worker.json and loads it as the program does.
+func (f *workerFolder) load(t *testing.T) *worker.Settings {
+	t.Helper()
+	writeJSON(t, f.path(), f.files)
+	s, err := worker.LoadSettings(f.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (f *workerFolder) path() string { return filepath.Join(f.dir, "worker.json") }
+
 // TestProgramsUnderSystemd: settings from files, what the service manager is
 // told, reloads good and bad, and an orderly end.
 func TestProgramsUnderSystemd(t *testing.T) {
@@ -145,68 +182,16 @@ func TestProgramsUnderSystemd(t *testing.T) {
 	server := execute(t, "relay-server", nil, "--config", st.dir)
 	server.await("READY=1", "STATUS=settings "+settings.Digest)
 
-	dir := t.TempDir()
-	workerJSON := map[string]any{
-		"managed_by": "x", "name": "gpu-1", "relay": "http://" + address, "secret_file": "worker.secret",
-		"models": []map[string]any{{"name": "m", "backend": echoEngine(t).URL, "backend_key_file": "m.key", "concurrency": 2}},
-	}
-	writeJSON(t, filepath.Join(dir, "worker.json"), workerJSON)
-	for name, content := range map[string]string{"worker.secret": workerSecret("gpu-1").Reveal() + "\n", "m.key": "engine-key"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	loaded, err := worker.LoadSettings(filepath.Join(dir, "worker.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gpu := execute(t, "relay-worker", nil, "--config", filepath.Join(dir, "worker.json"))
+	folder := newWorkerFolder(t, address, echoEngine(t).URL)
+	loaded := folder.load(t)
+	gpu := execute(t, "relay-worker", nil, "--config", folder.path())
 	gpu.await("READY=1", "STATUS=settings "+loaded.Digest+"; connecting")
 	gpu.await("STATUS=settings " + loaded.Digest + "; connected")
 	if status, _, body := ask(t, "http://"+address, laptopKey, askM); status != 200 {
 		t.Fatalf("got %d %s", status, body)
 	}
-
-	t.Run("a bad file keeps the settings of before", func(t *testing.T) {
-		if err := os.WriteFile(filepath.Join(st.dir, "keys.json"), []byte(`{"kees":1}`), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		signal(t, server, syscall.SIGHUP)
-		server.await("RELOADING=1", "MONOTONIC_USEC=")
-		server.await("READY=1", "STATUS=settings "+settings.Digest+"; reload refused: ", "keys.json", `unknown field "kees"`)
-		if status, _, _ := ask(t, "http://"+address, laptopKey, askM); status != 200 {
-			t.Errorf("a good key got %d", status)
-		}
-	})
-	t.Run("a good file counts at once", func(t *testing.T) {
-		st.keys = st.keys[1:]
-		changed := st.load(t)
-		signal(t, server, syscall.SIGHUP)
-		server.await("READY=1", "STATUS=settings "+changed.Digest)
-		if status, _, _ := ask(t, "http://"+address, laptopKey, askM); status != 401 {
-			t.Errorf("a revoked key got %d", status)
-		}
-		if status, _, _ := ask(t, "http://"+address, probeKey, `{"model":"m","max_tokens":1}`); status != 200 {
-			t.Errorf("the worker is gone: %d", status)
-		}
-	})
-	t.Run("the worker too", func(t *testing.T) {
-		workerJSON["models"].([]map[string]any)[0]["concurrency"] = 9
-		writeJSON(t, filepath.Join(dir, "worker.json"), workerJSON)
-		changed, err := worker.LoadSettings(filepath.Join(dir, "worker.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		signal(t, gpu, syscall.SIGHUP)
-		gpu.await("RELOADING=1")
-		gpu.await("READY=1", changed.Digest)
-		gpu.await("settings " + changed.Digest + "; connected")
-		if err := os.WriteFile(filepath.Join(dir, "worker.secret"), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		signal(t, gpu, syscall.SIGHUP)
-		gpu.await("READY=1", "settings "+changed.Digest+"; connected; reload refused: ", "secret_file: is empty")
-	})
+	reloadRelay(t, server, st, settings, address)
+	reloadWorker(t, gpu, folder)
 	if code := gpu.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("the worker ended with %d", code)
 	}
@@ -219,6 +204,44 @@ func TestProgramsUnderSystemd(t *testing.T) {
 			t.Errorf("a secret is in the log")
 		}
 	}
+}
+
+// reloadRelay: a bad file keeps the settings of before, a good one counts at
+// once.
+func reloadRelay(t *testing.T, server *process, st *stack, before *relay.Settings, address string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(st.dir, "keys.json"), []byte(`{"kees":1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	signal(t, server, syscall.SIGHUP)
+	server.await("RELOADING=1", "MONOTONIC_USEC=")
+	server.await("READY=1", "STATUS=settings "+before.Digest+"; reload refused: ", "keys.json", `unknown field "kees"`)
+	if status, _, _ := ask(t, "http://"+address, laptopKey, askM); status != 200 {
+		t.Errorf("after a refused reload a good key got %d", status)
+	}
+	st.keys = st.keys[1:]
+	changed := st.load(t)
+	signal(t, server, syscall.SIGHUP)
+	server.await("READY=1", "STATUS=settings "+changed.Digest)
+	if status, _, _ := ask(t, "http://"+address, laptopKey, askM); status != 401 {
+		t.Errorf("a revoked key got %d", status)
+	}
+	if status, _, _ := ask(t, "http://"+address, probeKey, `{"model":"m","max_tokens":1}`); status != 200 {
+		t.Errorf("after the reload the worker is gone: %d", status)
+	}
+}
+
+// reloadWorker does the same to a worker.
+func reloadWorker(t *testing.T, gpu *process, folder *workerFolder) {
+	t.Helper()
+	folder.files["models"].([]map[string]any)[0]["concurrency"] = 9
+	changed := folder.load(t)
+	signal(t, gpu, syscall.SIGHUP)
+	gpu.await("RELOADING=1")
+	gpu.await("READY=1", "settings "+changed.Digest+"; connected")
+	folder.write(t, "worker.secret", "")
+	signal(t, gpu, syscall.SIGHUP)
+	gpu.await("READY=1", "settings "+changed.Digest+"; connected; reload refused: ", "secret_file: is empty")
 }
 
 func signal(t *testing.T, p *process, s os.Signal) {

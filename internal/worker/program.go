@@ -157,6 +157,7 @@ func (p *program) run(ctx context.Context, version string, hup <-chan os.Signal)
 func (p *program) reload(w *Worker, status *status) {
 	notify("RELOADING=1\n" + daemon.SdNotifyMonotonicUsec())
 	settings, err := p.settings()
+	status.set(settings, err)
 	if err != nil {
 		p.log.Error("reload refused, the settings of before stay in force", "err", err)
 	} else {
@@ -164,7 +165,6 @@ func (p *program) reload(w *Worker, status *status) {
 		p.log.Info("settings reloaded", "models", len(settings.Models))
 		w.Reload(settings)
 	}
-	status.set(settings, err)
 	notify("READY=1\nSTATUS=" + status.text())
 }
 

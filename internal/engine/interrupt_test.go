@@ -74,6 +74,30 @@ func TestInterruptedProof(t *testing.T) {
 	})
 }
 
+// An apply that was interrupted in its last step did all of it, but proved
+// nothing.
+func TestInterruptedBeforeTheProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		stop := errors.New("ctrl-c")
+		finished := 0
+		h.config.Events = func(e engine.Event) {
+			if e.Phase == engine.Finished {
+				finished++
+			}
+			if finished == 3 {
+				interrupt(stop)
+			}
+		}
+		outcome, err := h.applyContext(ctx)
+		if !errors.Is(err, stop) || len(outcome.Proof.Models) > 0 || len(outcome.Failed) > 0 {
+			t.Errorf("error %v, outcome %+v", err, outcome)
+		}
+		mustBeEmpty(t, h.plan())
+	})
+}
+
 func TestLostConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)

@@ -191,7 +191,11 @@ func (s *Session) ways(ctx context.Context, facts plan.Facts) ([]namedWay, error
 
 // prove makes the proof of an apply that left the proxy host in order.
 func (a *apply) prove(ctx context.Context) {
-	if len(a.works) > 0 && a.works[0].failure != nil || ctx.Err() != nil {
+	if len(a.works) > 0 && a.works[0].failure != nil {
+		return
+	}
+	if ctx.Err() != nil {
+		a.unproved = fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
 		return
 	}
 	facts := a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts

@@ -3,6 +3,7 @@ package remote
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -31,6 +32,10 @@ func (e *UnreachableError) Error() string {
 	switch e.Reason {
 	case ReasonRefused, ReasonRoute, ReasonTimeout: // says all that Err does
 		return fmt.Sprintf("reach %s: %s", e.Address, e.Reason)
+	}
+	var lookup *net.DNSError
+	if errors.As(e.Err, &lookup) {
+		return fmt.Sprintf("reach %s: %s: %v", e.Address, e.Reason, lookup)
 	}
 	return fmt.Sprintf("reach %s: %s: %v", e.Address, e.Reason, e.Err)
 }
@@ -65,7 +70,7 @@ func (e *HostKeyUnknownError) Error() string {
 // Advice says what the operator can do.
 func (e *HostKeyUnknownError) Advice() string {
 	return fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
-		"If that is %s, put host_key = %q into the host's ssh block,\nor run once with --accept-new-host-keys.",
+		"If that is %s, put host_key = %q into the host's ssh block, or run once with --accept-new-host-keys.",
 		keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint)
 }
 
@@ -159,7 +164,7 @@ func (e *AuthError) Advice() string {
 	if len(e.Tried) > 5 {
 		b.WriteString("Servers stop listening after six keys: name the right one with identity_file.\n")
 	}
-	fmt.Fprintf(&b, "Put a public key of yours into ~%s/.ssh/authorized_keys on the host,\nor name another user or identity_file in its ssh block.", e.User)
+	fmt.Fprintf(&b, "Put a public key of yours into ~%s/.ssh/authorized_keys on the host, or name another user or identity_file in its ssh block.", e.User)
 	return b.String()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,9 @@ func TestUnreachable(t *testing.T) {
 			err := dialError[*remote.UnreachableError](t, d, remote.Target{Address: "127.0.0.1", Port: test.port})
 			if err.Reason != test.want {
 				t.Errorf("reason is %q, want %q (%v)", err.Reason, test.want, err)
+			}
+			if strings.Contains(err.Error(), "dial") || err.Advice() == "" {
+				t.Errorf("says %q, advises %q", err, err.Advice())
 			}
 			if took := time.Since(begin); took > 3*time.Second {
 				t.Errorf("it took %v, the deadline was %v", took, d.Timeout)

@@ -108,6 +108,8 @@ func TestPorts(t *testing.T) {
 		{"held by our own unit", []plan.Listener{{Address: "::", Port: 443, Unit: "caddy.service"}}, nil},
 		{"held by a unit of another, on both families", []plan.Listener{nginx, {Address: "::", Port: 443, Unit: "nginx.service"}},
 			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs (adoptable)"}},
+		{"held by systemd for a socket unit", []plan.Listener{{Address: "::", Port: 443, Process: "systemd", PID: 1}},
+			[]string{"attention port 443 BLOCK held by a socket unit (systemctl list-sockets names it); caddy needs it"}},
 		{"two ports of one unit", []plan.Listener{nginx, {Address: "*", Port: 8080, Unit: "nginx.service"}},
 			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs; holds port 8080, which relay-server needs (adoptable)"}},
 		{"held by no unit", []plan.Listener{{Address: "127.0.0.1", Port: 443, Process: "python3", PID: 900}},

@@ -112,12 +112,16 @@ func portTaken(port Port, l Listener) Change {
 	if l.PID > 0 {
 		who += fmt.Sprintf(" (pid %d)", l.PID)
 	}
+	who += ", which no unit runs"
+	if l.PID == 1 {
+		who = "a socket unit (systemctl list-sockets names it)"
+	}
 	return Change{
 		ID:       id,
 		Action:   Attention,
 		Resource: &Resource{ID: id, Origin: port.Origin},
 		Fact:     Fact{ID: id, Exists: true},
-		Block:    fmt.Sprintf("held by %s, which no unit runs; %s needs it", who, unitName(port.Unit)),
+		Block:    fmt.Sprintf("held by %s; %s needs it", who, unitName(port.Unit)),
 	}
 }
 

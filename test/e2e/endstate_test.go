@@ -47,10 +47,12 @@ func (s *site) endState() endState {
 	return state
 }
 
-// leftBehind lists what must not be there once an apply has ended. A host that
-// is not of the stack has no lock.
-const leftBehind = `pgrep --list-name --exact relay-host
-cd /var/lib/relayctl 2>/dev/null && { flock --nonblock lock true || echo the lock is held; cat lock; ls -d blobs making.json 2>/dev/null; }
+// leftBehind lists what must not be there once an apply has ended, be it in the
+// middle: relay-host has some seconds to finish its step. A host that is not of
+// the stack has no lock.
+const leftBehind = `for n in $(seq 100); do pgrep --exact relay-host >/dev/null || break; sleep 0.1; done
+pgrep --list-name --exact relay-host
+cd /var/lib/relayctl 2>/dev/null && { flock --nonblock lock true || echo the lock is held; ls -d blobs making.json 2>/dev/null; }
 find / -xdev \( -name '.*.relayctl-new' -o -path '/var/lib/relayctl/*.new' -o -path '/usr/local/lib/relayctl/*.new' \)
 ls -d /tmp/relayctl-* /var/tmp/relayctl-* /root/relayctl-* /home/*/relayctl-* 2>/dev/null
 true`

@@ -24,6 +24,7 @@ type blow struct {
 	delay time.Duration // after that line
 	// fall does it, while relayctl runs.
 	fall func(relayctl *os.Process)
+	then *blow // the next one; nil: none
 }
 
 // struck runs an apply with a blow, and reports whether it fell before the end.
@@ -72,6 +73,9 @@ func (s *site) listen(lines *bufio.Scanner, b blow, cmd *exec.Cmd) (r result, fe
 		}
 		r.out += "*** now ***\n"
 		b.fall(cmd.Process)
+		if b.then != nil {
+			b, fell = *b.then, false
+		}
 	}
 	return r, fell
 }

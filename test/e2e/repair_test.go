@@ -92,11 +92,11 @@ func (s *site) harms() []harm {
 		plan:  []string{"+ package caddy", "removed on the host since apply", "+ file /etc/caddy/Caddyfile", "+ unit caddy"},
 		moves: []string{"caddy.service"},
 	}, {
-		name: "/etc/relay deleted on the proxy", host: edge,
+		name: "settings deleted on the proxy", host: edge,
 		line: "rm -r /etc/relay",
 		plan: []string{"+ directory /etc/relay ", "+ file /etc/relay/keys.json", "+ file /etc/relay/workers.d/gpu-1.json", "removed on the host since apply"},
 	}, {
-		name: "/etc/relay deleted on a worker", host: first,
+		name: "settings deleted on a worker", host: first,
 		line: "rm -r /etc/relay",
 		plan: []string{"+ directory /etc/relay ", "+ file /etc/relay/worker.json", "+ file /etc/relay/worker.secret", "removed on the host since apply"},
 	}, {

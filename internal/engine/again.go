@@ -48,13 +48,14 @@ func (a *apply) lookAgain(ctx context.Context) error {
 }
 
 // isOutdated reports whether somebody applied to a host since it was seen, or
-// was about to: number is of the apply that begins now.
+// was about to: number is of the apply that begins now. Where one was cut off,
+// what it had started may go on, such as apt.
 func (v *sight) isOutdated(name string, number int) bool {
 	seen, last := v.seen[name], 0
 	if seen.Facts.Manifest != nil {
 		last = seen.Facts.Manifest.Number
 	}
-	return seen.Holder != nil || number != last+1
+	return seen.Holder != nil || seen.CutOff != nil || number != last+1
 }
 
 // madeKeys lists the API keys that are to be made on the proxy host.

@@ -100,3 +100,28 @@ func TestCutOffApplyIsFinished(t *testing.T) {
 		}
 	})
 }
+
+// apt goes on when the apply that started it is killed: that its package comes
+// between any two looks of the next apply is nobody's edit.
+func TestPackageThatComesMeanwhile(t *testing.T) {
+	for _, when := range []string{"before the locks", "before the first stage"} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t)
+				h.edge.holdLock("eve@laptop")()
+				session, planned := h.meanwhile()
+				defer session.Close()
+				come := func() { h.edge.apt([]string{"install"}, "caddy") }
+				if when == "before the locks" {
+					come()
+				} else {
+					h.keys.heard = come // they are made under the locks
+				}
+				if _, err := session.Apply(t.Context(), planned, func(*engine.Outcome) error { return nil }); err != nil {
+					t.Fatalf("apply: %v\n%+v", err, explained(err))
+				}
+				mustBeEmpty(t, h.plan())
+			})
+		})
+	}
+}

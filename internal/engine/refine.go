@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -11,7 +12,8 @@ import (
 // nil: it is a part of it, with values that are known by now.
 func refines(target Target, planned, refined plan.HostPlan) *HostError {
 	for _, change := range refined.Changes {
-		if change.Block == "" && (!change.Counts() || slices.ContainsFunc(planned.Changes, covers(change))) {
+		if change.Block == "" && (!change.Counts() || slices.ContainsFunc(planned.Changes, covers(change)) ||
+			slices.ContainsFunc(planned.Changes, leadsTo(change))) {
 			continue
 		}
 		failure := target.fail(fmt.Sprintf("%s is no longer as the plan found it", change.ID), ErrChangedSince)
@@ -32,5 +34,18 @@ func covers(refined plan.Change) func(plan.Change) bool {
 						(!before.After.IsKnown() || before.After == attr.After)
 				})
 			})
+	}
+}
+
+// leadsTo reports whether a refined change brings about what a planned one was
+// to bring about, from what an apply or a package left meanwhile: what is lost
+// then is nobody's edit.
+func leadsTo(refined plan.Change) func(plan.Change) bool {
+	fact := refined.Fact
+	nobodys := !fact.Exists || fact.Pristine || fact.Kind == plan.KindUnit ||
+		fact.Applied != nil && maps.Equal(fact.Applied.Have, fact.Have)
+	return func(planned plan.Change) bool {
+		return nobodys && !refined.Adopt && planned.ID == refined.ID && planned.Counts() &&
+			(planned.Action == plan.Remove) == (refined.Action == plan.Remove)
 	}
 }

@@ -171,6 +171,9 @@ func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
 	h, id := b.host, todo.change.ID
 	worker, _ := h.worker(id.Kind)
 	if id.Kind != plan.KindUnit && asWanted(todo.resource, todo.now) {
+		if id.Kind == plan.KindPackage {
+			h.session.packages = true // it came since the plan, and brought what packages bring
+		}
 		return todo.now, b.record(todo, todo.now, outcome{made: b.isMaking(todo)})
 	}
 	if err := b.checkSince(todo); err != nil {

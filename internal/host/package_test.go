@@ -194,3 +194,20 @@ func TestDefaultFileOfAPackageOfThisApplyIsReplaced(t *testing.T) {
 		t.Errorf("after leaving, content is %q", got)
 	}
 }
+
+// A package that came since the plan, by the apt of an apply that was killed
+// say, brought its default files: they are nobody's edit.
+func TestPackageThatIsThereByNow(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.serveCaddy(t)
+		s := m.lock()
+		steps := s.plan(s.caddy("caddy form 1\n")...)
+		if err := m.apt([]string{"install"}, "caddy"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.apply(steps); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -25,13 +25,16 @@ func TestInterrupted(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHome(t)
 				ctx, interrupt := context.WithCancelCause(t.Context())
+				stop := errors.New("ctrl-c")
 				h.config.Events = func(e engine.Event) {
 					if e.Host == at.Host && e.Phase == at.Phase && e.ID == at.ID {
-						interrupt(errors.New("ctrl-c"))
+						interrupt(stop)
 					}
 				}
 				outcome, err := h.applyContext(ctx)
-				if err == nil || !strings.Contains(err.Error(), "stopped as asked") {
+				// Which steps are left when the request to stop arrives is a
+				// matter of luck: on the last host it may be none.
+				if !errors.Is(err, stop) {
 					t.Errorf("error %v", err)
 				}
 				if len(outcome.Proof.Models) > 0 {

@@ -46,7 +46,11 @@ func newRecipe(ctx context.Context, suite string) (recipe, error) {
 			return recipe{}, fmt.Errorf("read CA certificate: %w", err)
 		}
 	}
-	return recipe{suite, machineSources(), machineAptConfig(ctx), authority, setupScript}, nil
+	archives, err := machineSources()
+	if err != nil {
+		return recipe{}, err
+	}
+	return recipe{suite, archives, machineAptConfig(ctx), authority, setupScript}, nil
 }
 
 // digest names the recipe: another one makes another image.

@@ -81,7 +81,11 @@ func Check(ctx context.Context) error {
 	for _, dir := range []string{openCache(nil).dir, stateDir} {
 		errs = append(errs, checkDisk(dir))
 	}
-	errs = append(errs, checkMirror(ctx, machineSources().archive))
+	if archives, err := machineSources(); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, checkMirror(ctx, archives.archive))
+	}
 	if _, err := resolvConf(); err != nil {
 		errs = append(errs, err)
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,10 +15,9 @@ type sources struct {
 	security string // URI of its security archive
 }
 
-var debianSources = sources{
-	archive:  "http://deb.debian.org/debian",
-	security: "http://deb.debian.org/debian-security",
-}
+// errNoArchive means that apt's sources on this machine lead to no packages for
+// the lab's hosts.
+var errNoArchive = errors.New("find package source: apt's sources on this machine name no archive of Debian")
 
 // aptEntry is one source of packages: the part that matters here.
 type aptEntry struct {
@@ -27,8 +27,8 @@ type aptEntry struct {
 }
 
 // machineSources takes the mirrors from this machine's own apt sources, since
-// it may reach no other. What they do not name is Debian's own.
-func machineSources() sources {
+// it may reach no other.
+func machineSources() (sources, error) {
 	var entries []aptEntry
 	for _, pattern := range []string{"/etc/apt/sources.list", "/etc/apt/sources.list.d/*"} {
 		paths, _ := filepath.Glob(pattern) // the patterns are well-formed
@@ -45,11 +45,16 @@ func machineSources() sources {
 			}
 		}
 	}
-	return chooseSources(entries)
+	found := chooseSources(entries)
+	if found.archive == "" {
+		return found, errNoArchive
+	}
+	return found, nil
 }
 
 // chooseSources picks the archive and the security archive by their suites:
-// one name of a Debian release each, the latter ending in -security.
+// one name of a Debian release each, the latter ending in -security. Where the
+// latter is not named it stands beside the former, as on Debian's own mirrors.
 func chooseSources(entries []aptEntry) sources {
 	var found sources
 	for _, e := range entries {
@@ -69,11 +74,8 @@ func chooseSources(entries []aptEntry) sources {
 			}
 		}
 	}
-	if found.archive == "" {
-		return debianSources
-	}
-	if found.security == "" {
-		found.security = debianSources.security
+	if found.archive != "" && found.security == "" {
+		found.security = found.archive + "-security"
 	}
 	return found
 }

@@ -2,6 +2,6 @@ package engine
 
 // For tests.
 var (
-	Newer           = newer
-	OnlyCertificate = onlyCertificate
+	Newer    = newer
+	OnlyRoot = onlyRoot
 )

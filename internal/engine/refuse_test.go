@@ -108,10 +108,10 @@ func TestRootCA(t *testing.T) {
 			t.Errorf("root %q, error %v", root, err)
 		}
 		said := "\x1b]0;owned\a\n" + strings.Replace(root, "CERTIFICATE-----\n", "CERTIFICATE-----\nNote: \x1b[2J\n\n", 1) + "\x1b[2J"
-		if clean, err := engine.OnlyCertificate(said); err != nil || clean != root {
+		if clean, err := engine.OnlyRoot(said, "llm.example.com"); err != nil || clean != root {
 			t.Errorf("of %q came %q, %v", said, clean, err)
 		}
-		if got, err := engine.OnlyCertificate("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"); err == nil {
+		if got, err := engine.OnlyRoot("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "llm.example.com"); err == nil {
 			t.Errorf("no certificate came out as %q", got)
 		}
 	})

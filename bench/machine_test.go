@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // machine is a Debian 12 in a temporary folder, for the real relay-host to work
@@ -43,6 +44,7 @@ func newMachine(t testing.TB, name string) *machine {
 		"/etc/passwd":                        "root:x:0:0:root:/root:/bin/bash\n",
 		"/etc/group":                         "root:x:0:\n",
 		"/etc/systemd/system/default.target": "[Unit]\n",
+		ownProgram:                           string(programText("relay-host", "amd64")),
 	} {
 		if err := m.add(path, content); err != nil {
 			t.Fatal(err)
@@ -51,8 +53,14 @@ func newMachine(t testing.TB, name string) *machine {
 	return m
 }
 
+// ownProgram is where the relay-host that runs on a machine stands.
+const ownProgram = "/proc/self/exe"
+
 func (m *machine) host() *host.Host {
-	return host.New(host.Config{Root: m.root, Version: version, Runner: m, Systemd: m})
+	return host.New(host.Config{
+		Root: m.root, Version: version, Runner: m, Systemd: m,
+		Program: filepath.Join(m.root, ownProgram), Digest: plan.Digest(programText("relay-host", "amd64")),
+	})
 }
 
 // add appends to a file, which may be new.

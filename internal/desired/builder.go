@@ -68,7 +68,9 @@ func (b *builder) carriedProgram(name string, at plan.Origin) (plan.ID, error) {
 		}
 		version, digest = plan.Known(p.Version), plan.Known(p.Digest)
 		b.host.Blobs[p.Digest] = Blob{program: name}
-		r.Size = p.Size
+		if name != hostProgram { // it came for the conversation, and installs itself
+			r.Size = p.Size
+		}
 	}
 	r.Want = map[string]plan.Value{plan.AttrVersion: version, plan.AttrDigest: digest}
 	return b.want(r), nil

@@ -186,6 +186,24 @@ worker "gpu-3" {
 	})
 }
 
+// relay-host was brought for the conversation: it installs itself.
+func TestRelayHostIsBroughtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		own := programText("relay-host", h.gpu1.arch)
+		if got := h.gpu1.read("/usr/local/lib/relayctl/relay-host/current/relay-host"); got != string(own) {
+			t.Errorf("installed is %q", got)
+		}
+		if slices.Contains(h.gpu1.put, plan.Digest(own)) {
+			t.Error("it was brought again")
+		}
+		if worker := plan.Digest(programText("relay-worker", h.gpu1.arch)); !slices.Contains(h.gpu1.put, worker) {
+			t.Error("relay-worker was not brought")
+		}
+	})
+}
+
 func mustFail(t testing.TB, err error, hosts ...string) {
 	t.Helper()
 	var failures engine.HostErrors

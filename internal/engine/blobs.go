@@ -37,8 +37,9 @@ func (a *apply) blobs(from *proposal, w *work) func(digest string) (blob, error)
 }
 
 // putBlobs brings what steps need to the host, each once, and reports whether
-// that went well. Blobs of one piece go side by side, the others one by one: a
-// host takes a bounded number of requests ahead.
+// that went well. relay-host itself is there already: it runs. Blobs of one
+// piece go side by side, the others one by one: a host takes a bounded number
+// of requests ahead.
 func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(digest string) (blob, error)) bool {
 	if w.failure != nil {
 		return false
@@ -46,7 +47,7 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 	small, putting := errgroup.WithContext(ctx)
 	small.SetLimit(putsAtOnce)
 	var large []func() error
-	known := map[string]bool{}
+	known := map[string]bool{w.host.hello.Digest: true}
 	for _, change := range steps {
 		digest, needed := needs(change)
 		if !needed || known[digest] {

@@ -18,6 +18,7 @@ import (
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/host"
 	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // machine is a host in a temporary folder: the real relay-host works on it,
@@ -269,14 +270,21 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 	if refuse != nil {
 		return nil, refuse
 	}
-	h := host.New(host.Config{Root: m.root, Version: testVersion, Runner: m, Systemd: m, Dial: m.dial})
+	own := programText("relay-host", m.arch)
+	program := filepath.Join(m.t.TempDir(), "relay-host")
+	if err := os.WriteFile(program, own, 0o755); err != nil {
+		return nil, err
+	}
+	h := host.New(host.Config{
+		Root: m.root, Version: testVersion, Runner: m, Systemd: m, Dial: m.dial, Program: program, Digest: plan.Digest(own),
+	})
 	about, err := h.Machine()
 	if err != nil {
 		return nil, err
 	}
 	about.Arch = m.arch
 	near, far := net.Pipe()
-	hello := hostapi.Hello{Protocol: hostapi.ProtocolVersion, Version: testVersion, Digest: "sha256:0", Machine: about}
+	hello := hostapi.Hello{Protocol: hostapi.ProtocolVersion, Version: testVersion, Digest: plan.Digest(own), Machine: about}
 	go host.NewConversation(h, far, far).Serve(context.Background(), hello)
 	reader := bufio.NewReader(near)
 	greeted, err := hostapi.ReadGreeting(reader)

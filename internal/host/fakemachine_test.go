@@ -78,7 +78,10 @@ func folder(t testing.TB) string {
 
 // host is a fresh run of relay-host on the machine.
 func (m *machine) host() *host.Host {
-	return host.New(host.Config{Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd, Dial: m.dial})
+	return host.New(host.Config{
+		Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd, Dial: m.dial,
+		Program: m.path("/proc/self/exe"), Digest: plan.Digest([]byte("this very program")),
+	})
 }
 
 func (m *machine) path(path string) string { return filepath.Join(m.root, path) }

@@ -29,6 +29,10 @@ type Config struct {
 	// Dial connects to local sockets and loopback addresses, the former by
 	// their path below Root. Nil: the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Program is where relay-host's own program can be read, which has Digest,
+	// so that it can install itself. Empty: it has to be put, like any other.
+	Program, Digest string
 }
 
 // Host works on one machine for one conversation. Its methods are called one
@@ -39,6 +43,8 @@ type Host struct {
 	runner  Runner
 	systemd Systemd
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+
+	program, programDigest string // its own
 
 	macKey  []byte   // made or read on first use
 	session *session // while the lock is held
@@ -77,6 +83,7 @@ func (s *session) noteChange(id plan.ID) {
 func New(config Config) *Host {
 	h := &Host{
 		root: config.Root, version: config.Version, runner: config.Runner, systemd: config.Systemd, dial: config.Dial,
+		program: config.Program, programDigest: config.Digest,
 	}
 	if h.dial == nil {
 		h.dial = (&net.Dialer{}).DialContext

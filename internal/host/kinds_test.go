@@ -151,6 +151,24 @@ func TestProgramIsSwappedBehindItsLink(t *testing.T) {
 	}
 }
 
+// relay-host takes itself from where it runs; what has another digest is not it.
+func TestOwnProgramNeedNotBePut(t *testing.T) {
+	m := newMachine(t)
+	m.write("/proc/self/exe", "this very program")
+	s := m.lock()
+	own, other := resource(plan.KindProgram, "relay-host"), resource(plan.KindProgram, "relay-host")
+	for r, text := range map[*plan.Resource]string{&own: "this very program", &other: "a newer one"} {
+		r.Want = map[string]plan.Value{plan.AttrVersion: plan.Known("1.0.0"), plan.AttrDigest: plan.Known(plan.Digest([]byte(text)))}
+	}
+	if _, err := s.apply(s.plan(other)); err == nil || !strings.Contains(err.Error(), "no blob") {
+		t.Errorf("another program: %v", err)
+	}
+	s.bring(own)
+	if got := m.read("/usr/local/lib/relayctl/relay-host/current/relay-host"); got != "this very program" {
+		t.Errorf("installed is %q", got)
+	}
+}
+
 func TestReplacedProgramIsSeen(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()

@@ -7,9 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -53,7 +52,10 @@ func run(version string) error {
 	}
 	manager := &Manager{}
 	defer manager.Close()
-	h := New(Config{Root: "/", Version: version, Runner: ExecRunner{}, Systemd: manager})
+	h := New(Config{
+		Root: "/", Version: version, Runner: ExecRunner{}, Systemd: manager, Program: ownProgram, Digest: digest,
+	})
+	h.SweepUploads(os.Getenv("SUDO_USER"), time.Now())
 	machine, err := h.Machine()
 	if err != nil {
 		return err
@@ -65,10 +67,13 @@ func run(version string) error {
 	return NewConversation(h, in, out).Serve(ctx, hello)
 }
 
+// ownProgram is the program that runs, for as long as it runs.
+const ownProgram = "/proc/self/exe"
+
 // ownDigest is the digest of the program that runs, whatever stands at its
 // path by now.
 func ownDigest() (string, error) {
-	program, err := os.Open("/proc/self/exe")
+	program, err := os.Open(ownProgram)
 	if err != nil {
 		return "", fmt.Errorf("open own program: %w", err)
 	}
@@ -79,36 +84,6 @@ func ownDigest() (string, error) {
 	}
 	return plan.Digest(content), nil
 }
-
-// removeFirstContact removes the program that runs, and its folder, when it
-// was brought for one conversation only: it stands in a folder that nobody
-// else may look into, and is not the one that is installed.
-func removeFirstContact() error {
-	path, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find own program: %w", err)
-	}
-	folder := filepath.Dir(path)
-	if strings.HasPrefix(path, programsDir+"/") || !strings.HasPrefix(filepath.Base(folder), firstContactPrefix) {
-		return nil
-	}
-	info, err := os.Stat(folder)
-	if err != nil {
-		return fmt.Errorf("look at own folder: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil
-	}
-	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove own program: %w", err)
-	}
-	os.Remove(folder) // only when nothing else is in it
-	return nil
-}
-
-// firstContactPrefix begins the name of the folder that relayctl makes for a
-// first contact.
-const firstContactPrefix = "relayctl-"
 
 // unblockable is a standard stream whose Close ends a Read or Write that
 // waits, where the kind of file can do that.

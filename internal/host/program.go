@@ -42,7 +42,7 @@ func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error)
 	if !storedName.MatchString(strings.ReplaceAll(version, "+", "_")) {
 		return outcome{}, badRequest("%s: %q is not a version", step.resource.ID, version)
 	}
-	content, err := p.readBlob(digest)
+	content, err := p.content(digest)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -60,6 +60,18 @@ func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error)
 		return outcome{}, err
 	}
 	return outcome{made: true}, sweepReleases(folder, release, former)
+}
+
+// content is a program: this very one, or else what was put.
+func (p programs) content(digest string) ([]byte, error) {
+	if p.program == "" || digest != p.programDigest {
+		return p.readBlob(digest)
+	}
+	content, err := os.ReadFile(p.program)
+	if err != nil {
+		return nil, fmt.Errorf("read own program: %w", err)
+	}
+	return content, nil
 }
 
 // swapLink points a symbolic link elsewhere in one step.

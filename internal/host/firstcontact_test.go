@@ -1,0 +1,110 @@
+package host_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// upload makes a folder as first contact does, last written to some time ago.
+func (m *machine) upload(folder string, age time.Duration, files ...string) {
+	m.t.Helper()
+	if err := os.MkdirAll(m.path(folder), 0o700); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, file := range files {
+		m.write(folder+"/"+file, "part of a program")
+		m.age(folder+"/"+file, age)
+	}
+	m.age(folder, age)
+}
+
+func (m *machine) age(path string, age time.Duration) {
+	m.t.Helper()
+	then := time.Now().Add(-age)
+	if err := os.Chtimes(m.path(path), then, then); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) link(target, path string) {
+	m.t.Helper()
+	if err := os.Symlink(target, m.path(path)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// uploadName is a name as relayctl gives it.
+func uploadName(digit string) string { return "relayctl-" + strings.Repeat(digit, 32) }
+
+func TestUploadsLeftBehindAreSwept(t *testing.T) {
+	m := newMachine(t)
+	m.write("/etc/passwd", "root:x:0:0::/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n")
+	swept := []string{"/tmp/" + uploadName("1"), "/var/tmp/" + uploadName("2"), "/root/" + uploadName("3"), "/home/admin/" + uploadName("4")}
+	for i, folder := range swept {
+		m.upload(folder, 2*time.Hour, [][]string{nil, {"relay-host.gz"}, {"relay-host"}, {"relay-host", "relay-host.gz"}}[i]...)
+	}
+	m.host().SweepUploads("admin", time.Now())
+	for _, folder := range swept {
+		if _, err := os.Lstat(m.path(folder)); !os.IsNotExist(err) {
+			t.Errorf("%s stayed: %v", folder, err)
+		}
+	}
+	m.host().SweepUploads("nobody that is known", time.Now())
+}
+
+func TestUploadOnItsWayStays(t *testing.T) {
+	m := newMachine(t)
+	m.upload("/tmp/"+uploadName("1"), 30*time.Minute, "relay-host.gz")
+	m.upload("/tmp/"+uploadName("2"), 2*time.Hour, "relay-host.gz") // slowly
+	m.age("/tmp/"+uploadName("2")+"/relay-host.gz", time.Minute)
+	m.upload("/tmp/"+uploadName("3"), time.Minute, "relay-host.gz")
+	m.age("/tmp/"+uploadName("3")+"/relay-host.gz", 2*time.Hour)
+	m.mustStay(time.Now())
+}
+
+// Whatever others put where everybody may write, nothing is lost that is not
+// an upload.
+func TestSweepTouchesNothingElse(t *testing.T) {
+	m := newMachine(t)
+	for _, folder := range []string{
+		"/tmp/relayctl-backup", "/tmp/" + uploadName("g"), "/tmp/x" + uploadName("1"), "/tmp/" + uploadName("1") + "0",
+		"/home/victim", "/tmp/" + uploadName("2") + "/relay-host",
+	} {
+		m.upload(folder, 0, "relay-host")
+	}
+	m.upload("/tmp/"+uploadName("3"), 0, "relay-host", "thesis.tex")
+	m.link(m.path("/home/victim"), "/tmp/"+uploadName("4"))
+	m.upload("/tmp/"+uploadName("5"), 0)
+	m.link(m.path("/home/victim/relay-host"), "/tmp/"+uploadName("5")+"/relay-host")
+	m.write("/tmp/"+uploadName("6"), "a file")
+	m.mustStay(time.Now().Add(3 * time.Hour))
+}
+
+// mustStay fails where a sweep removes anything.
+func (m *machine) mustStay(now time.Time) {
+	m.t.Helper()
+	before := m.tree()
+	m.host().SweepUploads("", now)
+	if after := m.tree(); after != before {
+		m.t.Errorf("before:\n%safter:\n%s", before, after)
+	}
+}
+
+// tree lists the machine's files.
+func (m *machine) tree() string {
+	m.t.Helper()
+	var list strings.Builder
+	err := filepath.WalkDir(m.root, func(path string, entry os.DirEntry, err error) error {
+		if err == nil {
+			list.WriteString(strings.TrimPrefix(path, m.root) + "\n")
+		}
+		return err
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return list.String()
+}

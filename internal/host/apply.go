@@ -132,7 +132,7 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	}
 	begun := time.Now()
 	b.hear(hostapi.Progress{Step: index, State: hostapi.Started})
-	fact, err := b.do(context.WithoutCancel(ctx), index)
+	fact, err := b.journaled(context.WithoutCancel(ctx), index)
 	if err != nil {
 		return plan.Fact{}, err
 	}
@@ -140,11 +140,22 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	return fact, nil
 }
 
-func (b *batch) do(ctx context.Context, index int) (plan.Fact, error) {
+// journaled does one step with its lines in the journal.
+func (b *batch) journaled(ctx context.Context, index int) (plan.Fact, error) {
 	change := b.steps[index]
 	if change.Action == plan.Attention {
 		return change.Fact, nil
 	}
+	if err := b.host.beginStep(change); err != nil {
+		return plan.Fact{}, err
+	}
+	fact, err := b.do(ctx, index)
+	b.host.endStep(err)
+	return fact, err
+}
+
+func (b *batch) do(ctx context.Context, index int) (plan.Fact, error) {
+	change := b.steps[index]
 	h, s := b.host, b.host.session
 	todo := step{index: index, change: change, resource: plan.Resource{ID: change.ID}}
 	var err error
@@ -179,6 +190,9 @@ func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
 	if err := b.checkSince(todo); err != nil {
 		return plan.Fact{}, err
 	}
+	if err := h.markTaken(todo); err != nil {
+		return plan.Fact{}, err
+	}
 	left, err := worker.bring(ctx, b, todo)
 	if err != nil {
 		return plan.Fact{}, err
@@ -210,13 +224,14 @@ func (b *batch) isMaking(todo step) bool {
 func (b *batch) record(todo step, fact plan.Fact, left outcome) error {
 	s := b.host.session
 	entry := s.newApplied(fact)
-	entry.Made, entry.Kept = left.made, left.kept
+	entry.Made, entry.Kept, entry.Taken = left.made, left.kept, s.takenOver(todo)
 	if todo.applied != nil {
 		entry.Made = entry.Made || todo.applied.Made
 		if entry.Kept == "" {
 			entry.Kept = todo.applied.Kept
 		}
-		if maps.Equal(fact.Have, todo.applied.Have) && entry.Made == todo.applied.Made && entry.Kept == todo.applied.Kept {
+		same := entry.Made == todo.applied.Made && entry.Kept == todo.applied.Kept && entry.Taken == todo.applied.Taken
+		if same && maps.Equal(fact.Have, todo.applied.Have) {
 			return nil
 		}
 	}

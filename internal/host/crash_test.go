@@ -127,7 +127,7 @@ func (m *machine) state() map[string]string {
 		if err != nil {
 			return err
 		}
-		for _, history := range []string{"/var/lib/relayctl/generations/", "/var/lib/relayctl/loaded", "/var/lib/relayctl/intents", "/var/lib/relayctl/lock", "/run/clock"} {
+		for _, history := range []string{"/var/lib/relayctl/generations/", "/var/lib/relayctl/loaded", "/var/lib/relayctl/intents", "/var/lib/relayctl/lock", "/var/lib/relayctl/steps", "/var/lib/relayctl/history.jsonl", "/run/clock"} {
 			if strings.HasPrefix(name, history) && !strings.HasPrefix(name, "/var/lib/relayctl/generations/0/") {
 				return nil
 			}

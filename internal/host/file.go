@@ -138,7 +138,9 @@ func (f files) keepOriginal(b *batch, step step) (kept string, err error) {
 		}
 		if step.applied == nil {
 			kept = before.kept
-			if err := f.markMaking(step.making(kept)); err != nil {
+			thing := step.making(kept)
+			thing.Taken = f.session.takenOver(step)
+			if err := f.markMaking(thing); err != nil {
 				return "", err
 			}
 		}

@@ -1,28 +1,15 @@
 package host
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
 )
-
-// historyEntry is a line of the history.
-type historyEntry struct {
-	Number   int       `json:"apply"`
-	Time     time.Time `json:"time"`
-	Stack    string    `json:"stack"`
-	Version  string    `json:"version"`
-	Operator string    `json:"operator"`
-	Command  string    `json:"command"`
-	OK       bool      `json:"ok"`
-	Summary  string    `json:"summary"`
-}
 
 // Finish ends an apply: keys that were shown are noted, and manifest and
 // history take it down.
@@ -48,37 +35,28 @@ func (h *Host) Finish(params hostapi.Finish) error {
 	if err := h.saveManifest(); err != nil {
 		return err
 	}
-	if err := h.appendHistory(params); err != nil {
+	if err := h.session.journal.sync(); err != nil {
+		return err
+	}
+	if err := h.appendHistory(h.session.ended(params)); err != nil {
 		return err
 	}
 	h.session.finished = true
-	return h.sweepGenerations(h.session.number)
+	return h.sweepGenerations()
 }
 
-func (h *Host) appendHistory(params hostapi.Finish) error {
-	line, err := json.Marshal(historyEntry{
-		Number: h.session.number, Time: time.Now().UTC().Truncate(time.Second),
-		Stack: params.Stack, Version: params.Version, Operator: params.Operator,
-		Command: h.session.holder.Command, OK: params.OK, Summary: params.Summary,
-	})
-	if err != nil {
-		return fmt.Errorf("encode history: %w", err)
+// ended is this apply as the history tells of it.
+func (s *session) ended(params hostapi.Finish) plan.Past {
+	past := s.past
+	past.Ended, past.Steps = time.Now().UTC().Truncate(time.Second), len(s.journal.steps)
+	past.State, past.Summary, past.Why = plan.PastDone, params.Summary, firstLine(params.Why)
+	if !params.OK {
+		past.State = plan.PastFailed
 	}
-	file, err := os.OpenFile(h.stored("history.jsonl"), os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return fmt.Errorf("open history: %w", err)
+	if past.Summary == "" {
+		past.Summary = plan.CountTaken(s.journal.steps).String()
 	}
-	_, err = file.Write(append(line, '\n'))
-	if err == nil {
-		err = file.Sync()
-	}
-	if closed := file.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return fmt.Errorf("write history: %w", err)
-	}
-	return nil
+	return past
 }
 
 // forgetStack removes all that relay-host keeps here, but for originals of

@@ -8,14 +8,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// keptGenerations is how many applies' former files are kept. Generation 0,
-// what stood there before relayctl, is kept as long as relayctl is there.
+// keptGenerations is how many applies' former files are kept, of applies that
+// replaced or removed any. Generation 0, what stood there before relayctl, is
+// kept as long as relayctl is there.
 const keptGenerations = 10
 
 // maxFormers is how many forms of one file a generation holds.
@@ -147,9 +149,8 @@ func finishFile(file *os.File, uid, gid int, mode fs.FileMode) error {
 	return file.Close()
 }
 
-// sweepGenerations removes generations that are older than keptGenerations
-// applies.
-func (h *Host) sweepGenerations(number int) error {
+// sweepGenerations removes all but the newest keptGenerations.
+func (h *Host) sweepGenerations() error {
 	entries, err := os.ReadDir(h.stored("generations"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -157,12 +158,15 @@ func (h *Host) sweepGenerations(number int) error {
 	if err != nil {
 		return fmt.Errorf("list generations: %w", err)
 	}
+	var numbers []int
 	for _, entry := range entries {
-		generation, err := strconv.Atoi(entry.Name())
-		if err != nil || generation == 0 || generation > number-keptGenerations {
-			continue
+		if generation, err := strconv.Atoi(entry.Name()); err == nil && generation > 0 {
+			numbers = append(numbers, generation)
 		}
-		if err := os.RemoveAll(h.stored("generations", entry.Name())); err != nil {
+	}
+	slices.Sort(numbers)
+	for _, number := range numbers[:max(0, len(numbers)-keptGenerations)] {
+		if err := os.RemoveAll(h.stored("generations", strconv.Itoa(number))); err != nil {
 			return fmt.Errorf("remove old generation: %w", err)
 		}
 	}

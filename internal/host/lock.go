@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,56 +47,71 @@ func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(text str
 	if err != nil {
 		return hostapi.Locked{}, err
 	}
-	if err := h.begin(ctx, held, params); err != nil {
+	last, err := h.begin(ctx, held, params)
+	if err != nil {
 		held.file.Close()
 		return hostapi.Locked{}, err
 	}
-	return hostapi.Locked{Number: h.session.number}, nil
+	return hostapi.Locked{Number: h.session.number, Last: last}, nil
 }
 
-// begin makes the session of a lock that was just taken. The manifest is read
-// again: whoever held the lock may have changed it.
-func (h *Host) begin(ctx context.Context, held *lock, params hostapi.Lock) error {
+// begin makes the session of a lock that was just taken, and returns the
+// manifest's number. The manifest is read again: whoever held the lock may have
+// changed it.
+func (h *Host) begin(ctx context.Context, held *lock, params hostapi.Lock) (last int, err error) {
 	manifest, err := h.loadManifest()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := requireOurs(manifest, params.Stack); err != nil {
-		return err
+		return 0, err
 	}
-	if manifest == nil {
+	claimed := manifest == nil
+	if claimed {
 		manifest = &plan.Manifest{}
 	}
-	holder := params.Holder
-	holder.PID = os.Getpid()
-	holder.Since = time.Now().UTC().Truncate(time.Second)
-	if err := held.sign(holder); err != nil {
-		return err
+	last = manifest.Number
+	sign, err := h.nextSignature(manifest, params)
+	if err != nil {
+		return 0, err
+	}
+	if err := held.sign(sign); err != nil {
+		return 0, err
 	}
 	if _, err := os.Stat(h.stored("mac.key")); err == nil {
 		h.macKey = nil // another conversation may have kept its own since this one looked
 	}
 	if err := os.RemoveAll(h.stored("blobs")); err != nil {
-		return fmt.Errorf("sweep blobs: %w", err)
+		return 0, fmt.Errorf("sweep blobs: %w", err)
 	}
 	h.session = &session{
-		lock: held, holder: holder, stack: params.Stack, number: manifest.Number + 1, manifest: manifest,
+		lock: held, stack: params.Stack, number: sign.Number, past: sign.past(), manifest: manifest, claimed: claimed,
 		changed: map[plan.ID]int{}, loaded: map[string]int{}, replaced: map[string]former{},
 	}
-	if err := h.settleMaking(ctx); err != nil {
-		h.session = nil
-		return err
+	if err = h.settleMaking(ctx); err == nil {
+		err = h.rememberReached(params.Reached)
 	}
-	return nil
+	if err != nil {
+		h.session = nil
+	}
+	return last, err
 }
 
 // Unlock ends the session and gives the lock back; without one it does nothing.
+// A host where nothing was begun has no part in the stack.
 func (h *Host) Unlock() error {
 	if h.session == nil {
 		return nil
 	}
+	var err error
+	if s := h.session; s.claimed && !s.finished && s.journal.file == nil && len(s.manifest.Resources) == 0 {
+		err = removeIfThere(h.stored("manifest.json"))
+	}
 	h.session.finished = true
-	return h.letGo()
+	if given := h.letGo(); err == nil {
+		err = given
+	}
+	return err
 }
 
 // letGo gives the lock back. The signature stays on it when the work was not
@@ -105,6 +119,7 @@ func (h *Host) Unlock() error {
 func (h *Host) letGo() error {
 	finished := h.session.finished
 	held, forgotten := h.session.lock, h.session.forgotten
+	h.session.journal.close()
 	h.session = nil
 	var err error
 	if !forgotten { // else they may be somebody else's by now
@@ -133,19 +148,20 @@ func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(st
 		if held != nil || err != nil {
 			return held, err
 		}
-		holder, err := h.signedHolder()
+		signed, err := h.signature()
 		if err != nil {
 			return nil, err
 		}
+		holder := describeHolder(signed.LockHolder)
 		if time.Since(begun) >= wait {
 			return nil, &hostapi.Error{
-				Code: hostapi.CodeLocked, Message: "locked by " + describeHolder(holder), Step: noStep,
+				Code: hostapi.CodeLocked, Message: "locked by " + holder, Step: noStep,
 				Hint: "wait until that is done, then try again",
 			}
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			tell("locked by " + describeHolder(holder))
+			tell("locked by " + holder)
 		}
 		select {
 		case <-ctx.Done():
@@ -163,6 +179,9 @@ func (h *Host) tryLock() (*lock, error) {
 		return nil, fmt.Errorf("make store: %w", err)
 	}
 	file, err := os.OpenFile(h.stored("lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the last holder removes it just now
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
@@ -188,72 +207,4 @@ func (h *Host) tryLock() (*lock, error) {
 		return nil, fmt.Errorf("look at lock: %w", err)
 	}
 	return nil, nil
-}
-
-// sign writes down who holds the lock.
-func (l *lock) sign(holder hostapi.LockHolder) error {
-	encoded, err := json.Marshal(holder)
-	if err != nil {
-		return fmt.Errorf("encode lock holder: %w", err)
-	}
-	if err := l.file.Truncate(0); err != nil {
-		return fmt.Errorf("sign lock: %w", err)
-	}
-	if _, err := l.file.WriteAt(encoded, 0); err != nil {
-		return fmt.Errorf("sign lock: %w", err)
-	}
-	return nil
-}
-
-// lockHolder says who else holds the lock, or else who ended in the middle of
-// their work; nil: nobody. It tries a shared lock for a moment, which changes
-// nothing on the machine.
-func (h *Host) lockHolder() (holder, cutOff *hostapi.LockHolder, err error) {
-	if h.session != nil {
-		return nil, nil, nil
-	}
-	file, err := os.Open(h.stored("lock"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("open lock: %w", err)
-	}
-	defer file.Close() // gives the shared lock back
-	held := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if held != nil && !errors.Is(held, syscall.EWOULDBLOCK) {
-		return nil, nil, fmt.Errorf("look at lock: %w", held)
-	}
-	signed, err := h.signedHolder()
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case held != nil:
-		return signed, nil, nil
-	case signed.Operator != "":
-		return nil, signed, nil
-	}
-	return nil, nil, nil
-}
-
-// signedHolder is who signed the lock. It is held, so that somebody did or is
-// about to.
-func (h *Host) signedHolder() (*hostapi.LockHolder, error) {
-	content, err := readIfThere(h.stored("lock"))
-	if err != nil {
-		return nil, fmt.Errorf("read lock: %w", err)
-	}
-	var holder hostapi.LockHolder
-	if json.Unmarshal(content, &holder) != nil {
-		return &hostapi.LockHolder{}, nil
-	}
-	return &holder, nil
-}
-
-func describeHolder(holder *hostapi.LockHolder) string {
-	if holder.Operator == "" {
-		return "somebody who just came"
-	}
-	return fmt.Sprintf("%s (%s since %s, pid %d)",
-		holder.Operator, holder.Command, holder.Since.Format("15:04:05 MST"), holder.PID)
 }

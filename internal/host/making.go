@@ -21,6 +21,8 @@ type making struct {
 	Sensitive bool   `json:"sensitive,omitempty"`
 	Kept      string `json:"kept,omitempty"`    // where what stood there is kept
 	Content   string `json:"content,omitempty"` // digest by which it is told from what stood there
+
+	Taken *plan.TakenOver `json:"taken,omitempty"` // what stands there is somebody else's
 }
 
 func (h *Host) loadMaking() ([]making, error) {
@@ -78,9 +80,9 @@ func (h *Host) withMaking(ctx context.Context, manifest *plan.Manifest) (*plan.M
 		if err != nil {
 			return nil, err
 		}
-		if made {
+		if made || isTaken(one, fact) {
 			whole.Resources = append(whole.Resources, plan.Applied{
-				ID: fact.ID, Have: fact.Have, Made: true, Kept: one.Kept,
+				ID: fact.ID, Have: fact.Have, Made: made, Kept: one.Kept, Taken: one.Taken,
 				Number: whole.Number + 1, Time: time.Now().UTC().Truncate(time.Second),
 			})
 		}

@@ -66,13 +66,24 @@ func (h *Host) saveManifest() error {
 	s.manifest.Schema = manifestSchema
 	s.manifest.Stack = s.stack
 	s.manifest.Version = h.version
-	s.manifest.Operator = s.holder.Operator
+	s.manifest.Operator = s.past.Operator
 	s.manifest.Number = s.number
 	s.manifest.Time = time.Now().UTC().Truncate(time.Second)
 	if err := saveJSON(h.stored("manifest.json"), s.manifest); err != nil {
 		return fmt.Errorf("save manifest: %w", err)
 	}
 	return nil
+}
+
+// rememberReached takes down other hosts of the stack before anything is done
+// to them, so that they are found also when this apply is cut off.
+func (h *Host) rememberReached(reached []plan.Member) error {
+	hosts := plan.Remember(h.session.manifest.Hosts, reached)
+	if slices.Equal(hosts, h.session.manifest.Hosts) {
+		return nil
+	}
+	h.session.manifest.Hosts = hosts
+	return h.saveManifest()
 }
 
 // setApplied puts entry in the place of the one with its ID.

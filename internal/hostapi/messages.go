@@ -31,6 +31,7 @@ const (
 	OpAsk     Op = "ask"     // Ask -> Answer
 	OpJournal Op = "journal" // Journal -> JournalLines
 	OpReveal  Op = "reveal"  // Reveal -> Revealed; the probe key, nothing else
+	OpHistory Op = "history" // History -> HistoryTold; changes nothing
 )
 
 // Request is one line from relayctl.
@@ -102,13 +103,23 @@ type Observation struct {
 	// CutOff is whose work here ended in the middle; the next lock clears what
 	// it left.
 	CutOff *LockHolder `json:"cut_off,omitempty"`
+	// CutOffAt is the step that was begun then, and of whose end nothing tells;
+	// nil: it ended between two steps.
+	CutOffAt *plan.StepTaken `json:"cut_off_at,omitempty"`
 }
 
 // Lock takes the host's one lock, waiting for at most Wait.
 type Lock struct {
-	Holder LockHolder    `json:"holder"`
-	Wait   time.Duration `json:"wait"`  // nanoseconds
-	Stack  string        `json:"stack"` // refused with CodeOtherStack when the manifest names another
+	Holder  LockHolder    `json:"holder"`
+	Wait    time.Duration `json:"wait"`              // nanoseconds
+	Stack   string        `json:"stack"`             // refused with CodeOtherStack when the manifest names another
+	Version string        `json:"version,omitempty"` // of relayctl
+	// Number is the least that this apply may have, so that it has the same on
+	// all hosts.
+	Number int `json:"apply,omitempty"`
+	// Reached are the other hosts that are about to be worked on: the proxy
+	// host remembers them before anything is done to them.
+	Reached []plan.Member `json:"reached,omitempty"`
 }
 
 // LockHolder is who holds a host's lock.
@@ -117,11 +128,13 @@ type LockHolder struct {
 	PID      int       `json:"pid"`      // of relay-host on this host
 	Command  string    `json:"command"`  // apply, rotate-secret
 	Since    time.Time `json:"since"`
+	Run      string    `json:"run,omitempty"` // the same on all hosts of one apply
 }
 
 // Locked is the answer to Lock.
 type Locked struct {
 	Number int `json:"apply"` // number of the apply that begins
+	Last   int `json:"last"`  // number in the manifest; 0: there is none
 }
 
 // Put carries a piece of a blob: its line is followed by Size raw bytes. The
@@ -161,8 +174,9 @@ type Finish struct {
 	Operator string        `json:"operator"`
 	Stack    string        `json:"stack"`
 	OK       bool          `json:"ok"`
-	Summary  string        `json:"summary"`
-	Hosts    []plan.Member `json:"hosts,omitzero"` // the proxy host keeps them; nil: as they are
+	Summary  string        `json:"summary,omitempty"` // what was done; empty: how many steps of which kind
+	Why      string        `json:"why,omitempty"`     // what went wrong; its first line is taken down
+	Hosts    []plan.Member `json:"hosts,omitzero"`    // the proxy host keeps them; nil: as they are
 	// Shown lists the keys that their owner has been shown.
 	Shown []string `json:"shown,omitempty"`
 	// Forget says that this host leaves the stack: nothing of ours stays but
@@ -212,4 +226,24 @@ type Reveal struct{}
 // Revealed is the answer to Reveal.
 type Revealed struct {
 	Key string `json:"key"`
+}
+
+// History asks for what the host remembers of the applies of a stack.
+type History struct {
+	Stack string `json:"stack"`
+	Last  int    `json:"last"` // how many applies, the newest; at most MaxPast
+	// Steps is the number of the apply whose steps are told, too; 0: none.
+	Steps int `json:"steps,omitempty"`
+}
+
+// MaxPast is how many applies one answer tells.
+const MaxPast = 1000
+
+// HistoryTold is the answer to History.
+type HistoryTold struct {
+	Applies   []plan.Past     `json:"applies"`        // oldest first
+	More      bool            `json:"more,omitempty"` // there are older ones
+	Originals []plan.Original `json:"originals,omitempty"`
+	// Steps are those asked for; nil: no journal of them is kept.
+	Steps []plan.StepTaken `json:"steps,omitzero"`
 }

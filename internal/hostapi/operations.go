@@ -98,3 +98,8 @@ func (c *Client) Journal(ctx context.Context, unit string, lines int) ([]string,
 func (c *Client) Reveal(ctx context.Context) (Revealed, error) {
 	return do[Revealed](ctx, c, OpReveal, Reveal{}, nil)
 }
+
+// History tells of former applies.
+func (c *Client) History(ctx context.Context, params History) (HistoryTold, error) {
+	return do[HistoryTold](ctx, c, OpHistory, params, nil)
+}

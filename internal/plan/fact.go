@@ -30,10 +30,13 @@ type Applied struct {
 	ID
 	Have map[string]string `json:"have"`           // its attributes when apply left it
 	Made bool              `json:"made,omitempty"` // relayctl made it; else it was found, and is never removed
-	// Kept is where the original of something adopted is kept on the host.
-	Kept   string    `json:"kept,omitempty"`
-	Number int       `json:"apply"` // number of the apply that last changed it
-	Time   time.Time `json:"time"`
+	// Kept is where what stood there before is kept on the host.
+	Kept string `json:"kept,omitempty"`
+	// Taken tells of something that was taken over from somebody else; nil: it
+	// was not.
+	Taken  *TakenOver `json:"taken,omitempty"`
+	Number int        `json:"apply"` // number of the apply that last changed it
+	Time   time.Time  `json:"time"`
 }
 
 // Facts is what one look at a host found. Resources holds a fact for everything
@@ -90,6 +93,9 @@ type Member struct {
 	IdentityFile string `json:"identity_file,omitempty"`
 	HostKey      string `json:"host_key,omitempty"`
 	Sudo         string `json:"sudo,omitempty"`
+	// MachineID tells which machine it was when it was last reached, since its
+	// address may change, and another machine may get its name.
+	MachineID string `json:"machine_id,omitempty"`
 }
 
 // Listener is a TCP port that somebody listens on.

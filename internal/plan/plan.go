@@ -109,22 +109,27 @@ func (c Change) Counts() bool {
 	return false
 }
 
+// add counts one more change.
+func (c *Counts) add(action Action) {
+	switch action {
+	case Create:
+		c.Create++
+	case Update:
+		c.Update++
+	case Remove:
+		c.Remove++
+	case Restart:
+		c.Restart++
+	case Reload:
+		c.Reload++
+	}
+}
+
 // Counts counts the host's changes.
 func (h HostPlan) Counts() Counts {
 	var n Counts
 	for _, c := range h.Changes {
-		switch c.Action {
-		case Create:
-			n.Create++
-		case Update:
-			n.Update++
-		case Remove:
-			n.Remove++
-		case Restart:
-			n.Restart++
-		case Reload:
-			n.Reload++
-		}
+		n.add(c.Action)
 	}
 	return n
 }

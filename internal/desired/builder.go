@@ -2,6 +2,7 @@ package desired
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/secret"
@@ -25,9 +26,12 @@ func newBuilder(in Input, name, address string, role plan.Role) *builder {
 	}
 }
 
-// want adds a resource and returns its ID.
+// want adds a resource, unless the host's other role wants it already, and
+// returns its ID.
 func (b *builder) want(r plan.Resource) plan.ID {
-	b.host.Want = append(b.host.Want, r)
+	if !slices.ContainsFunc(b.host.Want, func(other plan.Resource) bool { return other.ID == r.ID }) {
+		b.host.Want = append(b.host.Want, r)
+	}
 	return r.ID
 }
 

@@ -19,6 +19,10 @@ type Input struct {
 	// was not looked at: values that it would settle are plan.MadeOn it.
 	Hosts map[string]Seen
 
+	// OnProxy names the worker whose machine is the proxy's; empty: none is.
+	// It is a part of that host and none by itself.
+	OnProxy string
+
 	// Prepared says that the facts were taken after the prepare stage: keys
 	// that were made and not yet shown are taken as they are. Without it they
 	// are planned anew.
@@ -52,6 +56,7 @@ type Host struct {
 	Name    string
 	Address string
 	Role    plan.Role
+	Worker  string // that is on it; empty: none is
 
 	// Want is in the order of work within each kind: a folder stands before
 	// what is in it, and a file before one whose check reads it.
@@ -71,8 +76,16 @@ const (
 	workerProgram = "relay-worker"
 )
 
+// hostOf names the host that a worker is on.
+func (in Input) hostOf(worker string) string {
+	if worker == in.OnProxy {
+		return in.Stack.Proxy.Name
+	}
+	return worker
+}
+
 // Build says how each host should be: the proxy first, then the workers in the
-// file's order. Hosts that left the stack are not its matter. Without facts it
+// file's order, but for the one on the proxy's machine. Hosts that left the stack are not its matter. Without facts it
 // yields the same resources, so that it also says what to look at.
 func Build(in Input) ([]Host, error) {
 	if in.Stack == nil || in.Stack.Proxy == nil {
@@ -87,6 +100,9 @@ func Build(in Input) ([]Host, error) {
 	}
 	hosts := []Host{proxy}
 	for _, w := range in.Stack.Workers {
+		if w.Name == in.OnProxy {
+			continue
+		}
 		worker, err := buildWorker(in, w)
 		if err != nil {
 			return nil, fmt.Errorf("build desired state of %s: %w", w.Name, err)

@@ -34,7 +34,8 @@ func load(t testing.TB, source string) *stack.Stack {
 }
 
 // input builds the input that an archive describes: stack.hcl, and the facts
-// of the hosts that were looked at. A line of facts is HOST ARCH, or HOST KIND
+// of the hosts that were looked at. on-proxy names the worker on the proxy's
+// machine. A line of facts is HOST ARCH, or HOST KIND
 // NAME ATTRIBUTE=VALUE..., where ROOT stands for the root certificate. A file
 // found/HOST/PATH is on that host, and ours.
 func input(t testing.TB, archive *txtar.Archive) desired.Input {
@@ -51,6 +52,8 @@ func input(t testing.TB, archive *txtar.Archive) desired.Input {
 			}
 		case file.Name == "prepared":
 			in.Prepared = true
+		case file.Name == "on-proxy":
+			in.OnProxy = strings.TrimSpace(content)
 		case found:
 			host, path, _ := strings.Cut(path, "/")
 			id := plan.ID{Kind: plan.KindFile, Name: "/" + path}

@@ -143,6 +143,58 @@ func TestWorkerLoadsWhatIsRendered(t *testing.T) {
 	}
 }
 
+// On the proxy's machine both find their settings in one folder.
+func TestOneMachineLoadsWhatIsRendered(t *testing.T) {
+	hosts := build(t, input(t, readCase(t, "testdata/one-machine.txtar")))
+	folder := onDisk(t, hosts[0])
+	if _, err := relay.LoadSettings(filepath.Join(folder, "/etc/relay")); err != nil {
+		t.Error(err)
+	}
+	got, err := worker.LoadSettings(filepath.Join(folder, "/etc/relay/worker.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Name != "gpu-1" || got.Relay.String() != "http://127.0.0.1:9000" || got.Roots != nil || got.Models[0].Key.Reveal() != ollamaKey {
+		t.Errorf("got name %s, relay %s, roots %v", got.Name, got.Relay, got.Roots)
+	}
+	unit := find(t, hosts, "edge", plan.ID{Kind: plan.KindUnit, Name: "relay-worker.service"}).Unit
+	if want := published(t, folder, unit.Settings); got.Digest != want {
+		t.Errorf("the worker publishes %s, relay-host expects %s", got.Digest, want)
+	}
+}
+
+// One machine wants what each of its roles would want on a machine of its own,
+// each thing once and in the same way, but for the worker's root.
+func TestOneMachineWantsTheUnion(t *testing.T) {
+	in := input(t, readCase(t, "testdata/one-machine.txtar"))
+	together := build(t, in)[0]
+	in.OnProxy = ""
+	in.Hosts["gpu-1"] = in.Hosts["edge"]
+	wanted := map[plan.ID]plan.Resource{}
+	for _, h := range build(t, in)[:2] {
+		for _, r := range h.Want {
+			other, both := wanted[r.ID]
+			if both && !cmp.Equal(other.Want, r.Want) {
+				t.Errorf("%s is wanted in two ways: %v and %v", r.ID, other.Want, r.Want)
+			}
+			wanted[r.ID] = r
+		}
+	}
+	delete(wanted, plan.ID{Kind: plan.KindFile, Name: "/etc/relay/ca.pem"})
+	var want, got []string
+	for id := range wanted {
+		want = append(want, id.String())
+	}
+	for _, r := range together.Want {
+		got = append(got, r.ID.String())
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+}
+
 // The limits of the stack file and of the relay agree.
 func TestRelayTakesTheLimitsOfTheStack(t *testing.T) {
 	in := input(t, readCase(t, "testdata/prepared.txtar"))

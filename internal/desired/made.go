@@ -87,12 +87,13 @@ func (m made) keyHash(k *stack.APIKey) plan.Value {
 // host that is to make them. Those of a worker that was not looked at stay as
 // they stand in the proxy's file.
 func (m made) workerHashes(worker string) (hashes []string, madeOn string) {
-	if _, looked := m.in.Hosts[worker]; !looked {
+	host := m.in.hostOf(worker)
+	if _, looked := m.in.Hosts[host]; !looked {
 		if standing := m.standingHashes(worker); len(standing) > 0 {
 			return standing, ""
 		}
 	}
-	hash := m.attribute(worker, workerSecretID, plan.AttrPublic)
+	hash := m.attribute(host, workerSecretID, plan.AttrPublic)
 	if !hash.IsKnown() {
 		return nil, hash.MadeOn
 	}
@@ -100,6 +101,17 @@ func (m made) workerHashes(worker string) (hashes []string, madeOn string) {
 		return []string{hash.Text, next}, ""
 	}
 	return []string{hash.Text}, ""
+}
+
+// StandingWorker names the worker that an apply left on a host, by its facts;
+// empty: there is none.
+func StandingWorker(facts plan.Facts) string {
+	fact := facts.Find(plan.ID{Kind: plan.KindFile, Name: workerPath})
+	var settings workerSettings
+	if fact.Applied == nil || json.Unmarshal(fact.Content, &settings) != nil {
+		return ""
+	}
+	return settings.Name
 }
 
 // standingHashes are those in the worker's file on the proxy host; none where

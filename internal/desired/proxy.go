@@ -42,6 +42,11 @@ func buildProxy(in Input) (Host, error) {
 	if err := b.caddy(made); err != nil {
 		return Host{}, err
 	}
+	if w, ok := in.Stack.Worker(in.OnProxy); ok {
+		if err := b.worker(made, w); err != nil {
+			return Host{}, err
+		}
+	}
 	return b.host, nil
 }
 

@@ -68,9 +68,9 @@ func (r Rotating) Unfinished() bool { return r.Next != "" || len(r.Former) > 0 }
 
 // RotationOf tells how far the rotation of a worker's secret is.
 func RotationOf(in Input, worker string) Rotating {
-	m := made{in}
-	state := Rotating{Present: m.attribute(worker, workerSecretID, plan.AttrPublic).Text, Next: m.nextHash(worker)}
-	if _, looked := in.Hosts[worker]; !looked {
+	m, host := made{in}, in.hostOf(worker)
+	state := Rotating{Present: m.attribute(host, workerSecretID, plan.AttrPublic).Text, Next: m.nextHash(worker)}
+	if _, looked := in.Hosts[host]; !looked {
 		return state
 	}
 	for _, hash := range m.standingHashes(worker) {
@@ -83,7 +83,7 @@ func RotationOf(in Input, worker string) Rotating {
 
 // nextHash is the hash of the secret that is to follow; empty: none is.
 func (m made) nextHash(worker string) string {
-	return m.attribute(worker, workerNextID, plan.AttrPublic).Text
+	return m.attribute(m.in.hostOf(worker), workerNextID, plan.AttrPublic).Text
 }
 
 // workerSecrets are those that a worker's host keeps.
@@ -105,9 +105,9 @@ func (m made) usedSecret(worker string) plan.ID {
 	if m.nextHash(worker) == "" {
 		return workerSecretID
 	}
-	stage := m.in.Rotate[worker]
-	file := m.attribute(worker, plan.ID{Kind: plan.KindFile, Name: workerSecretPath}, plan.AttrContent)
-	if stage == RotateSwitch || stage == RotateEnd || file == m.attribute(worker, workerNextID, plan.AttrMAC) {
+	stage, host := m.in.Rotate[worker], m.in.hostOf(worker)
+	file := m.attribute(host, plan.ID{Kind: plan.KindFile, Name: workerSecretPath}, plan.AttrContent)
+	if stage == RotateSwitch || stage == RotateEnd || file == m.attribute(host, workerNextID, plan.AttrMAC) {
 		return workerNextID
 	}
 	return workerSecretID

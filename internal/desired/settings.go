@@ -58,7 +58,7 @@ type workerSettings struct {
 	ManagedBy  string        `json:"managed_by"`
 	Name       string        `json:"name"`
 	Relay      string        `json:"relay"`
-	CAFile     string        `json:"ca_file"`
+	CAFile     string        `json:"ca_file,omitempty"`
 	SecretFile string        `json:"secret_file"`
 	Models     []workerModel `json:"models"`
 }
@@ -129,12 +129,12 @@ func workerEntryJSON(m made, w *stack.Worker) (text, error) {
 	return encode(entry)
 }
 
-func workerJSON(s *stack.Stack, w *stack.Worker) (text, error) {
+func workerJSON(s *stack.Stack, w *stack.Worker, relay relayWay) (text, error) {
 	settings := workerSettings{
 		ManagedBy:  managedBy(s),
 		Name:       w.Name,
-		Relay:      s.Proxy.URL(),
-		CAFile:     rootPath,
+		Relay:      relay.url,
+		CAFile:     relay.caFile,
 		SecretFile: workerSecretPath,
 	}
 	for _, m := range w.Models {

@@ -20,6 +20,7 @@ func Diff(h Host) HostPlan {
 		Name:      h.Name,
 		Address:   h.Address,
 		Role:      h.Role,
+		Worker:    h.Worker,
 		Machine:   h.Facts.Machine,
 		New:       h.Facts.Manifest == nil,
 		Changes:   todo,

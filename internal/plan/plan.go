@@ -48,6 +48,7 @@ type Host struct {
 	Name    string
 	Address string
 	Role    Role
+	Worker  string // that is on it; empty: none is
 	Want    []Resource
 	Ports   []Port // what our units will listen on
 	Facts   Facts
@@ -80,6 +81,7 @@ type HostPlan struct {
 	Name      string   `json:"name"`
 	Address   string   `json:"address"`
 	Role      Role     `json:"role"`
+	Worker    string   `json:"worker,omitempty"` // that is on it, on the proxy's machine too; empty: none is
 	Machine   Machine  `json:"machine"`
 	New       bool     `json:"new,omitempty"` // relayctl was never there
 	Changes   []Change `json:"changes"`       // in the order of work
@@ -90,6 +92,16 @@ type HostPlan struct {
 type Plan struct {
 	Stack string     `json:"stack"`
 	Hosts []HostPlan `json:"hosts"` // proxy first, then workers as in the file, then departed ones
+}
+
+// hostOf names the host that a worker is on.
+func (p Plan) hostOf(worker string) (host string, ok bool) {
+	for _, h := range p.Hosts {
+		if h.Worker == worker {
+			return h.Name, true
+		}
+	}
+	return "", false
 }
 
 // Counts is how much there is to do. Attention, Take and Forget do not count.

@@ -34,7 +34,7 @@ func WriteText(w io.Writer, p Plan, options TextOptions) error {
 	page.head(p)
 	for _, h := range p.Hosts {
 		if !p.Empty() || len(page.shown(h)) > 0 {
-			page.host(h)
+			page.host(p, h)
 		}
 	}
 	if !p.Empty() {
@@ -99,16 +99,22 @@ func (p *page) head(whole Plan) {
 	p.wrapped(0, 0, line)
 }
 
-func (p *page) host(h HostPlan) {
+func (p *page) host(whole Plan, h HostPlan) {
 	p.b.WriteByte('\n')
 	system := strings.Trim(h.Machine.Pretty+", "+h.Machine.Arch, ", ")
-	switch {
+	switch now, moved := whole.hostOf(h.Name); {
+	case h.Role == RoleDeparted && moved:
+		system += fmt.Sprintf(": left the stack, %s is on %s now", h.Name, now)
 	case h.Role == RoleDeparted:
 		system += ": left the stack"
 	case h.New:
 		system += ": new"
 	}
-	fmt.Fprintf(&p.b, "%s  %s  %s\n", p.paint(bold, p.clean(h.Name)), p.clean(h.Address), p.clean(system))
+	names := h.Name
+	if h.Role == RoleProxy && h.Worker != "" {
+		names += ", " + h.Worker
+	}
+	fmt.Fprintf(&p.b, "%s  %s  %s\n", p.paint(bold, p.clean(names)), p.clean(h.Address), p.clean(system))
 	for _, c := range p.shown(h) {
 		p.change(h, c)
 	}

@@ -80,7 +80,7 @@ func (a *apply) mayBegin() error {
 // always one for the proxy host, whose lock is the stack's.
 func (a *apply) assign() {
 	for _, h := range a.planned.Hosts {
-		work := &work{host: a.hosts[h.Name], role: h.Role, teller: a.teller, command: "apply", outcome: HostOutcome{Name: h.Name}}
+		work := &work{host: a.hosts[h.Name], at: h.Name, role: h.Role, teller: a.teller, command: "apply", outcome: HostOutcome{Name: h.Name}}
 		work.outcome.Steps = countSteps(h)
 		seen := a.planned.sight.seen[h.Name]
 		leaves := h.Role == plan.RoleDeparted && seen.Facts.Manifest != nil

@@ -24,7 +24,7 @@ type blob struct {
 // blobs returns how to find the content that a host's step needs.
 func (a *apply) blobs(from *proposal, w *work) func(digest string) (blob, error) {
 	return func(digest string) (blob, error) {
-		content, ok := from.desired[w.outcome.Name].Blobs[digest]
+		content, ok := from.desired[w.at].Blobs[digest]
 		if !ok {
 			return blob{}, fmt.Errorf("nothing has the digest %s", digest)
 		}

@@ -23,7 +23,7 @@ type Session struct {
 	dialer  Dialer
 	teller  *teller
 	began   time.Time
-	targets []Target // of the stack: the proxy, then the workers in its order
+	targets []Target // of the stack: the proxy, then the workers on other machines in its order
 
 	hosts  map[string]*host      // with whom the conversation was begun, by name
 	failed map[string]*HostError // with whom it was not
@@ -32,7 +32,8 @@ type Session struct {
 // Connect begins a conversation with every host of the stack side by side. A
 // host that can't be reached, or may not be worked on, does not stop the
 // others: it stands in Failed. The error is for what concerns the stack as a
-// whole, such as ErrSameMachine. ctx bounds only the connecting; Close ends
+// whole, such as ErrSameMachine: a worker may be on the proxy's machine, but
+// two workers may not be on one. ctx bounds only the connecting; Close ends
 // the session.
 func Connect(ctx context.Context, config Config) (*Session, error) {
 	programs, err := programsOr(config.Programs)
@@ -55,15 +56,13 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 		}
 		s.dialer = dialer
 	}
-	for _, h := range config.Stack.Hosts() {
-		s.targets = append(s.targets, targetOf(h))
-	}
+	s.targets = targetsOf(config.Stack)
 	s.dial(ctx, s.targets)
 	if ctx.Err() != nil {
 		s.Close()
 		return nil, fmt.Errorf("connect: %w", context.Cause(ctx))
 	}
-	if err := s.sameMachine(); err != nil {
+	if err := s.mergeMachines(); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -121,30 +120,6 @@ func (s *Session) Close() error {
 
 // proxy is the proxy host; nil where there is no conversation with it.
 func (s *Session) proxy() *host { return s.hosts[s.config.Stack.Proxy.Name] }
-
-// sameMachine finds two entries of the stack that are one machine. Clones share
-// a machine-id, and a machine that restarts meanwhile is no danger, so both ids
-// have to be equal.
-func (s *Session) sameMachine() error {
-	first := map[[2]string]string{}
-	for _, target := range s.targets {
-		h := s.hosts[target.Name]
-		if h == nil {
-			continue
-		}
-		id := machineIDs(h)
-		if other, taken := first[id]; taken {
-			failure := target.fail(fmt.Sprintf("the same machine as %s: two entries for one machine are not supported yet", other), ErrSameMachine)
-			return HostErrors{failure}
-		}
-		first[id] = target.Name
-	}
-	return nil
-}
-
-func machineIDs(h *host) [2]string {
-	return [2]string{h.hello.Machine.MachineID, h.hello.Machine.BootID}
-}
 
 // targetOf says how a host of the stack is reached.
 func targetOf(h *stack.Host) Target {

@@ -81,6 +81,9 @@ type Target struct {
 	plan.Member
 	Role   plan.Role
 	Origin plan.Origin // zero for a host that left the stack
+	// Worker is, of the proxy host, the worker on the same machine; empty: none
+	// is, or it is not known yet.
+	Worker string
 }
 
 // Conversation is relay-host's standard input and output, from after its

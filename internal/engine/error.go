@@ -14,8 +14,8 @@ var (
 	// ErrBlocked means that something stands in the way: the plan's changes
 	// with a Block say what.
 	ErrBlocked = errors.New("something stands in the way")
-	// ErrSameMachine means that two entries of the stack are one machine.
-	ErrSameMachine = errors.New("two hosts are one machine")
+	// ErrSameMachine means that two workers of the stack are one machine.
+	ErrSameMachine = errors.New("two workers are one machine")
 	// ErrUnsupported means that a host's system is not one that relayctl runs on.
 	ErrUnsupported = errors.New("system not supported")
 	// ErrOtherStack means that a host belongs to another stack.

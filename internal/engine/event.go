@@ -32,6 +32,7 @@ const (
 	Connecting Phase = "connecting"
 	NewHostKey Phase = "new host key" // Text is its fingerprint; it was accepted and written down
 	Connected  Phase = "connected"    // Text is the system: Debian 12, amd64
+	Merged     Phase = "merged"       // turned out to be the machine of the host that Text names, as which it goes on
 	Looked     Phase = "looked"
 	Locking    Phase = "locking" // waits for the lock; Text names its holder
 	Uploading  Phase = "uploading"

@@ -43,13 +43,13 @@ func (s *Session) explainModel(ctx context.Context, failure *NoToken, status rel
 		}
 		connected := relayKnown && status.connected(worker.Name)
 		if relayKnown && !connected {
-			missing = append(missing, worker.Name)
+			missing = append(missing, s.hostOf(worker.Name))
 			failure.Log = append(failure.Log, fmt.Sprintf("%s: its worker is not connected to the relay", worker.Name))
 		}
 		if connected && errors.Is(failure, errNoTokenWithin) {
 			failure.Log = append(failure.Log, fmt.Sprintf("%s: connected; its engine at %s gives no token", worker.Name, model.Backend))
 		}
-		failure.Log = append(failure.Log, s.journal(ctx, worker.Name, "relay-worker.service")...)
+		failure.Log = append(failure.Log, s.journal(ctx, s.hostOf(worker.Name), "relay-worker.service")...)
 	}
 	if failure.Hint != "" {
 		return

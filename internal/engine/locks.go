@@ -32,7 +32,8 @@ func (a *apply) lockAll(ctx context.Context) error {
 // Else it gives them back and waits for each in turn, by name, so that two
 // applies can't wait for each other.
 func (a *apply) lockOthers(ctx context.Context) {
-	others := slices.Clone(a.works[1:])
+	onProxy := func(w *work) bool { return w.at == a.works[0].at } // its lock is taken already
+	others := slices.DeleteFunc(slices.Clone(a.works[1:]), onProxy)
 	var asks sync.WaitGroup
 	for _, work := range others {
 		asks.Go(func() { work.lock(ctx, a.config, 0) })

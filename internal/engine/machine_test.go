@@ -42,6 +42,7 @@ type machine struct {
 	refuse      error                                                                // dialling fails so
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to itself; nil: really
 	dials       int
+	open        int // conversations that were begun and not closed
 }
 
 type unit struct {
@@ -266,6 +267,9 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 	m.mu.Lock()
 	refuse := m.refuse
 	m.dials++
+	if refuse == nil {
+		m.open++
+	}
 	m.mu.Unlock()
 	if refuse != nil {
 		return nil, refuse
@@ -299,6 +303,16 @@ type stream struct {
 	*bufio.Reader
 	net.Conn
 	machine *machine
+	closed  sync.Once
+}
+
+func (s *stream) Close() error {
+	s.closed.Do(func() {
+		s.machine.mu.Lock()
+		defer s.machine.mu.Unlock()
+		s.machine.open--
+	})
+	return s.Conn.Close()
 }
 
 func (s *stream) Read(p []byte) (int, error) { return s.Reader.Read(p) }

@@ -55,6 +55,9 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 		return nil, fmt.Errorf("look at hosts: %w", context.Cause(ctx))
 	}
 	s.refuseManifests(v)
+	s.refuseRelayHost(v)
+	s.keepWorker(v)
+	proposer = s.proposer()
 	made, err := proposer.propose(v, departed, false, 0)
 	if err == nil {
 		made, err = s.withDrops(ctx, proposer, v, departed, made)
@@ -78,7 +81,9 @@ func (s *Session) tellLooked(v *sight, targets []Target) {
 }
 
 func (s *Session) proposer() proposer {
-	return proposer{stack: s.config.Stack, programs: s.config.Programs, adopt: s.config.Adopt}
+	return proposer{
+		stack: s.config.Stack, onProxy: s.targets[0].Worker, programs: s.config.Programs, adopt: s.config.Adopt,
+	}
 }
 
 // lookers are the connected ones of some hosts, as planning gets them.
@@ -102,7 +107,7 @@ func (s *Session) reachDeparted(ctx context.Context, v *sight) []Target {
 	}
 	departed := s.departed(seen.Facts.Manifest.Hosts)
 	s.dial(ctx, departed)
-	departed = slices.DeleteFunc(departed, s.isRenamed)
+	departed = slices.DeleteFunc(departed, s.hungUpRenamed)
 	v.lookAll(ctx, s.lookers(departed), nil)
 	s.tellLooked(v, departed)
 	return slices.DeleteFunc(departed, func(t Target) bool {
@@ -115,13 +120,15 @@ func (s *Session) isOurs(manifest *plan.Manifest) bool {
 	return manifest != nil && manifest.Stack == s.config.Stack.Name
 }
 
-// isRenamed reports whether a host that left the stack is a machine that the
-// stack has under another name.
-func (s *Session) isRenamed(gone Target) bool {
-	h := s.hosts[gone.Name]
-	return h != nil && slices.ContainsFunc(s.targets, func(t Target) bool {
-		return s.hosts[t.Name] != nil && machineIDs(s.hosts[t.Name]) == machineIDs(h)
-	})
+// hungUpRenamed reports whether a host that left the stack is a machine that
+// the stack has under another name; then the conversation as the former one is
+// over.
+func (s *Session) hungUpRenamed(gone Target) bool {
+	renamed := slices.ContainsFunc(s.targets, func(t Target) bool { return s.areOneMachine(t, gone) })
+	if renamed {
+		s.hangUp(gone.Name)
+	}
+	return renamed
 }
 
 // refuseManifests takes hosts of another stack, or of a newer relayctl, out of

@@ -215,7 +215,7 @@ func (a *apply) withoutWorkers() map[string]bool {
 	}
 	for _, worker := range a.config.Stack.Workers {
 		for _, model := range worker.Models {
-			without[model.Name] = without[model.Name] && a.hasFailed(worker.Name)
+			without[model.Name] = without[model.Name] && (a.hasFailed(worker.Name) || a.hasFailed(a.hostOf(worker.Name)))
 		}
 	}
 	return without

@@ -54,21 +54,6 @@ func TestRefusedHosts(t *testing.T) {
 	}
 }
 
-// Clones share a machine-id and never a boot id.
-func TestSameMachine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
-		h.gpu1.write("/etc/machine-id", h.gpu2.read("/etc/machine-id"))
-		h.connect().Close()
-
-		h.network["10.0.0.21"] = h.gpu2
-		_, err := engine.Connect(t.Context(), h.config)
-		if !errors.Is(err, engine.ErrSameMachine) || !strings.Contains(err.Error(), "not supported yet") || !strings.Contains(err.Error(), "gpu-1") {
-			t.Errorf("error %v", err)
-		}
-	})
-}
-
 func TestNewer(t *testing.T) {
 	for _, test := range []struct {
 		a, b string

@@ -9,6 +9,7 @@ import (
 
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // rotateCommand is what locks and histories call a rotation.
@@ -83,14 +84,14 @@ func (s *Session) PlanRotation(ctx context.Context, request RotateRequest) (*Rot
 	if len(r.Workers) == 0 && len(r.Failed) > 0 {
 		return nil, r.Failed
 	}
-	return r, r.refuseDrift(proxy)
+	return r, r.refuseDrift(s, proxy)
 }
 
 // chooseWorkers finds the workers that are asked for.
 func (r *Rotation) chooseWorkers(s *Session) {
 	in := r.planned.sight.input(s.proposer())
 	for _, worker := range s.config.Stack.Workers {
-		switch failure := r.planned.sight.failed[worker.Name]; {
+		switch failure := r.planned.sight.failed[s.hostOf(worker.Name)]; {
 		case r.Worker != "" && r.Worker != worker.Name:
 		case failure != nil:
 			r.Failed = append(r.Failed, failure)
@@ -103,11 +104,11 @@ func (r *Rotation) chooseWorkers(s *Session) {
 
 // refuseDrift finds what an apply would have to do first on the hosts that
 // are worked on.
-func (r *Rotation) refuseDrift(proxy string) error {
+func (r *Rotation) refuseDrift(s *Session, proxy string) error {
 	for _, h := range r.planned.Hosts {
 		involved := h.Name == proxy || slices.ContainsFunc(r.Workers, func(w RotatingWorker) bool { return w.Name == h.Name })
 		for _, change := range h.Changes {
-			if involved && (change.Counts() || change.Block != "") && !r.covers(change) {
+			if involved && (change.Counts() || change.Block != "") && !r.covers(s, change) {
 				return fmt.Errorf("%s %w: %s", h.Name, ErrDrift, change.ID)
 			}
 		}
@@ -117,11 +118,11 @@ func (r *Rotation) refuseDrift(proxy string) error {
 
 // covers reports whether a change is a part of some rotation. A rotation of
 // another worker that is not finished is in nobody's way.
-func (r *Rotation) covers(change plan.Change) bool {
+func (r *Rotation) covers(s *Session, change plan.Change) bool {
 	if r.Key != "" && desired.IsKeyRotation(r.Key, change) {
 		return true
 	}
-	return slices.ContainsFunc(r.planned.sight.names(), func(name string) bool { return desired.Rotates(name, change) })
+	return slices.ContainsFunc(s.config.Stack.Workers, func(w *stack.Worker) bool { return desired.Rotates(w.Name, change) })
 }
 
 // Rotate does what was planned. When ctx ends or something fails, what stands
@@ -147,12 +148,18 @@ func (s *Session) Rotate(ctx context.Context, r *Rotation, show func(*Rotated) e
 	return did, err
 }
 
-// take makes the works of the hosts that are rotated on.
-func (a *apply) take(names []string, teller *teller) {
-	for _, name := range names {
-		h := a.hosts[name]
+// take makes the works of a rotation: the proxy's, then one for each worker. A
+// worker on the proxy's machine has one of its own, over the proxy's
+// conversation and under the proxy's lock.
+func (a *apply) take(workers []string, teller *teller) {
+	for _, name := range slices.Concat([]string{a.config.Stack.Proxy.Name}, workers) {
+		at := a.hostOf(name)
+		h := a.hosts[at]
+		if worker, ok := a.config.Stack.Worker(name); ok {
+			h = h.as(targetOf(&worker.Host))
+		}
 		a.works = append(a.works, &work{
-			host: h, role: h.Role, teller: teller, command: rotateCommand, outcome: HostOutcome{Name: name},
+			host: h, at: at, role: h.Role, teller: teller, command: rotateCommand, outcome: HostOutcome{Name: name},
 			did: "the rotation is not finished there, and the old secret stays good; run rotate-secret again: it goes on from there",
 		})
 	}
@@ -177,12 +184,14 @@ func (a *apply) look(ctx context.Context, rotate map[string]desired.Rotation) (*
 			v.drop(work.failure)
 			continue
 		}
-		again[work.outcome.Name] = work.host
-		want[work.outcome.Name] = a.planned.proposal.desired[work.outcome.Name].Want
+		again[work.at] = a.hosts[work.at]
+		want[work.at] = a.planned.proposal.desired[work.at].Want
 	}
 	v.lookAll(ctx, again, want)
-	for _, work := range a.works {
-		work.stop(v.failed[work.outcome.Name])
+	for i, work := range a.works {
+		if i == 0 || work.at != a.works[0].at { // else it is told of the proxy
+			work.stop(v.failed[work.at])
+		}
 	}
 	p := a.proposer()
 	p.rotate = rotate
@@ -194,7 +203,7 @@ func (a *apply) bringOnly(ctx context.Context, work *work, from *proposal, belon
 	if work.failure != nil {
 		return
 	}
-	todo := slices.DeleteFunc(steps(from.plan(work.outcome.Name)), func(c plan.Change) bool { return !belongs(c) })
+	todo := slices.DeleteFunc(steps(from.plan(work.at)), func(c plan.Change) bool { return !belongs(c) })
 	work.outcome.Steps += len(todo)
 	if work.putBlobs(ctx, todo, a.blobs(from, work)) {
 		work.do(ctx, todo)

@@ -32,8 +32,10 @@ type rotor struct {
 	ended   int                  // requests that the relay has counted
 }
 
-func newRotor(t testing.TB) *rotor {
-	r := &rotor{home: newHome(t), used: map[string]string{}, older: map[string]time.Time{}, away: map[string]bool{}}
+func newRotor(t testing.TB) *rotor { return newRotorOf(newHome(t)) }
+
+func newRotorOf(h *home) *rotor {
+	r := &rotor{home: h, used: map[string]string{}, older: map[string]time.Time{}, away: map[string]bool{}}
 	r.mustApply()
 	r.edge.dial = r.dialAdmin
 	r.look()
@@ -248,7 +250,7 @@ func (r *rotor) shows(name string) bool {
 	r.t.Helper()
 	for _, h := range r.plan().Hosts {
 		for _, change := range h.Changes {
-			if h.Name == name && strings.Contains(fmt.Sprint(change.Notes), "rotate-secret --worker "+name) {
+			if h.Worker == name && strings.Contains(fmt.Sprint(change.Notes), "rotate-secret --worker "+name) {
 				return true
 			}
 		}

@@ -18,7 +18,7 @@ func (a *apply) rotateKey(ctx context.Context, r *Rotation, did *Rotated, show f
 		return ErrNoDelivery
 	}
 	a.summary = "API key rotated: " + r.Key
-	a.take([]string{a.config.Stack.Proxy.Name}, a.quiet())
+	a.take(nil, a.quiet())
 	if err := a.lockAll(ctx); err != nil {
 		return err
 	}

@@ -25,12 +25,12 @@ type workerRotation struct {
 // run brings all workers through the stages together: the relay is reloaded
 // twice, however many they are.
 func (r *workerRotation) run(ctx context.Context, planned *Rotation, show func(*Outcome) error) error {
-	names := []string{r.config.Stack.Proxy.Name}
+	var names []string
 	for _, worker := range planned.Workers {
 		names = append(names, worker.Name)
 	}
 	r.take(names, r.quiet())
-	r.summary = "worker secrets rotated: " + strings.Join(names[1:], ", ")
+	r.summary = "worker secrets rotated: " + strings.Join(names, ", ")
 	if err := r.lockAll(ctx); err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (r *workerRotation) awaitWorker(ctx context.Context, work *work, hash strin
 			return work.host.requestError(ctx, "wait for its new connection", err)
 		case err == nil && !renewed && waited > reconnectTime:
 			failure := work.host.fail(fmt.Sprintf("its worker did not come to the relay with its new secret within %v", reconnectTime), nil)
-			failure.Log = r.journal(ctx, work.outcome.Name, "relay-worker.service")
+			failure.Log = r.journal(ctx, work.at, "relay-worker.service")
 			return failure
 		case time.Now().After(last):
 			return work.host.fail("its worker still uses the old secret", nil)
@@ -272,13 +272,13 @@ func waitsFor(renewed bool) string {
 func (m *proposal) describeRotations(in desired.Input) {
 	for i := range m.Hosts {
 		h := &m.Hosts[i]
-		if h.Role != plan.RoleWorker || desired.RotationOf(in, h.Name).Next == "" {
+		if h.Worker == "" || desired.RotationOf(in, h.Worker).Next == "" {
 			continue
 		}
 		h.Changes = append(h.Changes, plan.Change{
 			ID: plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}, Action: plan.Attention,
 			Reasons: []string{"its rotation is not finished, so the old one is still good"},
-			Notes:   []string{"to finish it: " + finishing(h.Name)},
+			Notes:   []string{"to finish it: " + finishing(h.Worker)},
 		})
 	}
 }
@@ -291,8 +291,8 @@ func (s *Status) rotationProblems(planned *Planned) {
 		for _, change := range h.Changes {
 			if change.Action == plan.Attention && change.ID == (plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}) {
 				s.Problems = append(s.Problems, Problem{
-					Host: h.Name, Summary: "the rotation of its secret is not finished, so the old one is still good",
-					Command: finishing(h.Name), Why: "finishes it",
+					Host: h.Worker, Summary: "the rotation of its secret is not finished, so the old one is still good",
+					Command: finishing(h.Worker), Why: "finishes it",
 				})
 			}
 		}

@@ -53,6 +53,7 @@ type proposal struct {
 // proposer turns what was seen into a proposal. It touches no host.
 type proposer struct {
 	stack    *stack.Stack
+	onProxy  string // the worker on the proxy's machine; empty: none is
 	programs Programs
 	adopt    bool
 	rotate   map[string]desired.Rotation // by worker
@@ -60,15 +61,18 @@ type proposer struct {
 
 // input is what was seen, as desired states follow from it.
 func (v *sight) input(p proposer) desired.Input {
-	in := desired.Input{Stack: p.stack, Hosts: map[string]desired.Seen{}, Rotate: p.rotate, Program: p.programs.Describe}
+	in := p.blind()
+	in.Hosts, in.Rotate = map[string]desired.Seen{}, p.rotate
 	for name, seen := range v.seen {
 		in.Hosts[name] = desired.Seen{Facts: seen.Facts, MACKey: seen.MACKey}
 	}
 	return in
 }
 
-// names are those of the hosts that were looked at.
-func (v *sight) names() []string { return slices.Sorted(maps.Keys(v.seen)) }
+// blind is what desired states follow from before anything was seen.
+func (p proposer) blind() desired.Input {
+	return desired.Input{Stack: p.stack, OnProxy: p.onProxy, Program: p.programs.Describe}
+}
 
 // propose says what leads from what was seen to what the stack file says.
 // departed are hosts that left it; connections is how many workers are
@@ -89,7 +93,7 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, connection
 		h.Want = settle(h.Want, seen.Facts, v.failed)
 		made.desired[h.Name] = h
 		todo := plan.Diff(plan.Host{
-			Name: h.Name, Address: h.Address, Role: h.Role, Want: h.Want, Ports: h.Ports,
+			Name: h.Name, Address: h.Address, Role: h.Role, Worker: h.Worker, Want: h.Want, Ports: h.Ports,
 			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: connections,
 		})
 		if prepared {
@@ -119,7 +123,7 @@ func waitsToBeShown(change plan.Change) bool {
 
 // wanted is what to look for on each host before anything is known.
 func (p proposer) wanted() (map[string][]plan.Resource, error) {
-	hosts, err := desired.Build(desired.Input{Stack: p.stack, Program: p.programs.Describe})
+	hosts, err := desired.Build(p.blind())
 	if err != nil {
 		return nil, fmt.Errorf("work out what hosts should be: %w", err)
 	}

@@ -36,10 +36,11 @@ type Problem struct {
 
 // HostStatus is how one host is.
 type HostStatus struct {
-	Name  string
-	Role  string
-	Up    bool         // reachable
-	Units []UnitStatus // that relayctl manages there
+	Name   string
+	Role   string
+	Worker string       // that is on it, on the proxy's machine too; empty: none is
+	Up     bool         // reachable
+	Units  []UnitStatus // that relayctl manages there
 	// Drift is how many things an apply would change.
 	Drift int
 }
@@ -104,7 +105,10 @@ func problemOf(failure *HostError) Problem {
 
 // hostStatus tells how one host is, from what planning saw.
 func (s *Session) hostStatus(target Target, planned *Planned) HostStatus {
-	host := HostStatus{Name: target.Name, Role: string(target.Role)}
+	host := HostStatus{Name: target.Name, Role: string(target.Role), Worker: target.Worker}
+	if target.Role == plan.RoleWorker {
+		host.Worker = target.Name
+	}
 	seen, up := planned.sight.seen[target.Name]
 	if !up {
 		return host

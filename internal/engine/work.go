@@ -14,6 +14,7 @@ import (
 // work is one host's part of an apply. It is done by one goroutine at a time.
 type work struct {
 	host     *host
+	at       string // host that it is done on: the proxy, for the worker on its machine
 	role     plan.Role
 	command  string // what the lock and the history call it
 	did      string // what stands when it fails; empty: how many steps were done

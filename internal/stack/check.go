@@ -2,7 +2,11 @@ package stack
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -15,13 +19,13 @@ func (l *loader) checkStack(s *Stack) {
 	l.checkPorts(s.Proxy)
 	for _, w := range s.Workers {
 		l.checkSlugs(w)
+		l.checkBackends(s.Proxy, w)
 	}
 	l.checkAPIKeys(s)
 }
 
-// checkHosts refuses two hosts of one name, and two entries for one address:
-// one machine in two roles is not supported yet. Entries that only turn out to
-// be one machine on the spot are found there.
+// checkHosts refuses two hosts of one name, and two workers of one address.
+// Entries that only turn out to be one machine on the spot are found there.
 func (l *loader) checkHosts(s *Stack) {
 	names, addresses := map[string]*Host{}, map[string]*Host{}
 	for _, h := range s.Hosts() {
@@ -30,7 +34,7 @@ func (l *loader) checkHosts(s *Stack) {
 				first.Role, h.Role, first.Role, first.Name, first.Range.Start.Line)
 		}
 		names[h.Name] = h
-		if h.Address == "" {
+		if h.Address == "" || h.Role == RoleProxy {
 			continue
 		}
 		key := fmt.Sprintf("%s port %d", h.Address, h.SSH.Port)
@@ -38,21 +42,25 @@ func (l *loader) checkHosts(s *Stack) {
 			key = Local
 		}
 		if first, ok := addresses[key]; ok {
-			l.report(h.At("address"), "Not supported yet",
-				"%s %q on line %d has this address too. One machine in two places of a stack is not supported yet: give each entry a machine of its own.",
-				first.Role, first.Name, first.Range.Start.Line)
+			l.report(h.At("address"), "Two workers on one machine",
+				"worker %q on line %d has this address too. A machine has one worker: put the models of both into one worker block.",
+				first.Name, first.Range.Start.Line)
 			continue
 		}
 		addresses[key] = h
 	}
 }
 
+// onProxyHost are the ports that the proxy host's own services listen on beside
+// the relay's.
+var onProxyHost = map[int]string{
+	MetricsPort:    "relay-server shows its metrics there",
+	caddyAdminPort: "Caddy takes its configuration there",
+}
+
 // checkPorts refuses a port that something else on the proxy host listens on.
 func (l *loader) checkPorts(p *Proxy) {
-	taken := map[int]string{
-		MetricsPort:    "relay-server shows its metrics there",
-		caddyAdminPort: "Caddy takes its configuration there",
-	}
+	taken := maps.Clone(onProxyHost)
 	if p.SSH.Port != 0 {
 		taken[p.SSH.Port] = "sshd listens there"
 	}
@@ -60,6 +68,37 @@ func (l *loader) checkPorts(p *Proxy) {
 	if use, ok := taken[port]; ok && port != 0 {
 		l.report(p.Relay.At("listen"), "Port used twice", "Port %d is taken on the proxy host: %s.", port, use)
 	}
+}
+
+// checkBackends refuses engines on the proxy's machine at a port that a service
+// of the proxy's takes: the relay would be its own engine.
+func (l *loader) checkBackends(p *Proxy, w *Worker) {
+	if w.Address == "" || w.Address != p.Address {
+		return
+	}
+	taken := maps.Clone(onProxyHost)
+	taken[int(p.Relay.Listen.Port())] = "the relay listens there. Give the engine another port, or the relay another listen address"
+	for _, m := range w.Models {
+		port, ok := loopbackPort(m.Backend)
+		if use, isTaken := taken[port]; ok && isTaken && !m.hidden["backend"] {
+			l.report(m.At("backend"), "Port used twice", "Port %d is taken on the machine of proxy %q: %s.", port, p.Name, use)
+		}
+	}
+}
+
+// loopbackPort is the port of an engine on the worker's own machine; false: it
+// is elsewhere, or the URL is no good.
+func loopbackPort(backend string) (port int, ok bool) {
+	u, err := url.Parse(backend)
+	if err != nil {
+		return 0, false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	if u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return 0, false
+	}
+	port, err = strconv.Atoi(u.Port())
+	return port, err == nil
 }
 
 // checkSlugs refuses models of one host whose files would have one name.

@@ -31,7 +31,7 @@ worker "edge" { # error: Duplicate name
 }
 
 worker "gpu-3" {
-  address = "203.0.113.10" # error: Not supported yet
+  address = "203.0.113.10" # the proxy's machine may have a worker
   model "a" { backend = "http://127.0.0.1:11434" }
 }
 
@@ -41,7 +41,7 @@ worker "gpu-4" {
 }
 
 worker "gpu-5" {
-  address = "local" # error: Not supported yet
+  address = "local" # error: Two workers on one machine
   ssh { port = 23 }
   model "a" { backend = "http://127.0.0.1:11434" }
 }
@@ -49,6 +49,11 @@ worker "gpu-5" {
 worker "gpu-6" {
   address = "10.0.0.21"
   ssh { port = 2222 }
+  model "a" { backend = "http://127.0.0.1:11434" }
+}
+
+worker "gpu-7" {
+  address = "203.0.113.10" # error: Two workers on one machine
   model "a" { backend = "http://127.0.0.1:11434" }
 }
 

@@ -17,6 +17,9 @@ func TestPlanExitCodes(t *testing.T) {
 	left := planOf()
 	left.Stays = engine.HostErrors{unreachable("gpu-9", 9)}
 	left.GivenUp, left.Unknown = []string{"gpu-8"}, []string{"gpu-7"}
+	moved := planOf()
+	moved.Hosts[0].Role, moved.Hosts[0].Worker = plan.RoleProxy, "gpu-9"
+	moved.Stays = left.Stays
 	attention := plan.Change{ID: inTheWay.ID, Action: plan.Attention, Reasons: []string{"not ours, left alone"}}
 	for _, row := range []struct {
 		name    string
@@ -32,6 +35,7 @@ func TestPlanExitCodes(t *testing.T) {
 		{"blocked-for-good", planOf(portTaken), nil, 0},
 		{"host-lost-detailed", lost, []string{"--detailed-exitcode"}, 1},
 		{"left-the-stack", left, nil, 0},
+		{"moved", moved, nil, 0},
 		{"somebody-at-work", held, nil, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -70,10 +74,14 @@ func TestStatus(t *testing.T) {
 		Problems: []engine.Problem{{Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up"}}}
 	lost := engine.Status{Stack: "home", URL: "https://llm.example.com", Hosts: []engine.HostStatus{{Name: "edge", Role: "proxy"}},
 		Problems: []engine.Problem{{Host: "edge", Summary: "no answer within 10 s"}}}
+	one := well
+	one.Hosts = []engine.HostStatus{
+		{Name: "edge", Role: "proxy", Worker: "gpu-1", Up: true, Units: append(units, well.Hosts[1].Units...)},
+	}
 	for name, row := range map[string]struct {
 		status engine.Status
 		code   int
-	}{"lost": {lost, 1}, "well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
+	}{"one-machine": {one, 0}, "lost": {lost, 1}, "well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
 		t.Run(name, func(t *testing.T) {
 			c := newConsole(t, "", "status").run(&hosts{status: &row.status})
 			c.wantCode(t, row.code)

@@ -32,11 +32,11 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format("15:04:05")))
 	}
 	for _, failure := range planned.Stays {
-		aside = append(aside, fmt.Sprintf("%s left the stack and can't be cleaned up: %s; when it is gone for good, "+
-			"add --forget %s to apply", failure.Host, failure.Summary, failure.Host))
+		aside = append(aside, fmt.Sprintf("%s and can't be cleaned up: %s; when it is gone for good, "+
+			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, failure.Host))
 	}
 	for _, name := range planned.GivenUp {
-		aside = append(aside, name+" left the stack and is given up: what stands on it stays there")
+		aside = append(aside, leftTheStack(planned, name)+" and is given up: what stands on it stays there")
 	}
 	for _, name := range planned.Unknown {
 		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", name))
@@ -44,6 +44,17 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 	for _, text := range aside {
 		v.out.printf("\n! %s", strings.TrimPrefix(v.wrapped(2, text), "  "))
 	}
+}
+
+// leftTheStack says which host left: a worker may have moved to the proxy's
+// machine, and have left its own.
+func leftTheStack(planned *engine.Planned, name string) string {
+	for _, h := range planned.Hosts {
+		if h.Worker == name {
+			return fmt.Sprintf("the machine that %s had before it moved to %s left the stack", name, h.Name)
+		}
+	}
+	return name + " left the stack"
 }
 
 // advice says what to do after a plan.

@@ -95,7 +95,11 @@ func (v *view) table(rows func(io.Writer)) {
 }
 
 func hostRow(h engine.HostStatus) []string {
-	row := []string{h.Name, "up"}
+	name := h.Name
+	if h.Role == string(plan.RoleProxy) && h.Worker != "" {
+		name += ", " + h.Worker
+	}
+	row := []string{name, "up"}
 	if !h.Up {
 		row[1] = "can't be reached"
 	}

@@ -261,8 +261,8 @@ func (c *Conn) takeOpen(f Frame) error {
 	if !c.answers() {
 		return fmt.Errorf("%w: OPEN from a worker", ErrFrame)
 	}
-	var head RequestHead
-	if err := decode(f, &head); err != nil {
+	head, err := decodeRequest(f)
+	if err != nil {
 		return err
 	}
 	s := newStream(c, f.Stream)

@@ -142,7 +142,11 @@ func encode(t Type, stream uint32, v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	frame := buf.Bytes()[:buf.Len()-1] // less the encoder's newline
+	return seal(buf.Bytes()[:buf.Len()-1], t, stream) // less the encoder's newline
+}
+
+// seal fills in the header of frame, whose payload stands.
+func seal(frame []byte, t Type, stream uint32) ([]byte, error) {
 	if len(frame)-HeaderSize > MaxPayload {
 		return nil, ErrTooLarge
 	}

@@ -56,7 +56,7 @@ func newStream(c *Conn, id uint32) *Stream {
 // ErrLost.
 func (c *Conn) Open(head RequestHead, body []byte) (*Stream, error) {
 	head.Length = int64(len(body))
-	frame, err := encode(TypeOpen, 0, head)
+	frame, err := encodeRequest(0, head)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (s *Stream) More() bool {
 // Respond sends the head of the answer with the first bytes of its body, and
 // its end where last says so.
 func (s *Stream) Respond(ctx context.Context, head ResponseHead, first []byte, last bool) error {
-	frame, err := encode(TypeHead, s.id, head)
+	frame, err := encodeResponse(s.id, head)
 	if err != nil {
 		return err
 	}
@@ -325,11 +325,11 @@ func (s *Stream) takeHead(f Frame) error {
 	if s.conn.answers() || s.head != nil {
 		return fmt.Errorf("%w: HEAD twice or from the relay", ErrFrame)
 	}
-	head := new(ResponseHead)
-	if err := decode(f, head); err != nil {
+	head, err := decodeResponse(f)
+	if err != nil {
 		return err
 	}
-	s.head = head
+	s.head = &head
 	s.conn.touch(s)
 	return nil
 }

@@ -1,0 +1,9 @@
+package protocol
+
+// For FuzzRequestHead and FuzzResponseHead.
+var (
+	EncodeRequest  = encodeRequest
+	EncodeResponse = encodeResponse
+	DecodeRequest  = decodeRequest
+	DecodeResponse = decodeResponse
+)

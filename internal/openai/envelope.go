@@ -1,9 +1,11 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Envelope is the little of a request that a relay has to know.
@@ -42,12 +44,12 @@ func (e *EnvelopeError) Error() string {
 func ParseEnvelope(body []byte) (Envelope, error) {
 	var e Envelope
 	s := &scanner{data: body}
-	seen := make(map[string]bool, 8)
-	err := s.object(func(key []byte, start, end int) error { return e.member(seen, key, body, start, end) })
+	var seen [len(watched)]bool
+	err := s.object(func(key []byte, start, end int) error { return e.member(&seen, key, body, start, end) })
 	if err != nil {
 		return Envelope{}, err
 	}
-	if !seen["model"] {
+	if e.Model == "" {
 		return Envelope{}, &EnvelopeError{"model", "is missing"}
 	}
 	return e, nil
@@ -65,25 +67,34 @@ func (e Envelope) WithModel(body []byte, model string) []byte {
 	return append(out, body[e.modelEnd:]...)
 }
 
-var watched = []string{"model", "stream", "max_tokens", "max_completion_tokens", "n"}
+var watched = [...]string{"model", "stream", "max_tokens", "max_completion_tokens", "n"}
 
 // member takes one member of the top object; key is its JSON string.
-func (e *Envelope) member(seen map[string]bool, key, body []byte, start, end int) error {
-	var name string
-	if err := json.Unmarshal(key, &name); err != nil {
+func (e *Envelope) member(seen *[len(watched)]bool, key, body []byte, start, end int) error {
+	name, err := unquoted(key)
+	if err != nil {
 		return &EnvelopeError{Text: "a member's name is no string"}
 	}
-	for _, known := range watched {
+	for i, known := range watched {
 		if !strings.EqualFold(name, known) {
 			continue
 		}
-		if name != known || seen[known] {
+		if name != known || seen[i] {
 			return &EnvelopeError{known, "stands in the body more than once or in other letter case"}
 		}
-		seen[known] = true
+		seen[i] = true
 		return e.set(known, body[start:end], start, end)
 	}
 	return nil
+}
+
+// unquoted is what a JSON string that the scanner has passed stands for.
+func unquoted(quoted []byte) (text string, err error) {
+	if bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted) {
+		return string(quoted[1 : len(quoted)-1]), nil
+	}
+	err = json.Unmarshal(quoted, &text)
+	return text, err
 }
 
 func (e *Envelope) set(name string, value []byte, start, end int) error {
@@ -91,11 +102,15 @@ func (e *Envelope) set(name string, value []byte, start, end int) error {
 	switch name {
 	case "model":
 		e.modelStart, e.modelEnd = start, end
-		if err = json.Unmarshal(value, &e.Model); err != nil || e.Model == "" {
+		if value[0] == '"' {
+			e.Model, err = unquoted(value)
+		}
+		if err != nil || e.Model == "" {
 			return &EnvelopeError{name, "must be a string, and not an empty one"}
 		}
 	case "stream":
-		if err = json.Unmarshal(value, &e.Stream); err != nil {
+		e.Stream = string(value) == "true"
+		if !e.Stream && string(value) != "false" && string(value) != "null" {
 			return &EnvelopeError{name, "must be true or false"}
 		}
 	case "max_tokens":

@@ -140,9 +140,15 @@ func pick(h http.Header, wanted func(canonical string) bool) []Field {
 }
 
 func add(h http.Header, fields []Field, wanted func(canonical string) bool) {
-	for _, f := range fields {
+	room := make([]string, len(fields)) // for the values of all, most of which stand alone
+	for i, f := range fields {
 		name := http.CanonicalHeaderKey(f[0])
-		if validName(name) && validValue(f[1]) && wanted(name) {
+		switch {
+		case !validName(name) || !validValue(f[1]) || !wanted(name):
+		case h[name] == nil:
+			room[i] = f[1]
+			h[name] = room[i : i+1 : i+1]
+		default:
 			h[name] = append(h[name], f[1])
 		}
 	}

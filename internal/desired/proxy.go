@@ -137,7 +137,7 @@ func (b *builder) caddy(m made) error {
 	b.file(caddyCertPath, caddyReads, text{known: root.Text, madeOn: root.MadeOn}, at)
 	b.fileFrom(caddyKeyPath, caddyReads, caKeyID, m.rootKey(), at)
 	r := b.plainFile(caddyfilePath, everybodyReads, caddyfile, at)
-	r.Check = plan.CheckCaddy
+	r.Check, r.Site = plan.CheckCaddy, p.Domain
 	file := b.want(r)
 	b.unit(caddyUnit, plan.Unit{
 		Reload:   []plan.ID{file}, // it names the root that the other two hold

@@ -25,6 +25,7 @@ type Config struct {
 	Version string // of relay-host, which is relayctl's
 	Runner  Runner
 	Systemd Systemd
+	Sockets SocketLister // nil: nobody knows, and ports that systemd holds are told as such
 
 	// Dial connects to local sockets and loopback addresses, the former by
 	// their path below Root. Nil: the network.
@@ -42,6 +43,7 @@ type Host struct {
 	version string
 	runner  Runner
 	systemd Systemd
+	sockets SocketLister
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 
 	program, programDigest string // its own
@@ -84,7 +86,8 @@ func (s *session) noteChange(id plan.ID) {
 // New returns a Host that has done nothing yet.
 func New(config Config) *Host {
 	h := &Host{
-		root: config.Root, version: config.Version, runner: config.Runner, systemd: config.Systemd, dial: config.Dial,
+		root: config.Root, version: config.Version, runner: config.Runner, systemd: config.Systemd, sockets: config.Sockets,
+		dial:    config.Dial,
 		program: config.Program, programDigest: config.Digest,
 	}
 	if h.dial == nil {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -141,6 +142,47 @@ func (h *Host) nameOwner(listener *plan.Listener, pid int) {
 	groups, err := os.ReadFile(h.path(folder + "/cgroup"))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		listener.Unit = serviceOf(string(groups))
+	}
+}
+
+// SocketUnit is a unit of systemd that listens for a service.
+type SocketUnit struct {
+	Name    string
+	Listens []string // as systemd says it: "[::]:443", "127.0.0.1:80", a path
+}
+
+// SocketLister knows which socket units listen.
+type SocketLister interface {
+	SocketUnits(ctx context.Context) ([]SocketUnit, error)
+}
+
+// nameSocketUnits says which socket units systemd listens for itself.
+func (h *Host) nameSocketUnits(ctx context.Context, listeners []plan.Listener) error {
+	bySystemd := func(l plan.Listener) bool { return l.PID == 1 && l.Unit == "" }
+	if h.sockets == nil || !slices.ContainsFunc(listeners, bySystemd) {
+		return nil
+	}
+	units, err := h.sockets.SocketUnits(ctx)
+	if err != nil {
+		return fmt.Errorf("ask systemd for socket units: %w", err)
+	}
+	for i, l := range listeners {
+		if !bySystemd(l) {
+			continue
+		}
+		for _, unit := range units {
+			if unitName.MatchString(unit.Name) && slices.ContainsFunc(unit.Listens, isAddressOf(l)) {
+				listeners[i].Unit = unit.Name
+			}
+		}
+	}
+	return nil
+}
+
+func isAddressOf(l plan.Listener) func(listens string) bool {
+	return func(listens string) bool {
+		at, err := netip.ParseAddrPort(listens)
+		return err == nil && int(at.Port()) == l.Port && at.Addr().WithZone("").String() == l.Address
 	}
 }
 

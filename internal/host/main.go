@@ -53,7 +53,7 @@ func run(version string) error {
 	manager := &Manager{}
 	defer manager.Close()
 	h := New(Config{
-		Root: "/", Version: version, Runner: ExecRunner{}, Systemd: manager, Program: ownProgram, Digest: digest,
+		Root: "/", Version: version, Runner: ExecRunner{}, Systemd: manager, Sockets: manager, Program: ownProgram, Digest: digest,
 	})
 	h.SweepUploads(os.Getenv("SUDO_USER"), time.Now())
 	machine, err := h.Machine()

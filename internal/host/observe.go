@@ -39,7 +39,13 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if observation.Facts.Listeners, err = h.listeners(); err != nil {
 		return hostapi.Observation{}, err
 	}
-	asked := withHolders(params.Resources, observation.Facts.Listeners)
+	if err := h.nameSocketUnits(ctx, observation.Facts.Listeners); err != nil {
+		return hostapi.Observation{}, err
+	}
+	asked, err := h.withHolders(ctx, params.Resources, observation.Facts.Listeners)
+	if err != nil {
+		return hostapi.Observation{}, err
+	}
 	if observation.Facts.Resources, err = h.observeAll(ctx, manifest, asked); err != nil {
 		return hostapi.Observation{}, err
 	}
@@ -83,15 +89,28 @@ func (h *Host) observeAll(ctx context.Context, manifest *plan.Manifest, asked []
 	return facts, nil
 }
 
-// withHolders adds to resources the units that hold ports.
-func withHolders(resources []plan.Resource, listeners []plan.Listener) []plan.Resource {
-	all := slices.Clone(resources)
+// withHolders adds to resources the units that hold ports, those that start
+// them, and those that a socket starts.
+func (h *Host) withHolders(ctx context.Context, resources []plan.Resource, listeners []plan.Listener) ([]plan.Resource, error) {
+	var holders []string
 	for _, listener := range listeners {
-		if listener.Unit != "" {
-			all = append(all, plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: listener.Unit}})
+		if listener.Unit != "" && !slices.Contains(holders, listener.Unit) {
+			holders = append(holders, listener.Unit)
 		}
 	}
-	return all
+	states, err := h.systemd.Units(ctx, holders)
+	if err != nil {
+		return nil, fmt.Errorf("ask systemd for units: %w", err)
+	}
+	all := slices.Clone(resources)
+	for i, state := range states {
+		for _, name := range slices.Concat(holders[i:i+1], state.TriggeredBy, state.Triggers) {
+			if id := (plan.ID{Kind: plan.KindUnit, Name: name}); checkName(id) == nil {
+				all = append(all, plan.Resource{ID: id})
+			}
+		}
+	}
+	return all, nil
 }
 
 // withManifest adds to resources what else the manifest names.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -28,6 +31,7 @@ const (
 	EnableUnit      ConfigureVerb = "enable"
 	DisableUnit     ConfigureVerb = "disable"
 	ResetFailed     ConfigureVerb = "reset-failed"
+	MaskUnit        ConfigureVerb = "mask"
 	ReloadUnitFiles ConfigureVerb = "daemon-reload"
 )
 
@@ -52,13 +56,29 @@ type UnitState struct {
 	Restarts     int
 	StatusText   string
 	ControlGroup string
+	TriggeredBy  []string // socket, timer and path units that start it
+	Triggers     []string // what it starts: it is one of those
+	PulledBy     []string // units that have it start with them, targets of the boot say
 }
 
 // Running reports whether the unit is up.
 func (s UnitState) Running() bool { return s.Active == "active" || s.Active == "reloading" }
 
-// Enabled reports whether the unit starts at boot.
+// Enabled reports whether the unit is set to start at boot.
 func (s UnitState) Enabled() bool { return s.FileState == "enabled" }
+
+// StartsAtBoot reports whether the unit starts at boot, whoever sees to it: a
+// unit without an [Install] section may be pulled by another.
+func (s UnitState) StartsAtBoot() bool {
+	return s.Enabled() || !strings.HasPrefix(s.FileState, "masked") && len(s.PulledBy) > 0
+}
+
+// cannotBeOff reports whether the unit starts at boot, and neither disabling
+// nor masking would end that: others pull it, and a file stands where the mask
+// would go.
+func (s UnitState) cannotBeOff() bool {
+	return s.StartsAtBoot() && !s.Enabled() && filepath.Dir(s.Fragment) == unitsDir
+}
 
 // Manager is the machine's systemd, spoken to over D-Bus. It connects when it
 // is first asked something.
@@ -102,6 +122,41 @@ func (m *Manager) Units(ctx context.Context, names []string) ([]UnitState, error
 	return states, nil
 }
 
+// SocketUnits implements SocketLister.
+func (m *Manager) SocketUnits(ctx context.Context) ([]SocketUnit, error) {
+	conn, err := m.connected()
+	if err != nil {
+		return nil, err
+	}
+	list, err := conn.ListUnitsByPatternsContext(ctx, []string{"active"}, []string{"*.socket"})
+	if err != nil {
+		return nil, err
+	}
+	var units []SocketUnit
+	for _, one := range list {
+		property, err := conn.GetUnitTypePropertyContext(ctx, one.Name, "Socket", "Listen")
+		if err != nil {
+			return nil, fmt.Errorf("ask for %s: %w", one.Name, err)
+		}
+		units = append(units, SocketUnit{Name: one.Name, Listens: listens(property.Value.Value())})
+	}
+	return units, nil
+}
+
+// listens reads the addresses out of pairs of a type and an address.
+func listens(pairs any) []string {
+	var addresses []string
+	list, _ := pairs.([][]any)
+	for _, pair := range list {
+		if len(pair) == 2 {
+			if address, ok := pair[1].(string); ok {
+				addresses = append(addresses, address)
+			}
+		}
+	}
+	return addresses
+}
+
 func newUnitState(properties map[string]any) UnitState {
 	text := func(name string) string { s, _ := properties[name].(string); return s }
 	state := UnitState{
@@ -109,6 +164,9 @@ func newUnitState(properties map[string]any) UnitState {
 		Active: text("ActiveState"), Sub: text("SubState"), Result: text("Result"),
 		StatusText: text("StatusText"), ControlGroup: text("ControlGroup"),
 	}
+	names := func(name string) []string { list, _ := properties[name].([]string); return list }
+	state.TriggeredBy, state.Triggers = names("TriggeredBy"), names("Triggers")
+	state.PulledBy = slices.Concat(names("WantedBy"), names("RequiredBy"), names("UpheldBy"))
 	state.Exists = text("LoadState") != "not-found" && text("LoadState") != ""
 	state.NeedsReload, _ = properties["NeedDaemonReload"].(bool)
 	if invocation, ok := properties["InvocationID"].([]byte); ok && len(invocation) > 0 {
@@ -168,6 +226,8 @@ func (m *Manager) Configure(ctx context.Context, verb ConfigureVerb, unit string
 		_, _, err = conn.EnableUnitFilesContext(ctx, []string{unit}, false, true)
 	case DisableUnit:
 		_, err = conn.DisableUnitFilesContext(ctx, []string{unit}, false)
+	case MaskUnit:
+		_, err = conn.MaskUnitFilesContext(ctx, []string{unit}, false, true)
 	case ResetFailed:
 		err = conn.ResetFailedUnitContext(ctx, unit)
 	case ReloadUnitFiles:

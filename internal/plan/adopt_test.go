@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,6 +111,10 @@ func TestPorts(t *testing.T) {
 			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs (adoptable)"}},
 		{"held by systemd for a socket unit", []plan.Listener{{Address: "::", Port: 443, Process: "systemd", PID: 1}},
 			[]string{"attention port 443 BLOCK held by a socket unit (systemctl list-sockets names it); caddy needs it"}},
+		{"held by what else runs there", []plan.Listener{{Address: "::", Port: 443, Process: "docker-proxy", PID: 12, Unit: "docker.service"}},
+			[]string{"attention port 443 BLOCK held by docker-proxy (pid 12) of unit docker, which stays on; caddy needs it"}},
+		{"held by the way in", []plan.Listener{{Address: "::", Port: 443, Process: "sshd", PID: 1, Unit: "ssh.socket"}},
+			[]string{"attention port 443 BLOCK held by sshd (pid 1) of unit ssh.socket, which stays on; caddy needs it"}},
 		{"two ports of one unit", []plan.Listener{nginx, {Address: "*", Port: 8080, Unit: "nginx.service"}},
 			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs; holds port 8080, which relay-server needs (adoptable)"}},
 		{"held by no unit", []plan.Listener{{Address: "127.0.0.1", Port: 443, Process: "python3", PID: 900}},
@@ -132,6 +137,93 @@ func TestPorts(t *testing.T) {
 	}
 }
 
+// A unit that holds a port goes together with what starts it.
+func TestWhatStartsAUnitInTheWay(t *testing.T) {
+	on, running, disabled := []string{"enabled=yes", "running=yes"}, []string{"enabled=no", "running=yes"}, []string{"enabled=no", "running=no"}
+	unitFact := func(name string, pairs []string, startedBy ...string) plan.Fact {
+		fact := found(plan.KindUnit, name, pairs...)
+		fact.StartedBy = startedBy
+		return fact
+	}
+	pulled := unitFact("web.service", on)
+	pulled.PulledBy = []string{"site.target"}
+	for _, row := range []struct {
+		name  string
+		holds string
+		facts []plan.Fact
+		adopt bool
+		want  []string
+	}{
+		{"a socket and its service", "web.socket", []plan.Fact{unitFact("web.socket", on), unitFact("web.service", running, "web.socket")}, false, []string{
+			"attention unit web.socket BLOCK not ours; holds port 443, which caddy needs (adoptable)",
+			"attention unit web.service BLOCK not ours; is started by web.socket (adoptable)"}},
+		{"adopted: the socket first", "web.socket", []plan.Fact{unitFact("web.service", running, "web.socket"), unitFact("web.socket", on)}, true, []string{
+			"change unit web.socket, holds port 443, which caddy needs (adopted)",
+			"change unit web.service, is started by web.socket (adopted)"}},
+		{"a service that has not started", "web.socket", []plan.Fact{unitFact("web.socket", on), unitFact("web.service", disabled, "web.socket")}, true, []string{
+			"change unit web.socket, holds port 443, which caddy needs (adopted)"}},
+		{"a timer", "web.service", []plan.Fact{unitFact("web.timer", on), unitFact("web.service", running, "web.timer", "off.path"), unitFact("off.path", disabled)}, true, []string{
+			"change unit web.timer, starts web (adopted)",
+			"change unit web.service, holds port 443, which caddy needs (adopted)"}},
+		{"at boot, by others", "web.service", []plan.Fact{pulled}, true, []string{
+			"attention unit web.service BLOCK not ours; holds port 443, which caddy needs; site.target would start it again at boot"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			host := edge(append(asWanted(proxyWants()), row.facts...)...)
+			host.Adopt = row.adopt
+			host.Facts.Listeners = []plan.Listener{{Address: "::", Port: 443, PID: 1, Unit: row.holds}}
+			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+		})
+	}
+}
+
+// What is displaced serves until everything of ours is ready to take its place.
+func TestDisplacedGoesJustBeforeOurUnits(t *testing.T) {
+	host := edge(found(plan.KindUnit, "nginx.service", "enabled=yes", "running=yes"))
+	host.Facts.Listeners, host.Adopt = []plan.Listener{{Address: "::", Port: 443, Unit: "nginx.service"}}, true
+	got := steps(plan.Diff(host))
+	want := []string{"change unit nginx.service, holds port 443, which caddy needs (adopted)",
+		"create unit relay-server.service", "create unit caddy.service"}
+	if diff := cmp.Diff(want, got[len(got)-3:]); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+}
+
+// An apply that was cut off behind the first of two things to adopt: without
+// --adopt the plan says that the first is off, so that nobody thinks it serves.
+func TestTakenOverByHalf(t *testing.T) {
+	half := cutOffHost()
+	want := []string{
+		"attention file /etc/caddy/Caddyfile BLOCK not made by relayctl (adoptable)",
+		"attention unit nginx.service, taken over before, and off since apply 1 (2026-11-20 09:14 UTC)",
+	}
+	if diff := cmp.Diff(want, steps(plan.Diff(half))); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+	half.Adopt = true
+	for _, line := range steps(plan.Diff(half)) {
+		if strings.Contains(line, "nginx") {
+			t.Errorf("with --adopt: %s", line)
+		}
+	}
+}
+
+// cutOffHost has an nginx that was taken over, and a Caddyfile that was not.
+func cutOffHost() plan.Host {
+	nginx := found(plan.KindUnit, "nginx.service", "enabled=no", "running=no")
+	nginx.Applied = &plan.Applied{ID: nginx.ID, Have: nginx.Have, Number: 1, Time: applied12,
+		Taken: &plan.TakenOver{Number: 1, Time: applied12, Before: attrs([]string{"enabled=yes", "running=yes"})}}
+	facts := append(asWanted(proxyWants()), nginx)
+	for i := range facts {
+		if facts[i].Name == "/etc/caddy/Caddyfile" {
+			facts[i] = hand()
+		}
+	}
+	return edge(facts...)
+}
+
 func TestBlockedPortPointsAtTheStack(t *testing.T) {
 	host := edge(asWanted(proxyWants())...)
 	host.Facts.Listeners = messyListeners()
@@ -144,8 +236,8 @@ func TestBlockedPortPointsAtTheStack(t *testing.T) {
 	}
 }
 
-// A unit that was adopted once stays off without --adopt, is stopped before
-// anything else, and is let go only when the host leaves the stack.
+// A unit that was adopted once stays off without --adopt, and is let go only
+// when the host leaves the stack.
 func TestAdoptedUnitStaysOff(t *testing.T) {
 	nginx := found(plan.KindUnit, "nginx.service", "enabled=yes", "running=yes")
 	m := newMemory(append(asWanted(proxyWants()), nginx)...)

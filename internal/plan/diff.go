@@ -6,15 +6,17 @@ import (
 )
 
 // Diff says what has to be done on one host. The changes come in the order of
-// work: what is displaced, what is brought about by kind, what goes in the
-// opposite order, and last what is restarted or reloaded, since that may
-// follow from anything before it.
+// work: what is brought about by kind, what goes in the opposite order, and
+// last what is restarted or reloaded, since that may follow from anything
+// before it. What is displaced goes just before our units come: until all else
+// is ready it serves.
 func Diff(h Host) HostPlan {
 	d := newDiffer(h)
 	todo := d.displaced()
 	todo = append(todo, d.wantedChanges()...)
 	todo = append(todo, d.leaving()...)
 	todo = append(todo, d.restarts(todo)...)
+	todo = append(todo, d.offMeanwhile(todo)...)
 	slices.SortStableFunc(todo, d.byWork)
 	return HostPlan{
 		Name:      h.Name,
@@ -81,6 +83,7 @@ func (d *differ) change(want Resource) (Change, bool) {
 		return Change{}, false
 	case d.isForeign(want, fact, c.Attributes):
 		takeOver(&c, d.host.Adopt)
+		c.Notes = append(c.Notes, outOfService(want, fact)...)
 	default:
 		c.Action = Update
 	}
@@ -162,8 +165,7 @@ func (d *differ) unchanged(changes []Change) int {
 
 // The parts of a host's work, in their order.
 const (
-	partDisplaced = iota
-	partWanted
+	partWanted = iota
 	partLeaving
 	partRestarts
 )
@@ -175,6 +177,7 @@ func (d *differ) byWork(a, b Change) int {
 	}
 	c := cmp.Or(
 		cmp.Compare(a.ID.Kind.rank(), b.ID.Kind.rank()),
+		cmp.Compare(d.comes(a), d.comes(b)),
 		cmp.Compare(drains(a), drains(b)),
 		cmp.Compare(checked(a), checked(b)),
 		cmp.Compare(a.ID.Name, b.ID.Name),
@@ -186,16 +189,21 @@ func (d *differ) byWork(a, b Change) int {
 }
 
 func (d *differ) part(c Change) int {
-	_, wanted := d.wanted[c.ID]
 	switch {
 	case c.Action == Restart || c.Action == Reload:
 		return partRestarts
 	case c.Action == Remove || c.Action == Forget:
 		return partLeaving
-	case !wanted:
-		return partDisplaced
 	}
 	return partWanted
+}
+
+// comes puts units that have to go before those that take their ports.
+func (d *differ) comes(c Change) int {
+	if _, wanted := d.wanted[c.ID]; wanted || c.ID.Kind != KindUnit || c.Action == Remove || c.Action == Forget {
+		return 2
+	}
+	return startsOthers(c)
 }
 
 // drains puts a unit whose restart drops worker connections behind the others:

@@ -15,6 +15,11 @@ type Fact struct {
 	Pristine bool `json:"pristine,omitempty"`
 	// Stale lists what a running unit has not loaded as it stands now.
 	Stale []ID `json:"stale,omitempty"`
+	// StartedBy lists the socket, timer and path units that start a unit.
+	StartedBy []string `json:"started_by,omitempty"`
+	// PulledBy lists the units that start a unit at boot and go on doing so:
+	// it can be neither disabled nor masked.
+	PulledBy []string `json:"pulled_by,omitempty"`
 	// Content is a file's text where it is not sensitive and at most
 	// MaxShown bytes long.
 	Content []byte `json:"content,omitempty"`
@@ -104,5 +109,5 @@ type Listener struct {
 	Port    int    `json:"port"`
 	Process string `json:"process,omitempty"`
 	PID     int    `json:"pid,omitempty"`
-	Unit    string `json:"unit,omitempty"` // systemd service that holds it; empty: none
+	Unit    string `json:"unit,omitempty"` // systemd service or socket unit that holds it; empty: none
 }

@@ -47,8 +47,12 @@ func (m *memory) step(c plan.Change) {
 	switch c.Action {
 	case plan.Create, plan.Update:
 		made := !fact.Exists || fact.Applied != nil && fact.Applied.Made
+		before := fact.Have
 		fact.Exists, fact.Stale, fact.Have = true, nil, wanted(c)
 		fact.Applied = m.entry(c.ID, fact.Have, made)
+		if c.Adopt {
+			fact.Applied.Taken = &plan.TakenOver{Number: m.apply, Time: applied12, Before: before}
+		}
 		m.forgetLoaded(c.ID)
 	case plan.Take:
 		fact.Applied = m.entry(c.ID, fact.Have, false)

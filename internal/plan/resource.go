@@ -123,6 +123,8 @@ type Resource struct {
 	// Check names the test that a file's new content must pass before it is
 	// swapped in.
 	Check Check `json:"check,omitempty"`
+	// Site is the one name or address that a Caddyfile serves.
+	Site string `json:"site,omitempty"`
 	// Unit is what a unit needs beyond its attributes.
 	Unit *Unit `json:"unit,omitempty"`
 	// Size is how many bytes travel when the content is put, for people;

@@ -37,6 +37,10 @@ func TestTextOfPlans(t *testing.T) {
 		{"attention-only", attentionPlan(), plan.TextOptions{}},
 		{"in-the-way", blockedPlan(), plan.TextOptions{}},
 		{"adopted", adoptedPlan(), plan.TextOptions{}},
+		{"set-up-by-hand", handMadePlan(false), plan.TextOptions{}},
+		{"set-up-by-hand-diff", handMadePlan(false), plan.TextOptions{Diff: true}},
+		{"set-up-by-hand-adopted", handMadePlan(true), plan.TextOptions{}},
+		{"adopted-by-half", plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(cutOffHost())}}, plan.TextOptions{}},
 		{"left-the-stack", departedPlan(), plan.TextOptions{}},
 		{"hostile", hostilePlan(), plan.TextOptions{}},
 		{"hostile-ascii", hostilePlan(), plan.TextOptions{ASCII: true}},
@@ -211,6 +215,33 @@ func adoptedPlan() plan.Plan {
 	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
 }
 
+// handMadePlan is of a host that somebody set up by hand, with a site of their
+// own beside the one that is to be: all that can be taken over.
+func handMadePlan(adopt bool) plan.Plan {
+	caddyfile := hand()
+	caddyfile.Content = []byte("import sites/*.caddy\nllm.example.com {\n\treverse_proxy 127.0.0.1:8080\n}\nblog.example.com, shop.example.com {\n\troot * /srv\n}\n")
+	on := []string{"enabled=yes", "running=yes"}
+	page := found(plan.KindUnit, "page.service", "enabled=no", "running=yes")
+	page.StartedBy = []string{"page.socket"}
+	wants := proxyWants()
+	host := edge(as(wants[0]), caddyfile, page, found(plan.KindUnit, "page.socket", on...), found(plan.KindUnit, "nginx.service", on...),
+		found(plan.KindUnit, "modelrelay-server.service", on...), found(plan.KindUnit, "caddy.service", "enabled=yes", "running=no"))
+	for i := range wants {
+		if wants[i].ID == caddyfile.ID {
+			wants[i].Check, wants[i].Site = plan.CheckCaddy, "llm.example.com"
+		}
+	}
+	host.Want, host.Adopt, host.Facts.Manifest = wants, adopt, nil
+	host.Ports = append(host.Ports, plan.Port{Number: 80, Unit: "caddy.service"})
+	host.Facts.Listeners = []plan.Listener{
+		{Address: "0.0.0.0", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
+		{Address: "::", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
+		{Address: "::", Port: 80, Process: "systemd", PID: 1, Unit: "page.socket"},
+		{Address: "127.0.0.1", Port: 8080, Process: "modelrelay-serv", PID: 640, Unit: "modelrelay-server.service"},
+	}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+}
+
 func departedPlan() plan.Plan {
 	host := driftedWorker()
 	host.Role, host.Want = plan.RoleDeparted, nil
@@ -229,7 +260,7 @@ func hostilePlan() plan.Plan {
 }
 
 func TestNoPlanReachesBeyondThePage(t *testing.T) {
-	for _, p := range []plan.Plan{busyPlan(), blockedPlan(), adoptedPlan(), departedPlan(), hostilePlan()} {
+	for _, p := range []plan.Plan{busyPlan(), blockedPlan(), adoptedPlan(), handMadePlan(false), handMadePlan(true), departedPlan(), hostilePlan()} {
 		var b strings.Builder
 		if err := plan.WriteText(&b, p, plan.TextOptions{File: "stack.hcl", ASCII: true}); err != nil {
 			t.Fatal(err)

@@ -148,5 +148,5 @@ func (carried) Digest(arch string) (string, error) {
 	return plan.Digest(programText("relay-host", arch)), nil
 }
 
-// Open implements remote.Source.
-func (carried) Open(arch string) ([]byte, error) { return programText("relay-host", arch), nil }
+// Packed implements remote.Source.
+func (carried) Packed(arch string) ([]byte, error) { return programs{}.Packed("relay-host", arch) }

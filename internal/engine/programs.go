@@ -1,12 +1,5 @@
 package engine
 
-import (
-	"bytes"
-	"compress/gzip"
-	"fmt"
-	"io"
-)
-
 // carried is one of the programs, as the way to a host wants it.
 type carried struct {
 	programs Programs
@@ -19,19 +12,5 @@ func (c carried) Digest(arch string) (string, error) {
 	return program.Digest, err
 }
 
-// Open implements remote.Source.
-func (c carried) Open(arch string) ([]byte, error) {
-	packed, err := c.programs.Packed(c.name, arch)
-	if err != nil {
-		return nil, err
-	}
-	unpacking, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", c.name, err)
-	}
-	program, err := io.ReadAll(unpacking)
-	if err != nil {
-		return nil, fmt.Errorf("unpack %s: %w", c.name, err)
-	}
-	return program, nil
-}
+// Packed implements remote.Source.
+func (c carried) Packed(arch string) ([]byte, error) { return c.programs.Packed(c.name, arch) }

@@ -2,15 +2,11 @@ package remote
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -60,7 +56,7 @@ func (h *Host) start(ctx context.Context, p Program) (*Session, error) {
 		return nil, err
 	}
 	if !h.who.root && h.target.Sudo == SudoNone {
-		return nil, &SudoError{User: h.who.user}
+		return nil, &NotRootError{User: h.who.user}
 	}
 	installed := path.Join(InstallRoot, p.Name, "current", p.Name)
 	session, err := h.greet(ctx, p, installed)
@@ -115,7 +111,7 @@ func (h *Host) greet(ctx context.Context, p Program, file string) (*Session, err
 	if err != nil {
 		return nil, &StartError{Program: file, Err: err, Exit: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.greetIn)
+	ctx, cancel := h.patience(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, process.end)
 	s := &Session{process: process, path: file, reader: bufio.NewReaderSize(process.stdout, 64<<10)}
@@ -136,33 +132,54 @@ func (h *Host) greet(ctx context.Context, p Program, file string) (*Session, err
 	return nil, failure
 }
 
-// askArchitecture asks for the machine's kind, as root: so the answer also
-// tells whether the login may become root.
-func (h *Host) askArchitecture(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.greetIn)
+// patience is how long a program on the host may take to say something.
+func (h *Host) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, h.greetIn, &SilentError{After: h.greetIn})
+}
+
+// maxSaid bounds what is read of a small command, in bytes.
+const maxSaid = 64 << 10
+
+// run runs a command that ends by itself, and returns what it said. The error
+// is as process.exit, or why its output can't be read.
+func (h *Host) run(ctx context.Context, command ...string) (stdout, stderr string, err error) {
+	ctx, cancel := h.patience(ctx)
 	defer cancel()
-	process, err := h.way.start(h.asRoot("uname", "-sm"))
+	process, err := h.way.start(command)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
+	defer process.end()
 	stop := context.AfterFunc(ctx, process.end)
 	defer stop()
 	process.stdin.Close()
-	said, err := io.ReadAll(io.LimitReader(process.stdout, 64<<10))
-	exit := process.wait(ctx)
-	process.end()
-	var refused *ExitError
-	switch {
-	case errors.As(exit, &refused) && !h.who.root:
-		return "", &SudoError{User: h.who.user, Stderr: process.stderr.String()}
-	case exit != nil:
-		return "", fmt.Errorf("ask what machine this is: %w", exit)
-	case err != nil:
-		return "", fmt.Errorf("ask what machine this is: %w", err)
+	said, err := io.ReadAll(io.LimitReader(process.stdout, maxSaid+1))
+	if err == nil && len(said) > maxSaid {
+		return "", "", fmt.Errorf("it says more than %d bytes", maxSaid)
 	}
-	words := strings.Fields(lastLine(string(said))) // what comes before is a login shell's
+	if exit := process.wait(ctx); exit != nil {
+		err = exit
+	}
+	return string(said), process.stderr.String(), err
+}
+
+// askArchitecture asks for the machine's kind, as root: so the answer also
+// tells whether the login may become root.
+func (h *Host) askArchitecture(ctx context.Context) (string, error) {
+	said, complaint, err := h.run(ctx, h.asRoot("uname", "-sm")...)
+	var ended *ExitError
+	var lost *LostError
+	switch {
+	case errors.As(err, &ended):
+		return "", h.noRoot(ctx, ended, complaint, said)
+	case errors.As(err, &lost):
+		return "", fmt.Errorf("ask what machine this is: %w", err)
+	case err != nil:
+		return "", &ShellError{User: h.who.user, Err: err}
+	}
+	words := strings.Fields(lastLine(said)) // what comes before is a login shell's
 	if len(words) != 2 {
-		return "", fmt.Errorf("ask what machine this is: uname says %q", lastLine(string(said)))
+		return "", fmt.Errorf("ask what machine this is: uname says %q", lastLine(said))
 	}
 	arch := architectures[words[1]]
 	if words[0] != "Linux" || arch == "" {
@@ -171,115 +188,18 @@ func (h *Host) askArchitecture(ctx context.Context) (string, error) {
 	return arch, nil
 }
 
-// plainPath is a path that no login shell takes for anything else.
-var plainPath = regexp.MustCompile(`^/[A-Za-z0-9/._@+-]*$`)
+// notFound is a shell's exit status for a command that it doesn't find.
+const notFound = 127
 
-// firstContact brings the program along and starts it, in the first folder
-// that lets programs run. Nothing of it stays on the host.
-func (h *Host) firstContact(ctx context.Context, p Program, arch string) (*Session, error) {
-	program, err := p.Source.Open(arch)
+// noRoot is why a command that was to run as root ended badly: because the
+// login may not become root, or because its shell runs no commands at all.
+func (h *Host) noRoot(ctx context.Context, ended *ExitError, complaint, said string) error {
+	if h.who.root {
+		return &ShellError{User: h.who.user, Said: lastLine(firstOf(complaint, said)), Err: ended}
+	}
+	said, unlike, err := h.run(ctx, "uname", "-sm")
 	if err != nil {
-		return nil, err
+		return &ShellError{User: h.who.user, Said: lastLine(firstOf(unlike, said)), Err: err}
 	}
-	digest, err := p.Source.Digest(arch)
-	if err != nil {
-		return nil, err
-	}
-	var session *Session
-	err = h.way.withFolders(func(store folders) (err error) {
-		session, err = h.tryAll(ctx, p, store, program)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if session.digest != digest {
-		session.Close()
-		return nil, fmt.Errorf("start %s: it is not the program that was uploaded: digest %s, not %s", session.path, session.digest, digest)
-	}
-	return session, nil
-}
-
-// tryAll starts the program in the first folder where that works.
-func (h *Host) tryAll(ctx context.Context, p Program, store folders, program []byte) (*Session, error) {
-	refused := &NoExecError{}
-	for _, base := range []string{"/tmp", home, "/var/tmp"} {
-		session, err := h.try(ctx, p, store, base, program)
-		var elsewhere *FolderError
-		switch {
-		case err == nil:
-			return session, nil
-		case ctx.Err() != nil:
-			return nil, fmt.Errorf("start %s: %w", p.Name, context.Cause(ctx))
-		case !errors.As(err, &elsewhere):
-			return nil, err
-		}
-		refused.Tried = append(refused.Tried, elsewhere)
-	}
-	return nil, refused
-}
-
-// home stands for the login user's home folder, which has to be asked for.
-const home = "~"
-
-// try starts a copy of the program in a new folder under base. Where the copy
-// still stands afterwards it never ran, since it begins by removing itself:
-// then the error is a *FolderError, and another folder may do.
-func (h *Host) try(ctx context.Context, p Program, store folders, base string, program []byte) (*Session, error) {
-	if base == home {
-		var err error
-		if base, err = store.home(); err != nil {
-			return nil, &FolderError{Folder: home, Err: err}
-		}
-	}
-	if !plainPath.MatchString(base) {
-		return nil, &FolderError{Folder: base, Err: errors.New("its name has unusual characters")}
-	}
-	var random [16]byte
-	rand.Read(random[:])
-	folder := path.Join(base, "relayctl-"+hex.EncodeToString(random[:]))
-	err := store.put(folder, p.Name, &upload{ctx: ctx, rest: bytes.NewReader(program), tell: p.Uploading})
-	if err != nil {
-		store.remove(folder, p.Name) // as far as it got; the error to report is the first
-		return nil, elsewhere(base, err)
-	}
-	session, err := h.greet(ctx, p, path.Join(folder, p.Name))
-	stood, left := store.remove(folder, p.Name)
-	switch {
-	case err != nil && stood:
-		return nil, elsewhere(base, err)
-	case err != nil:
-		return nil, err
-	case left != nil:
-		session.Close()
-		return nil, fmt.Errorf("remove uploaded program from %s: %w", folder, left)
-	}
-	return session, nil
-}
-
-// elsewhere blames the folder, unless it was the connection.
-func elsewhere(folder string, err error) error {
-	var lost *LostError
-	if errors.As(err, &lost) {
-		return err
-	}
-	return &FolderError{Folder: folder, Err: err}
-}
-
-// upload reads a program until it or ctx ends, and tells how far it is.
-type upload struct {
-	ctx  context.Context
-	rest *bytes.Reader
-	tell func(sent, total int64)
-}
-
-func (u *upload) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
-	}
-	n, err := u.rest.Read(p)
-	if u.tell != nil {
-		u.tell(u.rest.Size()-int64(u.rest.Len()), u.rest.Size())
-	}
-	return n, err
+	return &SudoError{User: h.who.user, Missing: ended.Status == notFound, Stderr: complaint}
 }

@@ -3,8 +3,10 @@ package remote
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 )
 
 // UnreachableError means that no SSH server answered at Address: nothing was
@@ -12,6 +14,7 @@ import (
 type UnreachableError struct {
 	Address string
 	Reason  Reason
+	Heard   string // the first line that came, where it was not an SSH server's
 	Err     error
 }
 
@@ -24,20 +27,33 @@ const (
 	ReasonRefused Reason = "the connection was refused"
 	ReasonRoute   Reason = "there is no route to it"
 	ReasonTimeout Reason = "no answer in time"
-	ReasonLost    Reason = "the connection broke while it was being made"
+	ReasonSilent  Reason = "it takes the connection and says nothing"
+	ReasonStuck   Reason = "it begins to speak SSH and falls silent before the log-in"
+	ReasonLogIn   Reason = "it falls silent in the middle of the log-in"
+	ReasonLost    Reason = "it hangs up before the log-in"
 	ReasonNotSSH  Reason = "what answers does not speak SSH as we do"
 )
 
 func (e *UnreachableError) Error() string {
+	said := ""
 	switch e.Reason {
-	case ReasonRefused, ReasonRoute, ReasonTimeout: // says all that Err does
-		return fmt.Sprintf("reach %s: %s", e.Address, e.Reason)
+	case ReasonName:
+		if lookup := (*net.DNSError)(nil); errors.As(e.Err, &lookup) {
+			said = lookup.Error()
+		}
+	case ReasonNotSSH:
+		if said = plainly(e.Err); e.Heard != "" {
+			said = fmt.Sprintf("it says %q", e.Heard)
+		}
+	case ReasonLost:
+		if !errors.Is(e.Err, io.EOF) {
+			said = plainly(e.Err)
+		}
 	}
-	var lookup *net.DNSError
-	if errors.As(e.Err, &lookup) {
-		return fmt.Sprintf("reach %s: %s: %v", e.Address, e.Reason, lookup)
+	if said != "" {
+		said = ": " + said
 	}
-	return fmt.Sprintf("reach %s: %s: %v", e.Address, e.Reason, e.Err)
+	return fmt.Sprintf("reach %s: %s%s", e.Address, e.Reason, said)
 }
 
 // Advice says what the operator can do.
@@ -49,8 +65,15 @@ func (e *UnreachableError) Advice() string {
 		return "It is up, but nothing takes connections there. Is sshd running, and on this port? Another one is set by port in the host's ssh block."
 	case ReasonRoute, ReasonTimeout:
 		return "Is it up, is the address right, and does a firewall let this machine through?"
+	case ReasonSilent, ReasonStuck, ReasonLogIn:
+		return "Its sshd hangs, or the whole host does. Look at it from its console: systemctl status ssh"
+	case ReasonLost:
+		return "Its sshd may have too many connections at once (MaxStartups), or bans this machine. Its log tells: journalctl -u ssh"
 	}
-	return "Is it sshd that listens there?"
+	if e.Heard == "" {
+		return "Both have to know the same algorithms: is its SSH server very old, or unusually strict?"
+	}
+	return "Is it sshd that listens there? Another port is set by port in the host's ssh block."
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -144,7 +167,11 @@ func (e *AuthError) Error() string {
 	if len(e.Tried) == 0 {
 		return fmt.Sprintf("log in to %s as %s: there is no key to offer", e.Address, e.User)
 	}
-	return fmt.Sprintf("log in to %s as %s: the server took none of %d keys", e.Address, e.User, len(e.Tried))
+	keys := fmt.Sprintf("took none of %d keys", len(e.Tried))
+	if len(e.Tried) == 1 {
+		keys = "did not take the key"
+	}
+	return fmt.Sprintf("log in to %s as %s: the server %s", e.Address, e.User, keys)
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }
@@ -164,7 +191,8 @@ func (e *AuthError) Advice() string {
 	if len(e.Tried) > 5 {
 		b.WriteString("Servers stop listening after six keys: name the right one with identity_file.\n")
 	}
-	fmt.Fprintf(&b, "Put a public key of yours into ~%s/.ssh/authorized_keys on the host, or name another user or identity_file in its ssh block.", e.User)
+	fmt.Fprintf(&b, "Put a public key of yours into ~%s/.ssh/authorized_keys on the host, or name another user or identity_file in its ssh block.\n"+
+		"If it stands there, the host's log tells why it was not taken: journalctl -u ssh", e.User)
 	return b.String()
 }
 
@@ -172,106 +200,14 @@ func (e *AuthError) Advice() string {
 // doesn't hold its key.
 var ErrKeyEncrypted = errors.New("the key has a passphrase and the ssh agent doesn't hold it (ssh-add adds it)")
 
-// SudoError means that the login may not become root without a password.
-type SudoError struct {
-	User   string
-	Stderr string // sudo's own words; empty where sudo was not to be used
-}
-
-func (e *SudoError) Error() string {
-	if e.Stderr == "" {
-		return fmt.Sprintf("become root as %s: the login is not root, and sudo is set to none", e.User)
+// plainly is an error of the network without the calls that met it.
+func plainly(err error) string {
+	var number syscall.Errno
+	switch {
+	case errors.Is(err, io.EOF):
+		return "it hung up"
+	case errors.As(err, &number):
+		return number.Error()
 	}
-	return fmt.Sprintf("become root as %s with sudo -n: %s", e.User, lastLine(e.Stderr))
-}
-
-// Advice says what the operator can do.
-func (e *SudoError) Advice() string {
-	return fmt.Sprintf("Log in as root, or let %s use sudo without a password:\n"+
-		"  echo '%s ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/relayctl", e.User, e.User)
-}
-
-// NoExecError means that no folder was found on the host which takes a
-// program and lets it run.
-type NoExecError struct {
-	Tried []*FolderError
-}
-
-// FolderError is why a folder could not be used.
-type FolderError struct {
-	Folder string
-	Err    error
-}
-
-func (e *FolderError) Error() string { return fmt.Sprintf("%s: %v", e.Folder, e.Err) }
-
-func (e *FolderError) Unwrap() error { return e.Err }
-
-func (e *NoExecError) Error() string {
-	var tried []string
-	for _, attempt := range e.Tried {
-		tried = append(tried, attempt.Error())
-	}
-	return "find a folder that lets programs run: " + strings.Join(tried, "; ")
-}
-
-// UnsupportedError means that relayctl has no program for this machine.
-type UnsupportedError struct {
-	System  string // as uname -s says
-	Machine string // as uname -m says
-}
-
-func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("%s on %s is not supported: hosts run Linux on x86_64 or aarch64", e.System, e.Machine)
-}
-
-// StartError means that the program was started, and did not greet.
-type StartError struct {
-	Program string // its path on the host
-	Stderr  string // the end of what it wrote to its standard error
-	Err     error  // what the greeting's reader says
-	Exit    error  // how the program ended: *ExitError, *LostError, or nil for exit status 0
-}
-
-func (e *StartError) Error() string {
-	why := e.Err
-	if e.Exit != nil {
-		why = e.Exit
-	}
-	if said := lastLine(e.Stderr); said != "" {
-		return fmt.Sprintf("start %s: %v: %s", e.Program, why, said)
-	}
-	return fmt.Sprintf("start %s: %v", e.Program, why)
-}
-
-func (e *StartError) Unwrap() []error { return []error{e.Err, e.Exit} }
-
-// ExitError is how a program ended that did not end well.
-type ExitError struct {
-	Status int
-	Signal string // set where a signal ended it
-}
-
-func (e *ExitError) Error() string {
-	if e.Signal != "" {
-		return "ended by signal " + e.Signal
-	}
-	return fmt.Sprintf("exit status %d", e.Status)
-}
-
-// LostError means that the connection to the host ended by itself.
-type LostError struct {
-	Address string
-	Err     error
-}
-
-func (e *LostError) Error() string {
-	return fmt.Sprintf("connection to %s lost: %v", e.Address, e.Err)
-}
-
-func (e *LostError) Unwrap() error { return e.Err }
-
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+	return err.Error()
 }

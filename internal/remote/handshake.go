@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -92,7 +94,7 @@ func (a *attempt) config() *ssh.ClientConfig {
 func (a *attempt) explain(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return unreachable(ctx, a.way, ctx.Err())
+		return a.silent(ctx)
 	case a.check.err != nil:
 		return a.check.err
 	case !a.check.passed && len(a.check.shown) > 0: // it has no key of the types that were left to ask for
@@ -103,10 +105,34 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 			User: a.way.user, Address: a.way.address,
 			Tried: a.keys.tried, Skipped: a.keys.skipped, Banner: a.banner, Err: err,
 		}
-	case a.conn.broken.Load() && !a.conn.foreign.Load():
+	case a.conn.broken.Load() && !a.conn.isForeign():
 		return &UnreachableError{Address: a.way.address, Reason: ReasonLost, Err: err}
 	}
-	return &UnreachableError{Address: a.way.address, Reason: ReasonNotSSH, Err: err}
+	failure := &UnreachableError{Address: a.way.address, Reason: ReasonNotSSH, Err: err}
+	if a.conn.isForeign() {
+		failure.Heard = a.conn.firstLine()
+	}
+	return failure
+}
+
+// silent tells at which stage the server fell silent, unless it was relayctl
+// that was stopped.
+func (a *attempt) silent(ctx context.Context) error {
+	err := unreachable(ctx, a.way, ctx.Err())
+	var failure *UnreachableError
+	if errors.As(err, &failure) {
+		switch {
+		case a.check.passed:
+			failure.Reason = ReasonLogIn
+		case a.conn.isForeign():
+			failure.Reason, failure.Heard = ReasonNotSSH, a.conn.firstLine()
+		case a.conn.firstLine() != "":
+			failure.Reason = ReasonStuck
+		default:
+			failure.Reason = ReasonSilent
+		}
+	}
+	return err
 }
 
 // authTries is after how many refused keys OpenSSH's server hangs up
@@ -141,22 +167,23 @@ type watchedConn struct {
 	net.Conn
 	counters *counters
 	broken   atomic.Bool
-	foreign  atomic.Bool
-	heard    int // of sshVersion; used by the one reader only
+
+	mu    sync.Mutex
+	first []byte // the beginning of what came
 }
 
 // sshVersion begins what an SSH server says first (RFC 4253, section 4.2).
 const sshVersion = "SSH-"
 
+// maxFirst is how much of what came first is kept, in bytes.
+const maxFirst = 80
+
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.counters.received.Add(int64(n))
-	for i := 0; i < n && c.heard < len(sshVersion); i++ {
-		if p[i] != sshVersion[c.heard] {
-			c.foreign.Store(true)
-		}
-		c.heard++
-	}
+	c.mu.Lock()
+	c.first = append(c.first, p[:min(n, maxFirst-len(c.first))]...)
+	c.mu.Unlock()
 	c.note(err)
 	return n, err
 }
@@ -172,4 +199,18 @@ func (c *watchedConn) note(err error) {
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		c.broken.Store(true)
 	}
+}
+
+// firstLine is the beginning of the first line that came.
+func (c *watchedConn) firstLine() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	line, _, _ := strings.Cut(string(c.first), "\n")
+	return strings.TrimSpace(strings.ToValidUTF8(line, "?"))
+}
+
+// isForeign reports whether what came first was not an SSH server's.
+func (c *watchedConn) isForeign() bool {
+	line := c.firstLine()
+	return !strings.HasPrefix(line, sshVersion[:min(len(line), len(sshVersion))])
 }

@@ -2,8 +2,6 @@ package remote
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"time"
 )
 
@@ -30,7 +28,7 @@ func keepAlive(ctx context.Context, every time.Duration, misses int, ping func()
 				continue
 			}
 			if missed++; missed == misses {
-				return fmt.Errorf("no sign of life for %v: %w", time.Duration(misses)*every, os.ErrDeadlineExceeded)
+				return &SilentError{After: time.Duration(misses) * every}
 			}
 		}
 	}

@@ -107,7 +107,7 @@ type localFolders struct{}
 
 func (localFolders) home() (string, error) { return os.UserHomeDir() }
 
-func (localFolders) put(folder, name string, program io.Reader) error {
+func (localFolders) put(folder, name string, content io.Reader) error {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
@@ -119,7 +119,7 @@ func (localFolders) put(folder, name string, program io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("make file: %w", err)
 	}
-	_, err = io.Copy(file, program)
+	_, err = io.Copy(file, content)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write file: %w", err)
 	}
@@ -132,6 +132,7 @@ func (localFolders) remove(folder, name string) (bool, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
+	os.Remove(filepath.Join(folder, name+packedAs)) // mostly unpacked and gone; else the folder stays, and says so
 	if gone := os.Remove(folder); !errors.Is(gone, os.ErrNotExist) {
 		err = errors.Join(err, gone)
 	}

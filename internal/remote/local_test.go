@@ -26,7 +26,7 @@ type localProgram struct{ text string }
 
 func (localProgram) Digest(string) (string, error) { return "v1", nil }
 
-func (p localProgram) Open(string) ([]byte, error) { return []byte(p.text), nil }
+func (p localProgram) Packed(arch string) ([]byte, error) { return script{text: p.text}.Packed(arch) }
 
 func TestLocalHost(t *testing.T) {
 	withSudo(t)
@@ -41,7 +41,7 @@ func TestLocalHost(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(session.Path())); !os.IsNotExist(err) {
 		t.Errorf("left behind: %s (%v)", session.Path(), err)
 	}
-	if stats := host.Stats(); stats.Connections != 0 || stats.Programs != 2 {
+	if stats := host.Stats(); stats.Connections != 0 || stats.Programs != 3 {
 		t.Errorf("stats are %+v", stats)
 	}
 }

@@ -23,6 +23,7 @@ func TestUnreachable(t *testing.T) {
 	noName := func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "gpu-9.example.com", IsNotFound: true}}
 	}
+	key := remotetest.WriteKey(t, remotetest.NewKey(t, "ed25519"), "")
 	tests := []struct {
 		name    string
 		connect func(context.Context, string, string) (net.Conn, error)
@@ -31,8 +32,13 @@ func TestUnreachable(t *testing.T) {
 	}{
 		{"nothing listens", nil, closedPort, remote.ReasonRefused},
 		{"no such name", noName, 22, remote.ReasonName},
-		{"silent server", nil, remotetest.Start(t, remotetest.Options{Silent: true}).Port(), remote.ReasonTimeout},
-		{"web server", nil, webServer(t), remote.ReasonNotSSH},
+		{"silent server", nil, remotetest.Start(t, remotetest.Options{Silent: true}).Port(), remote.ReasonSilent},
+		{"silent after its version", nil, greeter(t, "SSH-2.0-OpenSSH_9.2p1\r\n", false), remote.ReasonStuck},
+		{"silent in the log-in", nil, silentAtLogIn(t), remote.ReasonLogIn},
+		{"hangs up", nil, greeter(t, "", true), remote.ReasonLost},
+		{"hangs up after its version", nil, greeter(t, "SSH-2.0-OpenSSH_9.2p1\r\n", true), remote.ReasonLost},
+		{"web server", nil, greeter(t, "HTTP/1.1 400 Bad Request\r\n\r\n", true), remote.ReasonNotSSH},
+		{"mail server", nil, greeter(t, "220 mx.example.com ESMTP\r\n", false), remote.ReasonNotSSH},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -40,7 +46,7 @@ func TestUnreachable(t *testing.T) {
 			d.Timeout = 300 * time.Millisecond
 			d.Connect = test.connect
 			begin := time.Now()
-			err := dialError[*remote.UnreachableError](t, d, remote.Target{Address: "127.0.0.1", Port: test.port})
+			err := dialError[*remote.UnreachableError](t, d, remote.Target{Address: "127.0.0.1", Port: test.port, IdentityFile: key})
 			if err.Reason != test.want {
 				t.Errorf("reason is %q, want %q (%v)", err.Reason, test.want, err)
 			}
@@ -54,8 +60,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// webServer answers every connection as a web server would.
-func webServer(t *testing.T) int {
+// greeter answers every connection with a text, and then hangs up or waits.
+func greeter(t *testing.T, text string, hangUp bool) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -68,13 +74,31 @@ func webServer(t *testing.T) int {
 			if err != nil {
 				return
 			}
-			conn.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
-			conn.(*net.TCPConn).CloseWrite()
-			io.Copy(io.Discard, conn)
-			conn.Close()
+			io.WriteString(conn, text)
+			if hangUp {
+				conn.(*net.TCPConn).CloseWrite()
+			}
+			go func() {
+				io.Copy(io.Discard, conn) // ends with the client
+				conn.Close()
+			}()
 		}
 	}()
 	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func silentAtLogIn(t *testing.T) int {
+	t.Helper()
+	started := make(chan *remotetest.Server, 1)
+	s := remotetest.Start(t, remotetest.Options{On: func(point string) {
+		if point == "auth" {
+			s := <-started
+			started <- s
+			s.Freeze()
+		}
+	}})
+	started <- s
+	return s.Port()
 }
 
 // At whatever point the operator gives up, Dial and Start return at once, and

@@ -43,9 +43,11 @@ type login struct {
 type folders interface {
 	// home is the login user's home folder.
 	home() (string, error)
-	// put makes folder, which only the login user may enter, with the program in it.
-	put(folder, name string, program io.Reader) error
-	// remove takes both away again and tells whether the program still stood there.
+	// put makes folder, which only the login user may enter, with a file in it
+	// that they may run.
+	put(folder, name string, content io.Reader) error
+	// remove takes both away again, packed or not, and tells whether the
+	// unpacked program still stood there.
 	remove(folder, name string) (stood bool, err error)
 }
 
@@ -68,8 +70,8 @@ type Program struct {
 type Source interface {
 	// Digest is what the program's greeting has to tell.
 	Digest(arch string) (string, error)
-	// Open is the program itself.
-	Open(arch string) ([]byte, error)
+	// Packed is the program as gzip packs it.
+	Packed(arch string) ([]byte, error)
 }
 
 // InstallRoot is where the programs stand on a host: NAME/current/NAME below.

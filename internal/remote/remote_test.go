@@ -2,9 +2,12 @@ package remote_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,16 +26,24 @@ const greeting = "test program greets "
 type script struct {
 	digest string
 	text   string // "" means programText(digest)
+	level  int    // of packing; 0 means not at all
 	err    error
 }
 
 func (s script) Digest(arch string) (string, error) { return s.digest + "-" + arch, s.err }
 
-func (s script) Open(arch string) ([]byte, error) {
-	if s.text != "" {
-		return []byte(s.text), s.err
+func (s script) Packed(arch string) ([]byte, error) {
+	text := s.text
+	if text == "" {
+		text = programText(s.digest + "-" + arch)
 	}
-	return []byte(programText(s.digest + "-" + arch)), s.err
+	var packed bytes.Buffer
+	packing, err := gzip.NewWriterLevel(&packed, s.level)
+	if err == nil {
+		io.WriteString(packing, text)
+		err = packing.Close()
+	}
+	return packed.Bytes(), errors.Join(err, s.err)
 }
 
 func programText(digest string) string {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -115,9 +116,19 @@ func (m *sshMachine) exit(err error) error {
 const uploadsAhead = 64
 
 func (m *sshMachine) withFolders(use func(folders) error) error {
-	client, err := sftp.NewClient(m.client, sftp.MaxConcurrentRequestsPerFile(uploadsAhead))
+	session, err := m.client.NewSession()
 	if err != nil {
-		return m.loss(fmt.Errorf("open SFTP session: %w", err))
+		return m.loss(fmt.Errorf("open session: %w", err))
+	}
+	defer session.Close()
+	in, inErr := session.StdinPipe()
+	out, outErr := session.StdoutPipe()
+	if err := errors.Join(inErr, outErr, session.RequestSubsystem("sftp")); err != nil {
+		return m.loss(&SFTPError{User: m.client.User(), Err: err})
+	}
+	client, err := sftp.NewClientPipe(out, in, sftp.MaxConcurrentRequestsPerFile(uploadsAhead))
+	if err != nil {
+		return m.loss(&SFTPError{User: m.client.User(), Noise: true, Err: err})
 	}
 	defer client.Close()
 	m.counters.uploads.Add(1)
@@ -131,24 +142,47 @@ type sftpFolders struct {
 
 func (f sftpFolders) home() (string, error) { return f.client.RealPath(".") }
 
-func (f sftpFolders) put(folder, name string, program io.Reader) error {
+func (f sftpFolders) put(folder, name string, content io.Reader) error {
 	// The folder is ours alone once its mode is set; a name of 128 random bits
 	// leaves nobody time to enter before.
 	if err := f.client.Mkdir(folder); err != nil {
-		return f.machine.loss(fmt.Errorf("make folder: %w", err))
+		return f.why(folder, "make folder", err)
 	}
 	if err := f.client.Chmod(folder, 0o700); err != nil {
-		return f.machine.loss(fmt.Errorf("close folder to others: %w", err))
+		return f.why(folder, "close folder to others", err)
 	}
 	file, err := f.client.OpenFile(path.Join(folder, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
-		return f.machine.loss(fmt.Errorf("make file: %w", err))
+		return f.why(folder, "make file", err)
 	}
-	_, err = file.ReadFromWithConcurrency(program, uploadsAhead)
+	_, err = file.ReadFromWithConcurrency(content, uploadsAhead)
 	if err = errors.Join(err, file.Chmod(0o700), file.Close()); err != nil {
-		return f.machine.loss(fmt.Errorf("write file: %w", err))
+		return f.why(folder, "write file", err)
 	}
 	return nil
+}
+
+// Of the file systems that OpenSSH's sftp-server tells of (its PROTOCOL file,
+// section 4.4).
+const readOnly = 1
+
+// why is the reason for which something could not be put. sftp-server calls
+// most of them "Failure"; the file system tells more.
+func (f sftpFolders) why(folder, doing string, err error) error {
+	var said *sftp.StatusError
+	if lost := f.machine.loss(err); !errors.As(lost, &said) || said.FxCode() != sftp.ErrSSHFxFailure {
+		return fmt.Errorf("%s: %w", doing, lost)
+	}
+	system, unasked := f.client.StatVFS(path.Dir(folder))
+	switch {
+	case unasked != nil:
+		return fmt.Errorf("%s: %w", doing, err)
+	case system.Flag&readOnly != 0:
+		return syscall.EROFS
+	case system.Bavail*system.Frsize < 1<<20 || system.Files > 0 && system.Favail == 0:
+		return syscall.ENOSPC
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }
 
 func (f sftpFolders) remove(folder, name string) (bool, error) {
@@ -157,6 +191,7 @@ func (f sftpFolders) remove(folder, name string) (bool, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
+	f.client.Remove(path.Join(folder, name+packedAs)) // mostly unpacked and gone; else the folder stays, and says so
 	if gone := f.client.RemoveDirectory(folder); !errors.Is(gone, os.ErrNotExist) {
 		err = errors.Join(err, gone)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -113,8 +114,8 @@ func TestNothingRunsAnywhere(t *testing.T) {
 	if diff := cmp.Diff([]string{"/tmp", "/home/ops", "/var/tmp"}, folders); diff != "" {
 		t.Errorf("folders tried (-want +got):\n%s", diff)
 	}
-	if !strings.Contains(err.Error(), "Permission denied") {
-		t.Errorf("the error does not quote the host: %v", err)
+	if !strings.Contains(err.Advice(), "  /home/ops: relay-host: Permission denied\n") {
+		t.Errorf("the host is not quoted: %v", err.Advice())
 	}
 	if err := os.Mkdir(s.Path("/var/tmp"), 0o755); err != nil {
 		t.Fatal(err)
@@ -133,8 +134,8 @@ func TestSudoRefused(t *testing.T) {
 			t.Parallel()
 			s := remotetest.Start(t, remotetest.Options{Sudo: sudo})
 			err := startError[*remote.SudoError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
-			if err.User != "ops" || !strings.Contains(err.Error(), "sudo: ") || err.Advice() == "" {
-				t.Errorf("error is %q with advice %q", err, err.Advice())
+			if err.User != "ops" || err.Missing != (sudo == remotetest.SudoMissing) {
+				t.Errorf("error is %+v", err)
 			}
 			if left := leftBehind(t, s); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
@@ -147,7 +148,7 @@ func TestSudoNoneNeedsRoot(t *testing.T) {
 	s := remotetest.Start(t, remotetest.Options{})
 	to := target(s)
 	to.Sudo = remote.SudoNone
-	startError[*remote.SudoError](t, dial(t, trusting(t), to), program(script{digest: "v1"}))
+	startError[*remote.NotRootError](t, dial(t, trusting(t), to), program(script{digest: "v1"}))
 	if ran := s.Commands(); len(ran) > 0 {
 		t.Errorf("commands were run: %q", ran)
 	}
@@ -217,11 +218,39 @@ func TestNothingCarried(t *testing.T) {
 }
 
 func TestNoSFTP(t *testing.T) {
-	s := remotetest.Start(t, remotetest.Options{NoSFTP: true})
-	_, err := dial(t, trusting(t), target(s)).Start(t.Context(), program(script{digest: "v1"}))
-	if err == nil || !strings.Contains(err.Error(), "open SFTP session") {
-		t.Errorf("error is %v", err)
+	for noise, options := range map[bool]remotetest.Options{
+		false: {NoSFTP: true},
+		true:  {Chatty: true, Noise: "Welcome to edge!\n"},
+	} {
+		s := remotetest.Start(t, options)
+		err := startError[*remote.SFTPError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+		if err.Noise != noise {
+			t.Errorf("error is %+v", err)
+		}
 	}
+}
+
+// A login shell that runs nothing is not sudo's fault.
+func TestShellThatRunsNothing(t *testing.T) {
+	for name, options := range map[string]remotetest.Options{
+		"nologin":              {NoLogin: true},
+		"a flood before it":    {Noise: strings.Repeat("hello\n", 20000)},
+		"nologin and sudo odd": {NoLogin: true, Sudo: remotetest.SudoMissing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := remotetest.Start(t, options)
+			startError[*remote.ShellError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+		})
+	}
+}
+
+func TestShellThatWaits(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{Hang: true})
+	d := trusting(t)
+	d.Timeout = 300 * time.Millisecond
+	err := startError[*remote.StartError](t, dial(t, d, target(s)), program(script{digest: "v1"}))
+	as[*remote.SilentError](t, err.Err)
 }
 
 func TestPrivateFolder(t *testing.T) {

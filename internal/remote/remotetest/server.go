@@ -46,6 +46,9 @@ type Options struct {
 	Shell    bool     // run commands as this machine's own /bin/sh does, whatever is below Server.Root
 	Program  Program  // runs in place of every file of the host; nil: the files under Server.Root do
 	Noise    string   // what the login shell prints before any command's output
+	Chatty   bool     // it prints Noise before SFTP, too
+	NoLogin  bool     // the login shell is nologin
+	Hang     bool     // the login shell waits for input before it runs anything
 	LoginDir string   // the login user's home; "" means /home/ops
 }
 

@@ -36,6 +36,9 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 			s.at("sftp")
 			request.Reply(true, nil)
 			s.running.Go(func() { ssh.DiscardRequests(requests) })
+			if s.options.Chatty {
+				io.WriteString(channel, s.options.Noise)
+			}
 			s.serveSFTP(channel)
 			return
 		default:
@@ -44,17 +47,29 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
-// run does what a login shell would do with a command line of plain words,
-// and returns its exit status.
+// run does what a login shell in its mood would do with a command line of plain
+// words, and returns its exit status.
 func (s *Server) run(line string, channel ssh.Channel) int {
 	s.mu.Lock()
 	s.commands = append(s.commands, line)
 	s.mu.Unlock()
+	switch {
+	case s.options.NoLogin:
+		fmt.Fprintln(channel, "This account is currently not available.")
+		return 1
+	case s.options.Hang:
+		io.Copy(io.Discard, channel)
+		return 0
+	}
 	io.WriteString(channel, s.options.Noise)
 	if s.options.Shell {
 		return s.child("/bin/sh", []string{"-c", line}, channel)
 	}
-	words := strings.Fields(line)
+	return s.command(strings.Fields(line), channel)
+}
+
+// command runs a command line.
+func (s *Server) command(words []string, channel ssh.Channel) int {
 	sudo := len(words) > 2 && words[0] == "sudo" && words[1] == "-n"
 	if sudo {
 		words = words[2:]
@@ -67,7 +82,10 @@ func (s *Server) run(line string, channel ssh.Channel) int {
 			return 127
 		}
 	}
-	if words[0] == "uname" {
+	switch words[0] {
+	case "gzip":
+		return s.child("/bin/gzip", []string{"-d", s.Path(words[2])}, channel)
+	case "uname":
 		uname := s.options.Uname
 		if uname == "" {
 			uname = "Linux x86_64"

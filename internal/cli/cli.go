@@ -43,6 +43,7 @@ type session interface {
 	watcher
 	authority
 	rotator
+	historian
 	Close() error
 }
 
@@ -104,7 +105,7 @@ The stack file left out means ./stack.hcl.`),
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
-	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.validateCommand(), a.caCommand(), a.versionCommand())
+	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.validateCommand(), a.caCommand(), a.versionCommand())
 	a.setHelp(root)
 	return root
 }

@@ -54,6 +54,9 @@ type hosts struct {
 	rotate   func(h *hosts, show func(*engine.Rotated) error) (*engine.Rotated, error)
 	asked    engine.RotateRequest
 
+	history *engine.History
+	past    engine.HistoryRequest
+
 	applied int
 	closed  bool
 }

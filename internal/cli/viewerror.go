@@ -144,6 +144,7 @@ func hintFor(err error) string {
 		{engine.ErrNotApplied, "Apply the stack first: relayctl apply"},
 		{engine.ErrDrift, "Nothing was rotated. Look at what is to be done first: relayctl plan"},
 		{engine.ErrNoDelivery, "This apply makes API keys, which are shown once: run it on a terminal, or add --keys-out FILE. Nothing was changed."},
+		{engine.ErrNoSuchApply, "These are in it: relayctl history"},
 		{engine.ErrNoCA, "It is made by the first apply: relayctl apply"},
 		{engine.ErrChangedSince, "Somebody else was at work there. Look again: relayctl plan"},
 	} {

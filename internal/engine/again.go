@@ -16,7 +16,7 @@ func (a *apply) lookAgain(ctx context.Context) error {
 	for _, work := range a.works {
 		if name := work.outcome.Name; work.failure != nil {
 			v.drop(work.failure)
-		} else if v.isOutdated(name, work.number) {
+		} else if v.isOutdated(name, work.last) {
 			again[name], want[name] = work.host, a.planned.proposal.desired[name].Want
 		}
 	}
@@ -48,14 +48,14 @@ func (a *apply) lookAgain(ctx context.Context) error {
 }
 
 // isOutdated reports whether somebody applied to a host since it was seen, or
-// was about to: number is of the apply that begins now. Where one was cut off,
-// what it had started may go on, such as apt.
-func (v *sight) isOutdated(name string, number int) bool {
-	seen, last := v.seen[name], 0
+// was about to: last is the number in its manifest now. Where an apply was cut
+// off, what it had started may go on, such as apt.
+func (v *sight) isOutdated(name string, last int) bool {
+	seen, number := v.seen[name], 0
 	if seen.Facts.Manifest != nil {
-		last = seen.Facts.Manifest.Number
+		number = seen.Facts.Manifest.Number
 	}
-	return seen.Holder != nil || seen.CutOff != nil || number != last+1
+	return seen.Holder != nil || seen.CutOff != nil || number != last
 }
 
 // madeKeys lists the API keys that are to be made on the proxy host.

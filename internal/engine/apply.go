@@ -56,6 +56,7 @@ type apply struct {
 	keys    []madeKey
 	refined *proposal // after the prepare stage
 	outcome *Outcome
+	run     string // tells it from all other applies
 	// summary is what histories take down; empty: how much was changed.
 	summary string
 	// unproved is why the proof was broken off.

@@ -153,20 +153,43 @@ func connectError(target Target, err error) *HostError {
 	return failure
 }
 
-// departed lists the hosts that the proxy host remembers, and that the stack
-// file does not name any more.
+// member is a host that was reached, with what tells its machine from another
+// one that gets its name.
+func (s *Session) member(target Target) plan.Member {
+	member := target.Member
+	member.MachineID = s.hosts[target.Name].hello.Machine.MachineID
+	return member
+}
+
+// reached lists the workers' hosts that there are conversations with.
+func (s *Session) reached() []plan.Member {
+	var members []plan.Member
+	for _, target := range s.targets {
+		if target.Role == plan.RoleWorker && s.hosts[target.Name] != nil {
+			members = append(members, s.member(target))
+		}
+	}
+	return members
+}
+
+// left lists the hosts that the proxy host remembers and that the stack file
+// does not name any more: by their names, or since another machine has the
+// name now.
+func (s *Session) left(remembered []plan.Member) []plan.Member {
+	return slices.DeleteFunc(plan.Remember(remembered, s.reached()), func(member plan.Member) bool {
+		return slices.ContainsFunc(s.targets, func(t Target) bool { return t.Name == member.Name })
+	})
+}
+
+// departed lists the hosts that left the stack and are not given up.
 func (s *Session) departed(remembered []plan.Member) []Target {
 	var gone []Target
-	for _, member := range remembered {
-		if s.hasLeft(member) && !slices.Contains(s.config.Forget, member.Name) {
+	for _, member := range s.left(remembered) {
+		if !slices.Contains(s.config.Forget, member.Name) {
 			gone = append(gone, Target{Member: member, Role: plan.RoleDeparted})
 		}
 	}
 	return gone
-}
-
-func (s *Session) hasLeft(member plan.Member) bool {
-	return !slices.ContainsFunc(s.targets, func(t Target) bool { return t.Name == member.Name })
 }
 
 // forgotten tells the hosts that are given up as asked from names that no host
@@ -175,9 +198,9 @@ func (s *Session) forgotten(manifest *plan.Manifest) (givenUp, unknown []string)
 	if !s.isOurs(manifest) {
 		return nil, nil
 	}
+	left := s.left(manifest.Hosts)
 	for _, name := range s.config.Forget {
-		isGone := func(member plan.Member) bool { return member.Name == name && s.hasLeft(member) }
-		if slices.ContainsFunc(manifest.Hosts, isGone) {
+		if slices.ContainsFunc(left, func(member plan.Member) bool { return member.Name == name }) {
 			givenUp = append(givenUp, name)
 		} else {
 			unknown = append(unknown, name)

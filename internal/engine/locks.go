@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -15,7 +17,8 @@ import (
 // Without it nothing is done; without another one, that host is left out.
 func (a *apply) lockAll(ctx context.Context) error {
 	proxy := a.works[0]
-	if proxy.lock(ctx, a.config, lockWait); proxy.locked {
+	a.run = rand.Text()[:runLength]
+	if proxy.lock(ctx, a.lockRequest(proxy, lockWait)); proxy.locked {
 		a.lockOthers(ctx)
 	}
 	if failure := proxy.failure; failure != nil {
@@ -28,6 +31,29 @@ func (a *apply) lockAll(ctx context.Context) error {
 	return nil
 }
 
+// runLength is how much of a random text tells one apply from all others.
+const runLength = 12
+
+// lockRequest asks for a host's lock. The apply has one number on all its hosts: the
+// next after all that they know, as far as they were seen. The proxy host is
+// told whom the apply reaches before anything is done there.
+func (a *apply) lockRequest(w *work, wait time.Duration) hostapi.Lock {
+	params := hostapi.Lock{
+		Holder: hostapi.LockHolder{Operator: a.config.Operator, Command: w.command, Run: a.run},
+		Wait:   wait, Stack: a.config.Stack.Name, Version: a.config.Version, Number: a.works[0].number,
+	}
+	if w != a.works[0] {
+		return params
+	}
+	for _, seen := range a.planned.sight.seen {
+		if manifest := seen.Facts.Manifest; a.isOurs(manifest) {
+			params.Number = max(params.Number, manifest.Number+1)
+		}
+	}
+	params.Reached = a.reached()
+	return params
+}
+
 // lockOthers takes the other hosts' locks side by side where nobody holds any.
 // Else it gives them back and waits for each in turn, by name, so that two
 // applies can't wait for each other.
@@ -36,7 +62,7 @@ func (a *apply) lockOthers(ctx context.Context) {
 	others := slices.DeleteFunc(slices.Clone(a.works[1:]), onProxy)
 	var asks sync.WaitGroup
 	for _, work := range others {
-		asks.Go(func() { work.lock(ctx, a.config, 0) })
+		asks.Go(func() { work.lock(ctx, a.lockRequest(work, 0)) })
 	}
 	asks.Wait()
 	isHeld := func(w *work) bool { return w.failure == nil && !w.locked }
@@ -50,7 +76,7 @@ func (a *apply) lockOthers(ctx context.Context) {
 	asks.Wait()
 	for _, work := range others {
 		if work.failure == nil && ctx.Err() == nil {
-			work.lock(ctx, a.config, lockWait)
+			work.lock(ctx, a.lockRequest(work, lockWait))
 		}
 	}
 }
@@ -72,18 +98,23 @@ func (a *apply) report(w *work, shown []string) hostapi.Finish {
 		Operator: a.config.Operator,
 		Stack:    a.config.Stack.Name,
 		OK:       w.failure == nil && w.outcome.Skipped == "",
-		Summary:  fmt.Sprintf("%d created, %d changed, %d removed", w.outcome.Created, w.outcome.Changed, w.outcome.Removed),
+		Why:      w.outcome.Skipped,
 		Shown:    shown,
 	}
-	if a.summary != "" {
-		report.Summary = a.summary
+	if w.failure != nil {
+		report.Why = w.failure.Summary
 	}
-	if !report.OK {
-		report.Summary += fmt.Sprintf("; stopped after %d of %d steps", w.outcome.Done, w.outcome.Steps)
+	if report.OK {
+		report.Summary = a.summary
 	}
 	switch w.role {
 	case plan.RoleProxy:
 		report.Hosts = a.members()
+		for _, model := range a.outcome.Proof.Models {
+			if model.Err != nil && report.Why == "" {
+				report.Why = model.Err.Error()
+			}
+		}
 	case plan.RoleDeparted:
 		report.Forget = report.OK
 	}
@@ -106,7 +137,7 @@ func (a *apply) members() []plan.Member {
 		switch {
 		case target.Role != plan.RoleWorker:
 		case a.hosts[target.Name] != nil:
-			members = append(members, target.Member)
+			members = append(members, a.member(target))
 		case known:
 			members = append(members, before) // the way that led there once
 		}

@@ -35,6 +35,7 @@ type Lock struct {
 	Holder  string // user@machine
 	Command string
 	Since   time.Time
+	At      plan.ID // of work that was cut off: the step that it was in; zero: in none
 }
 
 // Plan looks at every connected host, and at those that left the stack but are
@@ -181,18 +182,22 @@ func (p *Planned) describe(s *Session) {
 	p.GivenUp, p.Unknown = s.forgotten(p.sight.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	for _, target := range slices.Concat(s.targets, p.departed) {
 		seen := p.sight.seen[target.Name]
-		p.Locks = append(p.Locks, lockOf(target, seen.Holder)...)
-		p.CutOff = append(p.CutOff, lockOf(target, seen.CutOff)...)
+		p.Locks = append(p.Locks, lockOf(target, seen.Holder, nil)...)
+		p.CutOff = append(p.CutOff, lockOf(target, seen.CutOff, seen.CutOffAt)...)
 	}
 	p.Keys = p.proposal.madeKeys(s.config.Stack.Proxy.Name)
 }
 
 // lockOf tells of a lock that somebody signed; one who just came did not yet.
-func lockOf(target Target, holder *hostapi.LockHolder) []Lock {
+func lockOf(target Target, holder *hostapi.LockHolder, at *plan.StepTaken) []Lock {
 	if holder == nil || holder.Operator == "" {
 		return nil
 	}
-	return []Lock{{Host: target.Name, Holder: holder.Operator, Command: holder.Command, Since: holder.Since}}
+	lock := Lock{Host: target.Name, Holder: holder.Operator, Command: holder.Command, Since: holder.Since}
+	if at != nil {
+		lock.At = at.ID
+	}
+	return []Lock{lock}
 }
 
 // Texts returns a file's text as it is on the host and as it will be, for a

@@ -21,6 +21,7 @@ type work struct {
 	teller   *teller
 	locked   bool
 	number   int        // of the apply that the lock is for
+	last     int        // of the apply before, by the manifest
 	prepared bool       // the first stage did something here
 	stored   []string   // names of keys whose hash the host has taken
 	failure  *HostError // the first thing that went wrong
@@ -61,21 +62,19 @@ func (w *work) tell(event Event) {
 	w.teller.tell(event)
 }
 
-// lock takes the host's lock, waiting for at most wait, and tells who holds it
-// meanwhile. That somebody holds it is a failure only where it was waited for.
-func (w *work) lock(ctx context.Context, config Config, wait time.Duration) {
-	params := hostapi.Lock{
-		Holder: hostapi.LockHolder{Operator: config.Operator, Command: w.command}, Wait: wait, Stack: config.Stack.Name,
-	}
+// lock takes the host's lock, waiting for at most params.Wait, and tells who
+// holds it meanwhile. That somebody holds it is a failure only where it was
+// waited for.
+func (w *work) lock(ctx context.Context, params hostapi.Lock) {
 	locked, err := w.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
 		w.tell(Event{Phase: Locking, Text: progress.Text})
 	})
 	if err == nil {
-		w.locked, w.number = true, locked.Number
+		w.locked, w.number, w.last = true, locked.Number, locked.Last
 		return
 	}
 	failure := w.host.requestError(ctx, "take the lock", err)
-	if wait == 0 && errors.Is(failure, ErrLocked) {
+	if params.Wait == 0 && errors.Is(failure, ErrLocked) {
 		return
 	}
 	failure.Did = "nothing was changed there"

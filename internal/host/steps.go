@@ -122,7 +122,7 @@ func (j *stepJournal) close() {
 func firstLine(text string) string {
 	text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
 	if len(text) > maxWhy {
-		text = strings.ToValidUTF8(text[:maxWhy], "") + "…"
+		text = strings.ToValidUTF8(text[:maxWhy], "") + "..."
 	}
 	return text
 }

@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// ErrNoSuchApply means that no host remembers an apply of this number, or that
+// the host asked about had no part in it.
+var ErrNoSuchApply = errors.New("not in the history")
+
+// HistoryRequest says what to tell of the past.
+type HistoryRequest struct {
+	Last  int    // how many applies, the newest; at most MaxPast
+	Apply int    // only the one of this number, with its steps; 0: all
+	Host  string // with Apply: only what it did on this host; empty: on all
+}
+
+// MaxPast is how many applies can be told at once.
+const MaxPast = hostapi.MaxPast
+
+// History is what the hosts of a stack remember of it.
+type History struct {
+	Stack     string
+	Applies   []PastApply    // newest first
+	More      bool           // there are older ones
+	Originals []HostOriginal // in the order of the stack
+	Failed    HostErrors     // hosts that could not be asked: their part is missing
+}
+
+// PastApply is one apply on all hosts that had a part in it. Times are of the
+// proxy host's clock, where it can be asked.
+type PastApply struct {
+	Number            int
+	Version           string // of relayctl
+	Operator, Command string
+	Began             time.Time
+	Ended             time.Time // zero: it runs
+	State             plan.PastState
+	Hosts             []PastHost // in the order of the stack
+}
+
+// PastHost is what an apply did on one host.
+type PastHost struct {
+	Host string
+	plan.Past
+	// Taken are its steps, where they were asked for; nil: none are kept.
+	Taken []plan.StepTaken
+}
+
+// HostOriginal is something that was taken over on a host.
+type HostOriginal struct {
+	Host string
+	plan.Original
+}
+
+// History asks all hosts what they remember. It changes nothing, and waits for
+// nobody's lock.
+func (s *Session) History(ctx context.Context, request HistoryRequest) (*History, error) {
+	if request.Host != "" && !slices.ContainsFunc(s.targets, func(t Target) bool { return t.Name == request.Host }) {
+		return nil, fmt.Errorf("%s: no host of the stack has this name", request.Host)
+	}
+	last := request.Last
+	if request.Apply > 0 {
+		last = MaxPast
+	}
+	told, failed := s.askHistories(ctx, func(string) (hostapi.History, bool) {
+		return hostapi.History{Stack: s.config.Stack.Name, Last: last}, true
+	})
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("ask for the history: %w", context.Cause(ctx))
+	}
+	history := &History{Stack: s.config.Stack.Name}
+	for _, target := range s.targets {
+		if failure := failed[target.Name]; failure != nil {
+			history.Failed = append(history.Failed, failure)
+		}
+		history.More = history.More || told[target.Name].More
+		for _, original := range told[target.Name].Originals {
+			history.Originals = append(history.Originals, HostOriginal{target.Name, original})
+		}
+	}
+	history.Applies = s.merged(told)
+	if request.Apply > 0 {
+		return history, s.withSteps(ctx, history, request)
+	}
+	if len(history.Applies) > last {
+		history.Applies, history.More = history.Applies[:last], true
+	}
+	return history, nil
+}
+
+// askHistories asks hosts side by side; which says what, or that a host is not
+// asked.
+func (s *Session) askHistories(ctx context.Context, which func(host string) (hostapi.History, bool)) (map[string]hostapi.HistoryTold, map[string]*HostError) {
+	told, failed := map[string]hostapi.HistoryTold{}, maps.Clone(s.failed)
+	var mu sync.Mutex
+	var asks sync.WaitGroup
+	for _, target := range s.targets {
+		params, wanted := which(target.Name)
+		h := s.hosts[target.Name]
+		if h == nil || !wanted {
+			continue
+		}
+		asks.Go(func() {
+			answer, err := h.client.History(ctx, params)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed[target.Name] = h.requestError(ctx, "ask for its history", err)
+				return
+			}
+			told[target.Name] = answer
+		})
+	}
+	asks.Wait()
+	return told, failed
+}
+
+// merged puts together what hosts tell of the same applies, newest first.
+func (s *Session) merged(told map[string]hostapi.HistoryTold) []PastApply {
+	byRun := map[string]*PastApply{}
+	for _, target := range s.targets { // the proxy host comes first
+		for _, past := range told[target.Name].Applies {
+			run := cmp.Or(past.Run, fmt.Sprintf("%s %d", target.Name, past.Number))
+			apply := byRun[run]
+			if apply == nil {
+				apply = &PastApply{
+					Number: past.Number, Version: past.Version, Operator: past.Operator, Command: past.Command,
+					Began: past.Began, Ended: past.Ended, State: past.State,
+				}
+				byRun[run] = apply
+			}
+			apply.Hosts = append(apply.Hosts, PastHost{Host: target.Name, Past: past})
+			apply.State = worse(apply.State, past.State)
+		}
+	}
+	var list []PastApply
+	for _, apply := range byRun {
+		if apply.State == plan.PastRunning {
+			apply.Ended = time.Time{}
+		}
+		list = append(list, *apply)
+	}
+	slices.SortFunc(list, func(a, b PastApply) int {
+		return cmp.Or(b.Began.Compare(a.Began), cmp.Compare(b.Number, a.Number), cmp.Compare(a.Hosts[0].Host, b.Hosts[0].Host))
+	})
+	return list
+}
+
+// worse is the state of an apply that ended in two ways on two hosts.
+func worse(a, b plan.PastState) plan.PastState {
+	for _, state := range []plan.PastState{plan.PastRunning, plan.PastCutOff, plan.PastFailed} {
+		if a == state || b == state {
+			return state
+		}
+	}
+	return plan.PastDone
+}
+
+// withSteps leaves one apply in the history, with its steps.
+func (s *Session) withSteps(ctx context.Context, history *History, request HistoryRequest) error {
+	at := slices.IndexFunc(history.Applies, func(a PastApply) bool { return a.Number == request.Apply })
+	if at < 0 {
+		return fmt.Errorf("apply %d: %w", request.Apply, ErrNoSuchApply)
+	}
+	apply := history.Applies[at]
+	if request.Host != "" {
+		apply.Hosts = slices.DeleteFunc(apply.Hosts, func(h PastHost) bool { return h.Host != request.Host })
+		if len(apply.Hosts) == 0 {
+			return fmt.Errorf("apply %d on %s: %w", request.Apply, request.Host, ErrNoSuchApply)
+		}
+	}
+	told, failed := s.askHistories(ctx, func(host string) (hostapi.History, bool) {
+		at := slices.IndexFunc(apply.Hosts, func(h PastHost) bool { return h.Host == host })
+		if at < 0 {
+			return hostapi.History{}, false
+		}
+		return hostapi.History{Stack: s.config.Stack.Name, Steps: apply.Hosts[at].Number}, true
+	})
+	if ctx.Err() != nil {
+		return fmt.Errorf("ask for the steps: %w", context.Cause(ctx))
+	}
+	for i, h := range apply.Hosts {
+		if failure := failed[h.Host]; failure != nil {
+			history.Failed = append(history.Failed, failure)
+		}
+		apply.Hosts[i].Taken = told[h.Host].Steps
+	}
+	history.Applies, history.More = []PastApply{apply}, false
+	return nil
+}

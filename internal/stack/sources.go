@@ -141,6 +141,12 @@ func (f source) reveal(part span) string {
 	return b.String()
 }
 
+// text is the whole of a file, masked.
+func (s *Sources) text(filename string) string {
+	f := s.files[filename]
+	return f.reveal(span{end: len(f.src)})
+}
+
 // printable makes a text safe for a terminal: tabs become two spaces, other
 // control characters and broken UTF-8 a replacement character.
 func printable(s string) string {

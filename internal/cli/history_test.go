@@ -162,3 +162,24 @@ func TestHistoryIsAskedFor(t *testing.T) {
 		newConsole(t, "", append([]string{"history"}, strings.Fields(args)...)...).run(&hosts{}).wantCode(t, 1)
 	}
 }
+
+// A plan tells what was cut off and where, and how a machine is given up whose
+// name another one has now.
+func TestPlanTellsOfThePast(t *testing.T) {
+	planned := planOf()
+	planned.CutOff = []engine.Lock{
+		{Host: "edge", Holder: "ann@desk", Command: "apply", Since: now, At: plan.ID{Kind: plan.KindPackage, Name: "caddy"}},
+		{Host: "gpu-1", Holder: "ann@desk", Command: "apply", Since: now},
+	}
+	planned.Stays = engine.HostErrors{unreachable("gpu-2 at 10.0.0.22", 9)}
+	c := newConsole(t, "", "plan").run(&hosts{planned: planned})
+	c.wantCode(t, 0)
+	said := strings.Join(strings.Fields(c.stdout.String()), " ")
+	for _, part := range []string{
+		"was cut off in the middle of package caddy; apply goes on", "was cut off; apply goes on", "add --forget 'gpu-2 at 10.0.0.22' to apply",
+	} {
+		if !strings.Contains(said, part) {
+			t.Errorf("%q is missing in\n%s", part, c.screen())
+		}
+	}
+}

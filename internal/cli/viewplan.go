@@ -28,18 +28,22 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 			lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format("15:04:05")))
 	}
 	for _, cut := range planned.CutOff {
-		aside = append(aside, fmt.Sprintf("%s: what %s began there (%s, %s) was cut off; apply goes on from where it ended",
-			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format("15:04:05")))
+		where := ""
+		if cut.At.Name != "" {
+			where = " in the middle of " + thing(cut.At)
+		}
+		aside = append(aside, fmt.Sprintf("%s: what %s began there (%s, %s) was cut off%s; apply goes on from where it ended",
+			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format("15:04:05"), where))
 	}
 	for _, failure := range planned.Stays {
 		aside = append(aside, fmt.Sprintf("%s and can't be cleaned up: %s; when it is gone for good, "+
-			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, failure.Host))
+			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, quoted(failure.Host)))
 	}
 	for _, name := range planned.GivenUp {
 		aside = append(aside, leftTheStack(planned, name)+" and is given up: what stands on it stays there")
 	}
 	for _, name := range planned.Unknown {
-		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", name))
+		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", quoted(name)))
 	}
 	for _, text := range aside {
 		v.out.printf("\n! %s", strings.TrimPrefix(v.wrapped(2, text), "  "))

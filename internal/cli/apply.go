@@ -105,6 +105,8 @@ func (r *applyRun) do(ctx context.Context, hosts applier) error {
 			return r.view.failed(err, nil)
 		}
 	}
+	r.view.workBegins()
+	r.progress.begin(r.planned.Plan)
 	outcome, err := hosts.Apply(ctx, r.planned, r.show)
 	return r.ended(outcome, err)
 }
@@ -128,6 +130,7 @@ func (r *applyRun) tell(failures engine.HostErrors) {
 // show prints how the apply ended, while the stack is still locked: new keys
 // count as shown once it returned nil.
 func (r *applyRun) show(outcome *engine.Outcome) error {
+	r.progress.end(outcome)
 	r.tell(outcome.Failed)
 	r.view.outcome(outcome, r.planned)
 	r.view.proof(outcome.Proof)
@@ -147,6 +150,7 @@ func isFirst(p plan.Plan) bool {
 
 // ended prints what went wrong and was not shown with the outcome.
 func (r *applyRun) ended(outcome *engine.Outcome, err error) error {
+	r.progress.end(outcome)
 	var onHosts engine.HostErrors
 	switch {
 	case err == nil:

@@ -31,8 +31,9 @@ var (
 // app is the command line on one system.
 type app struct {
 	System
-	view    *view
-	connect func(context.Context, engine.Config) (session, error)
+	view     *view
+	connect  func(context.Context, engine.Config) (session, error)
+	progress *progress // of the hosts that a command meets; nil before it does
 }
 
 // session is a conversation with all hosts of a stack: what each command needs
@@ -105,7 +106,7 @@ The stack file left out means ./stack.hcl.`),
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
-	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.validateCommand(), a.caCommand(), a.versionCommand())
+	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.validateCommand(), a.formatCommand(), a.caCommand(), a.versionCommand())
 	a.setHelp(root)
 	return root
 }

@@ -57,13 +57,28 @@ type hosts struct {
 	history *engine.History
 	past    engine.HistoryRequest
 
+	before  func() // happens while hosts are looked at
 	applied int
 	closed  bool
 }
 
-func (h *hosts) Plan(context.Context) (*engine.Planned, error)  { return h.planned, h.err }
-func (h *hosts) Status(context.Context) (*engine.Status, error) { return h.status, h.err }
-func (h *hosts) RootCA(context.Context) (string, error)         { return h.root, h.err }
+func (h *hosts) Plan(context.Context) (*engine.Planned, error) {
+	h.look()
+	return h.planned, h.err
+}
+
+func (h *hosts) Status(context.Context) (*engine.Status, error) {
+	h.look()
+	return h.status, h.err
+}
+
+func (h *hosts) look() {
+	if h.before != nil {
+		h.before()
+	}
+}
+
+func (h *hosts) RootCA(context.Context) (string, error) { return h.root, h.err }
 
 func (h *hosts) Close() error {
 	h.closed = true

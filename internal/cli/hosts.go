@@ -23,6 +23,7 @@ func takeHosts(command *cobra.Command, o *hostsOptions) {
 // interrupts. What goes wrong is printed.
 func (a *app) meet(ctx context.Context, s *stack.Stack, config engine.Config, work func(context.Context, session) error) error {
 	progress := newProgress(a.view, hostNames(s))
+	a.progress = progress
 	ctx, done := a.untilInterrupted(ctx, progress)
 	defer done()
 	beating := progress.start(ctx)

@@ -26,6 +26,9 @@ type System struct {
 	// not known.
 	StdinTerminal, StdoutTerminal, StderrTerminal bool
 	Width                                         int
+	// Size is how large the terminal behind Stderr is just now. Nil, or zeros:
+	// it is not known.
+	Size func() (columns, rows int)
 
 	Env      func(name string) (string, bool)
 	Now      func() time.Time
@@ -56,6 +59,13 @@ func Main(version string) int {
 		Operator:       operator(),
 		Interrupts:     interrupts,
 		Exit:           os.Exit,
+	}
+	system.Size = func() (columns, rows int) {
+		columns, rows, err := term.GetSize(int(os.Stderr.Fd()))
+		if err != nil {
+			return 0, 0
+		}
+		return columns, rows
 	}
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && system.Width == 0 {
@@ -95,3 +105,20 @@ func (s System) isUTF8() bool {
 // wantsColor reports whether colours may be used on a terminal; see
 // no-color.org.
 func (s System) wantsColor() bool { return s.env("NO_COLOR") == "" && s.env("TERM") != "dumb" }
+
+// defaultRows is for terminals that do not say how high they are.
+const defaultRows = 24
+
+// liveTerminal is the size of the terminal that progress is shown on; nil where
+// nothing can be drawn again there.
+func (s System) liveTerminal() func() (columns, rows int) {
+	if kind := s.env("TERM"); !s.StderrTerminal || kind == "" || kind == "dumb" {
+		return nil
+	}
+	return func() (columns, rows int) {
+		if s.Size != nil {
+			columns, rows = s.Size()
+		}
+		return cmp.Or(columns, s.Width, defaultWidth), cmp.Or(rows, defaultRows)
+	}
+}

@@ -19,6 +19,10 @@ type view struct {
 	width     int
 	ascii     bool
 	about     stackOptions // the stack that a command is about; empty: none was named yet
+
+	// live is the size of the terminal on which lines can be drawn again; nil:
+	// there is none.
+	live func() (columns, rows int)
 }
 
 // defaultWidth is for what is no terminal, and for terminals that do not say.
@@ -34,6 +38,7 @@ func newView(s System) *view {
 		errs:  &page{w: s.Stderr, terminal: s.StderrTerminal, color: s.StderrTerminal && s.wantsColor()},
 		width: width,
 		ascii: !s.isUTF8(),
+		live:  s.liveTerminal(),
 	}
 }
 
@@ -80,6 +85,7 @@ func (v *view) wrapped(indent int, text string) string {
 // what prints need not ask every time.
 type page struct {
 	terminal, color bool
+	aside           func() // is called before anything is printed; nil: nobody minds
 
 	mu      sync.Mutex
 	w       io.Writer
@@ -89,13 +95,21 @@ type page struct {
 
 // Write implements io.Writer.
 func (p *page) Write(text []byte) (int, error) {
+	if p.aside != nil {
+		p.aside()
+	}
+	return len(text), p.print(string(text), true)
+}
+
+// print is Write for who is set aside by it. Not all that it prints stays.
+func (p *page) print(text string, stays bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used = true
+	p.used = p.used || stays
 	if p.failure == nil {
-		_, p.failure = p.w.Write(text)
+		_, p.failure = io.WriteString(p.w, text)
 	}
-	return len(text), p.failure
+	return p.failure
 }
 
 func (p *page) isUsed() bool {
@@ -109,6 +123,8 @@ func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args.
 // Terminal attributes, as in ECMA-48.
 const (
 	bold    = "1"
+	red     = "31"
+	green   = "32"
 	boldRed = "1;31"
 )
 

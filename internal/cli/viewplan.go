@@ -110,3 +110,11 @@ func (v *view) question(p plan.Plan) {
 
 // unanswered ends the line of a question that nobody ended.
 func (v *view) unanswered() { v.errs.printf("\n") }
+
+// workBegins sets lines that will be drawn again off from what stands above
+// them.
+func (v *view) workBegins() {
+	if v.live != nil {
+		v.gap()
+	}
+}

@@ -20,6 +20,8 @@ func thing(id plan.ID) string {
 // doing says what goes on.
 func doing(e engine.Event) string {
 	switch e.Phase {
+	case engine.Connected:
+		return "waiting for the other hosts"
 	case engine.Locking:
 		return "waiting for the lock: " + e.Text
 	case engine.Uploading:
@@ -33,6 +35,21 @@ func doing(e engine.Event) string {
 		return "waiting for " + e.Text
 	}
 	return string(e.Phase)
+}
+
+// happened says what is over.
+func happened(e engine.Event) string {
+	switch e.Phase {
+	case engine.NewHostKey:
+		return "new host key accepted: " + e.Text
+	case engine.Reached:
+		return e.Text + after(e.Took)
+	case engine.Done:
+		return thing(e.ID) + ": " + did(e) + took(e.Took)
+	case engine.Finished:
+		return fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took))
+	}
+	return "failed: " + e.Text
 }
 
 // still says that something goes on.

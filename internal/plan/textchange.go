@@ -145,43 +145,6 @@ func oneLine(before, after string) (string, bool) {
 	return words, len(x) > 0 && len(y) > 0 && width(words) <= maxOneLine
 }
 
-// contextLines is how many unchanged lines stand around a change in a diff.
-const contextLines = 3
-
-// unified prints the way from one text to another. A file that is new is shown
-// as a whole.
-func (p *page) unified(name string, t texts) {
-	edits := udiff.Lines(t.before, t.after)
-	text, err := udiff.ToUnified(name+" (on the host)", name+" (after apply)", t.before, edits, contextLines)
-	if err != nil { // edits of our own making always fit
-		text = err.Error()
-	}
-	for line := range strings.Lines(text) {
-		p.diffLine(strings.TrimSuffix(line, "\n"))
-	}
-}
-
-func (p *page) diffLine(line string) {
-	fields := strings.Split(line, "\t")
-	for i := range fields {
-		fields[i] = Printable(fields[i], p.ASCII)
-	}
-	line = strings.Join(fields, "\t")
-	code := ""
-	switch {
-	case strings.HasPrefix(line, "+"):
-		code = green
-	case strings.HasPrefix(line, "-"):
-		code = red
-	case strings.HasPrefix(line, "@"):
-		code = cyan
-	}
-	if code != "" {
-		line = p.paint(code, line)
-	}
-	p.b.WriteString(strings.TrimRight("        "+line, " ") + "\n")
-}
-
 // changedLines lists what goes and what comes, without unchanged lines.
 func changedLines(before, after string) (removed, added []string) {
 	unified, err := udiff.ToUnifiedDiff("", "", before, udiff.Lines(before, after), 0)

@@ -13,10 +13,12 @@ import (
 // it was a tenth of what a relayed request costs. Whatever has another form, or
 // strings that need escapes, is left to encoding/json.
 
-// encodeRequest makes an OPEN frame of h.
-func encodeRequest(stream uint32, h RequestHead) ([]byte, error) {
-	frame := make([]byte, HeaderSize, 512)
-	frame = appendText(append(frame, `{"id":`...), h.ID)
+// headRoom is what most frames of a head fit into.
+const headRoom = 512
+
+// encodeRequest makes an OPEN frame of h, in room where that suffices.
+func encodeRequest(room *[headRoom]byte, stream uint32, h RequestHead) ([]byte, error) {
+	frame := appendText(append(room[:HeaderSize], `{"id":`...), h.ID)
 	frame = appendText(append(frame, `,"model":`...), h.Model)
 	frame = appendText(append(frame, `,"method":`...), h.Method)
 	frame = appendText(append(frame, `,"target":`...), h.Target)
@@ -25,10 +27,9 @@ func encodeRequest(stream uint32, h RequestHead) ([]byte, error) {
 	return seal(append(frame, '}'), TypeOpen, stream)
 }
 
-// encodeResponse makes a HEAD frame of h.
-func encodeResponse(stream uint32, h ResponseHead) ([]byte, error) {
-	frame := make([]byte, HeaderSize, 512)
-	frame = strconv.AppendInt(append(frame, `{"status":`...), int64(h.Status), 10)
+// encodeResponse makes a HEAD frame of h, in room where that suffices.
+func encodeResponse(room *[headRoom]byte, stream uint32, h ResponseHead) ([]byte, error) {
+	frame := strconv.AppendInt(append(room[:HeaderSize], `{"status":`...), int64(h.Status), 10)
 	frame = appendFields(frame, h.Header)
 	return seal(append(frame, '}'), TypeHead, stream)
 }

@@ -56,7 +56,7 @@ func newStream(c *Conn, id uint32) *Stream {
 // ErrLost.
 func (c *Conn) Open(head RequestHead, body []byte) (*Stream, error) {
 	head.Length = int64(len(body))
-	frame, err := encodeRequest(0, head)
+	frame, err := encodeRequest(new([headRoom]byte), 0, head)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (s *Stream) More() bool {
 // Respond sends the head of the answer with the first bytes of its body, and
 // its end where last says so.
 func (s *Stream) Respond(ctx context.Context, head ResponseHead, first []byte, last bool) error {
-	frame, err := encodeResponse(s.id, head)
+	frame, err := encodeResponse(new([headRoom]byte), s.id, head)
 	if err != nil {
 		return err
 	}

@@ -27,20 +27,15 @@ type claim struct {
 // waiter is a request in a queue.
 type waiter struct {
 	claim
+	model   *modelState
 	granted chan *lease // capacity 1
 }
 
 // acquire waits for a slot until ctx ends or the claim's wait has passed.
 func (s *scheduler) acquire(ctx context.Context, c claim) (*lease, error) {
-	w := &waiter{claim: c, granted: make(chan *lease, 1)}
-	m, err := s.enqueue(w)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case l := <-w.granted: // mostly at once, without a timer
-		return l, nil
-	default:
+	l, w, err := s.enqueue(c)
+	if w == nil {
+		return l, err
 	}
 	timeout := time.NewTimer(c.wait)
 	defer timeout.Stop()
@@ -52,29 +47,36 @@ func (s *scheduler) acquire(ctx context.Context, c claim) (*lease, error) {
 	case <-timeout.C:
 		err = errQueueTimeout
 	}
-	s.withdraw(m, w)
+	s.withdraw(w)
 	return nil, err
 }
 
-func (s *scheduler) enqueue(w *waiter) (*modelState, error) {
+// enqueue takes a slot for c, or queues it; an error where it can have neither.
+func (s *scheduler) enqueue(c claim) (*lease, *waiter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.models[w.model]
+	m := s.models[c.model]
 	switch {
 	case m == nil:
-		return nil, errUnknownModel
-	case len(w.avoid) > 0 && !m.servedBeyond(w.avoid):
-		return nil, errNoOther
-	case !w.again && len(m.slots) == 0 && !time.Now().Before(m.expected):
-		return nil, errNoWorker
+		return nil, nil, errUnknownModel
+	case len(c.avoid) > 0 && !m.servedBeyond(c.avoid):
+		return nil, nil, errNoOther
+	case !c.again && len(m.slots) == 0 && !time.Now().Before(m.expected):
+		return nil, nil, errNoWorker
 	}
+	if len(m.queue) == 0 {
+		if free := s.best(m, c.avoid); free != nil {
+			return s.lend(free), nil, nil
+		}
+	}
+	w := &waiter{claim: c, model: m, granted: make(chan *lease, 1)}
 	m.insert(w)
 	s.dispatch(m)
 	if !w.again && len(w.granted) == 0 && len(m.queue) > s.maxQueue() {
 		m.remove(w)
-		return nil, errQueueFull
+		return nil, nil, errQueueFull
 	}
-	return m, nil
+	return nil, w, nil
 }
 
 // insert queues w: at the end, or after the others that are tried again.
@@ -90,9 +92,9 @@ func (m *modelState) insert(w *waiter) {
 
 // withdraw takes w out of the queue, and gives back a slot that came for it at
 // the last moment.
-func (s *scheduler) withdraw(m *modelState, w *waiter) {
+func (s *scheduler) withdraw(w *waiter) {
 	s.mu.Lock()
-	m.remove(w)
+	w.model.remove(w)
 	s.mu.Unlock()
 	select {
 	case l := <-w.granted:

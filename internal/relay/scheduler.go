@@ -227,14 +227,19 @@ func (s *scheduler) dispatch(m *modelState) {
 			kept = append(kept, w)
 			continue
 		}
-		s.turn++
-		best.lastUsed = s.turn
-		m.running[best.link.name]++
-		s.links[best.link].running++
-		w.granted <- &lease{scheduler: s, slot: best}
+		w.granted <- s.lend(best)
 	}
 	clear(m.queue[len(kept):])
 	m.queue = kept
+}
+
+// lend takes a free slot, with mu held.
+func (s *scheduler) lend(free *slot) *lease {
+	s.turn++
+	free.lastUsed = s.turn
+	free.model.running[free.link.name]++
+	s.links[free.link].running++
+	return &lease{scheduler: s, slot: free}
 }
 
 // best is the free slot of the least loaded worker, nil where none is free.

@@ -86,11 +86,11 @@ var (
 	contentsBelow = []string{"/etc/", "/usr/local/", "/var/lib/relayctl/", "/opt/"}
 	// unsteady differs with how often and when something was done, not with
 	// what: logs, caches, what apt and dpkg note, what services keep. Former
-	// generations and the history grow with every apply.
+	// generations, the history and the journals of steps grow with every apply.
 	unsteady = []string{
 		"/home/" + lab.Admin + "/.sudo_as_admin_successful",
 		"/var/cache", "/var/log", "/var/tmp", "/var/lib/apt", "/var/lib/caddy", "/var/lib/dpkg", "/var/lib/systemd",
-		"/var/lib/relayctl/history.jsonl", "/var/lib/relayctl/loaded",
+		"/var/lib/relayctl/history.jsonl", "/var/lib/relayctl/loaded", "/var/lib/relayctl/steps",
 		"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
 	}
 	// ownOfEach is what any two machines differ in.

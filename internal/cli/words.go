@@ -83,6 +83,8 @@ func begins(e engine.Event) string {
 		return "stopping"
 	case e.ID.Kind == plan.KindUnit && e.Action == plan.Create:
 		return "starting"
+	case e.ID.Kind == plan.KindUnit && e.Adopt:
+		return "taking over"
 	case e.ID.Kind == plan.KindUnit:
 		return "putting right"
 	}
@@ -98,6 +100,8 @@ func did(e engine.Event) string {
 		return "reloaded"
 	case e.Action == plan.Remove:
 		return "removed"
+	case e.Adopt:
+		return "taken over"
 	case e.Action == plan.Update && e.ID.Kind == plan.KindUnit:
 		return "put right" // started, enabled, or the contrary
 	case e.Action == plan.Update:

@@ -15,6 +15,7 @@ type Event struct {
 	// Waiting, Done and Failed; zero where there is none.
 	ID     plan.ID
 	Action plan.Action // of the change that is worked on
+	Adopt  bool        // it takes over what is somebody else's
 	// Text says more for people: "apt, 12 s", "edge to serve", a fingerprint.
 	Text string
 	// Step is how many of the host's Steps are done. Both are zero until the

@@ -127,7 +127,7 @@ func (w *work) do(ctx context.Context, steps []plan.Change) bool {
 
 // progress tells what the host says about a step.
 func (w *work) progress(change plan.Change, progress hostapi.Progress) {
-	event := Event{ID: change.ID, Action: change.Action, Text: progress.Text}
+	event := Event{ID: change.ID, Action: change.Action, Adopt: change.Adopt, Text: progress.Text}
 	switch progress.State {
 	case hostapi.Started:
 		event.Phase = Started

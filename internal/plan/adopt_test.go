@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,6 +208,23 @@ func TestTakenOverByHalf(t *testing.T) {
 		if strings.Contains(line, "nginx") {
 			t.Errorf("with --adopt: %s", line)
 		}
+	}
+
+	stopped := cutOffHost()
+	for i, fact := range stopped.Facts.Resources {
+		switch fact.Name {
+		case "/etc/caddy/Caddyfile":
+			stopped.Facts.Resources[i] = as(stopped.Want[10])
+		case "caddy.service":
+			stopped.Facts.Resources[i].Have = attrs([]string{"enabled=yes", "running=no"})
+		}
+	}
+	want = []string{"change unit caddy.service", "attention unit nginx.service, taken over before, and off since apply 1 (2026-11-20 09:14 UTC)"}
+	got := steps(plan.Diff(stopped))
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("ours does not run (-want +got)\n" + diff)
 	}
 }
 

@@ -133,9 +133,11 @@ func (d *differ) keptOff(planned map[string]*Change) []Change {
 }
 
 // offMeanwhile calls attention to what an earlier apply turned off on a host
-// where something else is in the way: neither the old nor the new may serve.
+// where something is in the way or does not run yet: neither the old nor the
+// new may serve.
 func (d *differ) offMeanwhile(todo []Change) []Change {
-	if !slices.ContainsFunc(todo, func(c Change) bool { return c.Block != "" }) {
+	unfinished := func(c Change) bool { return c.Block != "" || !c.Adopt && c.ID.Kind == KindUnit && startsAnyway(c) }
+	if !slices.ContainsFunc(todo, unfinished) {
 		return nil
 	}
 	var notes []Change

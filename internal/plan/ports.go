@@ -11,6 +11,8 @@ import (
 // What no unit runs, and what only a unit that stays on could give up, is
 // returned: that can only be pointed at.
 func (d *differ) holders(w *wayside) []Change {
+	type hold struct{ holder, needs string }
+	held := map[hold][]Port{}
 	var taken []Change
 	for _, port := range d.host.Ports {
 		for _, l := range d.host.Facts.Listeners {
@@ -21,10 +23,33 @@ func (d *differ) holders(w *wayside) []Change {
 				taken = append(taken, portTaken(port, l))
 				continue
 			}
-			w.add(l.Unit, fmt.Sprintf("holds port %d, which %s needs", port.Number, unitName(port.Unit)), port.Origin)
+			held[hold{l.Unit, port.Unit}] = append(held[hold{l.Unit, port.Unit}], port)
+		}
+	}
+	for one, ports := range held {
+		for _, port := range ports {
+			w.add(one.holder, fmt.Sprintf("holds %s, which %s needs", portNumbers(ports), unitName(one.needs)), port.Origin)
 		}
 	}
 	return uniqueChanges(taken)
+}
+
+// portNumbers names ports in a sentence.
+func portNumbers(ports []Port) string {
+	var numbers []int
+	for _, port := range ports {
+		numbers = append(numbers, port.Number)
+	}
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	if len(numbers) == 1 {
+		return fmt.Sprintf("port %d", numbers[0])
+	}
+	var words []string
+	for _, number := range numbers {
+		words = append(words, fmt.Sprint(number))
+	}
+	return "ports " + sentence(words)
 }
 
 // isOurs reports whether a unit is wanted, or was made by relayctl and is

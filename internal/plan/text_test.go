@@ -236,7 +236,8 @@ func handMadePlan(adopt bool) plan.Plan {
 	host.Facts.Listeners = []plan.Listener{
 		{Address: "0.0.0.0", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
 		{Address: "::", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
-		{Address: "::", Port: 80, Process: "systemd", PID: 1, Unit: "page.socket"},
+		{Address: "10.0.0.1", Port: 80, Process: "nginx", PID: 812, Unit: "nginx.service"},
+		{Address: "10.0.0.2", Port: 80, Process: "systemd", PID: 1, Unit: "page.socket"},
 		{Address: "127.0.0.1", Port: 8080, Process: "modelrelay-serv", PID: 640, Unit: "modelrelay-server.service"},
 	}
 	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}

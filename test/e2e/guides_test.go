@@ -1,0 +1,281 @@
+package e2e_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/test/lab"
+)
+
+// The tests here follow guides that people set machines up by, by hand and to
+// the letter, and then have relayctl take over. Where a guide fetches something
+// that the lab can't reach, something of the same kind and name stands in.
+
+// newHandMade boots hosts that nobody has set up yet; the first is the proxy.
+func newHandMade(t *testing.T, specs ...lab.Spec) *site {
+	t.Helper()
+	s := &site{TestLab: lab.New(t), t: t, home: t.TempDir()}
+	hosts := s.BootAll(specs...)
+	s.Edge, s.Workers = hosts[0], hosts[1:]
+	s.Name(domain, s.Edge)
+	s.know(hosts...)
+	t.Cleanup(s.searchForSecrets)
+	return s
+}
+
+// The user's own secrets, as a guide has them made with "openssl rand -hex 32".
+const (
+	guideVLLMKey      = "6d1f0c7a52e94b38a1d07e65c3f98b24706e5d1c8fa2430be97d614f5a83c0e2"
+	guideWorkerSecret = "e0a94c5d7b2f4681935c0d7ea1b86f24"
+)
+
+// guideNginx is a site as the guide on TLS for a relay describes it.
+const guideNginx = `server {
+    listen 80;
+    server_name DOMAIN;
+    return 301 https://$host$request_uri;
+}
+server {
+    listen 443 ssl;
+    server_name DOMAIN;
+    ssl_certificate     /etc/letsencrypt/live/DOMAIN/fullchain.pem;
+    ssl_certificate_key /etc/letsencrypt/live/DOMAIN/privkey.pem;
+    location /v1/worker/connect {
+        proxy_pass http://127.0.0.1:8080;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_set_header Host $host;
+        proxy_read_timeout 86400s;
+        proxy_send_timeout 86400s;
+    }
+    location /v1/ {
+        proxy_pass http://127.0.0.1:8080;
+        proxy_set_header Host $host;
+        proxy_buffering off;
+        proxy_cache off;
+        proxy_read_timeout 300s;
+    }
+}
+`
+
+// guideUnit runs a program by hand, as the guide starts it, at every boot.
+const guideUnit = `[Unit]
+Description=%[1]s
+[Service]
+EnvironmentFile=/etc/%[1]s.env
+ExecStart=/usr/local/bin/%[1]s%[2]s
+Restart=always
+RestartSec=1
+[Install]
+WantedBy=multi-user.target
+`
+
+// guideProgram puts a program of the relay's on a host under the guide's name,
+// with its environment, and starts it. Ours stand in: they take the same.
+func (s *site) guideProgram(h *lab.Host, name, of, args string, env ...string) {
+	s.t.Helper()
+	program, err := os.ReadFile(filepath.Join("../../bin/programs/amd64", of))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := h.WriteFile(s.t.Context(), "/usr/local/bin/"+name, program, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := h.WriteFile(s.t.Context(), "/etc/"+name+".env", []byte(strings.Join(env, "\n")+"\n"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.put(h, "/etc/systemd/system/"+name+".service", fmt.Sprintf(guideUnit, name, args))
+	lab.MustRun(s.t, h, "systemctl daemon-reload && systemctl enable --now "+name)
+}
+
+// guideFirewall is the first part of the guide on HTTPS for vLLM.
+func (s *site) guideFirewall(h *lab.Host) {
+	s.t.Helper()
+	lab.MustRun(s.t, h, `apt-get -q -y --no-install-recommends install ufw
+ufw allow 22/tcp comment 'SSH'
+ufw allow 80/tcp comment 'HTTP'
+ufw allow 443/tcp comment 'HTTPS'
+ufw --force enable`)
+}
+
+// firewall is all that UFW is and says on a host.
+func (s *site) firewall(h *lab.Host) string {
+	s.t.Helper()
+	return lab.MustRun(s.t, h, "ufw status verbose; find /etc/ufw /etc/default/ufw -type f | sort | xargs sha256sum; systemctl is-enabled ufw")
+}
+
+// selfSigned puts a certificate of nobody where certbot would have put one.
+func (s *site) selfSigned(h *lab.Host) {
+	s.t.Helper()
+	lab.MustRun(s.t, h, strings.ReplaceAll(`mkdir -p /etc/letsencrypt/live/DOMAIN && cd /etc/letsencrypt/live/DOMAIN &&
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=DOMAIN -addext subjectAltName=DNS:DOMAIN \
+  -keyout privkey.pem -out fullchain.pem 2>/dev/null`, "DOMAIN", domain))
+}
+
+// oldAnswer asks the set-up as it was made by hand for an answer.
+func (s *site) oldAnswer(key, model string) int {
+	s.t.Helper()
+	status, _ := s.ask(s.HTTPClient(&tls.Config{InsecureSkipVerify: true}), key, model)
+	return status
+}
+
+// TestGuideRelayBehindNginx follows the guide on TLS for a relay, its first
+// option: nginx with certbot's certificate in front of the relay that somebody
+// started by hand, beside a site that was there before.
+func TestGuideRelayBehindNginx(t *testing.T) {
+	s := newHandMade(t, lab.Spec{Name: "edge", Suite: lab.Trixie}, lab.Spec{Name: "gpu-1", Suite: lab.Bookworm})
+	worker := s.Workers[0]
+	engine, err := worker.StartStubEngine(t.Context(), lab.StubOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.writeHome(worker.Name+".key", engine.Key)
+	s.secrets = append(s.secrets, engine.Key)
+	s.writeStack(s.stack())
+
+	lab.MustRun(t, s.Edge, "apt-get -q -y --no-install-recommends install nginx")
+	s.step("nginx as the package brings it", func() {
+		said := s.mustRelayctl("plan")
+		want(s.t, said, "! unit nginx", "not ours; holds port 80, which caddy needs", "--adopt stops and disables it")
+		if strings.Contains(said, "443") {
+			s.t.Error("nothing holds port 443")
+		}
+	})
+
+	s.followNginxGuide(worker, engine)
+	s.await(t, "an answer of the set-up by hand", func() bool { return s.oldAnswer("", "stub") == 200 })
+	site, firewall := s.nginxFiles(), s.firewall(s.Edge)
+
+	s.step("plan", func() {
+		said := s.looksOnly("plan", "--diff")
+		want(s.t, said, "! unit nginx", "not ours; holds ports 80 and 443, which caddy needs",
+			"! unit modelrelay-server", "holds port 8080, which relay-server needs",
+			"2 things are in the way: apply would stop", "relayctl apply --adopt stack.hcl")
+	})
+	s.step("apply without --adopt", func() {
+		s.stops([]string{"apply", "--yes", "--keys-out", "keys"},
+			"Error: edge: unit nginx: not ours; holds ports 80 and 443", "Error: edge: unit modelrelay-server: not ours; holds port 8080",
+			`proxy "edge" {`, "relayctl apply --adopt stack.hcl")
+		if status := s.oldAnswer("", "stub"); status != 200 {
+			s.t.Errorf("the set-up by hand answers with %d", status)
+		}
+	})
+	s.step("killed once nginx is off", func() {
+		r, fell := s.struck(blow{line: "unit nginx: ", fall: s.killRelayctl}, "--adopt")
+		if !fell || r.code == 0 {
+			s.t.Fatalf("not killed: exit code %d", r.code)
+		}
+		s.await(s.t, "relay-host to end", func() bool { return lab.MustRun(s.t, s.Edge, "pgrep --exact relay-host || true") == "" })
+		said := s.mustRelayctl("plan")
+		want(s.t, said, "was cut off")
+		s.mustBeOff("nginx")
+		want(s.t, s.mustRelayctl("history"), "nginx", "modelrelay-server")
+	})
+	s.step("taken over", func() {
+		want(s.t, s.apply("--adopt"), "stub answered through https://"+domain)
+		s.servesAfterNginx(site, firewall)
+	})
+	s.step("after a reboot", func() {
+		if err := s.Edge.Reboot(s.t.Context()); err != nil {
+			s.t.Fatal(err)
+		}
+		s.await(s.t, "the worker to come back", func() bool {
+			status, _ := s.ask(s.client(), s.key("laptop"), "stub")
+			return status == 200
+		})
+		s.servesAfterNginx(site, firewall)
+		want(s.t, s.apply(), "stub answered")
+		s.servesAfterNginx(site, firewall)
+	})
+	s.step("back", func() {
+		s.follow(worker, "would take it over again. On each worker host, stop")
+		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
+		s.follow(s.Edge, "Turn on again what was turned off")
+		s.await(s.t, "an answer of the set-up by hand", func() bool { return s.oldAnswer("", "stub") == 200 })
+		if diff := cmp.Diff(site, s.nginxFiles()); diff != "" {
+			s.t.Errorf("nginx has other files (-before +after):\n%s", diff)
+		}
+		s.follow(worker, "On each worker host, remove")
+		s.follow(s.Edge, "On the proxy host, remove")
+		s.follow(s.Edge, "Where Caddy came with relayctl")
+		want(s.t, s.mustRelayctl("plan"), "edge", ": new", "! unit nginx", "! unit modelrelay-server")
+	})
+}
+
+// looksOnly runs relayctl, which has to go well and to change nothing at all.
+func (s *site) looksOnly(args ...string) string {
+	s.t.Helper()
+	before, services := s.snapshots(), s.services()
+	said := s.mustRelayctl(args...)
+	if diff := cmp.Diff(before, s.snapshots()); diff != "" {
+		s.t.Errorf("a host was changed (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(services, s.services()); diff != "" {
+		s.t.Errorf("services changed (-before +after):\n%s", diff)
+	}
+	return said
+}
+
+// followNginxGuide sets the two machines up by hand.
+func (s *site) followNginxGuide(worker *lab.Host, engine lab.StubEngine) {
+	s.t.Helper()
+	s.guideFirewall(s.Edge)
+	s.guideProgram(s.Edge, "modelrelay-server", "relay-server", "",
+		"LISTEN_ADDR=127.0.0.1:8080", "WORKER_SECRET="+guideWorkerSecret, "REQUEST_TIMEOUT_SECS=300")
+	s.selfSigned(s.Edge)
+	s.put(s.Edge, "/var/www/html/index.html", "my own site\n")
+	s.put(s.Edge, "/etc/systemd/system/nginx.service.d/limits.conf", "[Service]\nLimitNOFILE=65536\n")
+	s.put(s.Edge, "/etc/nginx/sites-available/modelrelay.conf", strings.ReplaceAll(guideNginx, "DOMAIN", domain))
+	lab.MustRun(s.t, s.Edge, `ln -s /etc/nginx/sites-available/modelrelay.conf /etc/nginx/sites-enabled/
+nginx -t && systemctl daemon-reload && systemctl restart nginx`)
+	certificate := lab.MustRun(s.t, s.Edge, "cat /etc/letsencrypt/live/"+domain+"/fullchain.pem")
+	s.put(worker, "/etc/modelrelay-ca.pem", certificate+"\n")
+	s.guideProgram(worker, "modelrelay-worker", "relay-worker", " --models stub",
+		"PROXY_URL=https://"+domain, "PROXY_CA=/etc/modelrelay-ca.pem", "WORKER_SECRET="+guideWorkerSecret,
+		"BACKEND_URL=http://localhost:8000", "BACKEND_KEY="+engine.Key)
+}
+
+// nginxFiles is everything that belongs to nginx and the relay set up by hand.
+func (s *site) nginxFiles() string {
+	s.t.Helper()
+	return lab.MustRun(s.t, s.Edge, `find /etc/nginx /var/www /etc/letsencrypt /etc/systemd/system/nginx.service.d /etc/modelrelay-server.env \
+  /etc/systemd/system/modelrelay-server.service /usr/local/bin/modelrelay-server -printf '%M %u:%g %p %l %T@\n' | sort`)
+}
+
+// servesAfterNginx holds that the stack took over and touched nothing else.
+func (s *site) servesAfterNginx(site, firewall string) {
+	s.t.Helper()
+	s.mustBeDone()
+	s.mustAnswer(s.client(), s.key("laptop"), "stub")
+	s.mustBeOff("nginx")
+	s.mustBeOff("modelrelay-server")
+	if diff := cmp.Diff(site, s.nginxFiles()); diff != "" {
+		s.t.Errorf("nginx has other files (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(firewall, s.firewall(s.Edge)); diff != "" {
+		s.t.Errorf("the firewall is another (-before +after):\n%s", diff)
+	}
+}
+
+// follow runs what docs/operations.md says below a line of text: the next block
+// of commands.
+func (s *site) follow(h *lab.Host, text string) {
+	s.t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)\n" + regexp.QuoteMeta(text) + ".*?\n\n```sh\n(.*?)```").FindStringSubmatch(string(page))
+	if block == nil {
+		s.t.Fatalf("docs/operations.md has no commands below %q", text)
+	}
+	lab.MustRun(s.t, h, "set -e\n"+block[1])
+}

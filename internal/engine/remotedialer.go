@@ -5,8 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -70,21 +71,64 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 	return &Conversation{Hello: hello, Stream: &remoteStream{Session: session, way: way}}, nil
 }
 
-// remoteStream is a session that takes its connection with it, and that ends
-// with the last words of relay-host.
+// remoteStream is a session that takes its connection with it, and whose end
+// says why it came.
 type remoteStream struct {
 	*remote.Session
-	way *remote.Host
+	way    *remote.Host
+	closed atomic.Bool // by us
 }
+
+// lastWords is how long the exit status may come after the last output.
+const lastWords = 5 * time.Second
 
 // Read reads what relay-host says.
 func (s *remoteStream) Read(p []byte) (int, error) {
 	n, err := s.Session.Read(p)
-	if said := strings.TrimSpace(s.Stderr()); errors.Is(err, io.EOF) && said != "" {
-		err = fmt.Errorf("%w: relay-host said: %s", err, said)
+	if err != nil && !s.closed.Load() {
+		err = s.ended(err)
 	}
 	return n, err
 }
 
+// ended is why there is nothing more to read: the connection is lost, or
+// relay-host has ended, with words or without.
+func (s *remoteStream) ended(err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	exit := s.Session.Wait(ctx)
+	if lost := (*remote.LostError)(nil); errors.As(exit, &lost) {
+		return lost
+	}
+	switch said := lastSaid(s.Stderr()); {
+	case said != "":
+		return errors.New(said)
+	case exit != nil && ctx.Err() == nil:
+		return fmt.Errorf("%s: %w", relayHost, exit)
+	}
+	return fmt.Errorf("%s ended: %w", relayHost, err)
+}
+
+// lastSaid is the line of a standard error that tells why relay-host ended:
+// its own, or how Go begins to tell of a crash, whatever sudo says before.
+func lastSaid(stderr string) string {
+	said := ""
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSpace(line)
+		for _, beginning := range []string{relayHost + ": ", "panic: ", "fatal error: "} {
+			if strings.HasPrefix(line, beginning) {
+				return line
+			}
+		}
+		if line != "" {
+			said = line
+		}
+	}
+	return said
+}
+
 // Close ends the session, then the connection.
-func (s *remoteStream) Close() error { return errors.Join(s.Session.Close(), s.way.Close()) }
+func (s *remoteStream) Close() error {
+	s.closed.Store(true)
+	return errors.Join(s.Session.Close(), s.way.Close())
+}

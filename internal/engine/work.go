@@ -169,7 +169,7 @@ func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err e
 	case ctx.Err() != nil:
 		return failure
 	case !errors.As(err, &said):
-		failure.Summary = fmt.Sprintf("%s: %v", steps[at].ID, err)
+		failure.Summary = fmt.Sprintf("%s: %v", steps[at].ID, causeOfLoss(err))
 	case said.Step < 0 || said.Step >= len(steps):
 		return failure
 	default:
@@ -197,12 +197,15 @@ func (h *host) requestError(ctx context.Context, doing string, err error) *HostE
 	if ctx.Err() != nil {
 		return h.interrupted(ctx)
 	}
-	failure := h.fail(fmt.Sprintf("%s: %v", doing, err), err)
+	failure := h.fail(fmt.Sprintf("%s: %v", doing, causeOfLoss(err)), err)
 	var said *hostapi.Error
-	if !errors.As(err, &said) {
-		if errors.Is(err, hostapi.ErrLost) {
-			failure.Hint = "relay-host finishes the step it is in and lets go. Run it again: it goes on from there."
-		}
+	var lost *hostapi.LostError
+	switch {
+	case errors.As(err, &lost):
+		failure.Hint = "Was this machine asleep, the network down, or the host restarted? " +
+			"relay-host finishes the step it is in, and gives its lock back by itself."
+		return failure
+	case !errors.As(err, &said):
 		return failure
 	}
 	failure.Summary = fmt.Sprintf("%s: %s", doing, said.Message)
@@ -211,6 +214,16 @@ func (h *host) requestError(ctx context.Context, doing string, err error) *HostE
 		failure.Cause = fmt.Errorf("%w: %w", reason, err)
 	}
 	return failure
+}
+
+// causeOfLoss is why a conversation ended, where it did; which request waited
+// for its answer just then is nothing to people.
+func causeOfLoss(err error) error {
+	var lost *hostapi.LostError
+	if errors.As(err, &lost) {
+		return lost.Cause
+	}
+	return err
 }
 
 // reasons are the errors of this package that relay-host's codes stand for.

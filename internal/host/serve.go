@@ -63,7 +63,7 @@ func (c *Conversation) Serve(ctx context.Context, hello hostapi.Hello) error {
 	asked := ctx
 	ctx, end := context.WithCancelCause(ctx)
 	queue := make(chan work, requestsAhead)
-	heard := hostapi.NewSilenceWatch(c.in)
+	heard := hostapi.NewSilenceWatch(c.in, "relayctl")
 
 	var reading, writing sync.WaitGroup
 	reading.Go(func() {

@@ -161,6 +161,11 @@ func TestLongStepIsNeverSilent(t *testing.T) {
 	})
 }
 
+func isLost(err error) bool {
+	var lost *hostapi.LostError
+	return errors.As(err, &lost)
+}
+
 // However the conversation ends, the step that runs is finished, the next is
 // not begun, and the lock is given back.
 func TestStepIsFinishedWhenTheConversationEnds(t *testing.T) {
@@ -193,7 +198,7 @@ func TestStepIsFinishedWhenTheConversationEnds(t *testing.T) {
 				if err := <-c.ended; (err == nil) != end.fine {
 					t.Errorf("it ended with %v", err)
 				}
-				if err := <-applied; code(err) != hostapi.CodeCancelled && !errors.Is(err, hostapi.ErrLost) {
+				if err := <-applied; code(err) != hostapi.CodeCancelled && !isLost(err) {
 					t.Errorf("apply ended with %v", err)
 				}
 				if !c.machine.packages["caddy"].installed {
@@ -232,7 +237,7 @@ func TestSilenceEndsTheConversation(t *testing.T) {
 		}
 		begun := time.Now()
 		err := <-c.ended
-		if err == nil || err.Error() != "no byte for 30s" {
+		if err == nil || err.Error() != "nothing was heard of relayctl for 30s" {
 			t.Errorf("it ended with %v", err)
 		}
 		if took := time.Since(begun); took < 30*time.Second || took > 45*time.Second {

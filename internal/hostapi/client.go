@@ -4,15 +4,23 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"time"
 )
 
-// ErrLost means that the conversation ended before the answer came.
-var ErrLost = errors.New("conversation with relay-host lost")
+// LostError means that the conversation ended before the answer came.
+type LostError struct {
+	Op    Op
+	Cause error // why it ended
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("%s: conversation with relay-host lost: %v", e.Op, e.Cause)
+}
+
+func (e *LostError) Unwrap() error { return e.Cause }
 
 // Client is relayctl's end of one conversation, after the greeting. Its
 // methods may be called from several goroutines; requests are answered in
@@ -21,10 +29,11 @@ type Client struct {
 	stream io.ReadWriteCloser
 	writes chan struct{} // holds one token: the right to write
 
+	over    chan struct{} // closed when there will be no more answers
 	mu      sync.Mutex
 	nextID  uint64
 	waiting map[uint64]*call
-	lost    error // set once: why there will be no more answers
+	lost    error // why there will be no more answers
 }
 
 type call struct {
@@ -40,7 +49,7 @@ const responsesAhead = 64
 // NewClient wraps a stream whose greeting has been read. Run has to be called
 // for answers to arrive.
 func NewClient(stream io.ReadWriteCloser) *Client {
-	c := &Client{stream: stream, writes: make(chan struct{}, 1), waiting: map[uint64]*call{}}
+	c := &Client{stream: stream, writes: make(chan struct{}, 1), over: make(chan struct{}), waiting: map[uint64]*call{}}
 	c.writes <- struct{}{}
 	return c
 }
@@ -49,7 +58,7 @@ func NewClient(stream io.ReadWriteCloser) *Client {
 // silent for Silence, and closes the stream. It returns why it ended.
 func (c *Client) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	watch := NewSilenceWatch(c.stream)
+	watch := NewSilenceWatch(c.stream, "relay-host")
 	var background sync.WaitGroup
 	background.Go(func() { c.ping(ctx) })
 	background.Go(func() {
@@ -110,11 +119,12 @@ func (c *Client) deliver(ctx context.Context, response Response) {
 	}
 }
 
-// lose tells every call that there will be no answer.
+// lose tells every call that there will be no answer. It is called once.
 func (c *Client) lose(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lost = cause
+	close(c.over)
 	for id, waiting := range c.waiting {
 		close(waiting.responses)
 		delete(c.waiting, id)
@@ -134,11 +144,11 @@ func (c *Client) call(ctx context.Context, op Op, params any, onProgress func(Pr
 func (c *Client) start(ctx context.Context, op Op, params any, blob []byte) (*call, error) {
 	started, err := c.register(op)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
+		return nil, err
 	}
 	if err := c.send(ctx, Request{ID: started.id, Op: op}, params, blob); err != nil {
 		c.forget(started)
-		return nil, fmt.Errorf("%s: %w", op, err)
+		return nil, err
 	}
 	return started, nil
 }
@@ -153,7 +163,7 @@ func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progre
 		case response, open := <-started.responses:
 			switch {
 			case !open:
-				return nil, fmt.Errorf("%s: %w: %w", started.op, ErrLost, c.cause())
+				return nil, &LostError{started.op, c.cause()}
 			case response.Progress != nil:
 				if onProgress != nil {
 					onProgress(*response.Progress)
@@ -182,7 +192,7 @@ func (c *Client) register(op Op) (*call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.lost != nil {
-		return nil, fmt.Errorf("%w: %w", ErrLost, c.lost)
+		return nil, &LostError{op, c.lost}
 	}
 	c.nextID++
 	started := &call{id: c.nextID, op: op, responses: make(chan Response, responsesAhead)}
@@ -207,22 +217,33 @@ func (c *Client) send(ctx context.Context, request Request, params any, blob []b
 	if params != nil {
 		encoded, err := json.Marshal(params)
 		if err != nil {
-			return fmt.Errorf("encode parameters: %w", err)
+			return fmt.Errorf("%s: encode parameters: %w", request.Op, err)
 		}
 		request.Params = encoded
 	}
 	line, err := EncodeMessage(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", request.Op, err)
 	}
 	select {
 	case <-c.writes:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return fmt.Errorf("%s: %w", request.Op, context.Cause(ctx))
 	}
 	defer func() { c.writes <- struct{}{} }()
 	if _, err := c.stream.Write(append(line, blob...)); err != nil {
-		return fmt.Errorf("%w: %w", ErrLost, err)
+		return c.writeError(ctx, request.Op, err)
 	}
 	return nil
+}
+
+// writeError is why nothing can be written any more. The reading end learns of
+// it, too, and hears more: last words, or how relay-host ended.
+func (c *Client) writeError(ctx context.Context, op Op, err error) error {
+	select {
+	case <-c.over:
+		err = c.cause()
+	case <-ctx.Done():
+	}
+	return &LostError{op, err}
 }

@@ -53,6 +53,11 @@ func (p *peer) say(format string, args ...any) {
 	fmt.Fprintf(p.conn, format+"\n", args...)
 }
 
+func isLost(err error) bool {
+	var lost *hostapi.LostError
+	return errors.As(err, &lost)
+}
+
 func bubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
 
 func TestResultAndProgress(t *testing.T) {
@@ -84,7 +89,7 @@ func TestErrorOfRelayHostIsItself(t *testing.T) {
 		}()
 		_, err := client.Lock(t.Context(), hostapi.Lock{}, nil)
 		var told *hostapi.Error
-		if !errors.As(err, &told) || told.Code != hostapi.CodeLocked || errors.Is(err, hostapi.ErrLost) {
+		if !errors.As(err, &told) || told.Code != hostapi.CodeLocked || isLost(err) {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -142,7 +147,7 @@ func TestConversationThatIsLost(t *testing.T) {
 				}
 				go test.lose(host)
 				err := <-answered
-				if !errors.Is(err, hostapi.ErrLost) {
+				if !isLost(err) {
 					t.Errorf("the request's error is %v", err)
 				}
 				ended := <-ran
@@ -152,7 +157,7 @@ func TestConversationThatIsLost(t *testing.T) {
 				if took := time.Since(begun); took != test.after {
 					t.Errorf("noticed after %v", took)
 				}
-				if _, err := client.Observe(t.Context(), hostapi.Observe{}); !errors.Is(err, hostapi.ErrLost) {
+				if _, err := client.Observe(t.Context(), hostapi.Observe{}); !isLost(err) {
 					t.Errorf("a later request's error is %v", err)
 				}
 			})
@@ -254,6 +259,39 @@ func TestStrayAnswer(t *testing.T) {
 		}()
 		if lines, err := client.Journal(t.Context(), "x.service", 1); err != nil || !slices.Equal(lines, []string{"one"}) {
 			t.Errorf("%q, %v", lines, err)
+		}
+	})
+}
+
+// deaf is a stream that takes nothing, and tells why only to its reader.
+type deaf struct {
+	net.Conn
+	why  error
+	told chan struct{}
+}
+
+func (d *deaf) Write([]byte) (int, error) {
+	close(d.told)
+	return 0, io.ErrClosedPipe
+}
+
+func (d *deaf) Read([]byte) (int, error) {
+	<-d.told
+	time.Sleep(time.Second) // the last words are on their way
+	return 0, d.why
+}
+
+func TestLossIsToldAsTheReaderHearsIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		why := errors.New("relay-host: out of memory")
+		client := hostapi.NewClient(&deaf{here, why, make(chan struct{})})
+		go client.Run(t.Context())
+		_, err := client.Observe(t.Context(), hostapi.Observe{})
+		var lost *hostapi.LostError
+		if !errors.As(err, &lost) || !errors.Is(err, why) {
+			t.Errorf("error is %v", err)
 		}
 	})
 }

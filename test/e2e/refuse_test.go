@@ -143,7 +143,7 @@ func (s *site) oneMachineTwice() {
 	s.know(s.Edge, s.Workers[0], s.Workers[1])
 	s.writeStack(s.stackOf(s.proxy(), s.worker(twin), s.workerAt("gpu-9", second, `host_key = "`+twin.HostKeys[0]+`"`), laptop))
 	s.stops([]string{"apply", "--yes", "--keys-out", "keys"},
-		"Error: gpu-9: the same machine as gpu-1: two entries for one machine are not supported yet", `worker "gpu-9" {`)
+		"Error: gpu-9: it is the same machine as gpu-1", `worker "gpu-9" {`, "put the models of gpu-1 and gpu-9 into one worker block")
 	lab.MustRun(s.t, twin, "ip address del "+second+"/24 dev host0")
 	s.writeStack(s.stack())
 }

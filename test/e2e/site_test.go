@@ -214,8 +214,14 @@ func (s *site) key(name string) string {
 // client trusts the stack's own CA and nothing else.
 func (s *site) client() *http.Client {
 	s.t.Helper()
+	return s.clientThatTrusts(s.mustRelayctl("ca"))
+}
+
+// clientThatTrusts trusts one CA and nothing else.
+func (s *site) clientThatTrusts(ca string) *http.Client {
+	s.t.Helper()
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(s.mustRelayctl("ca"))) {
+	if !roots.AppendCertsFromPEM([]byte(ca)) {
 		s.t.Fatal("relayctl ca prints no certificate")
 	}
 	return s.HTTPClient(&tls.Config{RootCAs: roots})

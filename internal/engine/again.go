@@ -24,7 +24,7 @@ func (a *apply) lookAgain(ctx context.Context) error {
 		return nil
 	}
 	v.lookAll(ctx, again, want)
-	left, err := a.proposer().propose(v, a.planned.departed, false, 0)
+	left, err := a.proposer().propose(v, a.planned.departed, false, connections{})
 	if err != nil {
 		return err
 	}

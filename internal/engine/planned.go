@@ -59,7 +59,7 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 	s.refuseRelayHost(v)
 	s.keepWorker(v)
 	proposer = s.proposer()
-	made, err := proposer.propose(v, departed, false, 0)
+	made, err := proposer.propose(v, departed, false, connections{})
 	if err == nil {
 		made, err = s.withDrops(ctx, proposer, v, departed, made)
 	}

@@ -25,6 +25,7 @@ type relayStatus struct {
 type relayWorker struct {
 	Name      string `json:"name"`
 	Connected bool   `json:"connected"`
+	Direct    bool   `json:"direct"` // no proxy stands in front of it
 	State     string `json:"state"`
 	Secret    string `json:"secret"` // how the hash of the secret begins that it came with
 }
@@ -38,11 +39,16 @@ type relayModel struct {
 }
 
 // connections is how many workers' connections there are.
-func (r relayStatus) connections() int {
-	n := 0
+type connections struct{ all, direct int }
+
+func (r relayStatus) connections() connections {
+	var n connections
 	for _, worker := range r.Workers {
 		if worker.Connected {
-			n++
+			n.all++
+		}
+		if worker.Connected && worker.Direct {
+			n.direct++
 		}
 	}
 	return n

@@ -195,7 +195,7 @@ func (a *apply) look(ctx context.Context, rotate map[string]desired.Rotation) (*
 	}
 	p := a.proposer()
 	p.rotate = rotate
-	return p.propose(v, nil, true, 0)
+	return p.propose(v, nil, true, connections{})
 }
 
 // bringOnly does the steps of a proposal on a work that belong to a rotation.

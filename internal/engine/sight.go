@@ -75,9 +75,9 @@ func (p proposer) blind() desired.Input {
 }
 
 // propose says what leads from what was seen to what the stack file says.
-// departed are hosts that left it; connections is how many workers are
-// connected to the relay just now.
-func (p proposer) propose(v *sight, departed []Target, prepared bool, connections int) (*proposal, error) {
+// departed are hosts that left it; open is how many workers are connected to
+// the relay just now.
+func (p proposer) propose(v *sight, departed []Target, prepared bool, open connections) (*proposal, error) {
 	in := v.input(p)
 	in.Prepared = prepared
 	hosts, err := desired.Build(in)
@@ -94,7 +94,7 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, connection
 		made.desired[h.Name] = h
 		todo := plan.Diff(plan.Host{
 			Name: h.Name, Address: h.Address, Role: h.Role, Worker: h.Worker, Want: h.Want, Ports: h.Ports,
-			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: connections,
+			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: open.all, DirectConnections: open.direct,
 		})
 		if prepared {
 			todo.Changes = slices.DeleteFunc(todo.Changes, waitsToBeShown)

@@ -56,6 +56,8 @@ type Host struct {
 	// WorkerConnections is how many workers are connected to the relay on
 	// this host just now; 0 where there is no relay to ask.
 	WorkerConnections int
+	// DirectConnections is how many of these have no proxy in front.
+	DirectConnections int
 }
 
 // Role is what a host does in the stack.

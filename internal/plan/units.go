@@ -62,8 +62,11 @@ func (d *differ) restart(want Resource, changes []Change) (Change, bool) {
 	if c.Reasons = because(changed, stale); len(c.Reasons) == 0 {
 		return Change{}, false
 	}
-	if want.Unit.Drain != "" || want.Unit.Relay && c.Action == Restart {
+	switch {
+	case want.Unit.Relay && c.Action == Restart:
 		c.Drops = d.host.WorkerConnections
+	case want.Unit.Drain != "":
+		c.Drops = d.host.WorkerConnections - d.host.DirectConnections
 	}
 	return c, true
 }

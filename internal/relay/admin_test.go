@@ -45,7 +45,7 @@ func TestAdmin(t *testing.T) {
 	}
 	got.Workers[0].From, got.Workers[0].Since, got.Workers[0].RoundTripMS = "", time.Time{}, 0
 	wantWorkers := []relay.WorkerStatus{
-		{Name: "gpu-1", Connected: true, Program: "relay-worker test", State: "serving", Secret: workerSecret("gpu-1").Hash()[:12],
+		{Name: "gpu-1", Connected: true, Program: "relay-worker test", Direct: true, State: "serving", Secret: workerSecret("gpu-1").Hash()[:12],
 			Models: []relay.WorkerModelStatus{{Name: "m", Concurrency: 7}}},
 		{Name: "gpu-2", Models: []relay.WorkerModelStatus{{Name: "m"}, {Name: "other"}}},
 	}
@@ -66,7 +66,7 @@ func TestAdmin(t *testing.T) {
 		status            int
 		answer            string
 	}{
-		{"POST", "/v1/drain", `{"timeout":"1s","hold":"1m"}`, 200, `{"workers":1,"running":0,"left":0}`},
+		{"POST", "/v1/drain", `{"timeout":"1s","hold":"1m"}`, 200, `{"workers":0,"running":0,"left":0}`},
 		{"POST", "/v1/resume", "", 200, `{"workers":1}`},
 		{"POST", "/v1/drain", `{"come_back":"at_once"}`, 200, `{"workers":1,"running":0,"left":0}`},
 		{"POST", "/v1/drain", `{"come_back":"never"}`, 400, ""},

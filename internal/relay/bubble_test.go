@@ -69,6 +69,7 @@ type bubble struct {
 	network *network
 	client  *http.Client
 	metrics *http.Client
+	direct  bool // workers that join have no reverse proxy in front of them
 }
 
 // inMemory starts a relay on a network in memory. It must be called in a
@@ -111,7 +112,11 @@ func (b *bubble) tryJoin(s secret.Value, hello protocol.WorkerHello, serve func(
 // joinOver joins over connections that dial opens.
 func (b *bubble) joinOver(dial worker.DialFunc, s secret.Value, hello protocol.WorkerHello, serve func(context.Context, *protocol.Stream)) (*handWorker, error) {
 	d := websocket.Dialer{NetDialContext: dial, Subprotocols: []string{protocol.Subprotocol}}
-	ws, _, err := d.DialContext(b.t.Context(), "ws://relay.test"+protocol.ConnectPath, http.Header{"Authorization": {"Bearer " + s.Reveal()}})
+	header := http.Header{"Authorization": {"Bearer " + s.Reveal()}}
+	if !b.direct {
+		header.Set("X-Forwarded-For", "192.0.2.1")
+	}
+	ws, _, err := d.DialContext(b.t.Context(), "ws://relay.test"+protocol.ConnectPath, header)
 	if err != nil {
 		return nil, err
 	}

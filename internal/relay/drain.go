@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/protocol"
@@ -23,13 +24,17 @@ type DrainResult struct {
 	Left    int `json:"left"`    // of these at the end
 }
 
-// Drain tells all workers to come back, and waits for the answers that run at
-// its start. With after_close they get no new work until their connection is
-// closed from outside, or hold has passed; requests wait in the queues. With
+// Drain tells workers to come back, and waits for the answers that run at its
+// start. With after_close they get no new work until their connection is closed
+// from outside, or hold has passed; requests wait in the queues. Those that
+// nothing stands in front of are left alone then, since nobody closes them. With
 // at_once each opens a second connection that takes over.
 func (s *Server) Drain(ctx context.Context, d DrainRequest) DrainResult {
 	turn := s.nextTurn()
 	links := s.connected()
+	if d.ComeBack == protocol.AfterClose {
+		links = slices.DeleteFunc(links, func(l *link) bool { return l.from.direct })
+	}
 	result := DrainResult{Workers: len(links), Running: s.scheduler.runningAt(links)}
 	for _, l := range links {
 		if d.ComeBack == protocol.AfterClose {

@@ -82,6 +82,37 @@ func TestDrainWithoutAReload(t *testing.T) {
 	})
 }
 
+// TestDrainLeavesDirectConnectionsAlone: a reload of the proxy closes no
+// connection that does not pass through it, so its worker goes on meanwhile.
+func TestDrainLeavesDirectConnectionsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		through := b.join("gpu-1", answerWith(`{"through":1}`), offer("m", 4))
+		b.direct = true
+		here := b.join("gpu-2", answerWith(`{"here":1}`), offer("m", 4))
+		got := b.Drain(t.Context(), drainRequest(protocol.AfterClose, 30*time.Second, 30*time.Second))
+		synctest.Wait()
+		if got != (relay.DrainResult{Workers: 1}) || len(through.drains) != 1 || len(here.drains) != 0 {
+			t.Errorf("drained: %+v; told: %d and %d", got, len(through.drains), len(here.drains))
+		}
+		for _, worker := range b.Status().Workers {
+			if worker.Direct != (worker.Name == "gpu-2") || worker.Direct != (worker.State == "serving") {
+				t.Errorf("status %+v", worker)
+			}
+		}
+		start := time.Now()
+		if got := b.ask(t.Context(), laptopKey, askM); got.body != `{"here":1}` || time.Since(start) > time.Second {
+			t.Errorf("got %+v after %v", got, time.Since(start))
+		}
+		if got := b.Drain(t.Context(), drainRequest(protocol.AtOnce, time.Second, 0)); got.Workers != 2 {
+			t.Errorf("at once: %+v", got)
+		}
+		through.stop()
+		here.stop()
+		stop()
+	})
+}
+
 // TestHoldEndsForThoseWhoStay: not for a worker that leaves, and not before a
 // later drain says so.
 func TestHoldEndsForThoseWhoStay(t *testing.T) {

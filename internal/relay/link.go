@@ -19,13 +19,25 @@ type link struct {
 	name  string // the worker's
 	hash  string // of the secret it came with
 	hello protocol.WorkerHello
-	from  string
+	from  peer
 	since time.Time
 	conn  *protocol.Conn
 
 	// Guarded by Server.mu.
 	leaving bool // it gets no new work ever again
 	returns bool // its worker was told to come back when it is closed
+}
+
+// peer is where a connection comes from.
+type peer struct {
+	addr string
+	// direct says that nothing stands between, so that nothing but its two ends
+	// closes it. A reverse proxy says for whom it speaks.
+	direct bool
+}
+
+func peerOf(r *http.Request) peer {
+	return peer{addr: r.RemoteAddr, direct: len(r.Header.Values("X-Forwarded-For")) == 0}
 }
 
 // connect takes a worker's WebSocket and serves it until it ends.
@@ -56,7 +68,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		s.log.Info("worker's handshake failed", "worker", worker.Name, "err", err)
 		return
 	}
-	s.welcome(r.Context(), worker, hash, r.RemoteAddr, protocol.WebSocket(ws))
+	s.welcome(r.Context(), worker, hash, peerOf(r), protocol.WebSocket(ws))
 }
 
 func refuseConnect(status int, code, text string) *openai.Error {
@@ -85,12 +97,12 @@ func (s *Server) knock(r *http.Request) (*WorkerFile, string, *openai.Error) {
 }
 
 // welcome exchanges HELLO and serves the worker until its connection ends.
-func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash, from string, t protocol.Transport) {
+func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash string, from peer, t protocol.Transport) {
 	defer t.Close()
 	hello, err := protocol.Receive(ctx, t)
 	if err != nil {
 		s.metrics.connects.WithLabelValues("refused").Inc()
-		s.log.Warn("worker refused", "worker", worker.Name, "from", from, "err", err)
+		s.log.Warn("worker refused", "worker", worker.Name, "from", from.addr, "err", err)
 		return
 	}
 	name := worker.Name
@@ -100,7 +112,7 @@ func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash, from str
 	if hello.Name != name || !workerPattern.MatchString(name) {
 		text := fmt.Sprintf("this secret is that of worker %q, not of %.64q", name, hello.Name)
 		s.metrics.connects.WithLabelValues("refused").Inc()
-		s.log.Warn("worker refused", "worker", name, "from", from, "err", protocol.Refuse(t, protocol.CloseName, text))
+		s.log.Warn("worker refused", "worker", name, "from", from.addr, "err", protocol.Refuse(t, protocol.CloseName, text))
 		return
 	}
 	_, notes := s.current().allowed(worker, hello.Models)
@@ -117,12 +129,12 @@ func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash, from str
 // serve has l take requests until it ends.
 func (s *Server) serve(ctx context.Context, l *link, notes []string) {
 	s.metrics.connects.WithLabelValues("connected").Inc()
-	s.log.Info("worker connected", "worker", l.name, "from", l.from, "program", l.hello.Program, "not_taken", notes)
+	s.log.Info("worker connected", "worker", l.name, "from", l.from.addr, "program", l.hello.Program, "not_taken", notes)
 	s.arrive(ctx, l)
 	err := l.conn.Run(ctx)
 	s.depart(l)
 	s.metrics.connects.WithLabelValues("ended").Inc()
-	s.log.Info("worker disconnected", "worker", l.name, "from", l.from, "reason", err)
+	s.log.Info("worker disconnected", "worker", l.name, "from", l.from.addr, "reason", err)
 }
 
 // arrive makes l the connection of its worker. An older one gets no new work
@@ -141,7 +153,7 @@ func (s *Server) arrive(ctx context.Context, l *link) {
 		s.retire(ctx, older, protocol.CloseDrained, "a newer connection took over")
 		return
 	}
-	s.log.Warn("another process took a worker's name", "worker", l.name, "from", l.from, "before", older.from)
+	s.log.Warn("another process took a worker's name", "worker", l.name, "from", l.from.addr, "before", older.from.addr)
 	s.retire(ctx, older, protocol.CloseReplaced, "another process connected as "+l.name)
 }
 

@@ -26,6 +26,7 @@ type WorkerStatus struct {
 	Program     string              `json:"program,omitempty"`
 	Since       time.Time           `json:"since,omitzero"`
 	From        string              `json:"from,omitempty"`   // address it comes from, as the relay sees it
+	Direct      bool                `json:"direct,omitempty"` // no reverse proxy stands between
 	State       string              `json:"state,omitempty"`  // serving or held (no new work)
 	Secret      string              `json:"secret,omitempty"` // the first 12 digits of the hash of the secret it came with
 	RoundTripMS float64             `json:"round_trip_ms,omitempty"`
@@ -93,7 +94,7 @@ func (s *Server) workerStatus(l *link) WorkerStatus {
 		state = "held"
 	}
 	return WorkerStatus{
-		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from,
+		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from.addr, Direct: l.from.direct,
 		State: state, Secret: l.hash[:min(len(l.hash), fingerprint)], RoundTripMS: ms(l.conn.RoundTrip()), Models: models,
 	}
 }

@@ -97,5 +97,8 @@ func asError(err error) *hostapi.Error {
 	case errors.Is(err, context.Canceled):
 		return &hostapi.Error{Code: hostapi.CodeCancelled, Message: "cancelled", Step: noStep}
 	}
+	if told := explained(err); told != nil {
+		return told
+	}
 	return &hostapi.Error{Code: hostapi.CodeInternal, Message: err.Error(), Step: noStep}
 }

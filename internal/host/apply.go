@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -75,19 +74,14 @@ func checkStep(change plan.Change) error {
 	return nil
 }
 
-// stepError gives an error the number of its step.
+// stepError is the error of a step as it travels.
 func stepError(err error, step int) error {
-	var told *hostapi.Error
-	if errors.As(err, &told) {
-		numbered := *told
-		numbered.Step = step
-		return &numbered
+	told := *asError(err)
+	told.Step = step
+	if told.Code == hostapi.CodeInternal {
+		told.Code = hostapi.CodeStep
 	}
-	code := hostapi.CodeStep
-	if errors.Is(err, context.Canceled) {
-		code = hostapi.CodeCancelled
-	}
-	return &hostapi.Error{Code: code, Message: err.Error(), Step: step}
+	return &told
 }
 
 // begin writes down what is about to happen, before anything does.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -37,9 +38,15 @@ func (h *Host) Put(params hostapi.Put, piece []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := appendPiece(path+".part", params.Offset, piece); err != nil {
+	if params.Offset == 0 {
+		err = h.requireRoom(params.Room)
+	}
+	if err == nil {
+		err = appendPiece(path+".part", params.Offset, piece)
+	}
+	if err != nil {
 		os.Remove(path + ".part")
-		return fmt.Errorf("take blob in: %w", err)
+		return fmt.Errorf("take blob in: %w", needing(int(params.Room), err))
 	}
 	if !params.Last {
 		return nil
@@ -48,6 +55,15 @@ func (h *Host) Put(params hostapi.Put, piece []byte) error {
 	if err := h.completeBlob(path, params); err != nil {
 		os.Remove(path)
 		return err
+	}
+	return nil
+}
+
+// requireRoom refuses a blob that does not fit, before the time to bring it is
+// spent.
+func (h *Host) requireRoom(bytes int64) error {
+	if system := fileSystemOf(h.stored("blobs")); system.whole > 0 && system.free < bytes {
+		return &fs.PathError{Op: "write", Path: h.stored("blobs"), Err: syscall.ENOSPC}
 	}
 	return nil
 }

@@ -65,13 +65,13 @@ func (h *Host) caddy(ctx context.Context, command, path string) ([]byte, error) 
 // caddyError tells what Caddy said, with the name of the file that it will be.
 func caddyError(command, path string, failed *CommandError) error {
 	var said []string
-	for _, line := range failed.Output {
+	for _, line := range failed.said() {
 		if text, ok := strings.CutPrefix(line, "Error: "); ok {
 			said = append(said, text)
 		}
 	}
 	if len(said) == 0 {
-		said = failed.Output
+		said = failed.said()
 	}
 	final := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), "."), ".relayctl-new")
 	for i := range said {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,19 +25,28 @@ type Command struct {
 type CommandError struct {
 	Name     string
 	ExitCode int
-	Output   []string // its last lines, standard error included
+	Stdout   []string // its last lines, at most keptLines
+	Stderr   []string // likewise
 }
 
 func (e *CommandError) Error() string {
 	text := fmt.Sprintf("%s: exit code %d", e.Name, e.ExitCode)
-	if len(e.Output) > 0 {
-		text += ": " + e.Output[len(e.Output)-1]
+	if said := e.said(); len(said) > 0 {
+		text += ": " + said[len(said)-1]
 	}
 	return text
 }
 
+// said is the end of all that the command said.
+func (e *CommandError) said() []string { return slices.Concat(tail(e.Stdout), tail(e.Stderr)) }
+
 // keptLines is how many of a failed command's last lines are kept.
-const keptLines = 10
+const keptLines = 100
+
+// toldLines is how many lines of what a command said an error carries.
+const toldLines = 10
+
+func tail(lines []string) []string { return lines[max(0, len(lines)-toldLines):] }
 
 // waitAfterKill bounds the wait for the output of what a killed command left
 // behind.
@@ -76,8 +86,9 @@ func (ExecRunner) Run(ctx context.Context, command Command) ([]byte, error) {
 	case ctx.Err() != nil:
 		return stdout.Bytes(), fmt.Errorf("run %s: %w", command.Name, context.Cause(ctx))
 	case errors.As(err, &exit):
-		lines := append(lastLines(stdout.Bytes()), lastLines(stderr.Bytes())...)
-		return stdout.Bytes(), &CommandError{Name: command.Name, ExitCode: exit.ExitCode(), Output: lines}
+		return stdout.Bytes(), &CommandError{
+			Name: command.Name, ExitCode: exit.ExitCode(), Stdout: lastLines(stdout.Bytes()), Stderr: lastLines(stderr.Bytes()),
+		}
 	default:
 		return stdout.Bytes(), fmt.Errorf("run %s: %w", command.Name, err)
 	}

@@ -30,6 +30,7 @@ func (d directories) observe(_ context.Context, view *look, resource plan.Resour
 	}
 	if !info.IsDir() {
 		fact.Detail = "is " + describeMode(info.Mode())
+		fact.InWay = describeMode(info.Mode()) + " stands in its place"
 		fact.Have[plan.AttrMode] = "not a directory"
 	}
 	return nil

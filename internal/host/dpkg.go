@@ -1,12 +1,15 @@
 package host
 
 import (
+	"maps"
+	"slices"
 	"strings"
 )
 
 // dpkgStatus is what dpkg knows of the machine's packages.
 type dpkgStatus struct {
 	versions  map[string]string // of installed packages, by name
+	half      map[string]string // what is wrong with packages that are half installed, by name
 	conffiles map[string]string // MD5 of a package's default, by path
 }
 
@@ -16,7 +19,7 @@ const dpkgFormat = `${Package}\t${db:Status-Abbrev}\t${Version}\n${Conffiles}\n`
 
 // parseDpkg reads dpkg-query's output in dpkgFormat.
 func parseDpkg(output string) *dpkgStatus {
-	status := &dpkgStatus{versions: map[string]string{}, conffiles: map[string]string{}}
+	status := &dpkgStatus{versions: map[string]string{}, half: map[string]string{}, conffiles: map[string]string{}}
 	for line := range strings.Lines(output) {
 		line = strings.TrimSuffix(line, "\n")
 		if conffile, ok := strings.CutPrefix(line, " "); ok {
@@ -27,13 +30,26 @@ func parseDpkg(output string) *dpkgStatus {
 			continue
 		}
 		fields := strings.Split(line, "\t")
-		// The second letter is the package's state; i: installed.
-		if len(fields) == 3 && len(fields[1]) >= 2 && fields[1][1] == 'i' {
+		if len(fields) != 3 || len(fields[1]) < 2 {
+			continue
+		}
+		// The second letter is the package's state.
+		switch fields[1][1] {
+		case 'i':
 			status.versions[fields[0]] = fields[2]
+		case 'U':
+			status.half[fields[0]] = "unpacked, but not configured"
+		case 'F':
+			status.half[fields[0]] = "half configured"
+		case 'H':
+			status.half[fields[0]] = "half installed"
 		}
 	}
 	return status
 }
+
+// halfNames lists the packages that are half installed, by name.
+func (s *dpkgStatus) halfNames() []string { return slices.Sorted(maps.Keys(s.half)) }
 
 // parseConffile reads "PATH MD5", which may be followed by words such as
 // "obsolete"; a path may hold spaces.

@@ -1,5 +1,7 @@
 package host
 
+import "github.com/relayctl/relayctl/internal/hostapi"
+
 // What the tests of parsers use.
 var (
 	ParseOSRelease = parseOSRelease
@@ -29,3 +31,16 @@ func ParseAccounts(passwd, group string) (map[string]Account, map[string]int) {
 	parsed := parseAccounts(passwd, group)
 	return parsed.users, parsed.groups
 }
+
+// AptSays is why apt failed that said so.
+func AptSays(stdout, stderr string) *hostapi.Error {
+	return aptSays(&CommandError{
+		Name: "apt-get", ExitCode: 100, Stdout: lastLines([]byte(stdout)), Stderr: lastLines([]byte(stderr)),
+	})
+}
+
+// Explained is what is told of an error of a write of some bytes.
+func Explained(err error, need int) *hostapi.Error { return explained(needing(need, err)) }
+
+// MountOf is the mount that a path is on, of those in a mountinfo.
+func MountOf(mountinfo, path string) string { return mountOf(parseMounts(mountinfo), path) }

@@ -39,6 +39,8 @@ type machine struct {
 
 type fakePackage struct {
 	installed bool
+	fails     bool              // its script fails when it is installed
+	half      bool              // dpkg has it half configured
 	listed    bool              // apt knows it without updating its lists
 	conffiles map[string]string // content, by path
 	user      string            // that it brings
@@ -55,7 +57,7 @@ func newMachine(t testing.TB) *machine {
 	m.write("/etc/machine-id", strings.Repeat("a", 32)+"\n")
 	m.write("/etc/passwd", fmt.Sprintf("root:x:%d:%d:root:/root:/bin/bash\n", os.Getuid(), os.Getgid()))
 	m.write("/etc/group", fmt.Sprintf("root:x:%d:\n", os.Getgid()))
-	for _, dir := range []string{"/etc/systemd/system", "/lib/systemd/system", "/var/lib", "/usr/local/lib", "/proc", "/run"} {
+	for _, dir := range []string{"/etc/systemd/system", "/lib/systemd/system", "/var/lib", "/usr/local/lib", "/proc", "/run/systemd/system"} {
 		m.mkdir(dir)
 	}
 	m.packages["caddy"] = &fakePackage{
@@ -150,6 +152,10 @@ func (m *machine) execute(command host.Command) ([]byte, error) {
 func (m *machine) dpkgStatus() string {
 	var status strings.Builder
 	for name, p := range m.packages {
+		if p.half {
+			fmt.Fprintf(&status, "%s\tiF \t1.0\n\n", name)
+			continue
+		}
 		if !p.installed {
 			fmt.Fprintf(&status, "%s\trc \t1.0\n\n", name)
 			continue
@@ -172,7 +178,7 @@ func (m *machine) policy(name string) []byte {
 
 func (m *machine) apt(args []string, name string) error {
 	if m.read("/var/lib/dpkg/updates/0001") != "absent" {
-		return &host.CommandError{Name: "apt-get", ExitCode: 100, Output: []string{"E: dpkg was interrupted"}}
+		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: dpkg was interrupted"}}
 	}
 	m.point("before apt")
 	defer m.point("after apt")
@@ -184,7 +190,10 @@ func (m *machine) apt(args []string, name string) error {
 	}
 	p := m.packages[name]
 	if p == nil {
-		return &host.CommandError{Name: "apt-get", ExitCode: 100, Output: []string{"Reading lists...", "E: Unable to locate package " + name}}
+		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stdout: []string{"Reading lists..."}, Stderr: []string{"E: Unable to locate package " + name}}
+	}
+	if p.half = p.fails && slices.Contains(args, "install"); p.half {
+		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"no such user", "E: Sub-process /usr/bin/dpkg returned an error code (1)"}}
 	}
 	p.installed = slices.Contains(args, "install")
 	if !p.installed {
@@ -209,6 +218,11 @@ func (m *machine) apt(args []string, name string) error {
 		unit.start()
 		m.caddyRuns = m.read("/etc/caddy/Caddyfile")
 	}
+	for other, p := range m.packages {
+		if p.half {
+			return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"dpkg: error processing package " + other}}
+		}
+	}
 	return nil
 }
 
@@ -229,7 +243,7 @@ func (m *machine) changeUser(command string, args []string, name string) error {
 	}
 	exists := strings.Contains("\n"+m.read("/etc/passwd"), "\n"+name+":")
 	if exists == (command == "useradd") {
-		return &host.CommandError{Name: command, ExitCode: 9, Output: []string{command + ": user " + name + ": wrong state"}}
+		return &host.CommandError{Name: command, ExitCode: 9, Stderr: []string{command + ": user " + name + ": wrong state"}}
 	}
 	for _, file := range []string{"/etc/passwd", "/etc/group"} {
 		lines := slices.DeleteFunc(strings.SplitAfter(m.read(file), "\n"), func(line string) bool {
@@ -252,14 +266,14 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 		return fmt.Appendf(nil, `{"admin":{"listen":"unix//run/caddy.sock"},"text":%q}`, content), nil
 	case "validate":
 		if refused(m.refuseCaddyfile) {
-			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Output: []string{
+			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{
 				`{"level":"info","msg":"using provided configuration"}`, "Error: adapting: " + path + ":3: unknown directive",
 			}}
 		}
 	case "reload":
 		m.point("before caddy reload")
 		if refused(m.refuseReload) {
-			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Output: []string{"Error: sending configuration: HTTP 400"}}
+			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration: HTTP 400"}}
 		}
 		m.caddyRuns = content
 		m.systemd.unit("caddy.service").load()

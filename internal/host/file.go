@@ -43,7 +43,9 @@ func (f files) observe(ctx context.Context, view *look, resource plan.Resource, 
 		if target, err := os.Readlink(f.path(resource.Name)); err == nil {
 			fact.Detail += " to " + target
 			fact.Have[plan.AttrContent] = "link to " + target
+			return nil // a rename replaces it
 		}
+		fact.InWay = describeMode(info.Mode()) + " stands in its place"
 		return nil
 	}
 	content, err := readRegular(f.path(resource.Name))
@@ -107,7 +109,7 @@ func (f files) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 	}
 	temporary := temporaryName(f.path(path))
 	if err := writeNew(temporary, content, uid, gid, mode); err != nil {
-		return outcome{}, fmt.Errorf("write: %w", err)
+		return outcome{}, fmt.Errorf("write: %w", needing(len(content), err))
 	}
 	defer os.Remove(temporary) // gone already when all went well
 	if err := f.check(ctx, step.resource.Check, strings.TrimSuffix(path, filepath.Base(path))+filepath.Base(temporary)); err != nil {

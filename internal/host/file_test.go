@@ -214,9 +214,9 @@ func TestDirectoryInTheWayOfAFile(t *testing.T) {
 	m.write("/etc/motd/inside", "x")
 	s := m.lock()
 	s.adopt = true
-	_, err := s.apply(s.plan(s.file("/etc/motd", "ours\n")))
-	if code(err) != hostapi.CodeStep || !strings.Contains(err.Error(), "a directory") {
-		t.Errorf("the error is %v", err)
+	steps := s.plan(s.file("/etc/motd", "ours\n"))
+	if len(steps) != 1 || steps[0].Block != "a directory stands in its place" || steps[0].Adoptable {
+		t.Errorf("the plan is %+v", steps)
 	}
 	if got := m.read("/etc/motd/inside"); got != "x" {
 		t.Error("what stood in it is gone")

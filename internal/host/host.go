@@ -157,6 +157,11 @@ func (h *Host) requireSupported() error {
 	if err != nil {
 		return err
 	}
+	if machine.Init != "" {
+		return &hostapi.Error{
+			Code: hostapi.CodeUnsupported, Message: "systemd does not run here: pid 1 is " + machine.Init, Step: noStep,
+		}
+	}
 	switch machine.System + " " + machine.Version {
 	case "debian 12", "debian 13", "ubuntu 24.04":
 		return nil

@@ -36,10 +36,33 @@ func (h *Host) Machine() (plan.Machine, error) {
 		}
 		*field = strings.TrimSpace(string(content))
 	}
+	if machine.Init, err = h.otherInit(); err != nil {
+		return plan.Machine{}, err
+	}
 	if machine.Hostname == "" {
 		machine.Hostname, _ = os.Hostname() // for people only: empty does no harm
 	}
 	return machine, nil
+}
+
+// otherInit names what runs as pid 1 where systemd does not, as in most
+// containers; the folder is what sd_booted(3) looks for.
+func (h *Host) otherInit() (string, error) {
+	_, err := os.Stat(h.path("/run/systemd/system"))
+	if err == nil {
+		return "", nil
+	}
+	if !gone(err) {
+		return "", fmt.Errorf("look for systemd: %w", err)
+	}
+	name, err := readIfThere(h.path("/proc/1/comm"))
+	if err != nil {
+		return "", fmt.Errorf("look at pid 1: %w", err)
+	}
+	if text := strings.TrimSpace(string(name)); text != "" && text != "systemd" {
+		return text, nil
+	}
+	return "something else", nil
 }
 
 // prettySystem names a system shortly: Debian 12, Ubuntu 24.04.

@@ -4,14 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -23,7 +18,8 @@ type packages struct{ *Host }
 // Bounds of work with apt.
 const (
 	aptTimeout      = 15 * time.Minute // for one package, downloads included
-	dpkgLockWait    = 5 * time.Minute  // for another run of apt or dpkg
+	dpkgLockWait    = 5 * time.Minute  // for other runs of apt and dpkg
+	aptTries        = 3                // of one run of apt, while others hold its locks
 	dpkgLockTimeout = "60"             // seconds that apt itself waits, should another be quicker than us
 )
 
@@ -52,23 +48,61 @@ func (p packages) bring(ctx context.Context, b *batch, step step) (outcome, erro
 	if err := p.mendDpkg(ctx, b, step.index); err != nil {
 		return outcome{}, err
 	}
-	if err := p.refreshIfUnknown(ctx, b, step.index, name); err != nil {
+	if err := p.install(ctx, b, step.index, name); err != nil {
 		return outcome{}, err
 	}
-	err := p.apt(ctx, b, step.index, "installing", "install", name)
-	var failed *CommandError
-	if errors.As(err, &failed) {
-		// Lists that are some days old name files that the mirror has
-		// replaced since.
-		if err := p.apt(ctx, b, step.index, "updating package lists", "update"); err != nil {
-			return outcome{}, aptError("update package lists", err)
-		}
-		err = p.apt(ctx, b, step.index, "installing", "install", name)
-	}
-	if err != nil {
-		return outcome{}, aptError("install package "+name, err)
-	}
 	return outcome{made: !step.now.Exists}, nil
+}
+
+// install has apt install a package. The package lists are updated first where
+// they offer no version of it, as on a machine that was just set up, and else
+// when it fails: lists that are some days old name files that the mirror has
+// replaced since.
+func (p packages) install(ctx context.Context, b *batch, index int, name string) error {
+	isOffered, err := p.isOffered(ctx, name)
+	if err != nil {
+		return err
+	}
+	if isOffered {
+		failed, err := p.apt(ctx, b, index, "installing", "install", name)
+		if failed == nil {
+			return err
+		}
+		if mended, why := p.whyNotInstalled(ctx, b, index, name, failed); mended || why != nil {
+			return why
+		}
+	}
+	// That it fails need not matter: another source may have what is needed.
+	lists, err := p.apt(ctx, b, index, "updating package lists", "update")
+	if err != nil {
+		return err
+	}
+	if isOffered, err = p.isOffered(ctx, name); err != nil || !isOffered {
+		return p.notOffered(ctx, name, lists, err)
+	}
+	failed, err := p.apt(ctx, b, index, "installing", "install", name)
+	if failed == nil {
+		return err
+	}
+	if mended, why := p.whyNotInstalled(ctx, b, index, name, failed); mended || why != nil {
+		return why
+	}
+	return p.aptError(ctx, "install package "+name, failed)
+}
+
+// notOffered is why a package can't be installed that no package list has; err
+// is why they could not be asked, lists why they could not be updated.
+func (p packages) notOffered(ctx context.Context, name string, lists *CommandError, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case lists != nil:
+		return p.aptError(ctx, "update package lists for package "+name, lists)
+	}
+	return &hostapi.Error{
+		Code: hostapi.CodeStep, Message: "install package " + name + ": no package source of the host offers it",
+		Hint: "What its sources and its preferences under /etc/apt come to, on the host:\n  apt-cache policy " + name,
+	}
 }
 
 func (p packages) remove(ctx context.Context, b *batch, step step) error {
@@ -79,7 +113,11 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 		return err
 	}
 	name := step.change.ID.Name
-	return aptError("remove package "+name, p.apt(ctx, b, step.index, "removing", "remove", name))
+	failed, err := p.apt(ctx, b, step.index, "removing", "remove", name)
+	if failed != nil {
+		return p.aptError(ctx, "remove package "+name, failed)
+	}
+	return err
 }
 
 // mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does
@@ -92,9 +130,13 @@ func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
 	if len(notes) == 0 {
 		return nil
 	}
-	return aptError("finish what dpkg left half done", p.longRun(ctx, b, index, "finishing what dpkg left", Command{
+	failed, err := p.longRun(ctx, b, index, "finishing what dpkg left", Command{
 		Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}, Env: aptEnv(),
-	}))
+	})
+	if failed != nil {
+		return p.aptError(ctx, "finish what dpkg left half done", failed)
+	}
+	return err
 }
 
 // aptEnv keeps apt, and what it starts, from asking questions and from
@@ -103,17 +145,14 @@ func aptEnv() []string {
 	return []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
 }
 
-// refreshIfUnknown updates the package lists where they offer no version of
-// name, as on a machine that was just set up.
-func (p packages) refreshIfUnknown(ctx context.Context, b *batch, index int, name string) error {
+// isOffered reports whether the package lists have a version of name that may
+// be installed.
+func (p packages) isOffered(ctx context.Context, name string) (bool, error) {
 	offered, err := p.runner.Run(ctx, Command{Name: "apt-cache", Args: []string{"policy", "--", name}})
 	if err != nil {
-		return fmt.Errorf("ask apt for %s: %w", name, err)
+		return false, fmt.Errorf("ask apt for %s: %w", name, err)
 	}
-	if hasCandidate(string(offered)) {
-		return nil
-	}
-	return aptError("update package lists", p.apt(ctx, b, index, "updating package lists", "update"))
+	return hasCandidate(string(offered)), nil
 }
 
 // hasCandidate reads the output of apt-cache policy for one package.
@@ -128,104 +167,51 @@ func hasCandidate(policy string) bool {
 }
 
 // apt runs apt-get without questions; files that somebody edited stay as they
-// are.
-func (p packages) apt(ctx context.Context, b *batch, index int, doing string, args ...string) error {
-	return p.longRun(ctx, b, index, doing, Command{
+// are. failed is not nil when it ran and failed.
+func (p packages) apt(ctx context.Context, b *batch, index int, doing string, args ...string) (failed *CommandError, err error) {
+	command := Command{
 		Name: "apt-get",
 		Args: append([]string{
 			"-q", "-y", "--no-install-recommends",
-			"-o", "DPkg::Lock::Timeout=" + dpkgLockTimeout,
+			"-o", "DPkg::Lock::Timeout=" + dpkgLockTimeout, "-o", "APT::Update::Error-Mode=any",
 			"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
 			"-o", "Dpkg::Use-Pty=0",
 		}, args...),
 		Env: aptEnv(),
-	})
+	}
+	for tries := 1; ; tries++ {
+		if err := p.waitForDpkg(ctx, b, index); err != nil {
+			return nil, err
+		}
+		failed, err = p.longRun(ctx, b, index, doing, command)
+		if failed == nil || tries == aptTries {
+			return failed, err
+		}
+		// apt waits for one of its locks only: somebody may have been quicker.
+		if holder, err := p.dpkgHolder(); holder == "" || err != nil {
+			return failed, err
+		}
+	}
 }
 
 // longRun runs a command to its end, however the conversation goes on, and
 // tells how long it takes.
-func (p packages) longRun(ctx context.Context, b *batch, index int, doing string, command Command) error {
+func (p packages) longRun(ctx context.Context, b *batch, index int, doing string, command Command) (failed *CommandError, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), aptTimeout,
 		fmt.Errorf("not done within %v", aptTimeout))
 	defer cancel()
 	text := func(elapsed time.Duration) string {
 		return fmt.Sprintf("%s (apt, %d s)", doing, int(elapsed.Seconds()))
 	}
-	return b.whileTelling(index, text, func() error {
+	err = b.whileTelling(index, text, func() error {
 		_, err := p.runner.Run(ctx, command)
 		return err
 	})
-}
-
-// aptError tells what apt said; nil stays nil.
-func aptError(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var failed *CommandError
-	if !errors.As(err, &failed) {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	why := fmt.Sprintf("%s ended with exit code %d", failed.Name, failed.ExitCode)
-	for _, line := range failed.Output {
-		if message, ok := strings.CutPrefix(line, "E: "); ok {
-			why = message
-			break
-		}
-	}
-	return &hostapi.Error{Code: hostapi.CodeStep, Message: doing + ": " + why, Log: failed.Output}
-}
-
-// waitForDpkg waits until no other run of apt or dpkg is on, and says who is.
-func (p packages) waitForDpkg(ctx context.Context, b *batch, index int) error {
-	ctx, cancel := context.WithTimeout(ctx, dpkgLockWait)
-	defer cancel()
-	retry := time.NewTicker(lockInterval)
-	defer retry.Stop()
-	begun, told := time.Now(), time.Time{}
-	for {
-		holder, err := p.dpkgHolder()
-		if err != nil || holder == "" {
-			return err
-		}
-		if time.Since(told) >= tellEvery {
-			told = time.Now()
-			b.tell(index, fmt.Sprintf("dpkg is locked by %s, %d s", holder, int(time.Since(begun).Seconds())))
-		}
-		select {
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("wait for dpkg: locked by %s for %v", holder, dpkgLockWait)
-			}
-			return context.Cause(ctx)
-		case <-b.stopped:
-			return context.Canceled // nothing of the step is begun yet
-		case <-retry.C:
-		}
-	}
-}
-
-// dpkgHolder names the process that holds dpkg's lock; empty: nobody does.
-func (p packages) dpkgHolder() (string, error) {
-	file, err := os.OpenFile(p.path("/var/lib/dpkg/lock-frontend"), os.O_RDWR|syscall.O_NOFOLLOW, 0)
-	if gone(err) {
-		return "", nil
+	if errors.As(err, &failed) {
+		return failed, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("open dpkg's lock: %w", err)
+		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	defer file.Close()
-	lock := unix.Flock_t{Type: unix.F_WRLCK}
-	if err := unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock); err != nil {
-		return "", fmt.Errorf("look at dpkg's lock: %w", err)
-	}
-	if lock.Type == unix.F_UNLCK {
-		return "", nil
-	}
-	pid := strconv.Itoa(int(lock.Pid))
-	name, _ := readIfThere(p.path(filepath.Join("/proc", pid, "comm"))) // it may have ended just now
-	if text := strings.TrimSpace(string(name)); text != "" {
-		return fmt.Sprintf("%s (pid %s)", text, pid), nil
-	}
-	return "pid " + pid, nil
+	return nil, nil
 }

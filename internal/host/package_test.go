@@ -3,6 +3,7 @@ package host_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -62,7 +63,7 @@ func TestPackageThatDoesNotExist(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	_, err := s.apply(s.plan(resource(plan.KindPackage, "caddyy", plan.AttrInstalled, plan.Yes)))
-	if err == nil || !strings.HasSuffix(err.Error(), "install package caddyy: Unable to locate package caddyy") {
+	if err == nil || !strings.HasSuffix(err.Error(), "install package caddyy: no package source of the host offers it") {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -76,30 +77,73 @@ func TestPackageAfterDpkgWasCutOff(t *testing.T) {
 	}
 }
 
+// Every lock of apt and dpkg is waited for, not the first only.
 func TestDpkgThatSomebodyElseHolds(t *testing.T) {
+	for _, path := range []string{"/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"} {
+		bubble(t, func(t *testing.T) {
+			m := newMachine(t)
+			m.write(path, "")
+			pid, release := holdLock(t, m.path(path))
+			m.write(fmt.Sprintf("/proc/%d/cmdline", pid), "apt-get\x00upgrade\x00"+strings.Repeat("x", 100)+"\x00")
+			s := m.lock()
+			steps := s.plan(caddyPackage)
+			go func() {
+				time.Sleep(12 * time.Second)
+				release()
+			}()
+			if _, err := s.apply(steps); err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf("waiting for apt-get upgrade %s… (pid %d), which holds %s (10 s of at most 300)", strings.Repeat("x", 44), pid, path)
+			if waited := s.waited(); len(waited) != 3 || waited[2] != want {
+				t.Errorf("said %q, in the end not %q", waited, want)
+			}
+		})
+	}
+}
+
+func TestDpkgThatStaysLocked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
 		m.write("/var/lib/dpkg/lock-frontend", "")
-		release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		pid, release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		defer release()
 		s := m.lock()
-		steps := s.plan(caddyPackage)
-		go func() {
-			time.Sleep(12 * time.Second)
-			release()
-		}()
-		if _, err := s.apply(steps); err != nil {
-			t.Fatal(err)
-		}
-		var waited []string
-		for _, said := range s.said {
-			if said.State == hostapi.Waiting {
-				waited = append(waited, said.Text)
-			}
-		}
-		if len(waited) != 3 || !strings.HasPrefix(waited[2], "dpkg is locked by ") || !strings.HasSuffix(waited[2], ", 10 s") {
-			t.Errorf("said %q", waited)
+		began := time.Now()
+		_, err := s.apply(s.plan(caddyPackage))
+		want := fmt.Sprintf("relay-host: waited 5 min for pid %d, which holds /var/lib/dpkg/lock-frontend", pid)
+		if code(err) != hostapi.CodeStep || err.Error() != want || time.Since(began) > 301*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// A package of somebody else may be broken, a driver's say: ours is there.
+func TestPackageBesideABrokenOne(t *testing.T) {
+	m := newMachine(t)
+	m.packages["driver"] = &fakePackage{half: true}
+	s := m.lock()
+	s.bring(caddyPackage)
+	if waited := s.waited(); len(waited) != 1 || !strings.Contains(waited[0], "dpkg has driver half configured") {
+		t.Errorf("said %q", waited)
+	}
+}
+
+func TestPackageWhoseScriptFails(t *testing.T) {
+	m := newMachine(t)
+	m.packages["caddy"].fails = true
+	s := m.lock()
+	_, err := s.apply(s.plan(caddyPackage))
+	var told *hostapi.Error
+	if !errors.As(err, &told) || told.Message != "install package caddy: dpkg has caddy half configured" ||
+		!slices.Equal(told.Log, []string{"no such user"}) || !strings.Contains(told.Hint, "dpkg --configure -a") {
+		t.Errorf("the error is %#v", err)
+	}
+	m.packages["caddy"].fails = false
+	s.bring(caddyPackage)
+	if fact := m.observe().Find(caddyPackage.ID); !fact.Exists || !fact.Applied.Made {
+		t.Errorf("mended and done again: %+v", fact)
+	}
 }
 
 // A step that only waits has nothing to finish.
@@ -107,7 +151,7 @@ func TestWaitForDpkgIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
 		m.write("/var/lib/dpkg/lock-frontend", "")
-		release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		_, release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
 		defer release()
 		s := m.lock()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -126,7 +170,7 @@ func TestWaitForDpkgIsGivenUp(t *testing.T) {
 
 // holdLock has another process lock a file as dpkg does: one process does not
 // stand in its own way.
-func holdLock(t *testing.T, path string) (release func()) {
+func holdLock(t *testing.T, path string) (pid int, release func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHoldLock$")
 	cmd.Env = append(os.Environ(), "HOLD_LOCK="+path)
@@ -144,10 +188,21 @@ func holdLock(t *testing.T, path string) (release func()) {
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	return func() {
+	return cmd.Process.Pid, func() {
 		in.Close()
 		cmd.Wait()
 	}
+}
+
+// waited is what was said of waiting.
+func (s *session) waited() []string {
+	var texts []string
+	for _, said := range s.said {
+		if said.State == hostapi.Waiting {
+			texts = append(texts, said.Text)
+		}
+	}
+	return texts
 }
 
 // TestHoldLock is the other process of holdLock; by itself it does nothing.

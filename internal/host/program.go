@@ -49,11 +49,8 @@ func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error)
 	_, sum, _ := strings.Cut(digest, ":")
 	folder := p.path(filepath.Join(programsDir, name))
 	release := version + "-" + sum[:12]
-	if err := os.MkdirAll(filepath.Join(folder, release), 0o755); err != nil {
-		return outcome{}, fmt.Errorf("make folder: %w", err)
-	}
-	if err := writeAtomically(filepath.Join(folder, release, name), content, 0o755); err != nil {
-		return outcome{}, fmt.Errorf("write program: %w", err)
+	if err := writeProgram(filepath.Join(folder, release, name), content); err != nil {
+		return outcome{}, err
 	}
 	former, _ := os.Readlink(filepath.Join(folder, "current")) // none the first time
 	if err := swapLink(filepath.Join(folder, "current"), release); err != nil {
@@ -72,6 +69,21 @@ func (p programs) content(digest string) ([]byte, error) {
 		return nil, fmt.Errorf("read own program: %w", err)
 	}
 	return content, nil
+}
+
+// writeProgram writes a program into a folder of its own, or leaves nothing of
+// both.
+func writeProgram(path string, content []byte) error {
+	release := filepath.Dir(path)
+	if err := os.MkdirAll(release, 0o755); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	if err := writeAtomically(path, content, 0o755); err != nil {
+		os.Remove(release)               // only when nothing is in it
+		os.Remove(filepath.Dir(release)) // likewise
+		return fmt.Errorf("write program: %w", err)
+	}
+	return nil
 }
 
 // swapLink points a symbolic link elsewhere in one step.

@@ -25,6 +25,7 @@ func writeAtomically(path string, content []byte, mode fs.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
+	defer os.Remove(temporary) // gone already when all went well
 	_, err = file.Write(content)
 	if err == nil {
 		err = file.Sync()
@@ -33,7 +34,7 @@ func writeAtomically(path string, content []byte, mode fs.FileMode) error {
 		err = closeErr
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, needing(len(content), err))
 	}
 	if err := os.Rename(temporary, path); err != nil {
 		return fmt.Errorf("swap in: %w", err)

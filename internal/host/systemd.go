@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -64,13 +63,16 @@ type UnitState struct {
 // Running reports whether the unit is up.
 func (s UnitState) Running() bool { return s.Active == "active" || s.Active == "reloading" }
 
+// Masked reports whether somebody keeps the unit from being started at all.
+func (s UnitState) Masked() bool { return s.FileState == "masked" || s.FileState == "masked-runtime" }
+
 // Enabled reports whether the unit is set to start at boot.
 func (s UnitState) Enabled() bool { return s.FileState == "enabled" }
 
 // StartsAtBoot reports whether the unit starts at boot, whoever sees to it: a
 // unit without an [Install] section may be pulled by another.
 func (s UnitState) StartsAtBoot() bool {
-	return s.Enabled() || !strings.HasPrefix(s.FileState, "masked") && len(s.PulledBy) > 0
+	return s.Enabled() || !s.Masked() && len(s.PulledBy) > 0
 }
 
 // cannotBeOff reports whether the unit starts at boot, and neither disabling

@@ -32,6 +32,9 @@ func (u units) observe(ctx context.Context, view *look, resource plan.Resource, 
 		fact.PulledBy = slices.Compact(slices.Sorted(slices.Values(state.PulledBy)))
 	}
 	fact.Detail = state.describe()
+	if state.Masked() {
+		fact.InWay = "it is masked, which keeps it from starting; to let it, on the host: systemctl unmask " + strings.TrimSuffix(resource.Name, ".service")
+	}
 	if state.Running() {
 		fact.Stale, err = u.stale(ctx, view, resource, state)
 	}
@@ -57,7 +60,7 @@ func (s UnitState) describe() string {
 	if s.Sub != "" && s.Sub != s.Active {
 		text += " (" + s.Sub + ")"
 	}
-	if s.FileState == "masked" {
+	if s.Masked() {
 		text += ", masked"
 	}
 	if s.Result != "" && s.Result != "success" {

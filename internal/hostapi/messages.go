@@ -145,6 +145,9 @@ type Put struct {
 	Offset   int64    `json:"offset"` // of this piece in what is sent
 	Last     bool     `json:"last,omitempty"`
 	Encoding Encoding `json:"encoding,omitempty"` // of the whole blob on its way
+	// Room is how many bytes the whole blob takes on the host, packed and
+	// unpacked together.
+	Room int64 `json:"room,omitempty"`
 }
 
 // MaxPiece is the longest piece of a blob, in bytes: short enough that a ping

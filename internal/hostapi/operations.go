@@ -2,6 +2,7 @@ package hostapi
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 )
@@ -49,10 +50,11 @@ func (c *Client) Put(ctx context.Context, digest string, encoding Encoding, enco
 			c.forget(given)
 		}
 	}()
+	room := roomFor(encoding, encoded)
 	for offset, last := 0, false; !last; offset += MaxPiece {
 		end := min(offset+MaxPiece, len(encoded))
 		last = end == len(encoded)
-		piece := Put{Blob: digest, Size: end - offset, Offset: int64(offset), Last: last, Encoding: encoding}
+		piece := Put{Blob: digest, Size: end - offset, Offset: int64(offset), Last: last, Encoding: encoding, Room: room}
 		started, err := c.start(ctx, OpPut, piece, encoded[offset:end])
 		if err != nil {
 			return err
@@ -69,6 +71,16 @@ func (c *Client) Put(ctx context.Context, digest string, encoding Encoding, enco
 		}
 	}
 	return nil
+}
+
+// roomFor is how many bytes a blob takes on the host. How long it is unpacked
+// stands in gzip's last four bytes (RFC 1952, ISIZE).
+func roomFor(encoding Encoding, encoded []byte) int64 {
+	room := int64(len(encoded))
+	if encoding != Gzip || len(encoded) < 4 {
+		return 2 * room // as it comes, and complete
+	}
+	return room + int64(binary.LittleEndian.Uint32(encoded[len(encoded)-4:]))
 }
 
 // Apply brings steps about and returns how each changed thing is now. After an

@@ -81,6 +81,8 @@ func (d *differ) change(want Resource) (Change, bool) {
 		c.Action = Take
 	case len(c.Attributes) == 0:
 		return Change{}, false
+	case fact.InWay != "" && !d.comesFromUs(want):
+		c.Action, c.Block = Attention, fact.InWay
 	case d.isForeign(want, fact, c.Attributes):
 		takeOver(&c, d.host.Adopt)
 		c.Notes = append(c.Notes, outOfService(want, fact)...)
@@ -128,11 +130,16 @@ func (d *differ) isForeign(want Resource, fact Fact, differ []AttrChange) bool {
 	case KindFile:
 		return hasAttr(differ, AttrContent)
 	case KindUnit:
-		file := ID{KindFile, "/etc/systemd/system/" + want.Name}
-		_, ours := d.wanted[file]
-		return ours && !d.fact(file).Exists
+		return d.comesFromUs(want) && !d.fact(ID{KindFile, "/etc/systemd/system/" + want.Name}).Exists
 	}
 	return false
+}
+
+// comesFromUs reports whether a unit's file is brought by relayctl, which
+// clears what was done to the unit.
+func (d *differ) comesFromUs(want Resource) bool {
+	_, ours := d.wanted[ID{KindFile, "/etc/systemd/system/" + want.Name}]
+	return want.Kind == KindUnit && ours
 }
 
 // takeOver plans what is done about a thing of somebody else.

@@ -13,6 +13,9 @@ type Fact struct {
 	Applied *Applied `json:"applied,omitempty"`
 	// Pristine says that a file is a package's default, never edited.
 	Pristine bool `json:"pristine,omitempty"`
+	// InWay is what keeps a thing from being made as it should be, where apply
+	// can do nothing about it: "a directory stands in its place".
+	InWay string `json:"in_way,omitempty"`
 	// Stale lists what a running unit has not loaded as it stands now.
 	Stale []ID `json:"stale,omitempty"`
 	// StartedBy lists the socket, timer and path units that start a unit.
@@ -74,6 +77,8 @@ type Machine struct {
 	MachineID string `json:"machine_id"`      // cloned machines share it
 	BootID    string `json:"boot_id"`         // two machines never share it
 	Clock     string `json:"clock,omitempty"` // RFC 3339, when it was looked at
+	// Init is what runs as pid 1 in the place of systemd; empty: systemd does.
+	Init string `json:"init,omitempty"`
 }
 
 // Manifest is what a host knows of the stack it belongs to.

@@ -1,0 +1,173 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/hostapi"
+)
+
+// Why apt failed is looked at where it can be: how full the file systems are,
+// which packages dpkg has by half, what is held. Only what can't be seen then
+// is taken from what apt said, in the functions at the end of this file.
+
+// whyNotInstalled says why a package could not be installed, where another try
+// would end in the same way. isThere reports that it is installed after all,
+// and that apt failed at something else.
+func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name string, failed *CommandError) (isThere bool, why error) {
+	status, err := p.newLook(nil).dpkg(ctx)
+	if err != nil {
+		return false, err
+	}
+	doing := "install package " + name
+	if _, isThere := status.versions[name]; isThere {
+		b.tell(index, name+" is installed, but apt failed at something else: "+p.aptFailure(status, failed).Message)
+		return true, nil
+	}
+	if told := p.machineSays(status, failed); told != nil {
+		told.Message = doing + ": " + told.Message
+		return false, told
+	}
+	held, err := p.runner.Run(ctx, Command{Name: "apt-mark", Args: []string{"showhold", "--", name}})
+	if err == nil && slices.Contains(strings.Fields(string(held)), name) {
+		return false, &hostapi.Error{
+			Code: hostapi.CodeStep, Message: doing + ": it is held, so that nobody installs it by mistake",
+			Hint: "If it may be installed, on the host:\n  apt-mark unhold " + name,
+		}
+	}
+	return false, nil
+}
+
+// aptError is the failure of a run of apt or dpkg as it travels.
+func (p packages) aptError(ctx context.Context, doing string, failed *CommandError) error {
+	status, err := p.newLook(nil).dpkg(ctx)
+	if err != nil {
+		return err
+	}
+	told := p.aptFailure(status, failed)
+	told.Message = doing + ": " + told.Message
+	return told
+}
+
+func (p packages) aptFailure(status *dpkgStatus, failed *CommandError) *hostapi.Error {
+	if told := p.machineSays(status, failed); told != nil {
+		return told
+	}
+	return aptSays(failed)
+}
+
+// machineSays is why apt failed, as far as it shows on the machine; nil: it
+// does not.
+func (p packages) machineSays(status *dpkgStatus, failed *CommandError) *hostapi.Error {
+	told := &hostapi.Error{Code: hostapi.CodeStep, Log: aptLog(failed)}
+	if system, isFull := p.fullForPackages(); isFull {
+		told.Message = fmt.Sprintf("no space left on the file system %s: %s", system.mount, system.room())
+		told.Hint = "Make room there. What it holds, on the host:\n  du -xh --max-depth=2 " + system.mount + " | sort -h | tail"
+		return told
+	}
+	half := describeHalf(status)
+	if len(half) == 0 {
+		return nil
+	}
+	told.Message = "dpkg has " + strings.Join(half, ", ")
+	told.Hint = "Mend what it says above. To try it on the host, the latter where packages are missing:\n" +
+		"  dpkg --configure -a\n  apt-get --fix-broken install"
+	return told
+}
+
+// describeHalf lists the packages that dpkg has by half.
+func describeHalf(status *dpkgStatus) []string {
+	var list []string
+	for _, name := range status.halfNames() {
+		list = append(list, name+" "+status.half[name])
+	}
+	return list
+}
+
+// placesOfPackages are where packages write.
+var placesOfPackages = [...]string{"/usr", "/var", "/etc", "/boot", "/opt", "/tmp"}
+
+// fullForPackages is a file system where packages write and nothing more fits.
+func (p packages) fullForPackages() (fileSystem, bool) {
+	const nothing = 1 << 20 // bytes: few packages are smaller
+	mounts, err := readIfThere(p.path("/proc/self/mountinfo"))
+	if err != nil {
+		return fileSystem{}, false
+	}
+	for _, one := range parseMounts(string(mounts)) {
+		within := one.path == "/" || slices.ContainsFunc(placesOfPackages[:], func(place string) bool {
+			return one.path == place || strings.HasPrefix(one.path, place+"/")
+		})
+		system := fileSystem{mount: one.path}
+		if one.writable && within && system.measure(one.path) && system.whole > 0 && system.free < nothing {
+			return system, true
+		}
+	}
+	return fileSystem{}, false
+}
+
+// aptSays is why apt failed in its own words.
+func aptSays(failed *CommandError) *hostapi.Error {
+	told := &hostapi.Error{Code: hostapi.CodeStep, Log: aptLog(failed)}
+	if from, why := unfetched(failed); from != "" {
+		told.Message = fmt.Sprintf("apt can't fetch from %s: %s", from, why)
+		told.Log = nil
+		told.Hint = "Can the host find its name and reach it? On the host:\n  getent hosts " + from + "\n  apt-get update"
+		return told
+	}
+	told.Message = fmt.Sprintf("%s ended with exit code %d", failed.Name, failed.ExitCode)
+	for i, line := range failed.Stderr {
+		if strings.HasPrefix(line, "dpkg: error processing ") && i+1 < len(failed.Stderr) {
+			told.Message = failed.Stderr[i+1]
+			break
+		}
+		if message, ok := strings.CutPrefix(line, "E: "); ok {
+			told.Message = message
+			break
+		}
+	}
+	return told
+}
+
+// unfetched is the first host that apt could not fetch from, and why. Its lines
+// are "E: Failed to fetch URL  WHY", or, where it updates lists, "Err:1 URL …"
+// and WHY.
+func unfetched(failed *CommandError) (from, why string) {
+	lines := slices.Concat(failed.Stderr, failed.Stdout, []string{""})
+	for i, line := range lines[:len(lines)-1] {
+		rest, ok := strings.CutPrefix(line, "E: Failed to fetch ")
+		address, why, _ := strings.Cut(rest, " ")
+		if number, listed, isError := strings.Cut(line, " "); !ok && isError && strings.HasPrefix(number, "Err:") {
+			address, _, ok = strings.Cut(listed, " ")
+			why = lines[i+1]
+		}
+		if parsed, err := url.Parse(address); ok && err == nil && parsed.Hostname() != "" {
+			return parsed.Hostname(), strings.Join(strings.Fields(why), " ")
+		}
+	}
+	return "", ""
+}
+
+// chatter begins lines that say nothing of why apt failed.
+var chatter = [...]string{
+	"Reading ", "Building dependency tree", "(Reading database", "Need to get ", "After this operation,",
+	"Preparing to unpack ", "Unpacking ", "Selecting previously ", "Get:", "Hit:", "Ign:", "Err:", "Fetched ",
+	"Errors were encountered while processing:", "E: Sub-process /usr/bin/dpkg returned an error code",
+	"The following NEW packages will be installed:", "The following additional packages will be installed:",
+}
+
+// aptLog is what is worth reading of what apt and dpkg said.
+func aptLog(failed *CommandError) []string {
+	var log []string
+	for _, line := range slices.Concat(failed.Stdout, failed.Stderr) {
+		isChatter := slices.ContainsFunc(chatter[:], func(begin string) bool { return strings.HasPrefix(line, begin) })
+		isName := !strings.Contains(line, " ") // of a package, in a list
+		if !isChatter && !isName && !strings.Contains(line, " upgraded, ") {
+			log = append(log, line)
+		}
+	}
+	return tail(log)
+}

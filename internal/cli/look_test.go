@@ -17,6 +17,10 @@ func TestPlanExitCodes(t *testing.T) {
 	left := planOf()
 	left.Stays = engine.HostErrors{unreachable("gpu-9", 9)}
 	left.GivenUp, left.Unknown = []string{"gpu-8"}, []string{"gpu-7"}
+	clocks := planOf()
+	clocks.Clocks = []engine.Clock{{Host: "gpu-1", Off: -62 * time.Minute}, {Host: "gpu-2", Off: 72 * time.Hour}}
+	wrong := planOf()
+	wrong.Clocks = []engine.Clock{{Off: 62 * time.Minute}}
 	moved := planOf()
 	moved.Hosts[0].Role, moved.Hosts[0].Worker = plan.RoleProxy, "gpu-9"
 	moved.Stays = left.Stays
@@ -36,6 +40,8 @@ func TestPlanExitCodes(t *testing.T) {
 		{"host-lost-detailed", lost, []string{"--detailed-exitcode"}, 1},
 		{"left-the-stack", left, nil, 0},
 		{"moved", moved, nil, 0},
+		{"clocks-off-detailed", clocks, []string{"--detailed-exitcode"}, 0},
+		{"own-clock-off", wrong, nil, 0},
 		{"somebody-at-work", held, nil, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -35,6 +35,9 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 		aside = append(aside, fmt.Sprintf("%s: what %s began there (%s, %s) was cut off%s; apply goes on from where it ended",
 			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format("15:04:05"), where))
 	}
+	for _, clock := range planned.Clocks {
+		aside = append(aside, strings.TrimPrefix(clock.Host+": "+clock.Summary()+". "+clock.Hint(), ": "))
+	}
 	for _, failure := range planned.Stays {
 		aside = append(aside, fmt.Sprintf("%s and can't be cleaned up: %s; when it is gone for good, "+
 			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, quoted(failure.Host)))

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -60,7 +61,7 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 				err = w.put(putting, change, found)
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", change.ID, err)
+				return &uploadError{change: change, err: err}
 			}
 			return nil
 		}
@@ -72,10 +73,30 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 	}
 	small.Go(func() error { return inTurn(large) })
 	if err := small.Wait(); err != nil {
-		w.stop(w.host.requestError(ctx, "bring content", err))
+		w.stop(w.host.uploadFailure(ctx, err))
 		return false
 	}
 	return true
+}
+
+// uploadError is why the content of a change could not be brought.
+type uploadError struct {
+	change plan.Change
+	err    error
+}
+
+func (e *uploadError) Error() string { return fmt.Sprintf("upload %s: %v", e.change.ID, e.err) }
+func (e *uploadError) Unwrap() error { return e.err }
+
+// uploadFailure is why the host could not be brought what its steps need.
+func (h *host) uploadFailure(ctx context.Context, err error) *HostError {
+	var upload *uploadError
+	if !errors.As(err, &upload) {
+		return h.requestError(ctx, "upload", err)
+	}
+	failure := h.requestError(ctx, fmt.Sprintf("upload %s", upload.change.ID), upload.err)
+	failure.isAbout(upload.change)
+	return failure
 }
 
 // inTurn calls functions until one fails.

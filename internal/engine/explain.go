@@ -21,11 +21,16 @@ func (s *Session) explain(ctx context.Context, proofs []ModelProof) {
 		return
 	}
 	status, unasked := s.proxy().relayStatus(ctx)
+	var clocks []string
+	for _, clock := range s.clocksOff() {
+		clocks = append(clocks, strings.TrimPrefix(clock.Host+": "+clock.Summary(), ": "))
+	}
 	var asking sync.WaitGroup
 	for _, proof := range proofs {
 		if !isFailed(proof) {
 			continue
 		}
+		proof.Err.Log = append(proof.Err.Log, clocks...)
 		if unasked != nil {
 			proof.Err.Log = append(proof.Err.Log, unasked.Error())
 		}

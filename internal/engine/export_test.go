@@ -4,4 +4,5 @@ package engine
 var (
 	Newer    = newer
 	OnlyRoot = onlyRoot
+	ClockOff = clockOff
 )

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -11,19 +12,23 @@ import (
 // host is one host of a session and the conversation with it.
 type host struct {
 	Target
-	hello  hostapi.Hello
-	client *hostapi.Client
-	stop   context.CancelFunc
-	ended  chan struct{} // closed when the conversation is over
+	hello hostapi.Hello
+	// clockOff is how far its clock is ahead of this machine's.
+	clockOff time.Duration
+	client   *hostapi.Client
+	stop     context.CancelFunc
+	ended    chan struct{} // closed when the conversation is over
 }
 
 // dialHost begins the conversation with one host.
 func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostError) {
+	began := time.Now()
 	conversation, err := dialer.Dial(ctx, target)
 	if err != nil {
 		return nil, connectError(target, err)
 	}
 	h := &host{Target: target, hello: conversation.Hello, ended: make(chan struct{})}
+	h.clockOff = clockOff(h.hello.Machine.Clock, began, time.Now())
 	if failure := h.refuse(); failure != nil {
 		conversation.Stream.Close()
 		return nil, failure
@@ -48,6 +53,10 @@ func (h *host) refuse() *HostError {
 	case !supported(machine):
 		failure := h.fail(fmt.Sprintf("%s on %s is not supported", machine.Pretty, machine.Arch), ErrUnsupported)
 		failure.Hint = "Hosts run Debian 12, Debian 13 or Ubuntu 24.04, on amd64 or arm64."
+		return failure
+	case machine.Init != "":
+		failure := h.fail(fmt.Sprintf("systemd does not run on it: pid 1 is %s", machine.Init), ErrUnsupported)
+		failure.Hint = "relayctl runs what it sets up as systemd services. A container will do only where systemd is its pid 1."
 		return failure
 	case h.hello.UID != 0:
 		return h.fail(fmt.Sprintf("relay-host runs as user %d, not as root", h.hello.UID), nil)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/host"
@@ -39,6 +40,7 @@ type machine struct {
 	put         []string                                                             // digests of what was brought
 	hangUpAt    string                                                               // operation at which the connection ends
 	hangUpAfter int                                                                  // that many of them pass before
+	clockOff    time.Duration                                                        // how far its clock is ahead
 	refuse      error                                                                // dialling fails so
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to itself; nil: really
 	dials       int
@@ -61,6 +63,7 @@ func newMachine(t testing.TB, name string) *machine {
 	m.write("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
 	m.write("/etc/group", "root:x:0:\n")
 	m.write("/etc/systemd/system/default.target", "[Unit]\n")
+	m.write("/run/systemd/system/.keep", "")
 	return m
 }
 
@@ -287,6 +290,7 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 		return nil, err
 	}
 	about.Arch = m.arch
+	about.Clock = time.Now().Add(m.clockOff).UTC().Format(time.RFC3339)
 	near, far := net.Pipe()
 	hello := hostapi.Hello{Protocol: hostapi.ProtocolVersion, Version: testVersion, Digest: plan.Digest(own), Machine: about}
 	go host.NewConversation(h, far, far).Serve(context.Background(), hello)

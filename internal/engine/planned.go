@@ -21,6 +21,8 @@ type Planned struct {
 	Locks  []Lock        // hosts that somebody works on just now
 	CutOff []Lock        // hosts where somebody's work ended in the middle: apply goes on from there
 
+	Clocks []Clock // that are off
+
 	GivenUp []string // hosts of Config.Forget that left the stack: they are remembered no more
 	Unknown []string // names of Config.Forget that no such host has
 
@@ -185,6 +187,7 @@ func (p *Planned) describe(s *Session) {
 		p.Locks = append(p.Locks, lockOf(target, seen.Holder, nil)...)
 		p.CutOff = append(p.CutOff, lockOf(target, seen.CutOff, seen.CutOffAt)...)
 	}
+	p.Clocks = s.clocksOff()
 	p.Keys = p.proposal.madeKeys(s.config.Stack.Proxy.Name)
 }
 

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,13 @@ func TestRefusedHosts(t *testing.T) {
 		},
 			engine.ErrUnsupported, "Fedora Linux 42"},
 		{"another architecture", func(h *home) { h.gpu1.arch = "riscv64" }, engine.ErrUnsupported, "riscv64"},
+		{"a container", func(h *home) {
+			if err := os.RemoveAll(h.gpu1.path("/run/systemd")); err != nil {
+				h.t.Fatal(err)
+			}
+			h.gpu1.write("/proc/1/comm", "sshd\n")
+		},
+			engine.ErrUnsupported, "systemd does not run on it: pid 1 is sshd"},
 		{"another stack", func(h *home) {
 			h.gpu1.write("/var/lib/relayctl/manifest.json", `{"schema":1,"stack":"lab","version":"0.3.0","apply":1}`)
 		},

@@ -77,6 +77,9 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	for _, failure := range planned.Failed {
 		status.Problems = append(status.Problems, problemOf(failure))
 	}
+	for _, clock := range planned.Clocks {
+		status.Problems = append(status.Problems, Problem{Host: clock.Host, Summary: clock.Summary(), Why: clock.Hint()})
+	}
 	for _, target := range s.targets {
 		status.Hosts = append(status.Hosts, s.hostStatus(target, planned))
 	}

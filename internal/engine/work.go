@@ -175,15 +175,20 @@ func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err e
 	default:
 		at = said.Step
 		failure.Summary = said.Message
-		if !strings.Contains(said.Message, steps[at].ID.Name) {
+		if !strings.Contains(said.Message, steps[at].ID.String()) {
 			failure.Summary = fmt.Sprintf("%s: %s", steps[at].ID, said.Message)
 		}
 	}
-	failure.Resource = steps[at].ID
-	if wanted := steps[at].Resource; wanted != nil && wanted.Origin != (plan.Origin{}) {
-		failure.Origin = wanted.Origin
-	}
+	failure.isAbout(steps[at])
 	return failure
+}
+
+// isAbout points a failure at a change and at the line that asked for it.
+func (e *HostError) isAbout(change plan.Change) {
+	e.Resource = change.ID
+	if wanted := change.Resource; wanted != nil && wanted.Origin != (plan.Origin{}) {
+		e.Origin = wanted.Origin
+	}
 }
 
 // interrupted is why a host stopped because relayctl was told to.

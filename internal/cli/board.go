@@ -107,7 +107,7 @@ func (b *board) take(event engine.Event, now time.Time) {
 	}
 	switch event.Phase {
 	case engine.NewHostKey:
-	case engine.Looked, engine.Reached:
+	case engine.Looked, engine.Merged, engine.Reached:
 		e.state = idle
 	case engine.Finished:
 		e.now(done, event, now)

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +86,22 @@ func TestHostThatWaitsForOthersIsNotLookedAtYet(t *testing.T) {
 		)})
 	})
 	golden(t, "progress-waits-for-others", c.stderr.String())
+}
+
+// A host that goes on as another one is not waited for.
+func TestHostThatIsAnotherOne(t *testing.T) {
+	c := newConsole(t, "", "apply", "--yes")
+	synctest.Test(t, func(t *testing.T) {
+		c.run(&hosts{planned: planOf(newPackage), apply: story(
+			event(engine.Event{Host: "edge", Phase: engine.Connected}),
+			event(engine.Event{Host: "gpu-1", Phase: engine.Connected}),
+			event(engine.Event{Host: "gpu-1", Phase: engine.Merged, Text: "edge"}),
+			wait(10*time.Second),
+		)})
+	})
+	if said := c.stderr.String(); strings.Contains(said, "gpu-1") || !strings.Contains(said, "edge   still looking at it (9 s)") {
+		t.Errorf("said %q", said)
+	}
 }
 
 func TestFirstInterruptStopsGracefullyTheSecondAtOnce(t *testing.T) {

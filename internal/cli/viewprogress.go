@@ -51,7 +51,7 @@ func (p *plainView) beat(now time.Time) {
 // hear gives an event a line, where it is worth one.
 func (p *plainView) hear(e engine.Event, _ time.Time) {
 	switch e.Phase {
-	case engine.Connecting, engine.Connected, engine.Looked:
+	case engine.Connecting, engine.Connected, engine.Merged, engine.Looked:
 	case engine.NewHostKey, engine.Reached, engine.Done, engine.Finished:
 		p.line(e.Host, happened(e))
 	case engine.Failed:

@@ -159,39 +159,40 @@ func (s *Stream) More() bool {
 }
 
 // Respond sends the head of the answer with the first bytes of its body, and
-// its end where last says so.
+// its end where last says so: all in one message, if that holds them.
 func (s *Stream) Respond(ctx context.Context, head ResponseHead, first []byte, last bool) error {
 	frame, err := encodeResponse(new([headRoom]byte), s.id, head)
 	if err != nil {
 		return err
 	}
-	s.conn.mu.Lock()
-	if s.err == nil && !s.ended {
-		s.conn.control = append(s.conn.control, frame...)
-	}
-	s.conn.mu.Unlock()
-	return s.Write(ctx, first, last)
+	return s.send(ctx, frame, first, last)
 }
 
 // Write sends bytes of the answer's body, and its end where last says so. It
 // waits while the peer or the connection does not keep up.
 func (s *Stream) Write(ctx context.Context, p []byte, last bool) error {
+	return s.send(ctx, nil, p, last)
+}
+
+// send puts head, a frame or nothing, and then p where the writer takes them.
+func (s *Stream) send(ctx context.Context, head, p []byte, last bool) error {
 	for {
-		n, err := s.put(p, last)
+		n, err := s.put(head, p, last)
 		if err != nil {
 			return err
 		}
 		if p = p[n:]; len(p) == 0 {
 			return nil
 		}
+		head = nil
 		if err := wait(ctx, s.writable); err != nil {
 			return err
 		}
 	}
 }
 
-// put takes what there is room for.
-func (s *Stream) put(p []byte, last bool) (int, error) {
+// put takes head and what there is room for of p.
+func (s *Stream) put(head, p []byte, last bool) (int, error) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
 	switch {
@@ -199,6 +200,10 @@ func (s *Stream) put(p []byte, last bool) (int, error) {
 		return 0, s.err
 	case s.ended || s.last:
 		return 0, errors.New("write to a stream that has ended")
+	}
+	if len(head) > 0 {
+		s.conn.control = append(s.conn.control, head...)
+		s.conn.wake()
 	}
 	n := min(len(p), max(0, outLimit-len(s.out)))
 	if len(s.out) == 0 {

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -91,27 +91,37 @@ func (a *answer) begin(ctx context.Context) error {
 // not trusted with this host's clients.
 func (a *answer) setHeader(head protocol.ResponseHead) {
 	h := a.w.Header()
-	id := h.Get("X-Request-Id")
+	id := h["X-Request-Id"] // ours
 	protocol.AddResponseFields(h, head.Header)
-	h.Set("X-Request-Id", id)
-	a.length = -1
-	lengths := h.Values("Content-Length")
-	h.Del("Content-Length")
-	if len(lengths) == 1 {
-		if n, err := strconv.ParseInt(lengths[0], 10, 63); err == nil && n >= 0 {
-			a.length = n
-			h.Set("Content-Length", strconv.FormatInt(n, 10))
-		}
-	}
-	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	if a.events = media == "text/event-stream"; a.events {
+	h["X-Request-Id"] = id
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	a.events = strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
+	a.length = lengthIn(h)
+	if a.events || a.length < 0 {
 		a.length = -1
 		h.Del("Content-Length")
-		h.Set("X-Accel-Buffering", "no")
-		if h.Get("Cache-Control") == "" {
-			h.Set("Cache-Control", "no-cache")
-		}
 	}
+	if !a.events {
+		return
+	}
+	h.Set("X-Accel-Buffering", "no")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-cache")
+	}
+}
+
+// lengthIn is the body's length as h has it, -1 where it has none that can be
+// relied on.
+func lengthIn(h http.Header) int64 {
+	lengths := h["Content-Length"]
+	if len(lengths) != 1 {
+		return -1
+	}
+	n, err := strconv.ParseUint(lengths[0], 10, 63)
+	if err != nil {
+		return -1
+	}
+	return int64(n)
 }
 
 // pass sends the rest.

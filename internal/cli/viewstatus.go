@@ -28,7 +28,9 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 	v.out.printf("\n")
 	v.table(func(w io.Writer) {
 		for _, h := range s.Hosts {
-			fmt.Fprintln(w, strings.Join(v.cleanAll(hostRow(h)), "\t"))
+			for _, row := range hostRows(h) {
+				fmt.Fprintln(w, strings.Join(v.cleanAll(row), "\t"))
+			}
 		}
 	})
 	if len(s.Models) == 0 {
@@ -94,6 +96,21 @@ func (v *view) table(rows func(io.Writer)) {
 	w.Flush() // the page keeps its failure
 }
 
+// hostRows is one row, and on a machine in two roles a second one for what the
+// worker runs, so that all fits into 80 columns.
+func hostRows(h engine.HostStatus) [][]string {
+	at := slices.IndexFunc(h.Units, func(u engine.UnitStatus) bool { return u.Name == "relay-worker" })
+	if h.Role != string(plan.RoleProxy) || at < 0 {
+		return [][]string{hostRow(h)}
+	}
+	below := []string{"", ""}
+	for _, u := range h.Units[at:] {
+		below = append(below, unitCell(u))
+	}
+	h.Units = h.Units[:at]
+	return [][]string{hostRow(h), below}
+}
+
 func hostRow(h engine.HostStatus) []string {
 	name := h.Name
 	if h.Role == string(plan.RoleProxy) && h.Worker != "" {
@@ -104,19 +121,23 @@ func hostRow(h engine.HostStatus) []string {
 		row[1] = "can't be reached"
 	}
 	for _, u := range h.Units {
-		text := strings.TrimSpace(u.Name + " " + u.Version)
-		if u.Wanted != "" {
-			text += " (should be " + u.Wanted + ")"
-		}
-		if !u.Active {
-			text += " not running"
-		}
-		row = append(row, text)
+		row = append(row, unitCell(u))
 	}
 	if h.Drift > 0 {
 		row = append(row, fmt.Sprintf("apply would change %s", plural(h.Drift, "thing", "things")))
 	}
 	return row
+}
+
+func unitCell(u engine.UnitStatus) string {
+	text := strings.TrimSpace(u.Name + " " + u.Version)
+	if u.Wanted != "" {
+		text += " (should be " + u.Wanted + ")"
+	}
+	if !u.Active {
+		text += " not running"
+	}
+	return text
 }
 
 func modelRow(m engine.ModelStatus) []string {

@@ -38,6 +38,7 @@ Running it again is safe, also after it was interrupted.`,
 	}
 	takeStack(command, &o.stackOptions)
 	takeHosts(command, &o.hostsOptions)
+	a.takeJSON(command, typeResult)
 	flags := command.Flags()
 	flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	flags.BoolVar(&o.adopt, "adopt", false, "take over what stands in the way and was not made by relayctl; originals are kept")
@@ -53,7 +54,10 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 	if err != nil {
 		return err
 	}
-	if !o.yes && !a.mayAsk() {
+	switch {
+	case !o.yes && a.view.json != nil:
+		return a.view.failed(errYesNeeded, nil)
+	case !o.yes && !a.mayAsk():
 		return a.view.failed(errNoTerminal, nil)
 	}
 	keys, err := a.keyDelivery(o.keysOut)
@@ -95,7 +99,7 @@ func (r *applyRun) do(ctx context.Context, hosts applier) error {
 		return errTold
 	}
 	if len(r.planned.Keys) > 0 && r.keys == nil {
-		return r.view.failed(engine.ErrNoDelivery, nil)
+		return r.view.failed(r.nobodyForKeys(), nil)
 	}
 	if r.proxyFailed() {
 		return errTold
@@ -109,6 +113,14 @@ func (r *applyRun) do(ctx context.Context, hosts applier) error {
 	r.progress.begin(r.planned.Plan)
 	outcome, err := hosts.Apply(ctx, r.planned, r.show)
 	return r.ended(outcome, err)
+}
+
+// nobodyForKeys is why new keys have nowhere to go.
+func (r *applyRun) nobodyForKeys() error {
+	if r.view.json != nil {
+		return errKeysOutNeeded
+	}
+	return engine.ErrNoDelivery
 }
 
 // proxyFailed reports whether the proxy host can't be worked on: everything

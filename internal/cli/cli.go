@@ -68,12 +68,28 @@ func (a *app) run() int {
 	if writeErr := a.view.err(); err == nil && writeErr != nil {
 		err = a.view.failed(writeErr, nil)
 	}
+	code := a.code(command, err)
+	if a.view.json != nil {
+		a.view.json.finish(code)
+		if a.view.err() != nil {
+			code = exitError
+		}
+	}
+	return code
+}
+
+// code is the exit code that an error stands for. A mistake on the command line
+// is printed.
+func (a *app) code(command *cobra.Command, err error) int {
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errChanges):
 		return exitChanges
 	case !errors.Is(err, errTold):
+		if a.view.json == nil && a.wantsJSON(command) {
+			a.printJSON(command.Annotations[jsonFlag])
+		}
 		a.view.usageError(err, command.CommandPath(), a.meant(command))
 	}
 	return exitError

@@ -196,8 +196,8 @@ func planOf(changes ...plan.Change) *engine.Planned {
 	return &engine.Planned{
 		Took: 620 * time.Millisecond,
 		Plan: plan.Plan{Stack: "home", Hosts: []plan.HostPlan{
-			{Name: "edge", Address: "203.0.113.10", Machine: plan.Machine{Pretty: "Debian 13", Arch: "amd64"}, Changes: changes, Unchanged: 3},
-			{Name: "gpu-1", Address: "10.0.0.21", Machine: plan.Machine{Pretty: "Debian 12", Arch: "amd64"}, Unchanged: 4},
+			{Name: "edge", Address: "203.0.113.10", Role: plan.RoleProxy, Machine: plan.Machine{Pretty: "Debian 13", Arch: "amd64"}, Changes: changes, Unchanged: 3},
+			{Name: "gpu-1", Address: "10.0.0.21", Role: plan.RoleWorker, Worker: "gpu-1", Machine: plan.Machine{Pretty: "Debian 12", Arch: "amd64"}, Unchanged: 4},
 		}},
 	}
 }

@@ -24,6 +24,7 @@ func (a *app) untilInterrupted(ctx context.Context, p *progress) (_ context.Cont
 			}
 			if signals > 1 {
 				p.stoppedHard()
+				a.view.cutShort()
 				a.Exit(exitError)
 				return
 			}

@@ -27,7 +27,7 @@ func (a *app) keyDelivery(file string) (keyDelivery, error) {
 	switch {
 	case file != "":
 		return openKeyFile(file)
-	case a.StdoutTerminal:
+	case a.StdoutTerminal && a.view.json == nil:
 		return keyHolder{}, nil
 	}
 	return nil, nil

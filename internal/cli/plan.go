@@ -30,6 +30,7 @@ Nothing is changed on any host.`,
 	}
 	takeStack(command, &o.stackOptions)
 	takeHosts(command, &o.hostsOptions)
+	a.takeJSON(command, typePlan)
 	flags := command.Flags()
 	flags.BoolVar(&o.diff, "diff", false, "show how the text of files changes, secrets left out")
 	flags.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 where there are changes")

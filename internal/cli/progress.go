@@ -13,7 +13,9 @@ import (
 type progress struct {
 	mu    sync.Mutex // guards all below, and what shown prints
 	board *board
-	shown progressView // nil: nobody looks
+	shown progressView       // nil: nobody looks
+	aside func()             // makes room for what somebody else prints; nil: it needs none
+	told  func(engine.Event) // prints what the engine says as it is; nil: nobody does
 }
 
 // progressView shows a board to one kind of reader. Its methods are called one
@@ -35,10 +37,16 @@ func newProgress(v *view, hosts []string) *progress {
 	case v.live != nil:
 		live := &liveView{view: v, board: p.board, size: v.live}
 		p.shown = live
-		aside := func() { p.locked(live.aside) }
-		v.out.aside, v.errs.aside = aside, aside
-	default:
+		p.aside = live.aside
+		v.errs.aside = func() { p.locked(live.aside) }
+		if v.out.terminal {
+			v.out.aside = v.errs.aside
+		}
+	case v.json == nil:
 		p.shown = newPlainView(v, p.board, hosts)
+	}
+	if v.json != nil && v.json.kind == typeResult {
+		p.told = v.json.hear
 	}
 	return p
 }
@@ -72,6 +80,7 @@ func (p *progress) start(ctx context.Context) (stop func()) {
 	return func() {
 		cancel()
 		<-ended
+		p.locked(p.asideIfShown)
 	}
 }
 
@@ -80,6 +89,9 @@ func (p *progress) hear(e engine.Event) {
 	p.locked(func() {
 		now := time.Now()
 		p.board.take(e, now)
+		if p.told != nil && e.Phase != stopping && e.Phase != stopped {
+			p.told(e)
+		}
 		if p.shown != nil {
 			p.shown.hear(e, now)
 		}
@@ -93,7 +105,16 @@ func (p *progress) begin(planned plan.Plan) {
 
 // end tells that an apply has ended: the board is its record from now on.
 func (p *progress) end(outcome *engine.Outcome) {
-	p.locked(func() { p.board.end(outcome) })
+	p.locked(func() {
+		p.board.end(outcome)
+		p.asideIfShown()
+	})
+}
+
+func (p *progress) asideIfShown() {
+	if p.aside != nil {
+		p.aside()
+	}
 }
 
 // stopping says what is waited for after the user asked to stop.

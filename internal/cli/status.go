@@ -22,6 +22,7 @@ func (a *app) statusCommand() *cobra.Command {
 What is wrong comes first, and makes the exit code 1. Nothing is changed.`,
 	}
 	takeStack(command, &o)
+	a.takeJSON(command, typeStatus)
 	command.RunE = func(command *cobra.Command, _ []string) error { return a.status(command.Context(), o) }
 	return command
 }

@@ -9,6 +9,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Short: "Check a stack file, offline, without the values of its variables",
 	}
 	takeStack(command, &o)
+	a.takeJSON(command, typeValidate)
 	command.RunE = func(*cobra.Command, []string) error { return a.validate(o) }
 	return command
 }

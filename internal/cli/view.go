@@ -23,6 +23,7 @@ type view struct {
 	// live is the size of the terminal on which lines can be drawn again; nil:
 	// there is none.
 	live func() (columns, rows int)
+	json *jsonOutput // what is printed instead of text; nil: text is
 }
 
 // defaultWidth is for what is no terminal, and for terminals that do not say.
@@ -144,6 +145,10 @@ func plural(n int, one, many string) string {
 
 // valid says that a stack file is in order.
 func (v *view) valid(file string, s *stack.Stack) {
+	if v.json != nil {
+		v.json.stack = s.Name
+		return
+	}
 	v.out.printf("%s is valid: stack %s with proxy %s, %s and %s.\n", v.clean(file), s.Name, s.Proxy.Name,
 		plural(len(s.Workers), "worker", "workers"), plural(len(s.ModelNames()), "model", "models"))
 }

@@ -10,6 +10,10 @@ import (
 
 // outcome prints how an apply ended on the hosts.
 func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
+	if v.json != nil {
+		v.json.outcome(outcome)
+		return
+	}
 	var created, changed, removed, done, steps int
 	var stopped []string
 	for _, h := range outcome.Hosts {
@@ -64,6 +68,10 @@ func counted(created, changed, removed int) string {
 
 // proof prints what the models answered.
 func (v *view) proof(proof engine.Proof) {
+	if v.json != nil {
+		v.json.proof(proof)
+		return
+	}
 	warned := map[string]bool{}
 	for _, m := range proof.Models {
 		if m.Err != nil {
@@ -94,6 +102,10 @@ func through(route engine.Route, url string) string {
 
 // keys shows new API keys, or says where they were written.
 func (v *view) keys(names []string, delivery keyDelivery) {
+	if v.json != nil {
+		v.json.keys(names, delivery)
+		return
+	}
 	for _, name := range names {
 		key, file := delivery.reveal(name)
 		if file != "" {

@@ -13,6 +13,10 @@ import (
 
 // diagnostics prints what is wrong in a stack file.
 func (v *view) diagnostics(sources *stack.Sources, problems hcl.Diagnostics) {
+	if v.json != nil {
+		v.json.fail(diagnosticsOf(problems, sources)...)
+		return
+	}
 	sources.WriteDiagnostics(v.errs, problems, v.width, v.errs.color) // nowhere else to tell a failure
 }
 
@@ -22,12 +26,20 @@ func (v *view) usageError(err error, command string, meant []string) {
 	if len(meant) > 0 {
 		text += ". Did you mean " + strings.Join(meant, " or ") + "?"
 	}
+	if v.json != nil {
+		v.json.fail(jsonError{Code: codeUsage, Message: printable(text), Log: []string{}, Hint: "See: " + command + " --help"})
+		return
+	}
 	v.heading(text)
 	v.errs.printf("\nSee: %s --help\n", command)
 }
 
 // failed prints an error and returns errTold.
 func (v *view) failed(err error, sources *stack.Sources) error {
+	if v.json != nil {
+		v.json.fail(v.errorsOf(err)...)
+		return errTold
+	}
 	var onHosts engine.HostErrors
 	var onHost *engine.HostError
 	switch {
@@ -47,6 +59,10 @@ func (v *view) failed(err error, sources *stack.Sources) error {
 // hostError prints what went wrong on a host and the line of the stack file
 // that asked for it.
 func (v *view) hostError(e *engine.HostError, sources *stack.Sources) {
+	if v.json != nil {
+		v.json.fail(v.hostErrorOf(e))
+		return
+	}
 	v.heading(e.Host + ": " + e.Summary)
 	v.place(e.Origin, sources)
 	v.log(e.Log)
@@ -137,6 +153,8 @@ func hintFor(err error) string {
 	}{
 		{errNoTerminal, "To apply without being asked: relayctl apply --yes"},
 		{errNotConfirmed, "Nothing was changed."},
+		{errYesNeeded, "To apply without being asked: relayctl apply --json --yes"},
+		{errKeysOutNeeded, "Add --keys-out FILE: they are written there. Nothing was changed."},
 		{errKeysReadable, "Keys would not stay secret in it. Make it yours alone: chmod 600 FILE"},
 		{errNoTerminalToRotate, "To rotate without being asked: relayctl rotate-secret --yes"},
 		{errNobodyForKey, "It is shown once: run this on a terminal, or add --keys-out FILE. Nothing was changed."},
@@ -153,4 +171,12 @@ func hintFor(err error) string {
 		}
 	}
 	return ""
+}
+
+// cutShort ends what is printed for machines when relayctl ends at once.
+func (v *view) cutShort() {
+	if v.json != nil {
+		v.failed(errInterrupted, nil)
+		v.json.finish(exitError)
+	}
 }

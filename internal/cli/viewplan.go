@@ -12,6 +12,10 @@ import (
 
 // plan prints what apply would do.
 func (v *view) plan(planned *engine.Planned, file string, diff bool) {
+	if v.json != nil {
+		v.json.plan(planned, diff)
+		return
+	}
 	plan.WriteText(v.out, planned.Plan, plan.TextOptions{ // the page keeps its failure
 		Width:  v.width,
 		Color:  v.out.color,
@@ -68,7 +72,7 @@ func leftTheStack(planned *engine.Planned, name string) string {
 func (v *view) advice(planned *engine.Planned, o stackOptions) {
 	blocked := planned.Blocked()
 	switch {
-	case planned.Empty():
+	case planned.Empty(), v.json != nil:
 	case len(blocked) == 0:
 		v.out.printf("\nNothing was changed. To do this: %s\n", v.clean(o.again("apply")))
 	case slices.ContainsFunc(blocked, notAdoptable):
@@ -85,11 +89,18 @@ func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackO
 	adopt := !slices.ContainsFunc(planned.Blocked(), notAdoptable)
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
+			if v.json != nil {
+				v.json.fail(blockedOf(h.Name, c))
+				continue
+			}
 			v.heading(h.Name + ": " + thing(c.ID) + ": " + c.Block)
 			if c.Resource != nil {
 				v.place(c.Resource.Origin, sources)
 			}
 		}
+	}
+	if v.json != nil {
+		return
 	}
 	v.gap()
 	if adopt {
@@ -117,7 +128,7 @@ func (v *view) unanswered() { v.errs.printf("\n") }
 // workBegins sets lines that will be drawn again off from what stands above
 // them.
 func (v *view) workBegins() {
-	if v.live != nil {
+	if v.live != nil && v.json == nil {
 		v.gap()
 	}
 }

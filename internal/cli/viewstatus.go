@@ -14,6 +14,10 @@ import (
 
 // status prints how a stack is: what is wrong first.
 func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
+	if v.json != nil {
+		v.json.status(s, o)
+		return
+	}
 	well := "all well"
 	if n := len(s.Problems); n > 0 {
 		well = plural(n, "thing needs attention", "things need attention")

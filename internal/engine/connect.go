@@ -145,7 +145,7 @@ func originOf(h *stack.Host) plan.Origin {
 
 // connectError tells why no conversation was begun.
 func connectError(target Target, err error) *HostError {
-	failure := target.fail(err.Error(), err)
+	failure := target.fail(err.Error(), fmt.Errorf("%w: %w", ErrNotConnected, err))
 	var adviser interface{ Advice() string }
 	if errors.As(err, &adviser) {
 		failure.Hint = adviser.Advice()

@@ -16,6 +16,8 @@ var (
 	ErrBlocked = errors.New("something stands in the way")
 	// ErrSameMachine means that two workers of the stack are one machine.
 	ErrSameMachine = errors.New("two workers are one machine")
+	// ErrNotConnected means that no conversation with a host was begun.
+	ErrNotConnected = errors.New("not connected")
 	// ErrUnsupported means that a host's system is not one that relayctl runs on.
 	ErrUnsupported = errors.New("system not supported")
 	// ErrOtherStack means that a host belongs to another stack.

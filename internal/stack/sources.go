@@ -77,6 +77,12 @@ func (f source) inside(r hcl.Range) string {
 	return ", in " + strings.Join(names, ", ")
 }
 
+// Block names the blocks around a place, outermost first: `worker "gpu-1",
+// model "llama3-8b"`. It is empty outside of blocks, and for a range of no file.
+func (s *Sources) Block(r hcl.Range) string {
+	return strings.TrimPrefix(s.files[r.Filename].inside(r), ", in ")
+}
+
 // enclosing finds the block whose braces a byte stands between.
 func enclosing(body *hclsyntax.Body, at int) *hclsyntax.Block {
 	for _, b := range body.Blocks {

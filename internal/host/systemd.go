@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -57,7 +56,7 @@ type UnitState struct {
 	ControlGroup string
 	TriggeredBy  []string // socket, timer and path units that start it
 	Triggers     []string // what it starts: it is one of those
-	PulledBy     []string // units that have it start with them, targets of the boot say
+	PulledBy     []string // units that have it start with them, a target of the boot say
 }
 
 // Running reports whether the unit is up.
@@ -68,19 +67,6 @@ func (s UnitState) Masked() bool { return s.FileState == "masked" || s.FileState
 
 // Enabled reports whether the unit is set to start at boot.
 func (s UnitState) Enabled() bool { return s.FileState == "enabled" }
-
-// StartsAtBoot reports whether the unit starts at boot, whoever sees to it: a
-// unit without an [Install] section may be pulled by another.
-func (s UnitState) StartsAtBoot() bool {
-	return s.Enabled() || !s.Masked() && len(s.PulledBy) > 0
-}
-
-// cannotBeOff reports whether the unit starts at boot, and neither disabling
-// nor masking would end that: others pull it, and a file stands where the mask
-// would go.
-func (s UnitState) cannotBeOff() bool {
-	return s.StartsAtBoot() && !s.Enabled() && filepath.Dir(s.Fragment) == unitsDir
-}
 
 // Manager is the machine's systemd, spoken to over D-Bus. It connects when it
 // is first asked something.

@@ -26,10 +26,13 @@ func (u units) observe(ctx context.Context, view *look, resource plan.Resource, 
 		return nil
 	}
 	fact.Exists = true
-	fact.Have = state.attributes(resource)
-	fact.StartedBy = slices.Sorted(slices.Values(state.TriggeredBy))
-	if state.cannotBeOff() {
-		fact.PulledBy = slices.Compact(slices.Sorted(slices.Values(state.PulledBy)))
+	fact.Have = map[string]string{
+		plan.AttrEnabled: yesNo(state.Enabled()), plan.AttrRunning: yesNo(state.Running()),
+	}
+	if resource.Want[plan.AttrRunning] != plan.Known(plan.Yes) {
+		if err := u.observeForeign(ctx, state, fact); err != nil {
+			return err
+		}
 	}
 	fact.Detail = state.describe()
 	if state.Masked() {
@@ -39,19 +42,6 @@ func (u units) observe(ctx context.Context, view *look, resource plan.Resource, 
 		fact.Stale, err = u.stale(ctx, view, resource, state)
 	}
 	return err
-}
-
-// attributes says whether a unit is on. One that is to be on has to be up and
-// enabled itself; any other is on when anything of it is, or will be.
-func (s UnitState) attributes(resource plan.Resource) map[string]string {
-	enabled, running := s.StartsAtBoot(), !s.ended()
-	if resource.Want[plan.AttrEnabled] == plan.Known(plan.Yes) {
-		enabled = s.Enabled()
-	}
-	if resource.Want[plan.AttrRunning] == plan.Known(plan.Yes) {
-		running = s.Running()
-	}
-	return map[string]string{plan.AttrEnabled: yesNo(enabled), plan.AttrRunning: yesNo(running)}
 }
 
 // describe is one line on a unit for people.
@@ -155,28 +145,15 @@ func (h *Host) unitState(ctx context.Context, name string) (UnitState, error) {
 }
 
 // enable brings about that a unit starts at boot, or that it doesn't; want is
-// empty where that does not matter. A unit that others start at boot, or that a
-// generator makes of an init script, is masked.
+// empty where that does not matter.
 func (u units) enable(ctx context.Context, name, want string, state UnitState) error {
 	switch {
 	case want == plan.Yes && !state.Enabled():
 		return u.configure(ctx, EnableUnit, name)
-	case want != plan.No || !state.StartsAtBoot():
-		return nil
+	case want == plan.No:
+		return u.keepOff(ctx, name, state)
 	}
-	if state.Enabled() {
-		if err := u.configure(ctx, DisableUnit, name); err != nil {
-			return err
-		}
-		var err error
-		if state, err = u.unitState(ctx, name); err != nil || !state.StartsAtBoot() {
-			return err
-		}
-	}
-	if state.cannotBeOff() {
-		return fmt.Errorf("%s is still started at boot, by %s", name, strings.Join(state.PulledBy, ", "))
-	}
-	return u.configure(ctx, MaskUnit, name)
+	return nil
 }
 
 func (u units) configure(ctx context.Context, verb ConfigureVerb, name string) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,17 @@ type Account struct {
 	Name     string
 	UID, GID int
 	Home     string
+	Shell    string
+}
+
+// firstPerson is where the numbers of people's accounts begin, as login.defs(5)
+// has it on all systems that are supported.
+const firstPerson = 1000
+
+// isLogin reports whether it is a person's account.
+func (a Account) isLogin() bool {
+	name := filepath.Base(a.Shell)
+	return a.UID >= firstPerson && name != "nologin" && name != "false"
 }
 
 // accounts are the users and groups of the machine's own files. Users of a
@@ -49,7 +61,7 @@ func parseAccounts(passwd, group string) *accounts {
 		if _, twice := a.users[fields[0]]; twice || uidErr != nil || gidErr != nil || fields[0] == "" {
 			continue
 		}
-		a.users[fields[0]] = Account{Name: fields[0], UID: int(uid), GID: int(gid), Home: fields[5]}
+		a.users[fields[0]] = Account{Name: fields[0], UID: int(uid), GID: int(gid), Home: fields[5], Shell: fields[6]}
 	}
 	for line := range strings.Lines(group) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), ":")

@@ -16,6 +16,7 @@ type batch struct {
 	host  *Host
 	steps []plan.Change
 	hear  func(hostapi.Progress)
+	began time.Time // the step that it is at
 	// stopped is closed when no further step is to be begun. A step that has
 	// begun goes on to its end: half a step is worse than a late end.
 	stopped <-chan struct{}
@@ -124,13 +125,13 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	if ctx.Err() != nil {
 		return plan.Fact{}, &hostapi.Error{Code: hostapi.CodeCancelled, Message: "cancelled"}
 	}
-	begun := time.Now()
+	b.began = time.Now()
 	b.hear(hostapi.Progress{Step: index, State: hostapi.Started})
 	fact, err := b.journaled(context.WithoutCancel(ctx), index)
 	if err != nil {
 		return plan.Fact{}, err
 	}
-	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, Seconds: time.Since(begun).Seconds()})
+	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, Seconds: time.Since(b.began).Seconds()})
 	return fact, nil
 }
 

@@ -81,6 +81,7 @@ func caddyError(command, path string, failed *CommandError) error {
 		Code:    hostapi.CodeStep,
 		Message: fmt.Sprintf("caddy %s refused %s", command, final),
 		Log:     said,
+		Hint:    "Caddy runs on as before. Is it as its package has it, and can the user caddy read what it needs? On the host:\n  dpkg --verify caddy\n  namei -l " + caddyfile,
 	}
 }
 

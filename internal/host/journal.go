@@ -29,14 +29,35 @@ func (h *Host) Journal(ctx context.Context, params hostapi.Journal) (hostapi.Jou
 	return hostapi.JournalLines{Lines: lines}, err
 }
 
-// ownLog is the end of what a unit said itself; where it said nothing, of what
-// systemd says about it.
-func (h *Host) ownLog(ctx context.Context, unit string) ([]string, error) {
-	lines, err := h.readJournal(ctx, journalInFail, "_SYSTEMD_UNIT="+unit)
-	if err != nil || len(lines) > 0 {
-		return lines, err
+// ownLog is the end of what a unit said itself since a time; where it said
+// nothing, of what systemd says about it.
+func (h *Host) ownLog(ctx context.Context, unit string, since time.Time) ([]string, error) {
+	begin := fmt.Sprintf("--since=@%d", since.Unix())
+	lines, err := h.readJournal(ctx, maxJournalLines, begin, "_SYSTEMD_UNIT="+unit)
+	if err == nil && len(lines) == 0 {
+		lines, err = h.readJournal(ctx, maxJournalLines, begin, "-u", unit)
 	}
-	return h.readJournal(ctx, journalInFail, "-u", unit)
+	lines = counted(lines)
+	return lines[max(0, len(lines)-journalInFail):], err
+}
+
+// counted tells a line that follows on itself once, and how often it came: a
+// unit that stops at once is started again, and says the same.
+func counted(lines []string) []string {
+	var told []string
+	for i := 0; i < len(lines); {
+		times := 1
+		for i+times < len(lines) && lines[i+times] == lines[i] {
+			times++
+		}
+		if times > 1 {
+			told = append(told, fmt.Sprintf("%s (%d times)", lines[i], times))
+		} else {
+			told = append(told, lines[i])
+		}
+		i += times
+	}
+	return told
 }
 
 func (h *Host) readJournal(ctx context.Context, count int, selection ...string) ([]string, error) {

@@ -180,3 +180,23 @@ func TestReplacedProgramIsSeen(t *testing.T) {
 		t.Errorf("it is %q", got)
 	}
 }
+
+// A user of the name that we need may be there already. One that nobody logs
+// in with will do.
+func TestUserThatIsSomebodyElses(t *testing.T) {
+	for _, test := range []struct{ user, group, inWay string }{
+		{"relay:x:998:998::/home/relay:/bin/sh", "relay:x:998:", ""},
+		{"relay:x:1001:1001::/srv:/usr/sbin/nologin", "relay:x:1001:", ""},
+		{"relay:x:1001:1001::/home/relay:/bin/bash", "relay:x:1001:", "it is a person's login (number 1001, /bin/bash)"},
+		{"relay:x:998:100::/srv:/usr/sbin/nologin", "users:x:100:", "it has no group of its name"},
+	} {
+		m := newMachine(t)
+		m.write("/etc/passwd", test.user+"\n")
+		m.write("/etc/group", test.group+"\n")
+		want := resource(plan.KindUser, "relay")
+		got := m.observe(want).Find(want.ID).InWay
+		if (got == "") != (test.inWay == "") || !strings.HasPrefix(got, test.inWay) {
+			t.Errorf("%s: in the way is %q, want %q", test.user, got, test.inWay)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func TestParseAccounts(t *testing.T) {
 		"root:x:0:0:root:/root:/bin/bash\nrelay:x:998:997::/nonexistent:/usr/sbin/nologin\nbad:x:a:1::/:/\nshort:x\nroot:x:5:5::/other:/\n:x:1:1::/:/\n",
 		"root:x:0:\nrelay:x:997:a,b\nbad:x:-1:\n")
 	wantUsers := map[string]host.Account{
-		"root": {Name: "root", Home: "/root"}, "relay": {Name: "relay", UID: 998, GID: 997, Home: "/nonexistent"},
+		"root": {Name: "root", Home: "/root", Shell: "/bin/bash"}, "relay": {Name: "relay", UID: 998, GID: 997, Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
 	}
 	if diff := cmp.Diff(wantUsers, users); diff != "" {
 		t.Error(diff)

@@ -175,7 +175,7 @@ func TestUnitThatDoesNotStayUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, u := relayMachine(t)
 		u.fails = true
-		m.journal["relay.service"] = []string{"cannot listen", "bye"}
+		m.journal["relay.service"] = []string{"cannot listen", "cannot listen", "cannot listen", "bye"}
 		s := m.lock()
 		steps := s.plan(s.service("a", nil)...)
 		_, err := s.apply(steps)
@@ -186,7 +186,7 @@ func TestUnitThatDoesNotStayUp(t *testing.T) {
 		if want := "unit relay.service did not stay up: it stopped once, last with exit code 3"; told.Message != want {
 			t.Errorf("the error is %q", told.Message)
 		}
-		if diff := cmp.Diff([]string{"cannot listen", "bye"}, told.Log); diff != "" {
+		if diff := cmp.Diff([]string{"cannot listen (3 times)", "bye"}, told.Log); diff != "" {
 			t.Error(diff)
 		}
 		u.fails = false

@@ -21,6 +21,12 @@ func (u users) observe(_ context.Context, view *look, resource plan.Resource, fa
 	}
 	fact.Exists = true
 	fact.Have = map[string]string{plan.AttrHome: account.Home}
+	if _, hasGroup := accounts.groups[resource.Name]; !hasGroup {
+		fact.InWay = "it has no group of its name, which files of the stack are to belong to; to make it, on the host: groupadd " + resource.Name
+	} else if account.isLogin() {
+		fact.InWay = fmt.Sprintf("it is a person's login (number %d, %s), who could read the stack's secrets; "+
+			"if nobody logs in with it, on the host: usermod --shell /usr/sbin/nologin %s", account.UID, account.Shell, resource.Name)
+	}
 	return nil
 }
 

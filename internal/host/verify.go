@@ -38,9 +38,9 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (U
 		elapsed := time.Since(begun)
 		switch {
 		case jobErr != nil && state.Running() && elapsed >= settleTime:
-			return state, u.unitError(ctx, name, fmt.Sprintf("runs on as before: %v", jobErr))
+			return state, u.unitError(ctx, b, name, fmt.Sprintf("runs on as before: %v", jobErr))
 		case stopped && (state.ended() || elapsed >= failingTime):
-			return state, u.didNotStayUp(ctx, name, state, state.Restarts-before)
+			return state, u.didNotStayUp(ctx, b, name, state, state.Restarts-before)
 		case !stopped && elapsed >= settleTime:
 			return u.tookSettings(ctx, b, step, state)
 		}
@@ -79,10 +79,10 @@ func (u units) tookSettings(ctx context.Context, b *batch, step step, state Unit
 			return state, nil
 		}
 		if _, why, refused := strings.Cut(state.StatusText, reloadRefused); refused {
-			return state, u.unitError(ctx, step.resource.Name, "runs, but refused its new settings: "+why)
+			return state, u.unitError(ctx, b, step.resource.Name, "runs, but refused its new settings: "+why)
 		}
 		if time.Since(begun) >= settingsTime {
-			return state, u.unitError(ctx, step.resource.Name, "runs, but did not take its new settings")
+			return state, u.unitError(ctx, b, step.resource.Name, "runs, but did not take its new settings")
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
@@ -100,7 +100,7 @@ func (u units) tookSettings(ctx context.Context, b *batch, step step, state Unit
 }
 
 // didNotStayUp says how often a unit stopped, and how it did last.
-func (u units) didNotStayUp(ctx context.Context, name string, state UnitState, restarts int) error {
+func (u units) didNotStayUp(ctx context.Context, b *batch, name string, state UnitState, restarts int) error {
 	stops := restarts
 	if !state.Running() {
 		stops++
@@ -109,17 +109,21 @@ func (u units) didNotStayUp(ctx context.Context, name string, state UnitState, r
 	if stops > 1 {
 		times = fmt.Sprintf("%d times", stops)
 	}
-	return u.unitError(ctx, name, fmt.Sprintf("did not stay up: it stopped %s, %s", times, state.lastEnd()))
+	return u.unitError(ctx, b, name, fmt.Sprintf("did not stay up: it stopped %s, %s", times, state.lastEnd()))
 }
 
 // reloadRefused begins what a service says of settings that it can't load.
 const reloadRefused = "reload refused: "
 
-// unitError is an error on a unit with the end of its log.
-func (h *Host) unitError(ctx context.Context, name, text string) error {
-	lines, err := h.ownLog(ctx, name)
+// unitError is an error on a unit with the end of what it said since the step
+// began.
+func (h *Host) unitError(ctx context.Context, b *batch, name, text string) error {
+	lines, err := h.ownLog(ctx, name, b.began)
 	if err != nil {
 		lines = []string{"its log could not be read: " + err.Error()}
 	}
-	return &hostapi.Error{Code: hostapi.CodeStep, Message: fmt.Sprintf("unit %s %s", name, text), Log: lines}
+	return &hostapi.Error{
+		Code: hostapi.CodeStep, Message: fmt.Sprintf("unit %s %s", name, text), Log: lines,
+		Hint: "More of its log, on the host:\n  journalctl -u " + strings.TrimSuffix(name, ".service") + " -n 50",
+	}
 }

@@ -77,12 +77,12 @@ func (d *differ) change(want Resource) (Change, bool) {
 		return Change{}, false
 	case !fact.Exists:
 		c.Action = Create
+	case d.isInTheWay(want, fact, c.Attributes):
+		c.Action, c.Block = Attention, fact.InWay
 	case len(c.Attributes) == 0 && fact.Applied == nil:
 		c.Action = Take
 	case len(c.Attributes) == 0:
 		return Change{}, false
-	case fact.InWay != "" && !d.comesFromUs(want):
-		c.Action, c.Block = Attention, fact.InWay
 	case d.isForeign(want, fact, c.Attributes):
 		takeOver(&c, d.host.Adopt)
 		c.Notes = append(c.Notes, outOfService(want, fact)...)
@@ -133,6 +133,15 @@ func (d *differ) isForeign(want Resource, fact Fact, differ []AttrChange) bool {
 		return d.comesFromUs(want) && !d.fact(ID{KindFile, "/etc/systemd/system/" + want.Name}).Exists
 	}
 	return false
+}
+
+// isInTheWay reports whether apply can do nothing about a thing as it is. A
+// unit that should be off may well be masked.
+func (d *differ) isInTheWay(want Resource, fact Fact, differ []AttrChange) bool {
+	if want.Kind == KindUnit {
+		return fact.InWay != "" && len(differ) > 0 && !d.comesFromUs(want)
+	}
+	return fact.InWay != ""
 }
 
 // comesFromUs reports whether a unit's file is brought by relayctl, which

@@ -22,6 +22,9 @@ func (s *session) takenOver(todo step) *plan.TakenOver {
 	taken := &plan.TakenOver{Number: s.number, Time: time.Now().UTC().Truncate(time.Second)}
 	if todo.change.ID.Kind == plan.KindUnit {
 		taken.Before = todo.now.Have
+		if found := todo.change.Fact; found.Exists {
+			taken.Before = found.Have // a step before may have stopped it along with another
+		}
 	}
 	return taken
 }

@@ -97,11 +97,13 @@ systemctl disable hidden && systemctl mask hidden`)
 	s.step("back", func() {
 		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
 		said := s.mustRelayctl("history")
+		want(s.t, said, "unit web, by apply 1", "it was running", "unit figures")
 		for line := range strings.Lines(said) {
 			if strings.HasPrefix(strings.TrimSpace(line), "systemctl ") {
 				lab.MustRun(s.t, s.Edge, line)
 			}
 		}
+		lab.MustRun(s.t, s.Edge, "systemctl start legacy web") // an init script is not started by enabling it, nor a service by its socket
 		s.awaitListening(80, 443, 2019, 8080, 8081)
 	})
 }

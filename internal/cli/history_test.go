@@ -33,7 +33,7 @@ func pastOf(number int, command, operator string, took time.Duration, hosts ...e
 }
 
 func pastHost(name string, state plan.PastState, steps int, summary, why string) engine.PastHost {
-	return engine.PastHost{Host: name, Past: plan.Past{State: state, Steps: steps, Summary: summary, Why: why}}
+	return engine.PastHost{Host: name, Told: true, Past: plan.Past{State: state, Steps: steps, Summary: summary, Why: why}}
 }
 
 // ups and downs of a stack.
@@ -99,8 +99,10 @@ func oneApply() *engine.History {
 	bad.Error = "it stopped three times in 10 s, last with exit code 1: dial wss://llm.example.com: certificate signed by unknown authority"
 	failed.Taken = []plan.StepTaken{bad}
 	old := pastHost("gpu-2", plan.PastCutOff, 7, "5 created", "")
+	away := pastHost("gpu-4", plan.PastDone, 7, "7 removed", "")
+	away.Told = false
 	return &engine.History{Stack: "home", Originals: originals(), Applies: []engine.PastApply{
-		pastOf(14, "apply", "ops@desk", 31*time.Second, cut, failed, old, pastHost("gpu-3", plan.PastCutOff, 0, "nothing changed", "")),
+		pastOf(14, "apply", "ops@desk", 31*time.Second, cut, failed, old, pastHost("gpu-3", plan.PastCutOff, 0, "nothing changed", ""), away),
 	}}
 }
 

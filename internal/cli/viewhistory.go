@@ -22,10 +22,16 @@ func (v *view) history(h *engine.History, o stackOptions) {
 		v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "not all hosts could be asked: what they did is missing here"), "  "))
 	}
 	count := plural(len(h.Applies), "apply", "applies")
-	if h.More {
-		count = fmt.Sprintf("the last %s", count)
+	switch {
+	case h.More && len(h.Applies) == 1:
+		count = "the last apply"
+	case h.More:
+		count = "the last " + count
 	}
-	v.out.printf("Stack %s: %s, newest first; times are UTC\n\n", v.out.paint(bold, h.Stack), count)
+	if len(h.Applies) > 1 {
+		count += ", newest first"
+	}
+	v.out.printf("Stack %s: %s; times are UTC\n\n", v.out.paint(bold, h.Stack), count)
 	width := len(fmt.Sprint(h.Applies[0].Number))
 	for _, apply := range h.Applies {
 		width = max(width, len(fmt.Sprint(apply.Number)))
@@ -119,8 +125,12 @@ func (v *view) pastSteps(h *engine.History) {
 		h.Stack, apply.Command, apply.Number, apply.Operator, apply.Version, apply.Began.UTC().Format("2006-01-02 15:04:05"), pastEnd(apply))))
 	for _, host := range apply.Hosts {
 		v.out.printf("\n%s", v.wrapped(0, host.Host+": "+pastWords(host.Past)))
-		if host.Taken == nil && host.Steps > 0 {
+		switch {
+		case host.Taken != nil || host.Steps == 0:
+		case host.Told:
 			v.out.printf("  the journal of its steps is not kept any more\n")
+		default:
+			v.out.printf("  only the host itself can tell its steps\n")
 		}
 		for _, step := range host.Taken {
 			v.pastStep(step)
@@ -133,7 +143,14 @@ func stepName(step plan.StepTaken) string {
 	if step.Action == plan.Restart || step.Action == plan.Reload {
 		return string(step.Action) + " " + strings.TrimSuffix(step.Name, ".service")
 	}
-	return thing(step.ID)
+	name := thing(step.ID)
+	switch step.Action {
+	case plan.Take:
+		name += " (as it was found)"
+	case plan.Forget:
+		name += " (left as it is)"
+	}
+	return name
 }
 
 func (v *view) pastStep(step plan.StepTaken) {
@@ -174,7 +191,7 @@ func (v *view) originals(originals []engine.HostOriginal) {
 		return
 	}
 	v.out.printf("\n%s", v.wrapped(0, "Taken over with --adopt. The command below each brings it back, as root on its host; "+
-		"as long as the host is in the stack, the next apply takes it over again."))
+		"then reload what reads it. As long as the host is in the stack, the next apply takes it over again."))
 	host := ""
 	for _, o := range originals {
 		if o.Host != host {

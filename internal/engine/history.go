@@ -53,6 +53,7 @@ type PastApply struct {
 type PastHost struct {
 	Host string
 	plan.Past
+	Told bool // by the host itself; else the proxy host tells what relayctl saw of it
 	// Taken are its steps, where they were asked for; nil: none are kept.
 	Taken []plan.StepTaken
 }
@@ -140,12 +141,15 @@ func (s *Session) merged(told map[string]hostapi.HistoryTold) []PastApply {
 				}
 				byRun[run] = apply
 			}
-			apply.Hosts = append(apply.Hosts, PastHost{Host: target.Name, Past: past})
-			apply.State = worse(apply.State, past.State)
+			apply.Hosts = append(apply.Hosts, PastHost{Host: target.Name, Past: past, Told: true})
+			if past.State == plan.PastCutOff && past.Ended.After(apply.Ended) {
+				apply.Ended = past.Ended // others finished their steps for longer
+			}
 		}
 	}
 	var list []PastApply
 	for _, apply := range byRun {
+		apply.complete(s.place)
 		if apply.State == plan.PastRunning {
 			apply.Ended = time.Time{}
 		}
@@ -155,6 +159,24 @@ func (s *Session) merged(told map[string]hostapi.HistoryTold) []PastApply {
 		return cmp.Or(b.Began.Compare(a.Began), cmp.Compare(b.Number, a.Number), cmp.Compare(a.Hosts[0].Host, b.Hosts[0].Host))
 	})
 	return list
+}
+
+// complete adds the hosts that don't tell themselves: they are away, or have
+// left the stack.
+func (a *PastApply) complete(place func(string) int) {
+	for _, host := range slices.Clone(a.Hosts) {
+		for _, part := range host.Others {
+			if !slices.ContainsFunc(a.Hosts, func(h PastHost) bool { return h.Host == part.Host }) {
+				a.Hosts = append(a.Hosts, PastHost{Host: part.Host, Past: plan.Past{
+					Number: host.Number, State: part.State, Steps: part.Steps, Summary: part.Summary, Why: part.Why,
+				}})
+			}
+		}
+	}
+	slices.SortStableFunc(a.Hosts, func(x, y PastHost) int { return place(x.Host) - place(y.Host) })
+	for _, host := range a.Hosts {
+		a.State = worse(a.State, host.State)
+	}
 }
 
 // worse is the state of an apply that ended in two ways on two hosts.
@@ -181,7 +203,7 @@ func (s *Session) withSteps(ctx context.Context, history *History, request Histo
 		}
 	}
 	told, failed := s.askHistories(ctx, func(host string) (hostapi.History, bool) {
-		at := slices.IndexFunc(apply.Hosts, func(h PastHost) bool { return h.Host == host })
+		at := slices.IndexFunc(apply.Hosts, func(h PastHost) bool { return h.Host == host && h.Told })
 		if at < 0 {
 			return hostapi.History{}, false
 		}

@@ -100,6 +100,36 @@ func (h *home) mayNotKnow() {
 	h.edge.refuse = nil
 }
 
+// What hosts did that are away, or have left the stack, is told by the proxy
+// host as it was seen.
+func TestHostsThatCannotTellAreInTheHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		h.gpu1.refuse = errors.New("connection timed out")
+		h.config.Stack = load(t, homeWithout)
+		if _, err := h.apply(); err == nil {
+			t.Fatal("it went well without gpu-1")
+		}
+		history := h.mustHistory(engine.HistoryRequest{Last: 10})
+		want := []string{
+			"2 apply by ops@desk: failed", "  edge 2: done ", "  gpu-1 2: failed connection timed out", "  gpu-2 2: done ",
+			"1 apply by ops@desk: done", "  edge 1: done ", "  gpu-1 1: done ", "  gpu-2 1: done ",
+		}
+		if diff := cmp.Diff(want, inShort(history)); diff != "" {
+			t.Error(diff)
+		}
+		gone := history.Applies[0].Hosts[2]
+		if gone.Told || gone.Steps < 5 || gone.Summary != fmt.Sprintf("%d removed", gone.Steps) {
+			t.Errorf("gpu-2: %+v", gone)
+		}
+		one := h.mustHistory(engine.HistoryRequest{Apply: 2, Host: "gpu-1"})
+		if len(one.Applies[0].Hosts) != 1 || one.Applies[0].Hosts[0].Taken != nil {
+			t.Errorf("on gpu-1: %+v", one.Applies[0].Hosts)
+		}
+	})
+}
+
 // What failed is in the history with its reason, also on hosts that waited.
 func TestFailureIsInTheHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -91,36 +91,6 @@ func (a *apply) unlockAll() {
 	}
 }
 
-// report is what a host takes down about the apply.
-func (a *apply) report(w *work, shown []string) hostapi.Finish {
-	report := hostapi.Finish{
-		Version:  a.config.Version,
-		Operator: a.config.Operator,
-		Stack:    a.config.Stack.Name,
-		OK:       w.failure == nil && w.outcome.Skipped == "",
-		Why:      w.outcome.Skipped,
-		Shown:    shown,
-	}
-	if w.failure != nil {
-		report.Why = w.failure.Summary
-	}
-	if report.OK {
-		report.Summary = a.summary
-	}
-	switch w.role {
-	case plan.RoleProxy:
-		report.Hosts = a.members()
-		for _, model := range a.outcome.Proof.Models {
-			if model.Err != nil && report.Why == "" {
-				report.Why = model.Err.Error()
-			}
-		}
-	case plan.RoleDeparted:
-		report.Forget = report.OK
-	}
-	return report
-}
-
 // members lists the hosts that the proxy host is to remember: the workers of
 // the stack that were ever reached, and those that left it and still have
 // things of ours.

@@ -25,6 +25,7 @@ type work struct {
 	prepared bool       // the first stage did something here
 	stored   []string   // names of keys whose hash the host has taken
 	failure  *HostError // the first thing that went wrong
+	taken    plan.Counts
 	outcome  HostOutcome
 }
 
@@ -147,6 +148,7 @@ func (w *work) count(change plan.Change) {
 	if change.ID.Kind == plan.KindKey && change.Resource != nil {
 		w.stored = append(w.stored, change.ID.Name)
 	}
+	w.taken.Add(change.Action)
 	switch change.Action {
 	case plan.Create:
 		w.outcome.Created++

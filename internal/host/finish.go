@@ -53,6 +53,10 @@ func (s *session) ended(params hostapi.Finish) plan.Past {
 	if !params.OK {
 		past.State = plan.PastFailed
 	}
+	for _, part := range params.Others {
+		part.Why = firstLine(part.Why)
+		past.Others = append(past.Others, part)
+	}
 	if past.Summary == "" {
 		past.Summary = plan.CountTaken(s.journal.steps).String()
 	}

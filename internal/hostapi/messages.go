@@ -180,6 +180,9 @@ type Finish struct {
 	Summary  string        `json:"summary,omitempty"` // what was done; empty: how many steps of which kind
 	Why      string        `json:"why,omitempty"`     // what went wrong; its first line is taken down
 	Hosts    []plan.Member `json:"hosts,omitzero"`    // the proxy host keeps them; nil: as they are
+	// Others are the parts of the other hosts; the proxy host takes them down,
+	// with the first line of what went wrong.
+	Others []plan.Part `json:"others,omitempty"`
 	// Shown lists the keys that their owner has been shown.
 	Shown []string `json:"shown,omitempty"`
 	// Forget says that this host leaves the stack: nothing of ours stays but

@@ -25,6 +25,18 @@ type Past struct {
 	// At is the step that was begun, and of whose end nothing tells: the apply
 	// was cut off in it.
 	At *StepTaken `json:"at,omitempty"`
+	// Others are the other hosts of the apply, as relayctl saw them: on the
+	// proxy host only, for those that can't tell themselves.
+	Others []Part `json:"others,omitempty"`
+}
+
+// Part is another host's part in an apply.
+type Part struct {
+	Host    string    `json:"host"`
+	State   PastState `json:"state"` // done or failed
+	Steps   int       `json:"steps"` // how many were done
+	Summary string    `json:"summary"`
+	Why     string    `json:"why,omitempty"`
 }
 
 // PastState is how an apply ended on a host.
@@ -74,7 +86,7 @@ func CountTaken(steps []StepTaken) Counts {
 	var n Counts
 	for _, step := range steps {
 		if step.Done() {
-			n.add(step.Action)
+			n.Add(step.Action)
 		}
 	}
 	return n

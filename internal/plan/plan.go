@@ -123,8 +123,8 @@ func (c Change) Counts() bool {
 	return false
 }
 
-// add counts one more change.
-func (c *Counts) add(action Action) {
+// Add counts one more change.
+func (c *Counts) Add(action Action) {
 	switch action {
 	case Create:
 		c.Create++
@@ -143,7 +143,7 @@ func (c *Counts) add(action Action) {
 func (h HostPlan) Counts() Counts {
 	var n Counts
 	for _, c := range h.Changes {
-		n.add(c.Action)
+		n.Add(c.Action)
 	}
 	return n
 }

@@ -104,6 +104,9 @@ func TestOpenAIClient(t *testing.T) {
 	if err != nil || len(models.Data) != 3 || models.Data[0].ID != "m" {
 		t.Fatalf("models: %+v, %v", models, err)
 	}
+	if model, err := client.Models.Get(t.Context(), "m"); err != nil || model.RawJSON() != models.Data[0].RawJSON() {
+		t.Fatalf("model: %+v, %v", model, err)
+	}
 }
 
 func TestTokensAreNotHeldBack(t *testing.T) {

@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/protocol"
 )
 
@@ -24,12 +21,16 @@ func (s *Server) routes() http.Handler {
 	table := map[string]route{
 		"/health":              {http.MethodGet, s.health},
 		"/v1/models":           {http.MethodGet, s.api("/v1/models", s.listModels)},
+		modelRoute:             {http.MethodGet, s.api(modelRoute, s.getModel)},
 		"/v1/chat/completions": {http.MethodPost, s.api("/v1/chat/completions", s.chat)},
 		protocol.ConnectPath:   {http.MethodGet, s.connect},
 	}
 	unknown := s.api("", s.unknownURL)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, _, _ := strings.Cut(r.RequestURI, "?")
+		if strings.HasPrefix(path, modelPrefix) {
+			path = modelRoute
+		}
 		found, ok := table[path]
 		switch {
 		case !ok || !plainTarget(r.RequestURI):
@@ -69,48 +70,6 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 		status, text = http.StatusServiceUnavailable, "stopping"
 	}
 	writeJSON(w, status, map[string]string{"status": text})
-}
-
-// listModels lists what the key may use, from memory: clients ask for it to
-// see whether the relay is there at all.
-func (s *Server) listModels(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
-	k, err := s.current().ring.client(r.Header, time.Now())
-	if err != nil {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		rq.refuse(w, keyError(err))
-		return
-	}
-	rq.key = k.name
-	if k.probe {
-		rq.refuse(w, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only", Message: "this key is good for a completion of one token only"})
-		return
-	}
-	type model struct {
-		ID      string `json:"id"`
-		Object  string `json:"object"`
-		Created int64  `json:"created"`
-		OwnedBy string `json:"owned_by"`
-	}
-	data := []model{}
-	for _, name := range s.scheduler.names() {
-		if k.allows(name) {
-			data = append(data, model{name, "model", s.started.Unix(), "relay"})
-		}
-	}
-	rq.outcome, rq.status = answered, http.StatusOK
-	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": data})
-}
-
-// names lists the models there are, sorted.
-func (s *scheduler) names() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names := make([]string, 0, len(s.models))
-	for name := range s.models {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

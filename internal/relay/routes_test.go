@@ -43,6 +43,13 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/v1/models?x=1", 401, 200, 401},
 		{"POST", "/v1/models", 405, 405, 405},
 		{"HEAD", "/v1/models", 405, 405, 405},
+		{"GET", "/v1/models/m", 401, 200, 401},
+		{"GET", "/v1/models/m?x=1", 401, 200, 401},
+		{"GET", "/v1/models/", 401, 404, 401},
+		{"GET", "/v1/models/nobodys", 401, 404, 401},
+		{"GET", "/v1/models/../models", 401, 404, 401},
+		{"GET", "/v1/models/%2e%2e", 401, 404, 401},
+		{"DELETE", "/v1/models/m", 405, 405, 405},
 		{"GET", "/v1/chat/completions", 405, 405, 405},
 		{"POST", "/v1/chat/completions", 401, 400, 401}, // without a body
 		{"GET", "/v1/worker/connect", 426, 426, 426},
@@ -140,6 +147,27 @@ func TestModelsAreThoseTheKeyMayUse(t *testing.T) {
 		}
 	}
 	if status, body := raw(t, r.URL, "GET", "/v1/models", probeKey); status != 403 || errorCode(t, body) != "probe_only" {
+		t.Errorf("the probe key got %d %s", status, body)
+	}
+}
+
+// One model is the same object as in the list, whether its name is escaped or
+// not, and for a key that may not use it there is none.
+func TestOneModel(t *testing.T) {
+	st := newStack(t)
+	st.workers[1].Models = append(st.workers[1].Models, "org/llama3.2:3b")
+	r := startRelay(t, st.load(t))
+	_, list := raw(t, r.URL, "GET", "/v1/models", laptopKey)
+	for _, target := range []string{"org/llama3.2:3b", "org%2Fllama3.2%3A3b", "m"} {
+		status, body := raw(t, r.URL, "GET", "/v1/models/"+target, laptopKey)
+		if object := strings.TrimSpace(body); status != 200 || !strings.Contains(list, object) {
+			t.Errorf("%s: got %d %s, which is not in %s", target, status, object, list)
+		}
+	}
+	if status, body := raw(t, r.URL, "GET", "/v1/models/m", narrowKey); status != 404 || errorCode(t, body) != "model_not_found" {
+		t.Errorf("a key for another model got %d %s", status, body)
+	}
+	if status, body := raw(t, r.URL, "GET", "/v1/models/m", probeKey); status != 403 || errorCode(t, body) != "probe_only" {
 		t.Errorf("the probe key got %d %s", status, body)
 	}
 }

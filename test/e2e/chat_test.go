@@ -65,6 +65,9 @@ func (s *site) openAIClient(t *testing.T) {
 	if err != nil || len(models.Data) != 1 || models.Data[0].ID != "stub" {
 		t.Errorf("models: %+v, %v", models, err)
 	}
+	if model, err := client.Models.Get(t.Context(), "stub"); err != nil || model.ID != "stub" {
+		t.Errorf("one model: %+v, %v", model, err)
+	}
 }
 
 func (s *site) curl(t *testing.T) {
@@ -116,7 +119,7 @@ func (s *site) byteForByte(t *testing.T) {
 
 func (s *site) closedPaths(t *testing.T) {
 	client := s.client()
-	for _, path := range []string{"/", "/health", "/metrics", "/invocations", "/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/load_lora_adapter", "//v1/models"} {
+	for _, path := range []string{"/", "/health", "/metrics", "/invocations", "/v1/../metrics", "/v1/%2e%2e/metrics", "/v1/load_lora_adapter", "//v1/models", "/v1/models/../../metrics"} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+domain, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -127,7 +127,7 @@ func namedIn(connection []string) map[string]bool {
 func pick(h http.Header, wanted func(canonical string) bool) []Field {
 	fields := make([]Field, 0, len(h))
 	for name, values := range h {
-		if !validName(name) || !wanted(http.CanonicalHeaderKey(name)) {
+		if !wanted(http.CanonicalHeaderKey(name)) || !validName(name) {
 			continue
 		}
 		for _, value := range values {
@@ -158,8 +158,8 @@ func add(h http.Header, fields []Field, wanted func(canonical string) bool) {
 func validName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
-		alnum := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+		common := c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !common && strings.IndexByte("!#$%&'*+.^_`|~", c) < 0 {
 			return false
 		}
 	}

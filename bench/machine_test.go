@@ -44,6 +44,7 @@ func newMachine(t testing.TB, name string) *machine {
 		"/etc/passwd":                        "root:x:0:0:root:/root:/bin/bash\n",
 		"/etc/group":                         "root:x:0:\n",
 		"/etc/systemd/system/default.target": "[Unit]\n",
+		"/run/systemd/system/.keep":          "",
 		ownProgram:                           string(programText("relay-host", "amd64")),
 	} {
 		if err := m.add(path, content); err != nil {

@@ -136,18 +136,22 @@ func (b *board) take(event engine.Event, now time.Time) {
 // now notes what a host is at; the same thing with other numbers goes on since
 // it began.
 func (e *entry) now(s state, event engine.Event, now time.Time) {
-	before, after := strings.Map(withoutDigits, doing(e.last)), strings.Map(withoutDigits, doing(event))
+	before, after := withoutFigures(e.last), withoutFigures(event)
 	if e.state == idle || before != after {
 		e.since = now
 	}
 	e.state, e.last = s, event
 }
 
-func withoutDigits(r rune) rune {
-	if r >= '0' && r <= '9' || r == '.' {
-		return -1
-	}
-	return r
+// withoutFigures is what goes on, less how far it is and for how long.
+func withoutFigures(event engine.Event) string {
+	what, _, _ := byTheClock(doing(event))
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '.' {
+			return -1
+		}
+		return r
+	}, what)
 }
 
 // waits notes what a step, or a host as a whole, waits for. Where the host says

@@ -86,7 +86,7 @@ func (j *jsonOutput) fail(failures ...jsonError) {
 }
 
 func (j *jsonOutput) line(kind string) jsonLine {
-	return jsonLine{jsonHead{schemaVersion, kind}, j.now().UTC()}
+	return jsonLine{jsonHead{schemaVersion, kind}, j.now().UTC().Truncate(time.Millisecond)}
 }
 
 // finish prints the last document. Nothing is printed after it.

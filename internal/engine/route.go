@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -71,9 +72,23 @@ func (w *directWay) send(ctx context.Context, method, path string, body []byte) 
 	request.Header.Set("Content-Type", "application/json")
 	response, err := w.client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, plainly(err)
 	}
 	return &answer{status: response.StatusCode, header: response.Header.Get, body: response.Body}, nil
+}
+
+// plainly leaves out of an error what its reader knows: what was asked for, and
+// that a name was looked up to be dialled.
+func plainly(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		err = asked.Err
+	}
+	var lookup *net.DNSError
+	if errors.As(err, &lookup) {
+		return lookup
+	}
+	return err
 }
 
 // asker makes a host send an HTTP request to itself.

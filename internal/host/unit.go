@@ -173,12 +173,15 @@ func (u units) stop(ctx context.Context, b *batch, index int, name string, state
 	return u.clearIntent(name)
 }
 
+// doing says what systemd is at.
+var doing = map[JobVerb]string{StartUnit: "starting", StopUnit: "stopping", RestartUnit: "restarting", ReloadUnit: "reloading"}
+
 // job has systemd do something and tells how long it takes.
 func (u units) job(ctx context.Context, b *batch, index int, verb JobVerb, name string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, fmt.Errorf("not done within %v", jobTimeout))
 	defer cancel()
 	text := func(elapsed time.Duration) string {
-		return fmt.Sprintf("%s %s (systemd, %d s)", verb, name, int(elapsed.Seconds()))
+		return fmt.Sprintf("%s (systemd, %d s)", doing[verb], int(elapsed.Seconds()))
 	}
 	return b.whileTelling(index, text, func() error { return u.systemd.Job(ctx, verb, name) })
 }

@@ -46,7 +46,7 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (U
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			b.tell(step.index, fmt.Sprintf("watching %s (%d s)", name, int(elapsed.Seconds())))
+			b.tell(step.index, fmt.Sprintf("seeing whether it stays up (%d s)", int(elapsed.Seconds())))
 		}
 		select {
 		case <-ctx.Done():

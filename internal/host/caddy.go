@@ -114,11 +114,14 @@ func (u units) loadCaddyfile(ctx context.Context, b *batch, step step) error {
 	if _, err := u.caddy(ctx, "validate", caddyfile); err != nil {
 		return err
 	}
-	same, err := u.caddyRunsSame(ctx)
-	if err != nil || same {
+	runs, err := u.caddyRuns(ctx)
+	if err != nil || runs == theSame {
 		return err
 	}
 	u.drain(ctx, b, step)
+	if runs == noOrders {
+		return u.job(ctx, b, step.index, RestartUnit, step.resource.Name)
+	}
 	text := func(elapsed time.Duration) string {
 		return fmt.Sprintf("loading the Caddyfile (%d s)", int(elapsed.Seconds()))
 	}
@@ -154,22 +157,33 @@ func (u units) restoreCaddyfile(ctx context.Context, b *batch, step step, before
 	return u.clearIntent(step.resource.Name)
 }
 
-// caddyRunsSame reports whether Caddy runs just what the Caddyfile means. When
-// Caddy can't be asked, it counts as running something else.
-func (h *Host) caddyRunsSame(ctx context.Context) (bool, error) {
+// caddyAnswer is what Caddy says of its configuration.
+type caddyAnswer int
+
+const (
+	another  caddyAnswer = iota // it runs with another than the Caddyfile means
+	theSame                     // it runs just what the Caddyfile means
+	noOrders                    // it can't be asked, nor told: somebody turned its admin endpoint off, say
+)
+
+// caddyRuns compares what Caddy runs with what the Caddyfile means.
+func (h *Host) caddyRuns(ctx context.Context) (caddyAnswer, error) {
 	adapted, err := h.caddy(ctx, "adapt", caddyfile)
 	if err != nil {
-		return false, err
+		return noOrders, err
 	}
 	var wanted any
 	if err := json.Unmarshal(adapted, &wanted); err != nil {
-		return false, fmt.Errorf("decode adapted Caddyfile: %w", err)
+		return noOrders, fmt.Errorf("decode adapted Caddyfile: %w", err)
 	}
 	running, err := h.caddyConfig(ctx, adminOf(adapted))
-	if err != nil {
-		return false, nil
+	switch {
+	case err != nil:
+		return noOrders, nil
+	case reflect.DeepEqual(wanted, running):
+		return theSame, nil
 	}
-	return reflect.DeepEqual(wanted, running), nil
+	return another, nil
 }
 
 // adminOf is the address of Caddy's admin endpoint in a configuration.

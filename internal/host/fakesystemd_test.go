@@ -22,6 +22,7 @@ type fakeUnit struct {
 	systemd *fakeSystemd
 	name    string
 	enabled bool
+	masked  bool
 	state   host.UnitState
 	reads   []string          // paths that it loads
 	loaded  map[string]string // their contents when it did, by path
@@ -53,9 +54,13 @@ func (s *fakeSystemd) Units(_ context.Context, names []string) ([]host.UnitState
 			states = append(states, host.UnitState{Active: "inactive"})
 			continue
 		}
-		state.FileState = "disabled"
-		if unit.enabled {
+		switch {
+		case unit.masked:
+			state.FileState = "masked"
+		case unit.enabled:
 			state.FileState = "enabled"
+		case state.FileState == "":
+			state.FileState = "disabled"
 		}
 		if unit.publish != nil && state.Running() {
 			state.StatusText = unit.publish()
@@ -84,6 +89,9 @@ func (s *fakeSystemd) Job(_ context.Context, verb host.JobVerb, name string) err
 		unit.load()
 	default:
 		unit.start()
+		if name == "caddy.service" {
+			s.machine.caddyRuns = s.machine.read("/etc/caddy/Caddyfile")
+		}
 	}
 	s.machine.point(fmt.Sprintf("after %s %s", verb, name))
 	return nil
@@ -97,6 +105,8 @@ func (s *fakeSystemd) Configure(_ context.Context, verb host.ConfigureVerb, name
 		s.unit(name).enabled = true
 	case host.DisableUnit:
 		s.unit(name).enabled = false
+	case host.MaskUnit:
+		s.unit(name).masked = true
 	case host.ReloadUnitFiles:
 		s.reloads++
 	}

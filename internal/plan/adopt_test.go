@@ -25,7 +25,8 @@ func fileHost(fact plan.Fact) plan.Host {
 }
 
 func TestFileOfSomebodyElse(t *testing.T) {
-	pristine, equal, mode := hand(), hand(), hand()
+	pristine, equal, mode, link := hand(), hand(), hand(), hand()
+	link.Detail = "is a link to /srv/Caddyfile"
 	pristine.Pristine = true
 	equal.Have = attrs([]string{"mode=0644", "content=sha256:dd"})
 	mode.Have = attrs([]string{"mode=0600", "content=sha256:dd"})
@@ -36,6 +37,7 @@ func TestFileOfSomebodyElse(t *testing.T) {
 		want  string
 	}{
 		{"stops apply", hand(), false, "attention file /etc/caddy/Caddyfile BLOCK not made by relayctl (adoptable)"},
+		{"is a link", link, false, "attention file /etc/caddy/Caddyfile BLOCK not made by relayctl; it is a link to /srv/Caddyfile (adoptable)"},
 		{"is adopted", hand(), true, "change file /etc/caddy/Caddyfile (adopted)"},
 		{"is a package's default", pristine, false, "change file /etc/caddy/Caddyfile, the package's own, never edited"},
 		{"is as it should be", equal, false, "take file /etc/caddy/Caddyfile"},

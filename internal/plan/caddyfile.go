@@ -9,8 +9,11 @@ import (
 // outOfService says what stops being served when a Caddyfile of somebody else
 // is replaced by one that serves a single site.
 func outOfService(want Resource, fact Fact) []string {
-	if want.Check != CheckCaddy || want.Site == "" || fact.Content == nil {
+	switch {
+	case want.Check != CheckCaddy || want.Site == "":
 		return nil
+	case fact.Content == nil:
+		return []string{"takes out of service whatever else it serves"}
 	}
 	sites, imports := caddySites(string(fact.Content))
 	sites = slices.DeleteFunc(sites, func(address string) bool { return isSite(address, want.Site) })

@@ -160,6 +160,9 @@ func takeOver(c *Change, adopt bool) {
 	}
 	c.Action, c.Adoptable = Attention, true
 	c.Block = "not made by relayctl"
+	if c.ID.Kind == KindFile && c.Fact.Detail != "" {
+		c.Block += "; it " + c.Fact.Detail // is a link, say
+	}
 }
 
 // unchanged counts the wanted resources that no change touches.

@@ -30,7 +30,7 @@ func newHandMade(t *testing.T, specs ...lab.Spec) *site {
 	return s
 }
 
-// The user's own secrets, as a guide has them made with "openssl rand -hex 32".
+// The user's own secrets, made with openssl as the guides have it.
 const (
 	guideVLLMKey      = "6d1f0c7a52e94b38a1d07e65c3f98b24706e5d1c8fa2430be97d614f5a83c0e2"
 	guideWorkerSecret = "e0a94c5d7b2f4681935c0d7ea1b86f24"
@@ -266,8 +266,8 @@ func (s *site) servesAfterNginx(site, firewall string) {
 }
 
 // follow runs what docs/operations.md says below a line of text: the next block
-// of commands.
-func (s *site) follow(h *lab.Host, text string) {
+// of commands, but for those left out.
+func (s *site) follow(h *lab.Host, text string, leaveOut ...string) {
 	s.t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -276,6 +276,9 @@ func (s *site) follow(h *lab.Host, text string) {
 	block := regexp.MustCompile("(?s)\n" + regexp.QuoteMeta(text) + ".*?\n\n```sh\n(.*?)```").FindStringSubmatch(string(page))
 	if block == nil {
 		s.t.Fatalf("docs/operations.md has no commands below %q", text)
+	}
+	for _, command := range leaveOut {
+		block[1] = strings.ReplaceAll(block[1], command, "")
 	}
 	lab.MustRun(s.t, h, "set -e\n"+block[1])
 }

@@ -1,0 +1,165 @@
+package host_test
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// takeOff is the step that takes over a unit of somebody else, which plan
+// makes of a port that it holds.
+func takeOff(fact plan.Fact) plan.Change {
+	off := map[string]plan.Value{plan.AttrEnabled: plan.Known(plan.No), plan.AttrRunning: plan.Known(plan.No)}
+	return plan.Change{ID: fact.ID, Action: plan.Update, Adopt: true, Fact: fact, Resource: &plan.Resource{ID: fact.ID, Want: off}}
+}
+
+func TestUnitThatIsKeptOff(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		file    string
+		set     func(m *machine, u *fakeUnit)
+		found   map[string]string
+		pulled  []string // that the fact names: it can't be kept off
+		masked  bool
+		refused bool
+	}{
+		{"enabled, by the link that it asks for", "/lib/systemd/system/web.service", func(m *machine, u *fakeUnit) {
+			u.enabled, u.state.PulledBy = true, []string{"multi-user.target"}
+			m.write("/etc/systemd/system/multi-user.target.wants/web.service", "")
+		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, false, false},
+		{"static, pulled by nobody", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) { u.state.FileState = "static" },
+			map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
+		{"static, pulled by a target", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+			u.state.FileState, u.state.PulledBy = "static", []string{"site.target"}
+		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, true, false},
+		{"where the mask would go", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+			u.state.FileState, u.state.PulledBy = "static", []string{"site.target", "site.target"}
+		}, map[string]string{"enabled": "yes", "running": "yes"}, []string{"site.target"}, false, true},
+		{"of an init script", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+			u.state.FileState, u.state.PulledBy = "generated", []string{"graphical.target"}
+		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, true, false},
+		{"needed by what it starts itself", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+			u.state.PulledBy, u.state.Triggers = []string{"page.service"}, []string{"page.service"}
+		}, map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
+		{"needed by a service that is off", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) { u.state.PulledBy = []string{"gone.service"} },
+			map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
+		{"masked while it ran", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+			u.masked, u.state.PulledBy = true, []string{"site.target"}
+		}, map[string]string{"enabled": "no", "running": "yes"}, nil, true, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.write(row.file, "[Service]\n")
+			u := m.systemd.unit("web.service")
+			u.start()
+			row.set(m, u)
+			s := m.lock()
+			fact := m.observe(plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: "web.service"}}).Find(plan.ID{Kind: plan.KindUnit, Name: "web.service"})
+			if diff := cmp.Diff(row.found, fact.Have); diff != "" || !slices.Equal(row.pulled, fact.PulledBy) {
+				t.Errorf("found, pulled by %q (-want +got):\n%s", fact.PulledBy, diff)
+			}
+			_, err := s.apply([]plan.Change{takeOff(fact)})
+			if refused := err != nil; refused != row.refused {
+				t.Fatalf("refused: %v", err)
+			}
+			if row.refused {
+				if !strings.Contains(err.Error(), "site.target") || u.state.Active != "active" {
+					t.Errorf("the unit is %s; the error is %v", u.state.Active, err)
+				}
+				return
+			}
+			if u.enabled || u.masked != row.masked || u.state.Active != "inactive" {
+				t.Errorf("the unit is %+v", u)
+			}
+			entry := m.observe(plan.Resource{ID: fact.ID}).Find(fact.ID).Applied
+			if entry == nil || entry.Made || entry.Taken == nil || cmp.Diff(row.found, entry.Taken.Before) != "" {
+				t.Errorf("the manifest has %+v", entry)
+			}
+		})
+	}
+}
+
+// A unit that was there for one run only is gone when it stops.
+func TestUnitThatIsGoneWhenItStops(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	steps := []plan.Change{takeOff(plan.Fact{ID: plan.ID{Kind: plan.KindUnit, Name: "run-7.service"}, Exists: true})}
+	if _, err := s.apply(steps); err != nil {
+		t.Errorf("apply: %v", err)
+	}
+}
+
+// A Caddy whose admin endpoint is off, or elsewhere, can't be told to load
+// anything.
+func TestCaddyThatTakesNoOrders(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		if err := m.apt([]string{"install"}, "caddy"); err != nil {
+			t.Fatal(err)
+		}
+		m.write("/etc/caddy/Caddyfile", "{\n\tadmin off\n}\n")
+		caddy := m.systemd.unit("caddy.service")
+		caddy.reads = []string{"/etc/caddy/Caddyfile"}
+		caddy.start()
+		s := m.lock()
+		s.adopt = true
+		s.bring(s.caddy("ours\n")...)
+		if m.caddyRuns != "ours\n" || !slices.Equal(caddy.jobs, []host.JobVerb{host.RestartUnit}) {
+			t.Errorf("Caddy runs %q after %v", m.caddyRuns, caddy.jobs)
+		}
+		if steps := s.plan(s.caddy("ours\n")...); len(steps) > 0 {
+			t.Errorf("a second plan has %v", steps)
+		}
+	})
+}
+
+// sockets is what systemd listens for.
+type sockets []host.SocketUnit
+
+func (s sockets) SocketUnits(context.Context) ([]host.SocketUnit, error) { return s, nil }
+
+func TestSocketUnitsAreNamed(t *testing.T) {
+	m := newMachine(t)
+	m.write("/proc/net/tcp6", "sl local remote st\n"+
+		"0: 00000000000000000000000000000000:01BB 0:0 0A 0:0 0:0 0 0 0 71 1\n"+
+		"1: 00000000000000000000000000000000:0050 0:0 0A 0:0 0:0 0 0 0 72 1\n")
+	m.write("/proc/1/comm", "systemd\n")
+	m.write("/proc/1/cgroup", "0::/init.scope\n")
+	m.mkdir("/proc/1/fd")
+	for fd, inode := range map[string]string{"3": "71", "4": "72"} {
+		if err := os.Symlink("socket:["+inode+"]", m.path("/proc/1/fd/"+fd)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.write("/etc/systemd/system/web.socket", "[Socket]\n")
+	m.write("/etc/systemd/system/web.service", "[Service]\n")
+	m.systemd.unit("web.socket").state.Triggers = []string{"web.service"}
+	m.systemd.unit("web.service").state.TriggeredBy = []string{"web.socket"}
+	h := host.New(host.Config{Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd, Sockets: sockets{
+		{Name: "other.socket", Listens: []string{"/run/other.sock", "0.0.0.0:443", "[::]:4430"}},
+		{Name: "web.socket", Listens: []string{"[::]:443"}},
+	}})
+	seen, err := h.Observe(t.Context(), hostapi.Observe{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []plan.Listener{
+		{Address: "::", Port: 80, Process: "systemd", PID: 1},
+		{Address: "::", Port: 443, Process: "systemd", PID: 1, Unit: "web.socket"},
+	}
+	if diff := cmp.Diff(want, seen.Facts.Listeners); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+	service := seen.Facts.Find(plan.ID{Kind: plan.KindUnit, Name: "web.service"})
+	if !service.Exists || !slices.Equal(service.StartedBy, []string{"web.socket"}) {
+		t.Errorf("the service that the socket starts is %+v", service)
+	}
+}

@@ -171,7 +171,7 @@ func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err e
 	case ctx.Err() != nil:
 		return failure
 	case !errors.As(err, &said):
-		failure.Summary = fmt.Sprintf("%s: %v", steps[at].ID, causeOfLoss(err))
+		failure.Summary = fmt.Sprintf("%s: %s", steps[at].ID, inWords(err))
 	case said.Step < 0 || said.Step >= len(steps):
 		return failure
 	default:
@@ -204,7 +204,7 @@ func (h *host) requestError(ctx context.Context, doing string, err error) *HostE
 	if ctx.Err() != nil {
 		return h.interrupted(ctx)
 	}
-	failure := h.fail(fmt.Sprintf("%s: %v", doing, causeOfLoss(err)), err)
+	failure := h.fail(fmt.Sprintf("%s: %s", doing, inWords(err)), err)
 	var said *hostapi.Error
 	var lost *hostapi.LostError
 	switch {
@@ -223,14 +223,14 @@ func (h *host) requestError(ctx context.Context, doing string, err error) *HostE
 	return failure
 }
 
-// causeOfLoss is why a conversation ended, where it did; which request waited
-// for its answer just then is nothing to people.
-func causeOfLoss(err error) error {
+// inWords is an error for people. Where a conversation ended, why it did is all
+// they want to know: not which request waited for its answer just then.
+func inWords(err error) string {
 	var lost *hostapi.LostError
 	if errors.As(err, &lost) {
-		return lost.Cause
+		return strings.Replace(err.Error(), lost.Error(), lost.Cause.Error(), 1)
 	}
-	return err
+	return err.Error()
 }
 
 // reasons are the errors of this package that relay-host's codes stand for.

@@ -42,9 +42,10 @@ func (e *UnreachableError) Error() string {
 			said = lookup.Error()
 		}
 	case ReasonNotSSH:
-		if said = plainly(e.Err); e.Heard != "" {
-			said = fmt.Sprintf("it says %q", e.Heard)
+		if e.Heard != "" {
+			return fmt.Sprintf("reach %s: it does not begin to speak SSH, but says %q", e.Address, e.Heard)
 		}
+		said = plainly(e.Err)
 	case ReasonLost:
 		if !errors.Is(e.Err, io.EOF) {
 			said = plainly(e.Err)
@@ -73,7 +74,8 @@ func (e *UnreachableError) Advice() string {
 	if e.Heard == "" {
 		return "Both have to know the same algorithms: is its SSH server very old, or unusually strict?"
 	}
-	return "Is it sshd that listens there? Another port is set by port in the host's ssh block."
+	return "Is it sshd that listens there? Another port is set by port in the host's ssh block. " +
+		"If it is, it turns this machine away for now, for too many connections (MaxStartups) or failed log-ins. Its log tells: journalctl -u ssh"
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }

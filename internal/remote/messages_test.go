@@ -41,7 +41,7 @@ func TestMessages(t *testing.T) {
 		{unreachable(remote.ReasonLost, "", fmt.Errorf("ssh: handshake failed: %w", reset)),
 			"reach edge:22: it hangs up before the log-in: connection reset by peer", "Its sshd may have too many"},
 		{unreachable(remote.ReasonNotSSH, "HTTP/1.1 400 Bad Request", io.EOF),
-			`reach edge:22: what answers does not speak SSH as we do: it says "HTTP/1.1 400 Bad Request"`, "Is it sshd that listens there?"},
+			`reach edge:22: it does not begin to speak SSH, but says "HTTP/1.1 400 Bad Request"`, "Is it sshd that listens there?"},
 		{unreachable(remote.ReasonNotSSH, "", errors.New("ssh: no common algorithm for key exchange")),
 			"reach edge:22: what answers does not speak SSH as we do: ssh: no common algorithm for key exchange", "Both have to know the same algorithms"},
 		{&remote.AuthError{User: "ops", Address: "edge:22", Tried: make([]remote.Key, 1)},

@@ -169,9 +169,13 @@ const readOnly = 1
 // why is the reason for which something could not be put. sftp-server calls
 // most of them "Failure"; the file system tells more.
 func (f sftpFolders) why(folder, doing string, err error) error {
+	var lost *LostError
 	var said *sftp.StatusError
-	if lost := f.machine.loss(err); !errors.As(lost, &said) || said.FxCode() != sftp.ErrSSHFxFailure {
-		return fmt.Errorf("%s: %w", doing, lost)
+	switch err = f.machine.loss(err); {
+	case errors.As(err, &lost):
+		return err
+	case !errors.As(err, &said) || said.FxCode() != sftp.ErrSSHFxFailure:
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	system, unasked := f.client.StatVFS(path.Dir(folder))
 	switch {

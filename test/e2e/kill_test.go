@@ -241,6 +241,13 @@ func (k *killing) round(form int, fall func(*os.Process)) {
 	} else if r.code == 0 {
 		k.mustBeDone() // what says it went well has to be true
 	}
+	k.finish(to)
+}
+
+// finish applies once more, undisturbed, and holds that nothing shows of what
+// came before.
+func (k *killing) finish(to stackForm) {
+	k.t.Helper()
 	k.apply()
 	k.mustBeDone()
 	k.mustEqual(to.left, k.endState())

@@ -153,12 +153,12 @@ func (m machine) killAll(ctx context.Context, s *slot) error {
 // kill what systemd 257 starts straight into a group that was killed before.
 func (m machine) killHost(ctx context.Context, s *slot, host string) error {
 	if m.systemd {
-		return errors.Join(killUnits(ctx, unit(s, host)), removeTraces(ctx, s, host))
+		return errors.Join(killUnits(ctx, unit(s, host)), removeTraces(ctx, s, host), removeLinks(ctx, s, host))
 	}
 	if err := killGroup(ctx, filepath.Join(m.unified, groupName(s), host)); err != nil {
 		return err
 	}
-	errs := []error{removeTraces(ctx, s, host)}
+	errs := []error{removeTraces(ctx, s, host), removeLinks(ctx, s, host)}
 	for _, group := range m.groups(s) {
 		errs = append(errs, removeTree(filepath.Join(group, host)))
 	}

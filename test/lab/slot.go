@@ -185,6 +185,7 @@ func (s *slot) release(c cache) error {
 
 	steps := []func() error{
 		func() error { return s.machine.killAll(ctx, s) },
+		func() error { return removeLinks(ctx, s, "*") },
 		func() error { return c.harvest(filepath.Join(s.dir, "hosts")) },
 		func() error { return s.removeDiskLocks() },
 		func() error { return unmountBelow(ctx, s.dir) },

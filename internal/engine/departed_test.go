@@ -87,6 +87,11 @@ func TestRenamedWorker(t *testing.T) {
 		h.mustApply()
 		secret := h.gpu2.read("/etc/relay/worker.secret")
 		h.config.Stack = load(t, strings.ReplaceAll(homeStack, `"gpu-2"`, `"gpu-two"`))
+		session := h.connect()
+		if _, err := session.Plan(t.Context()); err != nil || h.gpu2.open != 1 {
+			t.Errorf("plan: %v, over %d conversations", err, h.gpu2.open)
+		}
+		session.Close()
 		h.mustApply()
 		if h.gpu2.read("/etc/relay/worker.secret") != secret || !h.edge.has("/etc/relay/workers.d/gpu-two.json") || h.edge.has("/etc/relay/workers.d/gpu-2.json") {
 			t.Error("the host was not carried over to its new name")

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -95,9 +96,14 @@ func (s *Session) hostOf(worker string) string {
 func (s *Session) keepWorker(v *sight) {
 	proxy := &s.targets[0]
 	standing := desired.StandingWorker(v.seen[proxy.Name].Facts)
-	if proxy.Worker == "" && v.failed[standing] != nil {
-		proxy.Worker = standing
+	failure := v.failed[standing]
+	if proxy.Worker != "" || failure == nil {
+		return
 	}
+	proxy.Worker = standing
+	told := *failure
+	told.Hint = strings.TrimSpace(fmt.Sprintf("%s\nUntil then %s stays where it is, on the machine of %s.", told.Hint, standing, proxy.Name))
+	v.failed[standing] = &told
 }
 
 // refuseRelayHost takes a worker's host out of the sight on which the relay

@@ -295,7 +295,8 @@ func TestWorkerOnTheProxysMachineByAnAddressThatFails(t *testing.T) {
 		h.mustApply()
 		delete(h.network, "10.0.0.21")
 		planned := h.plan()
-		if !planned.Empty() || len(planned.Failed) != 1 || planned.Failed[0].Host != "gpu-1" {
+		if !planned.Empty() || len(planned.Failed) != 1 || planned.Failed[0].Host != "gpu-1" ||
+			!strings.Contains(planned.Failed[0].Hint, "gpu-1 stays where it is, on the machine of edge") {
 			t.Errorf("failed %v; hosts %+v", planned.Failed, planned.Hosts)
 		}
 		_, err := h.apply()

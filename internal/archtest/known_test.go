@@ -43,9 +43,9 @@ func readKnown(t *testing.T, root string) known {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range []string{"relay", "worker"} {
-		text := readText(t, filepath.Join(root, "internal", program, "program.go"))
-		for flag := range matches(regexp.MustCompile(`flags\.\w+Var\(&[^,]+, "([a-z-]+)"`), text) {
+	for _, file := range []string{"relay/program.go", "worker/program.go", "service/service.go"} {
+		text := readText(t, filepath.Join(root, "internal", file))
+		for flag := range matches(regexp.MustCompile(`\w\.\w+Var\(&[^,]+, "([a-z-]+)"`), text) {
 			k.flags[flag] = true
 		}
 	}

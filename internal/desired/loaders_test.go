@@ -17,6 +17,7 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/relay"
 	"github.com/relayctl/relayctl/internal/secret"
+	"github.com/relayctl/relayctl/internal/service"
 	"github.com/relayctl/relayctl/internal/worker"
 )
 
@@ -89,8 +90,8 @@ func TestRelayLoadsWhatIsRendered(t *testing.T) {
 	want := relay.DefaultRelay()
 	want.ManagedBy = got.Relay.ManagedBy
 	want.Listen = "127.0.0.1:9000"
-	want.RequestTimeout = relay.Duration(90 * time.Minute)
-	want.QueueTimeout = relay.Duration(15 * time.Second)
+	want.RequestTimeout = service.Duration(90 * time.Minute)
+	want.QueueTimeout = service.Duration(15 * time.Second)
 	if diff := cmp.Diff(want, got.Relay); diff != "" {
 		t.Error("relay.json (-want +got)\n" + diff)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/protocol"
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 // adminRoutes serves the admin socket. Who may open that may do all this.
@@ -24,7 +25,7 @@ func (s *Server) adminRoutes() http.Handler {
 }
 
 func (s *Server) serveDrain(w http.ResponseWriter, r *http.Request) {
-	d := DrainRequest{ComeBack: protocol.AfterClose, Timeout: Duration(30 * time.Second), Hold: Duration(30 * time.Second)}
+	d := DrainRequest{ComeBack: protocol.AfterClose, Timeout: service.Duration(30 * time.Second), Hold: service.Duration(30 * time.Second)}
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&d); err != nil && !errors.Is(err, io.EOF) {

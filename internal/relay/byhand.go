@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/secret"
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 // ByHand is what a relay started by hand is told, by flags and environment.
@@ -37,7 +38,7 @@ func (h ByHand) Settings() (*Settings, error) {
 		if err != nil || seconds < 1 || seconds > 7*24*3600 {
 			return nil, fmt.Errorf("REQUEST_TIMEOUT_SECS: %q is no number of seconds over 0", h.RequestTimeout)
 		}
-		s.Relay.RequestTimeout = Duration(time.Duration(seconds) * time.Second)
+		s.Relay.RequestTimeout = service.Duration(time.Duration(seconds) * time.Second)
 		s.Relay.FirstByteTimeout = min(s.Relay.FirstByteTimeout, s.Relay.RequestTimeout)
 	}
 	if s.Open {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 var (
@@ -78,7 +80,7 @@ func checkEntry(by, name string, hashes, models []string) (problems []error) {
 }
 
 func (r *RelayFile) check() (problems []error) {
-	positive := map[string]Duration{
+	positive := map[string]service.Duration{
 		"first_byte_timeout": r.FirstByteTimeout,
 		"idle_timeout":       r.IdleTimeout,
 		"request_timeout":    r.RequestTimeout,

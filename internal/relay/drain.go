@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/protocol"
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 // DrainRequest is the body of POST /v1/drain; all of it may be left out.
 type DrainRequest struct {
 	ComeBack protocol.ComeBack `json:"come_back"` // after_close (default) or at_once
-	Timeout  Duration          `json:"timeout"`   // for running answers, default 30s
-	Hold     Duration          `json:"hold"`      // for what closes the connections, before they are used again; default 30s
+	Timeout  service.Duration  `json:"timeout"`   // for running answers, default 30s
+	Hold     service.Duration  `json:"hold"`      // for what closes the connections, before they are used again; default 30s
 }
 
 // DrainResult answers it, when the answers running at its start have ended or

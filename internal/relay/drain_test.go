@@ -9,6 +9,7 @@ import (
 
 	"github.com/relayctl/relayctl/internal/protocol"
 	"github.com/relayctl/relayctl/internal/relay"
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 // slowly answers after d.
@@ -23,7 +24,7 @@ func slowly(d time.Duration) func(context.Context, *protocol.Stream) {
 }
 
 func drainRequest(comeBack protocol.ComeBack, timeout, hold time.Duration) relay.DrainRequest {
-	return relay.DrainRequest{ComeBack: comeBack, Timeout: relay.Duration(timeout), Hold: relay.Duration(hold)}
+	return relay.DrainRequest{ComeBack: comeBack, Timeout: service.Duration(timeout), Hold: service.Duration(hold)}
 }
 
 // TestDrainBeforeAProxyReload: running answers finish, new requests wait, the

@@ -1,18 +1,17 @@
 package relay
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 // The settings files inside the folder given by --config.
@@ -42,17 +41,17 @@ type Settings struct {
 
 // RelayFile is relay.json.
 type RelayFile struct {
-	ManagedBy        string   `json:"managed_by,omitempty"`
-	Listen           string   `json:"listen"`             // for clients and workers, default 127.0.0.1:8080
-	Metrics          string   `json:"metrics"`            // default 127.0.0.1:8081, "off" for none
-	Admin            string   `json:"admin"`              // a socket's path, default /run/relay/admin.sock, "off" for none
-	FirstByteTimeout Duration `json:"first_byte_timeout"` // from dispatch to the answer's first byte, default 10m
-	IdleTimeout      Duration `json:"idle_timeout"`       // between bytes of an answer, default 5m
-	RequestTimeout   Duration `json:"request_timeout"`    // in all, default 1h
-	QueueTimeout     Duration `json:"queue_timeout"`      // for a free slot, default 30s
-	DrainTimeout     Duration `json:"drain_timeout"`      // for running answers when the relay stops, default 30s
-	MaxQueue         int      `json:"max_queue"`          // waiting requests per model, default 100; 0: none may wait
-	MaxBody          Size     `json:"max_body"`           // of one request, default 32MiB
+	ManagedBy        string           `json:"managed_by,omitempty"`
+	Listen           string           `json:"listen"`             // for clients and workers, default 127.0.0.1:8080
+	Metrics          string           `json:"metrics"`            // default 127.0.0.1:8081, "off" for none
+	Admin            string           `json:"admin"`              // a socket's path, default /run/relay/admin.sock, "off" for none
+	FirstByteTimeout service.Duration `json:"first_byte_timeout"` // from dispatch to the answer's first byte, default 10m
+	IdleTimeout      service.Duration `json:"idle_timeout"`       // between bytes of an answer, default 5m
+	RequestTimeout   service.Duration `json:"request_timeout"`    // in all, default 1h
+	QueueTimeout     service.Duration `json:"queue_timeout"`      // for a free slot, default 30s
+	DrainTimeout     service.Duration `json:"drain_timeout"`      // for running answers when the relay stops, default 30s
+	MaxQueue         int              `json:"max_queue"`          // waiting requests per model, default 100; 0: none may wait
+	MaxBody          Size             `json:"max_body"`           // of one request, default 32MiB
 }
 
 // KeysFile is keys.json.
@@ -93,11 +92,11 @@ func DefaultRelay() RelayFile {
 		Listen:           "127.0.0.1:8080",
 		Metrics:          "127.0.0.1:8081",
 		Admin:            "/run/relay/admin.sock",
-		FirstByteTimeout: Duration(10 * time.Minute),
-		IdleTimeout:      Duration(5 * time.Minute),
-		RequestTimeout:   Duration(time.Hour),
-		QueueTimeout:     Duration(30 * time.Second),
-		DrainTimeout:     Duration(30 * time.Second),
+		FirstByteTimeout: service.Duration(10 * time.Minute),
+		IdleTimeout:      service.Duration(5 * time.Minute),
+		RequestTimeout:   service.Duration(time.Hour),
+		QueueTimeout:     service.Duration(30 * time.Second),
+		DrainTimeout:     service.Duration(30 * time.Second),
 		MaxQueue:         100,
 		MaxBody:          32 << 20,
 	}
@@ -128,7 +127,7 @@ func LoadSettings(dir string) (*Settings, error) {
 		if into == nil {
 			into = &worker
 		}
-		if err := decodeStrict(data, into); err != nil {
+		if err := service.DecodeStrict(data, into); err != nil {
 			problems = append(problems, fmt.Errorf("read settings: %s: %w", filepath.Join(dir, path), err))
 		}
 		if into == &worker {
@@ -163,16 +162,4 @@ func workerFiles(dir string) ([]string, error) {
 		}
 	}
 	return paths, nil
-}
-
-func decodeStrict(data []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more after the JSON object")
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/relay"
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 // folder writes files and returns where.
@@ -49,7 +50,7 @@ func TestLoadSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := relay.DefaultRelay()
-	want.ManagedBy, want.Listen, want.QueueTimeout, want.MaxBody, want.MaxQueue = "relayctl", "127.0.0.1:9000", relay.Duration(45*time.Second), 64<<20, 7
+	want.ManagedBy, want.Listen, want.QueueTimeout, want.MaxBody, want.MaxQueue = "relayctl", "127.0.0.1:9000", service.Duration(45*time.Second), 64<<20, 7
 	if diff := cmp.Diff(want, got.Relay); diff != "" {
 		t.Errorf("relay.json (-want +got):\n%s", diff)
 	}
@@ -146,7 +147,7 @@ func TestUnitsPrintAsTheyParse(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"30s", "1h0m0s"} {
-		var d relay.Duration
+		var d service.Duration
 		if err := d.UnmarshalText([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -192,7 +193,7 @@ func TestByHand(t *testing.T) {
 		if s.Open != (test.hand.APIKeysFile == "") || !s.AnyModel || !s.Open && len(s.Keys) != 2 {
 			t.Errorf("%s: %+v", test.name, s)
 		}
-		if test.hand.RequestTimeout == "300" && (s.Relay.RequestTimeout != relay.Duration(5*time.Minute) || s.Relay.FirstByteTimeout > s.Relay.RequestTimeout) {
+		if test.hand.RequestTimeout == "300" && (s.Relay.RequestTimeout != service.Duration(5*time.Minute) || s.Relay.FirstByteTimeout > s.Relay.RequestTimeout) {
 			t.Errorf("%s: %+v", test.name, s.Relay)
 		}
 	}

@@ -5,23 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// Duration is a time.Duration written as Go does: "30s", "1h30m".
-type Duration time.Duration
-
-// UnmarshalText parses d.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = Duration(parsed)
-	return err
-}
-
-// MarshalText prints d.
-func (d Duration) MarshalText() ([]byte, error) {
-	return []byte(time.Duration(d).String()), nil
-}
 
 // Size is a number of bytes, written as "32MiB", "512KiB", "1GiB" or "1000".
 type Size int64

@@ -1,14 +1,11 @@
 package worker
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,17 +16,18 @@ import (
 
 	"github.com/relayctl/relayctl/internal/protocol"
 	"github.com/relayctl/relayctl/internal/secret"
+	"github.com/relayctl/relayctl/internal/service"
 )
 
 // File is worker.json.
 type File struct {
-	ManagedBy    string      `json:"managed_by,omitempty"`
-	Name         string      `json:"name"`
-	Relay        string      `json:"relay"`                   // https://llm.example.com or http://127.0.0.1:8080
-	CAFile       string      `json:"ca_file,omitempty"`       // PEM: these are trusted and nothing else; without it what the system trusts
-	SecretFile   string      `json:"secret_file"`             // the secret this worker is known by at the relay
-	DrainTimeout Duration    `json:"drain_timeout,omitempty"` // for running answers when the worker stops, default 60s
-	Models       []FileModel `json:"models"`
+	ManagedBy    string           `json:"managed_by,omitempty"`
+	Name         string           `json:"name"`
+	Relay        string           `json:"relay"`                   // https://llm.example.com or http://127.0.0.1:8080
+	CAFile       string           `json:"ca_file,omitempty"`       // PEM: these are trusted and nothing else; without it what the system trusts
+	SecretFile   string           `json:"secret_file"`             // the secret this worker is known by at the relay
+	DrainTimeout service.Duration `json:"drain_timeout,omitempty"` // for running answers when the worker stops, default 60s
+	Models       []FileModel      `json:"models"`
 }
 
 // FileModel is one model of worker.json.
@@ -46,7 +44,7 @@ type FileModel struct {
 const DefaultConcurrency = 16
 
 // defaultDrain is for how long a worker that stops lets answers finish.
-const defaultDrain = Duration(time.Minute)
+const defaultDrain = service.Duration(time.Minute)
 
 // Settings is all that a worker is told, checked and with the secrets read.
 type Settings struct {
@@ -82,7 +80,7 @@ func LoadSettings(path string) (*Settings, error) {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
 	file := File{DrainTimeout: defaultDrain}
-	if err := decodeStrict(data, &file); err != nil {
+	if err := service.DecodeStrict(data, &file); err != nil {
 		return nil, fmt.Errorf("read settings: %s: %w", path, err)
 	}
 	digest := sha256.New()
@@ -148,18 +146,6 @@ func checkSecret(value secret.Value) error {
 		if text[i] <= ' ' || text[i] >= 0x7f {
 			return errors.New("holds something else than visible ASCII")
 		}
-	}
-	return nil
-}
-
-func decodeStrict(data []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more after the JSON object")
 	}
 	return nil
 }
@@ -246,19 +232,4 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("the URL must have neither user nor query")
 	}
 	return u, nil
-}
-
-// Duration is a time.Duration written as Go does: "30s", "1h30m".
-type Duration time.Duration
-
-// UnmarshalText parses d.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = Duration(parsed)
-	return err
-}
-
-// MarshalText prints d.
-func (d Duration) MarshalText() ([]byte, error) {
-	return []byte(time.Duration(d).String()), nil
 }

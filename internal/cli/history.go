@@ -32,6 +32,7 @@ did, and whether it was done, failed or was cut off. Below stands what --adopt
 took over from somebody else, and how to get it back. Nothing is changed.`,
 	}
 	takeStack(command, &o.stackOptions)
+	a.takeJSON(command, typeHistory)
 	flags := command.Flags()
 	flags.IntVar(&o.Last, "last", defaultLast, "show the last `N` applies")
 	flags.IntVar(&o.Apply, "apply", 0, "show the steps of apply `N`")
@@ -67,6 +68,8 @@ func (a *app) history(ctx context.Context, o historyOptions) error {
 		history, err := hosts.History(ctx, o.HistoryRequest)
 		switch {
 		case err != nil:
+		case a.view.json != nil:
+			a.view.json.history(history)
 		case o.Apply > 0:
 			a.view.pastSteps(history)
 		default:

@@ -148,6 +148,33 @@ func TestHistory(t *testing.T) {
 	}
 }
 
+func TestHistoryAsJSON(t *testing.T) {
+	lost := oneApply()
+	lost.Failed = engine.HostErrors{unreachable("gpu-4", 9)}
+	for _, row := range []struct {
+		name    string
+		history *engine.History
+		err     error
+		args    []string
+		code    int
+	}{
+		{"history", downs(), nil, nil, 0},
+		{"history-steps", lost, nil, []string{"--apply", "14"}, 1},
+		{"history-none", &engine.History{Stack: "home"}, nil, nil, 0},
+		{"history-no-such-apply", &engine.History{Stack: "home"}, fmt.Errorf("apply 99: %w", engine.ErrNoSuchApply), []string{"--apply", "99"}, 1},
+		{"history-usage", nil, nil, []string{"--last", "0"}, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if row.name == "history" {
+				row.history.Applies = row.history.Applies[:2]
+			}
+			c := newConsole(t, "", append([]string{"history", "--json"}, row.args...)...).piped().run(&hosts{history: row.history, err: row.err})
+			c.wantCode(t, row.code)
+			wantJSON(t, row.name, c)
+		})
+	}
+}
+
 func TestHistoryIsAskedFor(t *testing.T) {
 	for args, want := range map[string]engine.HistoryRequest{
 		"":                      {Last: 10},

@@ -29,6 +29,7 @@ type jsonOutput struct {
 	planned *jsonPlanned
 	seen    *jsonSeen
 	done    *jsonDone
+	past    *jsonPast
 
 	mu     sync.Mutex
 	errors []jsonError
@@ -110,6 +111,8 @@ func (j *jsonOutput) finish(code int) {
 		j.encode(jsonPlan{end, j.planned, failures})
 	case typeStatus:
 		j.encode(jsonStatus{end, j.seen, failures})
+	case typeHistory:
+		j.encode(jsonHistory{end, j.past, failures})
 	case typeValidate:
 		j.encode(jsonValidate{end, failures})
 	default:

@@ -45,6 +45,7 @@ func codeOf(err error, other string) string {
 		{engine.ErrLocked, "locked"},
 		{engine.ErrNotConnected, "not_connected"},
 		{engine.ErrNoToken, "no_token"},
+		{engine.ErrNoSuchApply, "no_such_apply"},
 		{fs.ErrNotExist, "file"},
 		{fs.ErrPermission, "file"},
 	} {

@@ -16,12 +16,13 @@ import (
 // has the proxy's name.
 
 // targetsOf lists the machines of a stack as far as its file tells: a worker
-// that is reached just as the proxy is on the proxy's.
+// with the proxy's address is on the proxy's, which is reached as the proxy's
+// block says.
 func targetsOf(s *stack.Stack) []Target {
 	targets := []Target{targetOf(&s.Proxy.Host)}
 	for _, w := range s.Workers {
 		target := targetOf(&w.Host)
-		if targets[0].Worker == "" && target.isReachedAs(targets[0]) {
+		if targets[0].Worker == "" && target.hasAddressOf(targets[0]) {
 			targets[0].Worker = w.Name
 			continue
 		}
@@ -30,9 +31,8 @@ func targetsOf(s *stack.Stack) []Target {
 	return targets
 }
 
-func (t Target) isReachedAs(other Target) bool {
-	t.Name = other.Name
-	return t.Member == other.Member
+func (t Target) hasAddressOf(other Target) bool {
+	return t.Address == other.Address && (t.Port == other.Port || t.Address == stack.Local)
 }
 
 // mergeMachines finds entries of the stack that turned out to be one machine.

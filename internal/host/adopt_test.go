@@ -87,6 +87,62 @@ func TestUnitThatIsKeptOff(t *testing.T) {
 	}
 }
 
+// Wherever relay-host ends while it takes a unit over: the next plan needs no
+// --adopt for what was begun, finishes it, and how the unit was is not lost.
+func TestTakingOverThatIsCutOff(t *testing.T) {
+	nginx := plan.ID{Kind: plan.KindUnit, Name: "nginx.service"}
+	found := map[string]string{plan.AttrEnabled: plan.Yes, plan.AttrRunning: plan.Yes}
+	for _, at := range []string{"before disable nginx.service", "after disable nginx.service", "before stop nginx.service", "after stop nginx.service"} {
+		t.Run(at, func(t *testing.T) {
+			m := newMachine(t)
+			m.write("/lib/systemd/system/nginx.service", "[Service]\n")
+			u := m.systemd.unit(nginx.Name)
+			u.enabled = true
+			u.start()
+			m.endAt(at, func() {
+				s := m.lock()
+				defer s.host.Close()
+				s.apply([]plan.Change{takeOff(m.observe(plan.Resource{ID: nginx}).Find(nginx))})
+			})
+			seen := m.observe(plan.Resource{ID: nginx})
+			begun := !u.enabled
+			if taken := seen.Find(nginx).Applied; (taken != nil) != begun || begun && cmp.Diff(found, taken.Taken.Before) != "" {
+				t.Fatalf("begun: %v; the manifest has %+v", begun, taken)
+			}
+			if !begun {
+				return
+			}
+			next := plan.Diff(plan.Host{Role: plan.RoleProxy, Facts: seen}) // without --adopt
+			if _, err := m.lock().apply(next.Changes); err != nil {
+				t.Fatal(err)
+			}
+			if u.enabled || u.state.Active != "inactive" {
+				t.Errorf("the unit is %+v", u)
+			}
+			if left := m.observe().Find(nginx).Applied; left == nil || cmp.Diff(found, left.Taken.Before) != "" {
+				t.Errorf("in the end the manifest has %+v", left)
+			}
+		})
+	}
+}
+
+// endAt ends relay-host at a point of its work.
+func (m *machine) endAt(point string, work func()) {
+	m.t.Helper()
+	m.point = func(what string) {
+		if what == point {
+			panic(crash{what})
+		}
+	}
+	defer func() {
+		m.point = func(string) {}
+		if _, ok := recover().(crash); !ok {
+			m.t.Fatalf("never came to %s", point)
+		}
+	}()
+	work()
+}
+
 // A unit that was there for one run only is gone when it stops.
 func TestUnitThatIsGoneWhenItStops(t *testing.T) {
 	m := newMachine(t)
@@ -119,6 +175,21 @@ func TestCaddyThatTakesNoOrders(t *testing.T) {
 			t.Errorf("a second plan has %v", steps)
 		}
 	})
+}
+
+func TestSitesOfAServerInTheWay(t *testing.T) {
+	m := newMachine(t)
+	m.write("/lib/systemd/system/nginx.service", "[Service]\n")
+	m.write("/etc/nginx/sites-enabled/default", "server {\n\tlisten 80 default_server;\n\tserver_name _;\n\t# server_name old.example.com;\n}\n")
+	m.write("/etc/nginx/sites-enabled/blog", "server {\n\tserver_name blog.example.com www.blog.example.com; # both\n}\n")
+	m.write("/etc/nginx/conf.d/api.conf", "server { listen 80;\n  server_name\tapi.example.com;\n}\nserver {\n server_name blog.example.com;\n}\n")
+	m.write("/etc/nginx/sites-available/off", "server {\n\tserver_name off.example.com;\n}\n")
+	m.mkdir("/etc/nginx/sites-enabled/folder")
+	nginx := plan.ID{Kind: plan.KindUnit, Name: "nginx.service"}
+	got := m.observe(plan.Resource{ID: nginx}).Find(nginx).Serves
+	if diff := cmp.Diff([]string{"api.example.com", "blog.example.com", "www.blog.example.com"}, got); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
 }
 
 // sockets is what systemd listens for.

@@ -20,6 +20,7 @@ func (u units) observeForeign(ctx context.Context, state UnitState, fact *plan.F
 	}
 	fact.Have[plan.AttrRunning] = yesNo(!state.ended())
 	fact.Have[plan.AttrEnabled] = yesNo(state.Enabled() || len(starters) > 0)
+	fact.Serves = u.sites(fact.Name)
 	fact.StartedBy = slices.Sorted(slices.Values(state.TriggeredBy))
 	if !canBeMasked(state) {
 		fact.PulledBy = u.lasting(fact.Name, starters)

@@ -16,15 +16,20 @@ func outOfService(want Resource, fact Fact) []string {
 		return []string{"takes out of service whatever else it serves"}
 	}
 	sites, imports := caddySites(string(fact.Content))
-	sites = slices.DeleteFunc(sites, func(address string) bool { return isSite(address, want.Site) })
-	var notes []string
-	if len(sites) > 0 {
-		notes = append(notes, "takes out of service: "+sentence(sites))
-	}
+	notes := takesOut(sites, want.Site)
 	if len(imports) > 0 {
 		notes = append(notes, "and the sites of what it imports, which stays: "+sentence(imports))
 	}
 	return notes
+}
+
+// takesOut says which sites stop being served where only one is from now on.
+func takesOut(sites []string, but string) []string {
+	sites = slices.DeleteFunc(slices.Clone(sites), func(address string) bool { return isSite(address, but) })
+	if len(sites) == 0 {
+		return nil
+	}
+	return []string{"takes out of service: " + sentence(sites)}
 }
 
 // isSite reports whether an address of a Caddyfile is the one that the stack

@@ -85,6 +85,9 @@ func (d *differ) displaced() []Change {
 func (d *differ) displace(c *Change) {
 	c.Attributes = differences(*c.Resource, c.Fact)
 	before := d.isDisplaced(c.Fact)
+	if !before {
+		c.Notes = append(c.Notes, takesOut(c.Fact.Serves, d.site())...)
+	}
 	if before || d.host.Adopt && len(c.Fact.PulledBy) == 0 {
 		c.Action, c.Adopt = Update, true
 		if !before {
@@ -99,6 +102,16 @@ func (d *differ) displace(c *Change) {
 		c.Adoptable = false
 		c.Block += fmt.Sprintf("; %s would start it again at boot", sentence(c.Fact.PulledBy))
 	}
+}
+
+// site is the one name or address that our own server serves; empty: none.
+func (d *differ) site() string {
+	for _, want := range d.wanted {
+		if want.Site != "" {
+			return want.Site
+		}
+	}
+	return ""
 }
 
 // isDisplaced reports whether an earlier apply turned off a unit of somebody

@@ -18,6 +18,9 @@ type Fact struct {
 	InWay string `json:"in_way,omitempty"`
 	// Stale lists what a running unit has not loaded as it stands now.
 	Stale []ID `json:"stale,omitempty"`
+	// Serves lists the names of the sites that a unit of somebody else serves,
+	// as far as they are known.
+	Serves []string `json:"serves,omitempty"`
 	// StartedBy lists the socket, timer and path units that start a unit.
 	StartedBy []string `json:"started_by,omitempty"`
 	// PulledBy lists the units that start a unit at boot and go on doing so:

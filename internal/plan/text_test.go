@@ -224,7 +224,9 @@ func handMadePlan(adopt bool) plan.Plan {
 	page := found(plan.KindUnit, "page.service", "enabled=no", "running=yes")
 	page.StartedBy = []string{"page.socket"}
 	wants := proxyWants()
-	host := edge(as(wants[0]), caddyfile, page, found(plan.KindUnit, "page.socket", on...), found(plan.KindUnit, "nginx.service", on...),
+	nginx := found(plan.KindUnit, "nginx.service", on...)
+	nginx.Serves = []string{"*.files.example.com", "llm.example.com", "www.example.com"}
+	host := edge(as(wants[0]), caddyfile, page, found(plan.KindUnit, "page.socket", on...), nginx,
 		found(plan.KindUnit, "modelrelay-server.service", on...), found(plan.KindUnit, "caddy.service", "enabled=yes", "running=no"))
 	for i := range wants {
 		if wants[i].ID == caddyfile.ID {

@@ -157,6 +157,7 @@ func TestGuideRelayBehindNginx(t *testing.T) {
 	s.step("plan", func() {
 		said := s.looksOnly("plan", "--diff")
 		want(s.t, said, "! unit nginx", "not ours; holds ports 80 and 443, which caddy needs",
+			"takes out of service: blog.lab.test stops apply",
 			"! unit modelrelay-server", "holds port 8080, which relay-server needs",
 			"2 things are in the way: apply would stop", "relayctl apply --adopt stack.hcl")
 	})
@@ -232,6 +233,7 @@ func (s *site) followNginxGuide(worker *lab.Host, engine lab.StubEngine) {
 		"LISTEN_ADDR=127.0.0.1:8080", "WORKER_SECRET="+guideWorkerSecret, "REQUEST_TIMEOUT_SECS=300")
 	s.selfSigned(s.Edge)
 	s.put(s.Edge, "/var/www/html/index.html", "my own site\n")
+	s.put(s.Edge, "/etc/nginx/conf.d/blog.conf", "server {\n    listen 80;\n    server_name blog.lab.test;\n    root /var/www/html;\n}\n")
 	s.put(s.Edge, "/etc/systemd/system/nginx.service.d/limits.conf", "[Service]\nLimitNOFILE=65536\n")
 	s.put(s.Edge, "/etc/nginx/sites-available/modelrelay.conf", strings.ReplaceAll(guideNginx, "DOMAIN", domain))
 	lab.MustRun(s.t, s.Edge, `ln -s /etc/nginx/sites-available/modelrelay.conf /etc/nginx/sites-enabled/

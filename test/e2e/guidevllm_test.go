@@ -119,7 +119,7 @@ func TestGuideVLLMBehindCaddy(t *testing.T) {
 	s.step("a Caddyfile that is a link, of a Caddy that takes no orders", func() {
 		s.put(s.Edge, "/srv/caddy/Caddyfile", strings.Replace(caddyfile, "auto_https", "admin off\n\tauto_https", 1))
 		lab.MustRun(s.t, s.Edge, "ln -sf /srv/caddy/Caddyfile /etc/caddy/Caddyfile && systemctl restart caddy")
-		want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"), "! file /etc/caddy/Caddyfile", "is a link to /srv/caddy/Caddyfile", "whatever else it serves")
+		want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"), "! file /etc/caddy/Caddyfile", "symbolic link to /srv/caddy/Caddyfile", "whatever else it serves")
 		s.apply("--adopt", "--var-file", "secrets.vars")
 		s.servesOnOneMachine(theirs, firewall)
 		s.follow(s.Edge, "Where a Caddyfile was taken over")

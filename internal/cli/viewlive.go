@@ -42,24 +42,33 @@ func (l *liveView) hear(e engine.Event, now time.Time) {
 	}
 	switch e.Phase {
 	case engine.NewHostKey, engine.Reached:
-		l.say(e.Host+": "+happened(e), now)
+		l.say(l.labelled(e), now)
 	case engine.Failed:
 		if e.Steps > 0 && e.ID.Name != "" { // else the line says it, and the whole error comes soon
-			l.say(e.Host+": "+happened(e), now)
+			l.say(l.labelled(e), now)
 		}
 	case stopping:
-		l.say(e.Text, now)
+		l.say(l.view.paragraphs(0, e.Text), now)
 	case stopped:
 		l.aside()
 		l.print(l.view.paragraphs(0, e.Text), true)
 	}
 }
 
+// labelled tells what is over, behind the name of its host.
+func (l *liveView) labelled(e engine.Event) string {
+	name := 0
+	for _, entry := range l.board.entries {
+		name = max(name, columns(l.view.clean(entry.host)))
+	}
+	return pad(l.view.clean(e.Host), name+2) + strings.TrimLeft(l.view.wrapped(name+2, happened(e)), " ")
+}
+
 // say prints a text above the lines.
 func (l *liveView) say(text string, now time.Time) {
 	shown := len(l.drawn) > 0
 	l.erase()
-	l.print(l.view.paragraphs(0, text), true)
+	l.print(text, true)
 	if shown {
 		l.draw(now)
 	}

@@ -75,20 +75,22 @@ func begins(e engine.Event) string {
 		return "restarting"
 	case e.Action == plan.Reload:
 		return "reloading"
-	case e.ID.Kind == plan.KindPackage && e.Action == plan.Remove:
-		return "removing"
-	case e.ID.Kind == plan.KindPackage:
-		return "installing"
 	case e.ID.Kind == plan.KindUnit && e.Action == plan.Remove:
 		return "stopping"
 	case e.ID.Kind == plan.KindUnit && e.Action == plan.Create:
 		return "starting"
-	case e.ID.Kind == plan.KindUnit && e.Adopt:
-		return "taking over"
 	case e.ID.Kind == plan.KindUnit:
 		return "putting right"
+	case e.Action == plan.Remove:
+		return "removing"
+	case e.ID.Kind == plan.KindPackage, e.ID.Kind == plan.KindProgram:
+		return "installing"
+	case e.Action == plan.Update:
+		return "changing"
+	case e.ID.Kind == plan.KindFile:
+		return "writing"
 	}
-	return "at work"
+	return "making"
 }
 
 // did is the word for a step that is done.

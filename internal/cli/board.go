@@ -120,7 +120,11 @@ func (b *board) take(event engine.Event, now time.Time) {
 	case engine.Waiting:
 		e.waits(event, now)
 	case engine.Uploading:
-		if event.Sent >= event.Size {
+		switch {
+		case event.Sent < event.Size:
+		case event.Steps == 0:
+			event = engine.Event{Host: event.Host, Phase: engine.Connecting}
+		default:
 			event.Phase = atWork
 		}
 		e.now(working, event, now)

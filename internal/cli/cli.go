@@ -1,6 +1,6 @@
 // Package cli is relayctl's command line. Each command has its own file, which
 // reads its flags and does its work; all that is printed is printed by the
-// files named view….go.
+// files named view….go, or json….go for machines.
 package cli
 
 import (

@@ -125,7 +125,7 @@ func (t *liveTable) doing(e *entry) string {
 	event := e.last
 	switch event.Phase {
 	case engine.Connecting:
-		return "connecting to " + event.Text
+		return strings.TrimSuffix("connecting to "+event.Text, " to ")
 	case engine.Uploading:
 		return fmt.Sprintf("uploading %s %.1f of %.1f MiB", bare(event.ID), mebibytes(event.Sent), mebibytes(event.Size))
 	case engine.Started:

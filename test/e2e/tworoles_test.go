@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +25,7 @@ func TestTwoRoles(t *testing.T) {
 		lab.MustRun(s.t, s.Edge, "ip address del "+second+"/24 dev host0")
 		s.mustBeDone() // nobody dials it any more
 	})
+	s.step("beside a worker of its own machine", s.besideAnother)
 	s.step("a worker moves there and back", s.movesAndBack)
 }
 
@@ -49,6 +51,55 @@ func (s *site) twoRoles(worker string) {
 	if said := s.mustRelayctl("plan"); strings.Contains(said, "gpu-1") {
 		s.t.Errorf("gpu-1 is still remembered:\n%s", said)
 	}
+}
+
+// besideAnother has a second worker, on a machine of its own: a reload of Caddy
+// closes its connection, and leaves the one within the proxy's machine alone.
+func (s *site) besideAnother() {
+	other := s.Workers[1]
+	blocks := s.stackOf(s.proxy(), s.roleAt(s.Edge.Addr), s.worker(other), laptop)
+	s.writeStack(blocks)
+	s.apply()
+	s.mustBeDone()
+	here, there := s.connection("gpu-1"), s.connection(other.Name)
+	if !here.Direct || there.Direct {
+		s.t.Errorf("direct: %+v and %+v", here, there)
+	}
+	s.writeStack(strings.Replace(blocks, "  tls \"internal\" {}\n", "  tls \"internal\" {}\n\n  relay {\n    request_timeout = \"50m\"\n  }\n", 1))
+	want(s.t, s.mustRelayctl("plan"), "reload caddy", "drops 1 worker connection,")
+	s.apply()
+	s.mustBeDone()
+	if got := s.connection("gpu-1"); got.Since != here.Since {
+		s.t.Error("the connection within the proxy's machine did not stay")
+	}
+	if got := s.connection(other.Name); got.Since == there.Since {
+		s.t.Error("Caddy closed no connection: the test shows nothing")
+	}
+	s.mustStream(s.client())
+	s.writeStack(s.stackOf(s.proxy(), laptop))
+	s.apply()
+}
+
+// relayConnection is a worker's connection as the relay tells of it.
+type relayConnection struct {
+	Name, Since string
+	Direct      bool
+}
+
+func (s *site) connection(worker string) relayConnection {
+	s.t.Helper()
+	said := lab.MustRun(s.t, s.Edge, "curl --silent --fail --unix-socket /run/relay/admin.sock http://relay/v1/status")
+	var status struct{ Workers []relayConnection }
+	if err := json.Unmarshal([]byte(said), &status); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, connection := range status.Workers {
+		if connection.Name == worker && connection.Since != "" {
+			return connection
+		}
+	}
+	s.t.Fatalf("%s is not connected: %s", worker, said)
+	return relayConnection{}
 }
 
 // movesAndBack moves a worker from a machine of its own to the proxy's.

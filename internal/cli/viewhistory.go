@@ -19,7 +19,7 @@ func (v *view) history(h *engine.History, o stackOptions) {
 		return
 	}
 	if len(h.Failed) > 0 {
-		v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "not all hosts could be asked: what they did is missing here"), "  "))
+		v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "not all hosts could be asked: what they did may be missing here"), "  "))
 	}
 	count := plural(len(h.Applies), "apply", "applies")
 	switch {

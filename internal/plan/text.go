@@ -114,7 +114,10 @@ func (p *page) host(whole Plan, h HostPlan) {
 	if h.Role == RoleProxy && h.Worker != "" {
 		names += ", " + h.Worker
 	}
-	fmt.Fprintf(&p.b, "%s  %s  %s\n", p.paint(bold, p.clean(names)), p.clean(h.Address), p.clean(system))
+	if names = p.paint(bold, p.clean(names)); !strings.HasSuffix(h.Name, " at "+h.Address) { // as Member.Aside names it
+		names += "  " + p.clean(h.Address)
+	}
+	fmt.Fprintf(&p.b, "%s  %s\n", names, p.clean(system))
 	for _, c := range p.shown(h) {
 		p.change(h, c)
 	}

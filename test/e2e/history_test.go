@@ -29,7 +29,7 @@ func TestHistory(t *testing.T) {
 	s.step("taken over", func() {
 		s.apply("--adopt")
 		said := s.mustRelayctl("history")
-		want(s.t, said, "Stack lab: 1 apply, newest first", "apply by root@", ": done in ", "edge: ", "gpu-1: ", " created",
+		want(s.t, said, "Stack lab: 1 apply; times are UTC", "apply by root@", ": done in ", "edge: ", "gpu-1: ", " created",
 			"unit other, by apply 1 (", "it was enabled and running", "systemctl unmask other && systemctl enable --now other",
 			"file /etc/caddy/Caddyfile, by apply 1 (", "cp -a /var/lib/relayctl/generations/0/etc/caddy/Caddyfile /etc/caddy/Caddyfile")
 		if strings.Contains(said, "gpu-2") {
@@ -53,7 +53,7 @@ func TestHistory(t *testing.T) {
 		if r.code != 1 {
 			s.t.Errorf("exit code %d, want 1", r.code)
 		}
-		want(s.t, r.out, "not all hosts could be asked", "the last 2 applies", "edge: ", "Error: gpu-2: ")
+		want(s.t, r.out, "not all hosts could be asked", "the last 2 applies", ": failed after ", "edge: ", "gpu-2: 1 changed; unit relay-worker", "Error: gpu-2: ")
 	})
 	s.step("back again, by the commands that it shows", func() {
 		for line := range strings.Lines(s.relayctl("history").out) {
@@ -85,7 +85,7 @@ func (s *site) historyOfAKill() {
 	s.apply()
 	s.mustBeDone()
 	said := s.mustRelayctl("history", "--last", "2")
-	want(s.t, said, ": cut off", ": done")
+	want(s.t, said, ": cut off", ": done", "gpu-2: 12 removed") // it keeps no history of its own any more
 	s.writeStack(both)
 	s.apply()
 	s.mustBeDone()

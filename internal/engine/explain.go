@@ -32,7 +32,7 @@ func (s *Session) explain(ctx context.Context, proofs []ModelProof) {
 		}
 		proof.Err.Log = append(proof.Err.Log, clocks...)
 		if unasked != nil {
-			proof.Err.Log = append(proof.Err.Log, unasked.Error())
+			proof.Err.Log = append(proof.Err.Log, inWords(unasked))
 		}
 		asking.Go(func() { s.explainModel(ctx, proof.Err, status, unasked == nil) })
 	}

@@ -107,8 +107,12 @@ func TestLostConnection(t *testing.T) {
 		h.gpu1.hangUpAt = "apply"
 		outcome, err := h.apply()
 		mustFail(t, err, "gpu-1")
-		if failure := outcome.Failed[0]; failure.Resource.Kind == "" || failure.Hint == "" {
+		failure := outcome.Failed[0]
+		if failure.Resource.Kind == "" || failure.Hint == "" || !strings.HasPrefix(failure.Did, "last heard of at step ") {
 			t.Errorf("error %+v", failure)
+		}
+		if strings.Contains(failure.Summary, "conversation") || strings.Contains(failure.Summary, ": apply: ") {
+			t.Errorf("it says %q: what is that to an operator?", failure.Summary)
 		}
 		h.gpu1.hangUpAt = ""
 		h.mustApply()

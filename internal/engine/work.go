@@ -38,10 +38,24 @@ func (w *work) stop(failure *HostError) {
 		failure.Did = w.did
 	}
 	if failure.Did == "" {
-		failure.Did = fmt.Sprintf("stopped at step %d of %d; what was not reached is as before", w.outcome.Done+1, w.outcome.Steps)
+		failure.Did = w.stands(failure)
 	}
 	w.failure = failure
 	w.tell(Event{Phase: Failed, ID: failure.Resource, Text: failure.Summary})
+}
+
+// stands says how far the host came. One that was lost may have come further
+// than it could tell.
+func (w *work) stands(failure *HostError) string {
+	var lost *hostapi.LostError
+	done, steps := w.outcome.Done, w.outcome.Steps
+	switch {
+	case done >= steps:
+		return "all its steps were done"
+	case errors.As(failure, &lost):
+		return fmt.Sprintf("last heard of at step %d of %d; the next plan tells how far it came", done+1, steps)
+	}
+	return fmt.Sprintf("stopped at step %d of %d; what was not reached is as before", done+1, steps)
 }
 
 // skip notes why the steps that are left are not begun.

@@ -3,7 +3,6 @@ package remote_test
 import (
 	"context"
 	"errors"
-
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,13 +11,16 @@ import (
 	"github.com/relayctl/relayctl/internal/remote"
 )
 
+// nothing is heard but answers to pings.
+func nothing() int64 { return 0 }
+
 func TestKeepAliveGivesUpAfterThreeMisses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin, dead := time.Now(), make(chan struct{})
 		err := remote.KeepAlive(t.Context(), 10*time.Second, 3, func() error {
 			<-dead
 			return nil
-		})
+		}, nothing)
 		close(dead)
 		// The first ping goes out after 10 s; the ticks at 20, 30 and 40 s miss it.
 		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != 40*time.Second {
@@ -39,9 +41,25 @@ func TestKeepAliveStaysWhileAnswered(t *testing.T) {
 			case <-ctx.Done():
 			}
 			return nil
-		})
+		}, nothing)
 		if err != nil || pings.Load() != 120 {
 			t.Errorf("%d pings in an hour, %v; want one every 30s", pings.Load(), err)
+		}
+	})
+}
+
+// On a slow line the ping waits behind a program that is being sent, whose
+// receipt is told all the while.
+func TestKeepAliveHearsWhatElseComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, dead := time.Now(), make(chan struct{})
+		err := remote.KeepAlive(t.Context(), 10*time.Second, 3, func() error {
+			<-dead
+			return nil
+		}, func() int64 { return int64(min(time.Since(begin), 5*time.Minute)) })
+		close(dead)
+		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Minute+30*time.Second {
+			t.Errorf("gave up after %v with %v, want 30s after the last sign", took, err)
 		}
 	})
 }
@@ -49,7 +67,7 @@ func TestKeepAliveStaysWhileAnswered(t *testing.T) {
 func TestKeepAliveEndsWithTheConnection(t *testing.T) {
 	broken := errors.New("broken")
 	synctest.Test(t, func(t *testing.T) {
-		err := remote.KeepAlive(t.Context(), 10*time.Second, 3, func() error { return broken })
+		err := remote.KeepAlive(t.Context(), 10*time.Second, 3, func() error { return broken }, nothing)
 		if !errors.Is(err, broken) {
 			t.Errorf("error is %v, want the ping's", err)
 		}

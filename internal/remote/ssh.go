@@ -43,7 +43,7 @@ func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *H
 	h.way = m
 	h.background.Go(func() { lose(client.Wait()) })
 	h.background.Go(func() {
-		if err := keepAlive(lost, d.keepAlive(), 3, m.ping); err != nil {
+		if err := keepAlive(lost, d.keepAlive(), 3, m.ping, counters.received.Load); err != nil {
 			lose(err)
 			client.Close() // whoever waits for an answer stops waiting
 		}

@@ -38,7 +38,7 @@ func TestNetwork(t *testing.T) {
 	k.step("a worker cut off", func() {
 		r := k.disturbed(2, blow{line: "gpu-2  unit relay-worker: ", fall: k.cut(k.Workers[1])})
 		k.mustTellLoss(r, "gpu-2")
-		want(k.t, r.out, "edge is done", "gpu-2 stopped at step ")
+		want(k.t, r.out, "edge is done. gpu-2 stopped after ", "stub answered through https://"+domain)
 		k.mustLetGo(k.Workers[1])
 		k.mend(k.Workers[1])
 		k.finish(k.forms[2])
@@ -78,7 +78,7 @@ func TestSSHDFails(t *testing.T) {
 		if r.code != 1 {
 			k.t.Errorf("exit code %d, want 1", r.code)
 		}
-		want(k.t, r.out, "Error: edge: ", lost+"it hung up", "edge: stopped at step ")
+		want(k.t, r.out, "Error: edge: ", lost+"it hung up", "edge: last heard of at step ")
 		k.mustLetGo(k.Edge)
 		k.finish(k.forms[1])
 	})
@@ -88,7 +88,7 @@ func TestSSHDFails(t *testing.T) {
 		if r.code != 1 {
 			k.t.Errorf("exit code %d, want 1", r.code)
 		}
-		want(k.t, r.out, "Error: edge: ", lost+"connection reset by peer", "edge: stopped at step ")
+		want(k.t, r.out, "Error: edge: ", lost+"connection reset by peer", "edge: last heard of at step ")
 		k.mustLetGo(k.Edge)
 		lab.MustRun(k.t, k.Edge, "iptables --delete"+reject)
 		k.finish(k.forms[2])
@@ -168,7 +168,7 @@ func (k *killing) mustTellLoss(r result, host string) {
 		k.t.Errorf("exit code %d, want 1", r.code)
 	}
 	want(k.t, r.out, "Error: "+host+": ", " for 30s", "Was this machine asleep, the network down, or the host restarted?",
-		host+": stopped at step ", "Run apply again when mended: it goes on from there.")
+		host+": last heard of at step ", "Run apply again when mended: it goes on from there.")
 }
 
 // mustLetGo fails unless relay-host ends by itself on a host, which may be cut
@@ -192,7 +192,7 @@ func (k *killing) cutDuringProof() {
 	if r.code != 1 {
 		k.t.Errorf("exit code %d, want 1", r.code)
 	}
-	want(k.t, r.out, "stub", "edge")
+	want(k.t, r.out, "Error: stub: no token within", "Error: edge: end the apply: nothing was heard of relay-host for 30s", "edge: all its steps were done.")
 	if strings.Contains(r.out, "stub answered") {
 		k.t.Error("an answer was told")
 	}

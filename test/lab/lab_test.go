@@ -93,6 +93,35 @@ func TestPackages(t *testing.T) {
 	}
 }
 
+func TestCutNetwork(t *testing.T) {
+	l := lab.New(t)
+	hosts := l.BootAll(lab.Spec{Name: "edge"}, lab.Spec{Name: "gpu-1"})
+	cut, other := hosts[0], hosts[1]
+	const greets = "curl -s --max-time 2 telnet://edge:22 </dev/null | head -c 4"
+	reaches := func() bool {
+		conn, err := net.DialTimeout("tcp", cut.Addr+":22", 2*time.Second)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}
+	if err := cut.CutNetwork(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := lab.MustRun(t, other, greets); got != "" || reaches() {
+		t.Errorf("a host that is cut off says %q", got)
+	}
+	if got := lab.MustRun(t, cut, "cat /sys/class/net/host0/carrier"); got != "1" {
+		t.Errorf("the host sees its carrier as %s", got)
+	}
+	if err := cut.MendNetwork(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := lab.MustRun(t, other, greets); got != "SSH-" || !reaches() {
+		t.Errorf("once mended, the host says %q", got)
+	}
+}
+
 func TestStopKillAndStart(t *testing.T) {
 	l := lab.New(t)
 	for _, h := range l.BootAll(lab.Spec{Name: "new"}, lab.Spec{Name: "old", Suite: lab.Bookworm}) {

@@ -39,8 +39,14 @@ func AptSays(stdout, stderr string) *hostapi.Error {
 	})
 }
 
-// Explained is what is told of an error of a write of some bytes.
-func Explained(err error, need int) *hostapi.Error { return explained(needing(need, err)) }
+// Explained is what is told of an error; need is how many bytes were to be
+// written, where the error does not say so itself.
+func Explained(err error, need int) *hostapi.Error {
+	if need > 0 {
+		err = needing(need, err)
+	}
+	return explained(err)
+}
 
 // MountOf is the mount that a path is on, of those in a mountinfo.
 func MountOf(mountinfo, path string) string { return mountOf(parseMounts(mountinfo), path) }

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -198,5 +199,33 @@ func TestUserThatIsSomebodyElses(t *testing.T) {
 		if (got == "") != (test.inWay == "") || !strings.HasPrefix(got, test.inWay) {
 			t.Errorf("%s: in the way is %q, want %q", test.user, got, test.inWay)
 		}
+	}
+}
+
+// A masked unit is in the way. Where its package was removed, the mask is the
+// package's own, and goes with its next installation.
+func TestUnitThatIsMasked(t *testing.T) {
+	for _, file := range []string{"/lib/systemd/system/caddy.service", "/etc/systemd/system/caddy.service"} {
+		m := newMachine(t)
+		m.write(file, "[Service]\n")
+		m.systemd.unit("caddy.service").masked = true
+		want := resource(plan.KindUnit, "caddy.service", plan.AttrRunning, plan.Yes)
+		got := m.observe(want).Find(want.ID).InWay
+		if packaged := strings.HasPrefix(file, "/lib/"); packaged != strings.HasPrefix(got, "it is masked") {
+			t.Errorf("%s: in the way is %q", file, got)
+		}
+	}
+}
+
+func TestUnitThatIsMaskedMeanwhile(t *testing.T) {
+	m := newMachine(t)
+	m.write("/lib/systemd/system/web.service", "[Service]\n")
+	s := m.lock()
+	steps := s.plan(resource(plan.KindUnit, "web.service", plan.AttrRunning, plan.Yes))
+	m.systemd.unit("web.service").masked = true
+	_, err := s.apply(steps)
+	var told *hostapi.Error
+	if !errors.As(err, &told) || told.Message != "unit web.service is masked, which keeps it from starting" || told.Hint == "" {
+		t.Errorf("the error is %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,6 +195,21 @@ func TestBlobThatIsNotWhatItSays(t *testing.T) {
 				t.Errorf("the error is %v", err)
 			}
 		})
+	}
+	if entries, _ := os.ReadDir(m.path("/var/lib/relayctl/blobs")); len(entries) > 0 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+func TestBlobThatThereIsNoRoomFor(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	err := s.host.Put(hostapi.Put{Blob: plan.Digest(nil), Size: 6, Room: 1 << 60}, []byte("abcdef"))
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("the error is %v", err)
+	}
+	if told := host.Explained(err, 0); told == nil || !strings.HasSuffix(told.Message, "1073741824.0 GiB needed") {
+		t.Errorf("told %+v", told)
 	}
 	if entries, _ := os.ReadDir(m.path("/var/lib/relayctl/blobs")); len(entries) > 0 {
 		t.Errorf("left behind: %v", entries)

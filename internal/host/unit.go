@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -35,13 +38,31 @@ func (u units) observe(ctx context.Context, view *look, resource plan.Resource, 
 		}
 	}
 	fact.Detail = state.describe()
-	if state.Masked() {
+	if state.Masked() && u.hasPackagedFile(resource.Name) {
 		fact.InWay = "it is masked, which keeps it from starting; to let it, on the host: systemctl unmask " + strings.TrimSuffix(resource.Name, ".service")
 	}
 	if state.Running() {
 		fact.Stale, err = u.stale(ctx, view, resource, state)
 	}
 	return err
+}
+
+// isMasked is the error on a unit that was masked since the plan, or that the
+// installation of its package did not let go.
+func isMasked(name string) error {
+	return &hostapi.Error{
+		Code: hostapi.CodeStep, Message: "unit " + name + " is masked, which keeps it from starting",
+		Hint: "If it may start, on the host:\n  systemctl unmask " + strings.TrimSuffix(name, ".service"),
+	}
+}
+
+// hasPackagedFile reports whether a unit has a file beneath what masks it: the
+// removal of a package masks its units, and its next installation lets them go.
+func (h *Host) hasPackagedFile(name string) bool {
+	return slices.ContainsFunc([]string{"/usr/lib/systemd/system", "/lib/systemd/system"}, func(dir string) bool {
+		_, err := os.Stat(h.path(filepath.Join(dir, name)))
+		return err == nil
+	})
 }
 
 // describe is one line on a unit for people.
@@ -93,6 +114,9 @@ func (u units) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 		return outcome{}, nil // it was there for one run only, and that has ended
 	case !state.Exists:
 		return outcome{}, fmt.Errorf("unit %s has no unit file", name)
+	}
+	if runs := want[plan.AttrRunning] == plan.Yes; runs && state.Masked() {
+		return outcome{}, isMasked(name)
 	}
 	if err := u.enable(ctx, name, want[plan.AttrEnabled], state); err != nil {
 		return outcome{}, err

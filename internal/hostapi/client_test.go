@@ -187,6 +187,8 @@ func TestPutInPieces(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		client, host, _ := connect(t)
 		blob := make([]byte, 40*hostapi.MaxPiece+1)
+		blob[len(blob)-2] = 1 // as gzip has it: 64 KiB unpacked
+		room := int64(len(blob) + 64<<10)
 		var got []byte
 		most, waiting := 0, []uint64{}
 		go func() {
@@ -203,7 +205,7 @@ func TestPutInPieces(t *testing.T) {
 				if _, err := io.ReadFull(host.reader, piece); err != nil {
 					t.Error(err)
 				}
-				if put.Offset != int64(len(got)) || put.Size > hostapi.MaxPiece || put.Encoding != hostapi.Gzip {
+				if put.Offset != int64(len(got)) || put.Size > hostapi.MaxPiece || put.Encoding != hostapi.Gzip || put.Room != room {
 					t.Errorf("got %+v after %d bytes", put, len(got))
 				}
 				got = append(got, piece...)

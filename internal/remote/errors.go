@@ -39,7 +39,10 @@ func (e *UnreachableError) Error() string {
 	switch e.Reason {
 	case ReasonName:
 		if lookup := (*net.DNSError)(nil); errors.As(e.Err, &lookup) {
-			said = lookup.Error()
+			said = lookup.Err
+			if lookup.Server != "" {
+				said += ", says " + lookup.Server
+			}
 		}
 	case ReasonNotSSH:
 		if e.Heard != "" {

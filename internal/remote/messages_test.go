@@ -29,7 +29,9 @@ func TestMessages(t *testing.T) {
 		advice string // its first words
 	}{
 		{unreachable(remote.ReasonName, "", &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "edge", IsNotFound: true}}),
-			"reach edge:22: its name can't be resolved: lookup edge: no such host", "Is the address right?"},
+			"reach edge:22: its name can't be resolved: no such host", "Is the address right?"},
+		{unreachable(remote.ReasonName, "", &net.OpError{Op: "dial", Err: &net.DNSError{Err: "server misbehaving", Name: "edge", Server: "10.0.0.1:53"}}),
+			"reach edge:22: its name can't be resolved: server misbehaving, says 10.0.0.1:53", "Is the address right?"},
 		{unreachable(remote.ReasonRefused, "", syscall.ECONNREFUSED),
 			"reach edge:22: the connection was refused", "It is up, but nothing takes connections there."},
 		{unreachable(remote.ReasonRoute, "", syscall.EHOSTUNREACH),

@@ -76,9 +76,10 @@ var obstacles = []obstacle{
 		"setsid bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; read -u 3; sleep 600' </dev/null >/dev/null 2>&1 & sleep 1",
 		"pkill --full '^sleep 600'; " + restoreSSHD,
 		[]string{"reach ", ":22: it ", "(MaxStartups)", "journalctl -u ssh"}},
-	{"a web server on its port", "systemctl stop ssh.socket ssh; systemd-run --quiet --unit=web python3 -m http.server 22; " +
-		"for n in $(seq 100); do curl --silent --output /dev/null 127.0.0.1:22 && break; sleep 0.1; done", "systemctl stop web; systemctl start ssh",
-		[]string{":22: it does not begin to speak SSH, but says \"", "Is it sshd that listens there? Another port is set by port"}},
+	{"a web server on its port", "systemctl stop ssh.socket ssh; systemd-run --quiet --unit=web systemd-socket-activate --inetd --accept --listen=22 " +
+		"echo HTTP/1.1 400 Bad Request; for n in $(seq 100); do ss --listening --numeric --tcp | grep --quiet ':22 ' && break; sleep 0.1; done",
+		"systemctl stop web; systemctl start ssh",
+		[]string{`:22: it does not begin to speak SSH, but says "HTTP/1.1 400 Bad Request"`, "Is it sshd that listens there? Another port is set by port"}},
 	{"sshd hangs", "kill -STOP $(systemctl show --property=MainPID --value ssh)", "kill -CONT $(systemctl show --property=MainPID --value ssh)",
 		[]string{":22: it takes the connection and says nothing", "Its sshd hangs, or the whole host does."}},
 }

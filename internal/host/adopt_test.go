@@ -21,16 +21,19 @@ func takeOff(fact plan.Fact) plan.Change {
 	return plan.Change{ID: fact.ID, Action: plan.Update, Adopt: true, Fact: fact, Resource: &plan.Resource{ID: fact.ID, Want: off}}
 }
 
+// keptOff is a unit that has to be off, and what that takes.
+type keptOff struct {
+	name    string
+	file    string
+	set     func(m *machine, u *fakeUnit)
+	found   map[string]string
+	pulled  []string // that the fact names: it can't be kept off
+	masked  bool
+	refused bool
+}
+
 func TestUnitThatIsKeptOff(t *testing.T) {
-	for _, row := range []struct {
-		name    string
-		file    string
-		set     func(m *machine, u *fakeUnit)
-		found   map[string]string
-		pulled  []string // that the fact names: it can't be kept off
-		masked  bool
-		refused bool
-	}{
+	for _, row := range []keptOff{
 		{"enabled, by the link that it asks for", "/lib/systemd/system/web.service", func(m *machine, u *fakeUnit) {
 			u.enabled, u.state.PulledBy = true, []string{"multi-user.target"}
 			m.write("/etc/systemd/system/multi-user.target.wants/web.service", "")
@@ -56,34 +59,38 @@ func TestUnitThatIsKeptOff(t *testing.T) {
 		}, map[string]string{"enabled": "no", "running": "yes"}, nil, true, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			m := newMachine(t)
-			m.write(row.file, "[Service]\n")
-			u := m.systemd.unit("web.service")
-			u.start()
-			row.set(m, u)
-			s := m.lock()
-			fact := m.observe(plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: "web.service"}}).Find(plan.ID{Kind: plan.KindUnit, Name: "web.service"})
-			if diff := cmp.Diff(row.found, fact.Have); diff != "" || !slices.Equal(row.pulled, fact.PulledBy) {
-				t.Errorf("found, pulled by %q (-want +got):\n%s", fact.PulledBy, diff)
-			}
-			_, err := s.apply([]plan.Change{takeOff(fact)})
-			if refused := err != nil; refused != row.refused {
-				t.Fatalf("refused: %v", err)
-			}
-			if row.refused {
-				if !strings.Contains(err.Error(), "site.target") || u.state.Active != "active" {
-					t.Errorf("the unit is %s; the error is %v", u.state.Active, err)
-				}
-				return
-			}
-			if u.enabled || u.masked != row.masked || u.state.Active != "inactive" {
-				t.Errorf("the unit is %+v", u)
-			}
-			entry := m.observe(plan.Resource{ID: fact.ID}).Find(fact.ID).Applied
-			if entry == nil || entry.Made || entry.Taken == nil || cmp.Diff(row.found, entry.Taken.Before) != "" {
-				t.Errorf("the manifest has %+v", entry)
-			}
+			row.run(t)
 		})
+	}
+}
+
+func (row keptOff) run(t *testing.T) {
+	m := newMachine(t)
+	m.write(row.file, "[Service]\n")
+	u := m.systemd.unit("web.service")
+	u.start()
+	row.set(m, u)
+	s := m.lock()
+	fact := m.observe(plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: "web.service"}}).Find(plan.ID{Kind: plan.KindUnit, Name: "web.service"})
+	if diff := cmp.Diff(row.found, fact.Have); diff != "" || !slices.Equal(row.pulled, fact.PulledBy) {
+		t.Errorf("found, pulled by %q (-want +got):\n%s", fact.PulledBy, diff)
+	}
+	_, err := s.apply([]plan.Change{takeOff(fact)})
+	if refused := err != nil; refused != row.refused {
+		t.Fatalf("refused: %v", err)
+	}
+	if row.refused {
+		if !strings.Contains(err.Error(), "site.target") || u.state.Active != "active" {
+			t.Errorf("the unit is %s; the error is %v", u.state.Active, err)
+		}
+		return
+	}
+	if u.enabled || u.masked != row.masked || u.state.Active != "inactive" {
+		t.Errorf("the unit is %+v", u)
+	}
+	entry := m.observe(plan.Resource{ID: fact.ID}).Find(fact.ID).Applied
+	if entry == nil || entry.Made || entry.Taken == nil || cmp.Diff(row.found, entry.Taken.Before) != "" {
+		t.Errorf("the manifest has %+v", entry)
 	}
 }
 

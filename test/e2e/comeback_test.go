@@ -40,25 +40,7 @@ var comingBack = map[string]string{
 // would not keep off, each on another of the ports that a stack needs.
 func TestAdoptWhatWouldComeBack(t *testing.T) {
 	s := newHandMade(t, lab.Spec{Name: "edge", Suite: lab.Trixie})
-	engine, err := s.Edge.StartStubEngine(t.Context(), lab.StubOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.writeHome("edge.key", engine.Key)
-	s.secrets = append(s.secrets, engine.Key)
-	s.writeStack(s.stackOf(s.proxy(), strings.Replace(s.worker(s.Edge), `worker "edge"`, `worker "gpu-1"`, 1), "api_key \"laptop\" {}\n"))
-	for path, content := range comingBack {
-		s.put(s.Edge, path, content)
-	}
-	lab.MustRun(t, s.Edge, `chmod +x /etc/init.d/legacy
-apt-get -q -y --no-install-recommends install apache2
-update-rc.d legacy defaults
-systemctl daemon-reload
-systemctl enable --now web.socket page.timer site.target hidden
-systemctl start web legacy page
-systemctl disable hidden && systemctl mask hidden`)
-	s.awaitListening(80, 443, 2019, 8080, 8081)
-
+	s.setUpWhatComesBack()
 	s.step("one that can't be kept off", func() {
 		lab.MustRun(s.t, s.Edge, "mv /usr/lib/systemd/system/figures.service /etc/systemd/system/ && systemctl daemon-reload")
 		want(s.t, s.mustRelayctl("plan"), "! unit figures", "site.target would start it again at boot", "stops apply, also with --adopt")
@@ -85,13 +67,7 @@ systemctl disable hidden && systemctl mask hidden`)
 		off()
 	})
 	s.step("after a reboot", func() {
-		if err := s.Edge.Reboot(s.t.Context()); err != nil {
-			s.t.Fatal(err)
-		}
-		s.await(s.t, "the worker to come back", func() bool {
-			status, _ := s.ask(s.client(), s.key("laptop"), "stub")
-			return status == 200
-		})
+		s.reboot()
 		off()
 	})
 	s.step("back", func() {
@@ -106,4 +82,29 @@ systemctl disable hidden && systemctl mask hidden`)
 		lab.MustRun(s.t, s.Edge, "systemctl start legacy web") // an init script is not started by enabling it, nor a service by its socket
 		s.awaitListening(80, 443, 2019, 8080, 8081)
 	})
+}
+
+// setUpWhatComesBack puts an engine and everything of somebody else on the
+// host, and writes the stack file for it.
+func (s *site) setUpWhatComesBack() {
+	s.t.Helper()
+	engine, err := s.Edge.StartStubEngine(s.t.Context(), lab.StubOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.writeHome("edge.key", engine.Key)
+	s.secrets = append(s.secrets, engine.Key)
+	s.writeStack(s.stackOf(s.proxy(), strings.Replace(s.worker(s.Edge), `worker "edge"`, `worker "gpu-1"`, 1), "api_key \"laptop\" {}\n"))
+	for path, content := range comingBack {
+		s.put(s.Edge, path, content)
+	}
+	lab.MustRun(s.t, s.Edge, `chmod +x /etc/init.d/legacy
+apt-get -q -y --no-install-recommends install apache2
+update-rc.d legacy defaults
+systemctl daemon-reload
+systemctl enable --now web.socket page.timer site.target hidden
+systemctl start web legacy page
+systemctl disable hidden && systemctl mask hidden`)
+	s.awaitListening(80, 443, 2019, 8080, 8081)
+
 }

@@ -169,45 +169,60 @@ func TestGuideRelayBehindNginx(t *testing.T) {
 			s.t.Errorf("the set-up by hand answers with %d", status)
 		}
 	})
-	s.step("killed once nginx is off", func() {
-		r, fell := s.struck(blow{line: "unit nginx: ", fall: s.killRelayctl}, "--adopt")
-		if !fell || r.code == 0 {
-			s.t.Fatalf("not killed: exit code %d", r.code)
-		}
-		s.await(s.t, "relay-host to end", func() bool { return lab.MustRun(s.t, s.Edge, "pgrep --exact relay-host || true") == "" })
-		said := s.mustRelayctl("plan")
-		want(s.t, said, "was cut off")
-		s.mustBeOff("nginx")
-		want(s.t, s.mustRelayctl("history"), "nginx", "modelrelay-server")
-	})
+	s.step("killed once nginx is off", s.killedOnceNginxIsOff)
 	s.step("taken over", func() {
 		want(s.t, s.apply("--adopt"), "stub answered through https://"+domain)
 		s.servesAfterNginx(site, firewall)
 	})
 	s.step("after a reboot", func() {
-		if err := s.Edge.Reboot(s.t.Context()); err != nil {
-			s.t.Fatal(err)
-		}
-		s.await(s.t, "the worker to come back", func() bool {
-			status, _ := s.ask(s.client(), s.key("laptop"), "stub")
-			return status == 200
-		})
+		s.reboot()
 		s.servesAfterNginx(site, firewall)
 		want(s.t, s.apply(), "stub answered")
 		s.servesAfterNginx(site, firewall)
 	})
-	s.step("back", func() {
-		s.follow(worker, "would take it over again. On each worker host, stop")
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
-		s.follow(s.Edge, "Turn on again what was turned off")
-		s.await(s.t, "an answer of the set-up by hand", func() bool { return s.oldAnswer("", "stub") == 200 })
-		if diff := cmp.Diff(site, s.nginxFiles()); diff != "" {
-			s.t.Errorf("nginx has other files (-before +after):\n%s", diff)
-		}
-		s.follow(worker, "On each worker host, remove")
-		s.follow(s.Edge, "On the proxy host, remove")
-		s.follow(s.Edge, "Where Caddy came with relayctl")
-		want(s.t, s.mustRelayctl("plan"), "edge", ": new", "! unit nginx", "! unit modelrelay-server")
+	s.step("back", func() { s.backToNginx(worker, site) })
+}
+
+// killedOnceNginxIsOff ends relayctl in the middle of taking over.
+func (s *site) killedOnceNginxIsOff() {
+	s.t.Helper()
+	r, fell := s.struck(blow{line: "unit nginx: ", fall: s.killRelayctl}, "--adopt")
+	if !fell || r.code == 0 {
+		s.t.Fatalf("not killed: exit code %d", r.code)
+	}
+	s.await(s.t, "relay-host to end", func() bool { return lab.MustRun(s.t, s.Edge, "pgrep --exact relay-host || true") == "" })
+	said := s.mustRelayctl("plan")
+	want(s.t, said, "was cut off")
+	s.mustBeOff("nginx")
+	want(s.t, s.mustRelayctl("history"), "nginx", "modelrelay-server")
+}
+
+// backToNginx goes the documented way back to the set-up by hand.
+func (s *site) backToNginx(worker *lab.Host, site string) {
+	s.t.Helper()
+	s.follow(worker, "would take it over again. On each worker host, stop")
+	s.follow(s.Edge, "On the proxy host, stop what relayctl started")
+	s.follow(s.Edge, "Turn on again what was turned off")
+	s.await(s.t, "an answer of the set-up by hand", func() bool { return s.oldAnswer("", "stub") == 200 })
+	if diff := cmp.Diff(site, s.nginxFiles()); diff != "" {
+		s.t.Errorf("nginx has other files (-before +after):\n%s", diff)
+	}
+	s.follow(worker, "On each worker host, remove")
+	s.follow(s.Edge, "On the proxy host, remove")
+	s.follow(s.Edge, "Where Caddy came with relayctl")
+	want(s.t, s.mustRelayctl("plan"), "edge", ": new", "! unit nginx", "! unit modelrelay-server")
+}
+
+// reboot restarts the proxy host, and waits until the stack answers again.
+func (s *site) reboot() {
+	s.t.Helper()
+	if err := s.Edge.Reboot(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	client, key := s.client(), s.key("laptop")
+	s.await(s.t, "the worker to come back", func() bool {
+		status, _ := s.ask(client, key, "stub")
+		return status == 200
 	})
 }
 

@@ -76,17 +76,7 @@ func TestGuideVLLMBehindCaddy(t *testing.T) {
 		s.stops([]string{"apply", "--yes", "--keys-out", "keys", "--var-file", "secrets.vars"},
 			"Error: edge: file /etc/caddy/Caddyfile: not made by relayctl")
 	})
-	s.step("with sites of their own", func() {
-		s.put(s.Edge, "/etc/caddy/sites/wiki.caddy", "https://wiki.lab.test {\n\ttls internal\n\trespond \"wiki\"\n}\n")
-		s.put(s.Edge, "/etc/caddy/Caddyfile", fmt.Sprintf(guideCaddyfile, s.Edge.Addr, guideOptions+"import sites/*.caddy",
-			"\nhttps://blog.lab.test, blog.lab.test:8443 {\n\ttls internal\n\trespond \"blog\"\n}\n"))
-		lab.MustRun(s.t, s.Edge, "systemctl reload caddy")
-		want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"),
-			"takes out of service: https://blog.lab.test and blog.lab.test:8443",
-			"and the sites of what it imports, which stays: sites/*.caddy")
-		s.put(s.Edge, "/etc/caddy/Caddyfile", caddyfile+"\n")
-		lab.MustRun(s.t, s.Edge, "rm -r /etc/caddy/sites && systemctl reload caddy")
-	})
+	s.step("with sites of their own", func() { s.withOtherSites(caddyfile) })
 	s.step("taken over", func() {
 		want(s.t, s.apply("--adopt", "--var-file", "secrets.vars"), "~ file /etc/caddy/Caddyfile", "phi-4-mini answered through https://"+s.Edge.Addr)
 		s.servesOnOneMachine(theirs, firewall)
@@ -117,16 +107,38 @@ func TestGuideVLLMBehindCaddy(t *testing.T) {
 		}
 	})
 	s.step("a Caddyfile that is a link, of a Caddy that takes no orders", func() {
-		s.put(s.Edge, "/srv/caddy/Caddyfile", strings.Replace(caddyfile, "auto_https", "admin off\n\tauto_https", 1))
-		lab.MustRun(s.t, s.Edge, "ln -sf /srv/caddy/Caddyfile /etc/caddy/Caddyfile && systemctl restart caddy")
-		want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"), "! file /etc/caddy/Caddyfile", "symbolic link to /srv/caddy/Caddyfile", "whatever else it serves")
-		s.apply("--adopt", "--var-file", "secrets.vars")
-		s.servesOnOneMachine(theirs, firewall)
-		s.follow(s.Edge, "Where a Caddyfile was taken over")
-		if got := lab.MustRun(s.t, s.Edge, "readlink /etc/caddy/Caddyfile"); got != "/srv/caddy/Caddyfile" {
-			s.t.Errorf("the Caddyfile leads to %q", got)
-		}
+		s.linkOfADeafCaddy(caddyfile, func() { s.servesOnOneMachine(theirs, firewall) })
 	})
+}
+
+// withOtherSites plans with a Caddyfile that serves more than the stack will,
+// and puts the guide's back.
+func (s *site) withOtherSites(caddyfile string) {
+	s.t.Helper()
+	s.put(s.Edge, "/etc/caddy/sites/wiki.caddy", "https://wiki.lab.test {\n\ttls internal\n\trespond \"wiki\"\n}\n")
+	s.put(s.Edge, "/etc/caddy/Caddyfile", fmt.Sprintf(guideCaddyfile, s.Edge.Addr, guideOptions+"import sites/*.caddy",
+		"\nhttps://blog.lab.test, blog.lab.test:8443 {\n\ttls internal\n\trespond \"blog\"\n}\n"))
+	lab.MustRun(s.t, s.Edge, "systemctl reload caddy")
+	want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"),
+		"takes out of service: https://blog.lab.test and blog.lab.test:8443",
+		"and the sites of what it imports, which stays: sites/*.caddy")
+	s.put(s.Edge, "/etc/caddy/Caddyfile", caddyfile+"\n")
+	lab.MustRun(s.t, s.Edge, "rm -r /etc/caddy/sites && systemctl reload caddy")
+}
+
+// linkOfADeafCaddy takes over a Caddyfile that is a link and turns Caddy's
+// admin endpoint off, and puts it back.
+func (s *site) linkOfADeafCaddy(caddyfile string, mustServe func()) {
+	s.t.Helper()
+	s.put(s.Edge, "/srv/caddy/Caddyfile", strings.Replace(caddyfile, "auto_https", "admin off\n\tauto_https", 1))
+	lab.MustRun(s.t, s.Edge, "ln -sf /srv/caddy/Caddyfile /etc/caddy/Caddyfile && systemctl restart caddy")
+	want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"), "! file /etc/caddy/Caddyfile", "symbolic link to /srv/caddy/Caddyfile", "whatever else it serves")
+	s.apply("--adopt", "--var-file", "secrets.vars")
+	mustServe()
+	s.follow(s.Edge, "Where a Caddyfile was taken over")
+	if got := lab.MustRun(s.t, s.Edge, "readlink /etc/caddy/Caddyfile"); got != "/srv/caddy/Caddyfile" {
+		s.t.Errorf("the Caddyfile leads to %q", got)
+	}
 }
 
 // followVLLMGuide sets a machine up by hand; the stub engine stands in for vLLM.

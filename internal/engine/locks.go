@@ -34,9 +34,9 @@ func (a *apply) lockAll(ctx context.Context) error {
 // runLength is how much of a random text tells one apply from all others.
 const runLength = 12
 
-// lockRequest asks for a host's lock. The apply has one number on all its hosts: the
-// next after all that they know, as far as they were seen. The proxy host is
-// told whom the apply reaches before anything is done there.
+// lockRequest asks for a host's lock. The apply has one number on all its
+// hosts: the next after all that they know, as far as they were seen. The proxy
+// host is told whom the apply reaches before anything is done there.
 func (a *apply) lockRequest(w *work, wait time.Duration) hostapi.Lock {
 	params := hostapi.Lock{
 		Holder: hostapi.LockHolder{Operator: a.config.Operator, Command: w.command, Run: a.run},

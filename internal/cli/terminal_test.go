@@ -3,6 +3,7 @@ package cli_test
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ type terminal struct {
 	columns, rows int
 	lines         []row // on the screen, from the top
 	x, y          int
-	wrote         int      // how often something was written
+	wrote         int      // see writes
 	unknown       []string // control sequences that it does not understand
 }
 
@@ -157,6 +158,20 @@ func (t *terminal) screen() string {
 		b.WriteString(strings.TrimRight(strings.Join(line.cells, ""), " ") + "\n")
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// writes is how often something was written.
+func (t *terminal) writes() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.wrote
+}
+
+// breaks reports whether any of the last n lines goes on in the next.
+func (t *terminal) breaks(n int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.lines[max(0, len(t.lines)-n):], func(r row) bool { return r.broken })
 }
 
 // atRest reports whether the cursor stands at the beginning of an empty line

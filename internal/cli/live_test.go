@@ -244,6 +244,28 @@ func TestInterruptLeavesTheTerminalInOrder(t *testing.T) {
 	golden(t, "live-interrupted", f.text.String())
 }
 
+// What fails after the end is told, but nothing is drawn below the outcome.
+func TestNothingIsDrawnAfterTheRecord(t *testing.T) {
+	c := newConsole(t, "", "apply", "--yes")
+	f := &film{terminal: onTerminal(c, 80, 24, false)}
+	late := &engine.HostError{Host: "edge", Summary: "end the apply: the conversation broke off"}
+	synctest.Test(t, func(*testing.T) {
+		c.run(&hosts{planned: planOfMany(1), apply: func(_ context.Context, h *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
+			event(engine.Event{Host: "edge", Phase: engine.Finished, Step: 4, Steps: 4, Took: 14 * time.Second})(h)
+			time.Sleep(time.Second)
+			outcome := &engine.Outcome{Took: 14 * time.Second, Proof: answered(), Hosts: []engine.HostOutcome{{Name: "edge", Steps: 4, Done: 4, OK: true}}}
+			if err := show(outcome); err != nil {
+				return outcome, err
+			}
+			event(engine.Event{Host: "edge", Phase: engine.Failed, Text: late.Summary, Step: 4, Steps: 4})(h)
+			time.Sleep(time.Second)
+			return outcome, engine.HostErrors{late}
+		}})
+	})
+	f.look("the end")(nil)
+	golden(t, "live-late", f.text.String())
+}
+
 // Nobody needs more than ten frames a second, or any where nothing changes.
 func TestLiveViewIsDrawnOnChangeOnly(t *testing.T) {
 	c := newConsole(t, "", "apply", "--yes")

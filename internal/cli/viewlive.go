@@ -22,6 +22,7 @@ type liveView struct {
 	began time.Time // when it began
 	drawn []int     // columns of each line that stands on the terminal
 	frame string    // these lines, and for which size
+	stood bool      // the record of the apply stands: nothing is drawn any more
 }
 
 // unseen is how long something goes on before it is drawn at all: what is over
@@ -38,7 +39,7 @@ func (l *liveView) beat(now time.Time) {
 // hear prints what stays, above the lines.
 func (l *liveView) hear(e engine.Event, now time.Time) {
 	if !l.awake {
-		l.awake, l.began = true, now
+		l.awake, l.began = !l.stood, now
 	}
 	switch e.Phase {
 	case engine.NewHostKey, engine.Reached:
@@ -81,6 +82,7 @@ func (l *liveView) aside() {
 		l.erase()
 		lines := l.view.liveLines(l.board, time.Now(), l.width(), len(l.board.entries)+1)
 		l.print(joined(lines), true)
+		l.stood = true
 	} else {
 		l.erase()
 	}

@@ -43,6 +43,12 @@ func TestHistory(t *testing.T) {
 		s.apply()
 		want(s.t, s.mustRelayctl("history"), "Stack lab: 2 applies", "edge: nothing changed", "gpu-1: 1 changed, 1 reloaded")
 	})
+	s.step("a rotation", func() {
+		s.mustRelayctl("rotate-secret", "--yes")
+		want(s.t, s.mustRelayctl("history", "--last", "1"), "3  ", "rotate-secret by root@", ": done", "edge, gpu-1: worker secrets rotated: gpu-1")
+		want(s.t, s.mustRelayctl("history", "--apply", "3", "--host", "gpu-1"), "+ secret worker.next", "~ secret worker")
+		want(s.t, s.mustRelayctl("history", "--last", "1", "--json"), `"type":"history"`, `"number":3`, `"state":"done"`)
+	})
 	s.step("relayctl killed", s.historyOfAKill)
 	s.step("a host without power", s.historyOfAPowerCut)
 	s.step("a host that is off", func() {

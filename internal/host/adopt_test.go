@@ -49,7 +49,9 @@ func TestUnitThatIsKeptOff(t *testing.T) {
 		{"of an init script", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
 			u.state.FileState, u.state.PulledBy = "generated", []string{"graphical.target"}
 		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, true, false},
-		{"needed by what it starts itself", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+		{"needed by what it starts itself", "/etc/systemd/system/web.service", func(m *machine, u *fakeUnit) {
+			m.write("/etc/systemd/system/page.service", "[Service]\n")
+			m.systemd.unit("page.service").start()
 			u.state.PulledBy, u.state.Triggers = []string{"page.service"}, []string{"page.service"}
 		}, map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
 		{"needed by a service that is off", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) { u.state.PulledBy = []string{"gone.service"} },

@@ -73,8 +73,10 @@ func TestAdoptWhatWouldComeBack(t *testing.T) {
 	s.step("back", func() {
 		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
 		said := s.mustRelayctl("history")
-		want(s.t, said, "unit web, by apply 1", "it was running", "unit figures")
 		for line := range strings.Lines(said) {
+			if strings.Contains(line, "unit web, by apply 1") && !strings.Contains(line, "it was running") {
+				s.t.Errorf("the service went with its socket, and it ran before: %s", line)
+			}
 			if strings.HasPrefix(strings.TrimSpace(line), "systemctl ") {
 				lab.MustRun(s.t, s.Edge, line)
 			}

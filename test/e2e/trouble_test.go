@@ -46,12 +46,9 @@ func (s *site) runsInto(all ...trouble) {
 	for _, one := range all {
 		lab.MustRun(s.t, one.host, smallDisk+one.line)
 	}
-	r := s.relayctl("apply", "--yes", "--keys-out", "keys")
-	if r.code != 1 {
-		s.t.Errorf("exit code %d, want 1", r.code)
-	}
+	out := s.fails()
 	for _, one := range all {
-		want(s.t, r.out, append(one.says, "Error: "+one.host.Name+": ", s.blockOf(one.host))...)
+		want(s.t, out, append(one.says, "Error: "+one.host.Name+": ", s.blockOf(one.host))...)
 		if left := lab.MustRun(s.t, one.host, traces); left != "" {
 			s.t.Errorf("%s: left behind:\n%s", one.host.Name, left)
 		}
@@ -59,6 +56,17 @@ func (s *site) runsInto(all ...trouble) {
 	}
 	s.apply()
 	s.mustBeDone()
+}
+
+// fails has an apply fail that says so.
+func (s *site) fails(says ...string) string {
+	s.t.Helper()
+	r := s.relayctl("apply", "--yes", "--keys-out", "keys")
+	if r.code != 1 {
+		s.t.Errorf("exit code %d, want 1", r.code)
+	}
+	want(s.t, r.out, says...)
+	return r.out
 }
 
 // blockOf is the line that begins a host's block in the stack file.
@@ -182,13 +190,9 @@ func (s *site) packageTroubles() {
 echo 'Acquire::Retries "0";' > /etc/apt/apt.conf.d/99impatient`)
 	for _, one := range append(s.networkTroubles(), s.dpkgTroubles()...) {
 		lab.MustRun(s.t, s.Edge, smallDisk+one.line)
-		r := s.relayctl("apply", "--yes", "--keys-out", "keys")
-		if r.code != 1 {
-			s.t.Errorf("exit code %d, want 1", r.code)
-		}
-		want(s.t, r.out, append(one.says, "Error: edge: ", s.blockOf(s.Edge), "what was not reached is as before")...)
-		if lines := strings.Count(r.out[strings.Index(r.out, "Error: "):], "\n"); lines > 30 {
-			s.t.Errorf("the error has %d lines", lines)
+		out := s.fails(append(one.says, "Error: edge: ", s.blockOf(s.Edge), "what was not reached is as before")...)
+		if _, told, _ := strings.Cut(out, "Error: "); strings.Count(told, "\n") > 30 {
+			s.t.Errorf("the error has %d lines", strings.Count(told, "\n"))
 		}
 		lab.MustRun(s.t, s.Edge, smallDisk+one.mend)
 	}
@@ -266,16 +270,14 @@ os.rename("/run/taking", "/run/taken")
 time.sleep(1000)
 E
 echo 'DPkg::Pre-Invoke { "setsid python3 /root/take.py >/dev/null 2>&1 & until [ -e /run/taken ]; do sleep 0.05; done"; };' > /etc/apt/apt.conf.d/99taker`)
-	r := s.relayctl("apply", "--yes", "--keys-out", "keys")
-	if r.code != 1 {
-		s.t.Errorf("exit code %d, want 1", r.code)
-	}
-	want(s.t, r.out, "Error: edge: unit relay-server.service did not stay up: it stopped", "times, last with exit code 1", s.blockOf(s.Edge),
+	s.fails("Error: edge: unit relay-server.service did not stay up: it stopped", "times, last with exit code 1", s.blockOf(s.Edge),
 		"listen tcp 127.0.0.1:8080: bind: address already in use (", "journalctl -u relay-server -n 50")
 	lab.MustRun(s.t, s.Edge, "rm /etc/apt/apt.conf.d/99taker")
-	s.stops([]string{"apply", "--yes", "--keys-out", "keys"},
-		"Error: edge: port 8080: held by python3 (pid ", "which no unit runs; relay-server needs it", s.blockOf(s.Edge))
+	s.fails("Error: edge: port 8080: held by python3 (pid ", "which no unit runs; relay-server needs it", s.blockOf(s.Edge))
 	lab.MustRun(s.t, s.Edge, "kill $(cat /run/taken); rm /root/take.py")
+	for _, w := range s.Workers { // by now they wait up to 30 s between two tries
+		lab.MustRun(s.t, w, "systemctl restart relay-worker")
+	}
 	s.apply()
 	s.mustBeDone()
 }

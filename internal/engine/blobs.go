@@ -110,11 +110,13 @@ func inTurn(calls []func() error) error {
 }
 
 func (w *work) put(ctx context.Context, change plan.Change, b blob) error {
-	return w.host.client.Put(ctx, b.digest, b.encoding, b.encoded, func(sent int) {
+	sent := func(sent int) {
 		if change.ID.Kind == plan.KindProgram {
 			w.tell(Event{Phase: Uploading, ID: change.ID, Action: change.Action, Sent: int64(sent), Size: int64(len(b.encoded))})
 		}
-	})
+	}
+	sent(0) // the first receipt may be long in coming
+	return w.host.client.Put(ctx, b.digest, b.encoding, b.encoded, sent)
 }
 
 // needs is the digest of the content that a step brings about, where relayctl

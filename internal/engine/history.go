@@ -213,7 +213,7 @@ func (s *Session) withSteps(ctx context.Context, history *History, request Histo
 		return fmt.Errorf("ask for the steps: %w", context.Cause(ctx))
 	}
 	for i, h := range apply.Hosts {
-		if failure := failed[h.Host]; failure != nil {
+		if failure := failed[h.Host]; failure != nil && !slices.Contains(history.Failed, failure) {
 			history.Failed = append(history.Failed, failure)
 		}
 		apply.Hosts[i].Taken = told[h.Host].Steps

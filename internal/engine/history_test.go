@@ -127,6 +127,9 @@ func TestHostsThatCannotTellAreInTheHistory(t *testing.T) {
 		if len(one.Applies[0].Hosts) != 1 || one.Applies[0].Hosts[0].Taken != nil {
 			t.Errorf("on gpu-1: %+v", one.Applies[0].Hosts)
 		}
+		if len(one.Failed) != 1 || one.Failed[0].Host != "gpu-1" {
+			t.Errorf("could not be asked: %v", one.Failed)
+		}
 	})
 }
 

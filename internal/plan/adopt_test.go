@@ -58,6 +58,36 @@ func TestFileOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// A link is told as one: its mode, 0777 on Linux, says nothing.
+func TestLinkInThePlaceOfAFile(t *testing.T) {
+	link := found(plan.KindFile, "/etc/caddy/Caddyfile", "mode=0777", "content=link to /srv/Caddyfile")
+	link.Detail = "is a symbolic link to /srv/Caddyfile"
+	ours := link
+	ours.Applied = &plan.Applied{ID: link.ID, Have: attrs([]string{"mode=0644", "content=sha256:dd"}), Made: true, Number: 12}
+	const told = "change file /etc/caddy/Caddyfile, is a symbolic link to /srv/Caddyfile: a file takes its place"
+	for _, row := range []struct {
+		name string
+		fact plan.Fact
+		want string
+	}{
+		{"of somebody else", link, told + " (adopted)"},
+		{"that took the place of ours", ours, told + ", edited on the host since apply 12 (0001-01-01 00:00 UTC)"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			host := fileHost(row.fact)
+			host.Adopt = true
+			got := plan.Diff(host)
+			if diff := cmp.Diff([]string{row.want}, steps(got)); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+			var text strings.Builder
+			if err := plan.WriteText(&text, plan.Plan{Hosts: []plan.HostPlan{got}}, plan.TextOptions{Width: 80}); err != nil || strings.Contains(text.String(), "0777") {
+				t.Errorf("%v\n%s", err, text.String())
+			}
+		})
+	}
+}
+
 // What caddy runs with while somebody else's file stands there is theirs.
 func TestUnitOfABlockedFileIsLeftAlone(t *testing.T) {
 	facts := asWanted(proxyWants())

@@ -105,12 +105,14 @@ func mayBeAbsent(want Resource) bool {
 }
 
 // differences lists the attributes that are not as they should be, by name. An
-// attribute that the apply has yet to make always differs.
+// attribute that the apply has yet to make always differs. The mode of a link
+// says nothing: its content differs in any case.
 func differences(want Resource, fact Fact) []AttrChange {
 	var list []AttrChange
 	for name, value := range want.Want {
 		before, found := fact.Have[name]
-		if found && fact.Exists && value.IsKnown() && value.Text == before {
+		isRight := found && fact.Exists && value.IsKnown() && value.Text == before
+		if isRight || name == AttrMode && isLink(fact) {
 			continue
 		}
 		list = append(list, AttrChange{Name: name, Before: before, After: value})
@@ -118,6 +120,10 @@ func differences(want Resource, fact Fact) []AttrChange {
 	slices.SortFunc(list, func(a, b AttrChange) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
+
+// isLink reports whether a symbolic link stands in the place of a file: a host
+// tells nothing else of a file that is not in the way.
+func isLink(fact Fact) bool { return fact.Kind == KindFile && fact.Detail != "" && fact.InWay == "" }
 
 // isForeign reports whether somebody else made what stands where want should
 // be. Only what would be lost by a change counts: a file's content, and a unit

@@ -16,6 +16,9 @@ func reasons(c Change) []string {
 	if c.Action == Update && c.Fact.Pristine && c.Fact.Applied == nil {
 		list = append(list, "the package's own, never edited")
 	}
+	if c.Action == Update && isLink(c.Fact) {
+		list = append(list, c.Fact.Detail+": a file takes its place")
+	}
 	if since := drift(c); since != "" {
 		list = append(list, since)
 	}

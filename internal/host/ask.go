@@ -28,7 +28,7 @@ func (h *Host) Ask(ctx context.Context, params hostapi.Ask) (hostapi.Answer, err
 	if params.Timeout <= 0 || params.Timeout > maxAskTimeout {
 		return hostapi.Answer{}, badRequest("a timeout of %v", params.Timeout)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, params.Timeout, fmt.Errorf("no answer within %v", params.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, params.Timeout, fmt.Errorf("no answer within %s", plan.Seconds(params.Timeout)))
 	defer cancel()
 	begun := time.Now()
 	response, err := h.send(ctx, params)

@@ -68,7 +68,7 @@ func TestAskOfASocketThatHangs(t *testing.T) {
 		m := newMachine(t)
 		serveSocket(t, m, "/run/a.sock", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		_, err := m.host().Ask(t.Context(), hostapi.Ask{Socket: "/run/a.sock", Method: "GET", URL: "http://a/", Timeout: 3 * time.Second})
-		if err == nil || err.Error() != "ask /run/a.sock: no answer within 3s" {
+		if err == nil || err.Error() != "ask /run/a.sock: no answer within 3 s" {
 			t.Errorf("the error is %v", err)
 		}
 	})

@@ -50,7 +50,7 @@ func (h *Host) caddy(ctx context.Context, command, path string) ([]byte, error) 
 		return nil, fmt.Errorf("no user %q", caddyUser)
 	}
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), caddyTimeout,
-		fmt.Errorf("not done within %v", caddyTimeout))
+		fmt.Errorf("not done within %s", plan.Seconds(caddyTimeout)))
 	defer cancel()
 	output, err := h.runner.Run(ctx, Command{
 		Name: "caddy", Args: []string{command, "--config", path, "--adapter", "caddyfile"}, As: &account,

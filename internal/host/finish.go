@@ -64,15 +64,17 @@ func (s *session) ended(params hostapi.Finish) plan.Past {
 }
 
 // forgetStack removes all that relay-host keeps here, but for originals of
-// files that relayctl replaced: they are not ours. The manifest goes last: as
-// long as it is there, the next apply finds what an end in the middle left.
+// files that relayctl replaced: they are not ours. The manifest goes when all
+// else is gone: as long as it is there, the next apply finds what an end in the
+// middle left. Then only goes the lock: nobody may get it before.
 func (h *Host) forgetStack() error {
 	entries, err := os.ReadDir(h.stored())
 	if err != nil {
 		return fmt.Errorf("list store: %w", err)
 	}
 	for _, entry := range entries {
-		if entry.Name() == "generations" || entry.Name() == "manifest.json" {
+		switch entry.Name() {
+		case "generations", "manifest.json", "lock":
 			continue
 		}
 		if err := os.RemoveAll(h.stored(entry.Name())); err != nil {
@@ -85,9 +87,13 @@ func (h *Host) forgetStack() error {
 	if err := removeIfThere(h.stored("manifest.json")); err != nil {
 		return fmt.Errorf("remove manifest: %w", err)
 	}
+	h.session.forgotten = true
+	if err := removeIfThere(h.stored("lock")); err != nil {
+		return fmt.Errorf("remove lock: %w", err)
+	}
 	os.Remove(h.stored())          // only when nothing is kept
 	os.Remove(h.path(programsDir)) // only when nothing is left in it
-	h.macKey, h.session.forgotten = nil, true
+	h.macKey = nil
 	return nil
 }
 

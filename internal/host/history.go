@@ -25,28 +25,11 @@ func (h *Host) History(params hostapi.History) (hostapi.HistoryTold, error) {
 	if params.Last < 0 || params.Last > hostapi.MaxPast {
 		return hostapi.HistoryTold{}, badRequest("the last %d applies", params.Last)
 	}
-	holder, _, err := h.lockHolder()
+	applies, err := h.applies()
 	if err != nil {
 		return hostapi.HistoryTold{}, err
 	}
-	signed, err := h.signature()
-	if err != nil {
-		return hostapi.HistoryTold{}, err
-	}
-	past, err := h.loadHistory()
-	if err != nil {
-		return hostapi.HistoryTold{}, err
-	}
-	open, err := h.unfinished(past, signed)
-	if err != nil {
-		return hostapi.HistoryTold{}, err
-	}
-	for i := range open {
-		if (holder != nil || h.session != nil) && open[i].Number == signed.Number {
-			open[i].State, open[i].Ended, open[i].At = plan.PastRunning, time.Time{}, nil
-		}
-	}
-	told := hostapi.HistoryTold{Applies: inOrder(append(past, open...))}
+	told := hostapi.HistoryTold{Applies: applies}
 	told.Applies = slices.DeleteFunc(told.Applies, func(one plan.Past) bool { return one.Stack != params.Stack })
 	if n := len(told.Applies) - params.Last; n > 0 {
 		told.Applies, told.More = told.Applies[n:], true
@@ -58,6 +41,34 @@ func (h *Host) History(params hostapi.History) (hostapi.HistoryTold, error) {
 	}
 	told.Originals, err = h.originals(params.Stack)
 	return told, err
+}
+
+// applies lists all applies. Others may begin and end meanwhile: of those that
+// had begun, the history is asked last, so that none counts as cut off that
+// ended by then, and the lock between.
+func (h *Host) applies() ([]plan.Past, error) {
+	signed, begun, err := h.begun()
+	if err != nil {
+		return nil, err
+	}
+	holder, _, err := h.lockHolder()
+	if err != nil {
+		return nil, err
+	}
+	past, err := h.loadHistory()
+	if err != nil {
+		return nil, err
+	}
+	open, err := h.unfinished(past, signed, begun)
+	if err != nil {
+		return nil, err
+	}
+	for i := range open {
+		if (holder != nil || h.session != nil) && open[i].Number == signed.Number {
+			open[i].State, open[i].Ended, open[i].At = plan.PastRunning, time.Time{}, nil
+		}
+	}
+	return inOrder(append(past, open...)), nil
 }
 
 // originals lists what was taken over from somebody else, in the order in
@@ -114,18 +125,26 @@ func (h *Host) loadHistory() ([]plan.Past, error) {
 
 func (h *Host) historyPath() string { return h.stored("history.jsonl") }
 
-// unfinished lists the applies that the history does not tell of: each has
-// left its journal, or, where it came to no step, its signature on the lock.
-func (h *Host) unfinished(past []plan.Past, signed signature) ([]plan.Past, error) {
-	numbers, err := h.journals()
-	if err != nil {
-		return nil, err
+// begun lists the applies that have left anything but a line of the history:
+// their journal, or, where they came to no step, their signature on the lock.
+func (h *Host) begun() (signed signature, numbers []int, err error) {
+	if numbers, err = h.journals(); err != nil {
+		return signed, nil, err
+	}
+	if signed, err = h.signature(); err != nil { // after: what runs signs first
+		return signed, nil, err
 	}
 	if signed.Number > 0 && !slices.Contains(numbers, signed.Number) {
 		numbers = append(numbers, signed.Number)
 	}
+	return signed, numbers, nil
+}
+
+// unfinished is what is known of those that have begun and that the history
+// does not tell of.
+func (h *Host) unfinished(past []plan.Past, signed signature, begun []int) ([]plan.Past, error) {
 	var open []plan.Past
-	for _, number := range numbers {
+	for _, number := range begun {
 		if slices.ContainsFunc(past, func(one plan.Past) bool { return one.Number == number }) {
 			continue
 		}
@@ -160,12 +179,16 @@ func endOf(past plan.Past, steps []plan.StepTaken) plan.Past {
 
 // closeUnfinished adds to the history what was cut off before this lock, and
 // returns the highest number that any apply has had.
-func (h *Host) closeUnfinished(signed signature) (last int, err error) {
+func (h *Host) closeUnfinished() (last int, err error) {
+	signed, begun, err := h.begun()
+	if err != nil {
+		return 0, err
+	}
 	past, err := h.loadHistory()
 	if err != nil {
 		return 0, err
 	}
-	open, err := h.unfinished(past, signed)
+	open, err := h.unfinished(past, signed, begun)
 	if err != nil {
 		return 0, err
 	}
@@ -174,8 +197,11 @@ func (h *Host) closeUnfinished(signed signature) (last int, err error) {
 			return 0, err
 		}
 	}
-	for _, one := range append(past, open...) {
+	for _, one := range past {
 		last = max(last, one.Number)
+	}
+	for _, number := range begun { // also those of which nothing can be read
+		last = max(last, number)
 	}
 	return last, nil
 }

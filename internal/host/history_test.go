@@ -182,6 +182,36 @@ func TestNumberOfAllHosts(t *testing.T) {
 	wantDiff(t, "numbers", []hostapi.Locked{{Number: 12}, {Number: 13, Last: 12}, {Number: 14, Last: 13}, {Number: 20, Last: 14}}, got)
 }
 
+// An apply that begins or ends while the history is read was not cut off.
+func TestHistoryOfWhatRunsMeanwhile(t *testing.T) {
+	m := newMachine(t)
+	over, wrong := make(chan struct{}), make(chan string, 1)
+	go func() {
+		defer close(wrong)
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			told, err := m.host().History(hostapi.History{Stack: "home", Last: hostapi.MaxPast})
+			if list := fmt.Sprint(ends(told)); err != nil || strings.Contains(list, "cut off") {
+				wrong <- fmt.Sprintf("told is %s, %v", list, err)
+				return
+			}
+		}
+	}()
+	for i := range 100 {
+		s := m.lock()
+		s.bring(s.file("/etc/motd", fmt.Sprint(i)))
+		s.finish(true, "")
+	}
+	close(over)
+	for text := range wrong {
+		t.Error(text)
+	}
+}
+
 func TestJournalsAndHistoryAreBounded(t *testing.T) {
 	m := newMachine(t)
 	for i := range 13 {

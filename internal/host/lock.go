@@ -104,7 +104,7 @@ func (h *Host) Unlock() error {
 		return nil
 	}
 	var err error
-	if s := h.session; s.claimed && !s.finished && s.journal.file == nil && len(s.manifest.Resources) == 0 {
+	if s := h.session; s.claimed && !s.finished && !s.forgotten && s.journal.file == nil && len(s.manifest.Resources) == 0 {
 		err = removeIfThere(h.stored("manifest.json"))
 	}
 	h.session.finished = true

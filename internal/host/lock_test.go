@@ -91,6 +91,32 @@ func TestLockOfAForgottenHost(t *testing.T) {
 	})
 }
 
+// Who gets the lock finds the stack gone, not on its way.
+func TestLockIsForgottenLast(t *testing.T) {
+	m := newMachine(t)
+	s := m.lock()
+	s.bring(s.file("/etc/motd", "1"))
+	for i := range 3000 { // what takes time to remove
+		m.write(fmt.Sprintf("/var/lib/relayctl/steps/old/%d", i), "")
+	}
+	isThere := func(path string) bool {
+		_, err := os.Lstat(m.path(path))
+		return err == nil
+	}
+	done := make(chan bool)
+	go func() {
+		for isThere("/var/lib/relayctl/lock") {
+		}
+		done <- isThere("/var/lib/relayctl/manifest.json")
+	}()
+	if err := s.host.Finish(hostapi.Finish{Stack: "home", Forget: true}); err != nil {
+		t.Fatal(err)
+	}
+	if <-done {
+		t.Error("the lock went while the manifest was there")
+	}
+}
+
 func TestHostOfAnotherStack(t *testing.T) {
 	for name, test := range map[string]struct {
 		manifest string
@@ -173,6 +199,17 @@ func TestFinishIsTakenDown(t *testing.T) {
 	}
 }
 
+// A power cut may leave a journal of which nothing can be read, and no
+// signature.
+func TestNumberOfABrokenJournal(t *testing.T) {
+	m := newMachine(t)
+	m.write("/var/lib/relayctl/steps/4.jsonl", `{"app`)
+	locked, err := m.host().Lock(t.Context(), hostapi.Lock{Stack: "home"}, func(string) {})
+	if err != nil || locked.Number != 5 {
+		t.Errorf("the number is %d, %v", locked.Number, err)
+	}
+}
+
 func TestBlobThatIsNotWhatItSays(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
@@ -248,6 +285,16 @@ func TestWorkThatWasCutOffIsTold(t *testing.T) {
 	next.Close()
 	if cut := look(); cut != nil {
 		t.Errorf("finished, and told as cut off: %+v", cut)
+	}
+	next = begin()
+	signed := m.read("/var/lib/relayctl/lock")
+	if err := next.Finish(hostapi.Finish{Stack: "home"}); err != nil {
+		t.Fatal(err)
+	}
+	next.Close()
+	m.write("/var/lib/relayctl/lock", signed) // killed before it could give the lock back
+	if cut := look(); cut != nil {
+		t.Errorf("finished and killed, and told as cut off: %+v", cut)
 	}
 	begin().Unlock()
 	if cut := look(); cut != nil {

@@ -198,7 +198,7 @@ func (p packages) apt(ctx context.Context, b *batch, index int, doing string, ar
 // tells how long it takes.
 func (p packages) longRun(ctx context.Context, b *batch, index int, doing string, command Command) (failed *CommandError, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), aptTimeout,
-		fmt.Errorf("not done within %v", aptTimeout))
+		fmt.Errorf("not done within %s", plan.Seconds(aptTimeout)))
 	defer cancel()
 	text := func(elapsed time.Duration) string {
 		return fmt.Sprintf("%s (apt, %d s)", doing, int(elapsed.Seconds()))

@@ -35,11 +35,7 @@ func (s signature) past() plan.Past {
 // nextSignature is for the apply that begins. The history takes down what was
 // cut off before, and no number is given twice.
 func (h *Host) nextSignature(manifest *plan.Manifest, params hostapi.Lock) (signature, error) {
-	former, err := h.signature()
-	if err != nil {
-		return signature{}, err
-	}
-	last, err := h.closeUnfinished(former)
+	last, err := h.closeUnfinished()
 	if err != nil {
 		return signature{}, err
 	}

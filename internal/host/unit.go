@@ -202,7 +202,7 @@ var doing = map[JobVerb]string{StartUnit: "starting", StopUnit: "stopping", Rest
 
 // job has systemd do something and tells how long it takes.
 func (u units) job(ctx context.Context, b *batch, index int, verb JobVerb, name string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, fmt.Errorf("not done within %v", jobTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, fmt.Errorf("not done within %s", plan.Seconds(jobTimeout)))
 	defer cancel()
 	text := func(elapsed time.Duration) string {
 		return fmt.Sprintf("%s (systemd, %d s)", doing[verb], int(elapsed.Seconds()))

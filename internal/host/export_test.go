@@ -12,6 +12,7 @@ var (
 	HasCandidate = hasCandidate
 	ServiceOf    = serviceOf
 	NewUnitState = newUnitState
+	Listens      = listens
 )
 
 // ParseListening tells address and port of each socket.

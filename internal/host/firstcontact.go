@@ -1,7 +1,9 @@
 package host
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -74,7 +76,7 @@ func (h *Host) SweepUploads(login string, now time.Time) {
 // emptied: the worst that anybody can bring about is the loss of files of
 // their own that are called as ours are.
 func sweepUploads(folder string, since time.Time) {
-	dir, err := os.Open(folder)
+	dir, err := os.OpenFile(folder, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return
 	}
@@ -94,8 +96,8 @@ func sweepUpload(dir *os.File, name string, since time.Time) {
 	}
 	upload := os.NewFile(uintptr(fd), name)
 	defer upload.Close()
-	entries, err := upload.Readdirnames(-1)
-	if err != nil || !isAbandoned(fd, "", unix.S_IFDIR, since) {
+	entries, err := upload.Readdirnames(len(uploadFiles) + 1) // enough to find one that is not ours
+	if err != nil && !errors.Is(err, io.EOF) || !isAbandoned(fd, "", unix.S_IFDIR, since) {
 		return
 	}
 	for _, entry := range entries {

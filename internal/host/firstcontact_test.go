@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -63,6 +64,25 @@ func TestUploadOnItsWayStays(t *testing.T) {
 	m.upload("/tmp/"+uploadName("3"), time.Minute, "relay-host.gz")
 	m.age("/tmp/"+uploadName("3")+"/relay-host.gz", 2*time.Hour)
 	m.mustStay(time.Now())
+}
+
+func TestHomeThatIsNoFolderIsNotWaitedFor(t *testing.T) {
+	m := newMachine(t)
+	m.write("/etc/passwd", "admin:x:1000:1000::/home/admin:/bin/bash\n")
+	m.mkdir("/home")
+	if err := syscall.Mkfifo(m.path("/home/admin"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	swept := make(chan struct{})
+	go func() {
+		m.host().SweepUploads("admin", time.Now())
+		close(swept)
+	}()
+	select {
+	case <-swept:
+	case <-time.After(5 * time.Second):
+		t.Fatal("a pipe was opened, and waits for somebody to write")
+	}
 }
 
 // Whatever others put where everybody may write, nothing is lost that is not

@@ -60,14 +60,9 @@ func (h *Host) tellHolder(observation *hostapi.Observation, holder, cutOff *sign
 	if cutOff == nil {
 		return nil
 	}
-	past, err := h.loadHistory()
-	ended := func(one plan.Past) bool { return one.Number == cutOff.Number && one.State != plan.PastCutOff }
-	if err != nil || slices.ContainsFunc(past, ended) { // killed after it was done
-		return err
-	}
 	observation.CutOff = &cutOff.LockHolder
-	begun, steps, _, err := h.loadSteps(cutOff.Number)
-	observation.CutOffAt = endOf(begun, steps).At
+	past, steps, _, err := h.loadSteps(cutOff.Number)
+	observation.CutOffAt = endOf(past, steps).At
 	return err
 }
 

@@ -174,3 +174,11 @@ func TestNewUnitState(t *testing.T) {
 		t.Error("a unit that is not there exists")
 	}
 }
+
+// A socket unit may take datagrams at the port of somebody else's stream.
+func TestListens(t *testing.T) {
+	got := host.Listens([][]any{{"Datagram", "[::]:443"}, {"Stream", "[::]:80"}, {"Stream", "/run/x"}, {"Stream"}, {"FIFO", "/run/y"}})
+	if diff := cmp.Diff([]string{"[::]:80", "/run/x"}, got); diff != "" {
+		t.Errorf("listens (-want +got):\n%s", diff)
+	}
+}

@@ -131,12 +131,12 @@ func (m *Manager) SocketUnits(ctx context.Context) ([]SocketUnit, error) {
 	return units, nil
 }
 
-// listens reads the addresses out of pairs of a type and an address.
+// listens reads the addresses of streams out of pairs of a type and an address.
 func listens(pairs any) []string {
 	var addresses []string
 	list, _ := pairs.([][]any)
 	for _, pair := range list {
-		if len(pair) == 2 {
+		if len(pair) == 2 && pair[0] == "Stream" {
 			if address, ok := pair[1].(string); ok {
 				addresses = append(addresses, address)
 			}

@@ -148,6 +148,8 @@ func TestPorts(t *testing.T) {
 			[]string{"attention port 443 BLOCK held by docker-proxy (pid 12) of unit docker, which stays on; caddy needs it"}},
 		{"held by the way in", []plan.Listener{{Address: "::", Port: 443, Process: "sshd", PID: 1, Unit: "ssh.socket"}},
 			[]string{"attention port 443 BLOCK held by sshd (pid 1) of unit ssh.socket, which stays on; caddy needs it"}},
+		{"held by what the way in shares it with", []plan.Listener{{Address: "::", Port: 443, Process: "sslh", PID: 12, Unit: "sslh.service"}},
+			[]string{"attention port 443 BLOCK held by sslh (pid 12) of unit sslh, which stays on; caddy needs it"}},
 		{"two ports of one unit", []plan.Listener{nginx, {Address: "*", Port: 8080, Unit: "nginx.service"}},
 			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs; holds port 8080, which relay-server needs (adoptable)"}},
 		{"held by no unit", []plan.Listener{{Address: "127.0.0.1", Port: 443, Process: "python3", PID: 900}},

@@ -100,7 +100,11 @@ func (a *app) meant(command *cobra.Command) []string {
 	if command.HasParent() || len(a.Args) == 0 {
 		return nil
 	}
-	return command.SuggestionsFor(a.Args[0])
+	name := strings.TrimLeft(a.Args[0], "-")
+	if len(name) < 2 {
+		return nil
+	}
+	return command.SuggestionsFor(name)
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -123,6 +127,7 @@ The stack file left out means ./stack.hcl.`),
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.validateCommand(), a.formatCommand(), a.caCommand(), a.versionCommand())
+	root.SetFlagErrorFunc(flagError)
 	a.setHelp(root)
 	return root
 }

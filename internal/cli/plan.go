@@ -33,7 +33,7 @@ Nothing is changed on any host.`,
 	a.takeJSON(command, typePlan)
 	flags := command.Flags()
 	flags.BoolVar(&o.diff, "diff", false, "show how the text of files changes, secrets left out")
-	flags.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 where there are changes")
+	flags.BoolVar(&o.detailedExitCode, "detailed-exitcode", false, "exit with 2 where there are changes, or something is in the way")
 	command.RunE = func(command *cobra.Command, _ []string) error { return a.plan(command.Context(), o) }
 	return command
 }

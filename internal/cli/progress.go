@@ -124,5 +124,5 @@ func (p *progress) stopping() {
 
 // stoppedHard says what becomes of the hosts when relayctl ends at once.
 func (p *progress) stoppedHard() {
-	p.hear(engine.Event{Phase: stopped, Text: "Stopped at once. Every host finishes the step it is in by itself; run apply again to go on."})
+	p.hear(engine.Event{Phase: stopped, Text: "Stopped at once. Each host ends its step by itself; run apply again to go on."})
 }

@@ -49,13 +49,14 @@ it goes on from there.`,
 	flags := command.Flags()
 	flags.StringVar(&o.Worker, "worker", "", "replace the secret of the worker `NAME` only")
 	flags.StringVar(&o.Key, "key", "", "replace the API key `NAME` instead of workers' secrets")
-	flags.DurationVar(&o.Grace, "grace", defaultGrace, "of an API key: for how long the old one stays good, a `DURATION` such as 90m")
+	flags.DurationVar(&o.Grace, "grace", defaultGrace, "of an API key: the `DURATION` that the old one stays good for, such as 90m")
+	flags.Lookup("grace").DefValue = "24h"
 	flags.StringVar(&o.keysOut, "keys-out", "", "of an API key: append the new one to `FILE` instead of showing it")
 	flags.BoolVar(&o.yes, "yes", false, "do not ask")
-	command.MarkFlagsMutuallyExclusive("worker", "key")
-	command.MarkFlagsMutuallyExclusive("worker", "grace")
-	command.MarkFlagsMutuallyExclusive("worker", "keys-out")
 	command.RunE = func(command *cobra.Command, _ []string) error {
+		if o.Worker != "" && o.Key != "" {
+			return errors.New("--worker and --key: one of them at a time")
+		}
 		for _, flag := range []string{"grace", "keys-out"} {
 			if o.Key == "" && command.Flags().Changed(flag) {
 				return fmt.Errorf("--%s goes with --key", flag)

@@ -108,7 +108,7 @@ func TestRotatedKeyIsWrittenToAFile(t *testing.T) {
 }
 
 func TestRotationThatFailsOnAHost(t *testing.T) {
-	failure := &engine.HostError{Host: "gpu-2", Summary: "its worker did not come to the relay with its new secret within 1m0s",
+	failure := &engine.HostError{Host: "gpu-2", Summary: "its worker did not come to the relay with its new secret within 1 min",
 		Log: []string{"gpu-2: can't connect"}, Did: "the rotation is not finished there, and the old secret stays good"}
 	h := &hosts{rotation: twoWorkers(), rotate: func(_ *hosts, show func(*engine.Rotated) error) (*engine.Rotated, error) {
 		rotated := &engine.Rotated{Outcome: engine.Outcome{Failed: engine.HostErrors{failure}, Proof: answered()}, Workers: []string{"gpu-1"}}

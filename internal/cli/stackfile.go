@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +18,7 @@ const defaultFile = "stack.hcl"
 // stackOptions says which stack a command is about.
 type stackOptions struct {
 	file     string
+	leftOut  bool // the file is the default
 	vars     []string
 	varFiles []string
 }
@@ -25,9 +29,9 @@ func takeStack(command *cobra.Command, o *stackOptions) {
 		if len(args) > 1 {
 			return fmt.Errorf("one stack file is taken, not %d: %s", len(args), strings.Join(args, " "))
 		}
-		o.file = defaultFile
+		o.file, o.leftOut = defaultFile, true
 		if len(args) == 1 {
-			o.file = args[0]
+			o.file, o.leftOut = args[0], false
 		}
 		return nil
 	}
@@ -37,8 +41,8 @@ func takeStack(command *cobra.Command, o *stackOptions) {
 		}
 		return []cobra.Completion{"hcl"}, cobra.ShellCompDirectiveFilterFileExt
 	}
-	command.Flags().StringArrayVar(&o.vars, "var", nil, "set a variable of the stack file, `NAME=VALUE`; not for sensitive ones")
-	command.Flags().StringArrayVar(&o.varFiles, "var-file", nil, "read variables from `FILE`, one NAME = VALUE a line")
+	command.Flags().StringArrayVar(&o.vars, "var", nil, "set a variable, as `NAME=VALUE`; not for sensitive ones")
+	command.Flags().StringArrayVar(&o.varFiles, "var-file", nil, "read variables from `FILE`, a line NAME = VALUE each")
 }
 
 // load reads the stack file. What is wrong with it is printed; the error then
@@ -50,9 +54,18 @@ func (a *app) load(o stackOptions, needValues bool) (*stack.Stack, error) {
 	})
 	a.view.diagnostics(sources, problems)
 	if problems.HasErrors() {
+		a.tellDefault(o)
 		return nil, errTold
 	}
 	return s, nil
+}
+
+// tellDefault says where the name of a missing file comes from that nobody
+// typed.
+func (a *app) tellDefault(o stackOptions) {
+	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) && a.view.json == nil {
+		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  relayctl validate FILE")
+	}
 }
 
 // again is the command line that runs another command for the same stack, in a

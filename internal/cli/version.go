@@ -12,7 +12,12 @@ func (a *app) versionCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "version",
 		Short: "Show the version, and the programs for hosts that it carries",
-		Args:  cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return errors.New("version takes no arguments")
+			}
+			return nil
+		},
 	}
 	command.RunE = func(*cobra.Command, []string) error { return a.version() }
 	return command

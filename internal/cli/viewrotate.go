@@ -58,7 +58,7 @@ func (v *view) rotated(r *engine.Rotation, rotated *engine.Rotated) {
 	if len(rotated.Failed) > 0 || !rotated.Proof.OK() {
 		if r.Key == "" {
 			v.gap()
-			v.errs.printf("%s\n", v.clean(fmt.Sprintf("%d of %s have a new secret. Run rotate-secret again when mended: it goes on from there.",
+			v.errs.printf("%s", v.wrapped(0, fmt.Sprintf("%d of %s have a new secret. Run rotate-secret again when mended: it goes on from there.",
 				len(rotated.Workers), plural(len(r.Workers)+len(r.Failed), "worker", "workers"))))
 		}
 		return

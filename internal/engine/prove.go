@@ -109,7 +109,7 @@ func (p *prover) better(ctx context.Context, works int, detours []string) (named
 
 // reach reports why a way leads to no answer; any answer will do.
 func reach(ctx context.Context, w way) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %s", plan.Seconds(reachTime)))
 	defer cancel()
 	said, err := w.send(ctx, http.MethodGet, "/v1/models", nil)
 	if err != nil {

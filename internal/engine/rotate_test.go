@@ -266,7 +266,7 @@ func TestRotateWithoutAWorker(t *testing.T) {
 	}{
 		"it does not come back": {
 			func(r *rotor) { r.away["gpu-1"] = true }, func(r *rotor) { r.away["gpu-1"] = false },
-			"its worker did not come to the relay with its new secret within 1m0s",
+			"its worker did not come to the relay with its new secret within 1 min",
 		},
 		"it can't be reached": {
 			func(r *rotor) { r.gpu1.refuse = errors.New("connection timed out") }, func(r *rotor) { r.gpu1.refuse = nil },

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -242,7 +241,7 @@ func (r *workerRotation) awaitWorker(ctx context.Context, work *work, hash strin
 		case err != nil && waited > reconnectTime:
 			return work.host.requestError(ctx, "wait for its new connection", err)
 		case err == nil && !renewed && waited > reconnectTime:
-			failure := work.host.fail(fmt.Sprintf("its worker did not come to the relay with its new secret within %v", reconnectTime), nil)
+			failure := work.host.fail("its worker did not come to the relay with its new secret within "+plan.Seconds(reconnectTime), nil)
 			failure.Log = r.journal(ctx, work.at, "relay-worker.service")
 			return failure
 		case time.Now().After(last):
@@ -291,7 +290,7 @@ func (s *Status) rotationProblems(planned *Planned) {
 		for _, change := range h.Changes {
 			if change.Action == plan.Attention && change.ID == (plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}) {
 				s.Problems = append(s.Problems, Problem{
-					Host: h.Worker, Summary: "the rotation of its secret is not finished, so the old one is still good",
+					Kind: HalfRotated, Host: h.Worker, Summary: "the rotation of its secret is not finished, so the old one is still good",
 					Command: finishing(h.Worker), Why: "finishes it",
 				})
 			}

@@ -139,7 +139,7 @@ func (p *page) rest(h HostPlan) {
 	case h.Unchanged > 0 && len(p.shown(h)) == 0:
 		p.line(4, fmt.Sprintf("all %d as they should be", h.Unchanged))
 	case h.Unchanged > 0:
-		p.line(8, fmt.Sprintf("%d more as they should be", h.Unchanged))
+		p.line(8, plural(h.Unchanged, "more as it should be", "more as they should be"))
 	}
 }
 

@@ -304,7 +304,7 @@ func FuzzPrintable(f *testing.F) {
 func TestSeconds(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0 ms", 240 * time.Millisecond: "240 ms", 620 * time.Millisecond: "0.6 s", 9900 * time.Millisecond: "9.9 s",
-		9960 * time.Millisecond: "10 s", 31 * time.Second: "31 s", 59700 * time.Millisecond: "1 min 0 s", 125 * time.Second: "2 min 5 s",
+		9960 * time.Millisecond: "10 s", 31 * time.Second: "31 s", 59700 * time.Millisecond: "1 min", 125 * time.Second: "2 min 5 s",
 	} {
 		if got := plan.Seconds(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)

@@ -89,7 +89,8 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// Seconds writes a duration as people say it: 240 ms, 0.6 s, 31 s, 2 min 5 s.
+// Seconds writes a duration as people say it: 240 ms, 0.6 s, 31 s, 2 min,
+// 2 min 5 s.
 func Seconds(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -102,6 +103,9 @@ func Seconds(d time.Duration) string {
 	s := int(d.Round(time.Second) / time.Second)
 	if s < 60 {
 		return fmt.Sprintf("%d s", s)
+	}
+	if s%60 == 0 {
+		return fmt.Sprintf("%d min", s/60)
 	}
 	return fmt.Sprintf("%d min %d s", s/60, s%60)
 }

@@ -147,7 +147,7 @@ func (l *loader) checkAPIKeys(s *Stack) {
 // modelHint says which model was probably meant, else which there are.
 func modelHint(name string, known []string) string {
 	known = slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
-	if near, ok := nearest(name, known); ok {
+	if near, ok := Nearest(name, known); ok {
 		return fmt.Sprintf("Did you mean %q?", near)
 	}
 	if len(known) == 0 {

@@ -225,7 +225,7 @@ func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
 // mean notes what a mistyped name was probably meant to be, so that it is not
 // reported as missing too.
 func (s *section) mean(given string, known []string) {
-	if name, ok := nearest(given, known); ok {
+	if name, ok := Nearest(given, known); ok {
 		s.meant = append(s.meant, name)
 	}
 }

@@ -42,14 +42,14 @@ func (n argumentNames) secret(name string) bool {
 	if slices.Contains(n.others, name) {
 		return false
 	}
-	_, near := nearest(name, n.secrets)
+	_, near := Nearest(name, n.secrets)
 	return near || suspicious.MatchString(name)
 }
 
 // preset reports whether an argument is the default of a variable, or was
 // meant to be.
 func (n argumentNames) preset(name string) bool {
-	near, _ := nearest(name, []string{"default"})
+	near, _ := Nearest(name, []string{"default"})
 	return near != "" && (name == near || !slices.Contains(n.others, name))
 }
 

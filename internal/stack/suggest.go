@@ -8,10 +8,10 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// nearest finds the name among names that given was most likely meant to be.
+// Nearest finds the name among names that given was most likely meant to be.
 // A third of its letters may differ, at most three. Letters that only changed
 // places count once.
-func nearest(given string, names []string) (string, bool) {
+func Nearest(given string, names []string) (string, bool) {
 	best, least := "", min(3, max(1, len(given)/3))+1
 	for _, name := range names {
 		d := levenshtein.Distance(strings.ToLower(given), name, nil)
@@ -34,7 +34,7 @@ func letters(s string) string {
 
 // didYouMean suggests the nearest name, else lists those in valid.
 func didYouMean(given string, known, valid []string) string {
-	if name, ok := nearest(given, known); ok {
+	if name, ok := Nearest(given, known); ok {
 		return "Did you mean " + strconv.Quote(name) + "?"
 	}
 	if len(valid) == 0 {

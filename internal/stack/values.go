@@ -103,7 +103,7 @@ func (l *loader) readVar(assignment string, variables map[string]variable, all m
 	case !ok:
 		names := sortedKeys(variables)
 		l.reportAside("Unknown variable", "--var: %s declares no variable named %s. %s",
-			l.filename, quote(name), didYouMean(name, names, names))
+			l.filename, quote(name), Suggest(name, names))
 	case v.sensitive:
 		l.reportAside("Sensitive variable in --var",
 			"Variable %s is sensitive, and other users of this machine can read arguments. Use --var-file or %s%s.",
@@ -126,7 +126,7 @@ func (l *loader) readVarFile(path string, variables map[string]variable, all map
 		if _, ok := variables[name]; !ok {
 			names := sortedKeys(variables)
 			l.report(attr.NameRange, "Unknown variable", "%s declares no variable named %s. %s",
-				l.filename, quote(name), didYouMean(name, names, names))
+				l.filename, quote(name), Suggest(name, names))
 			continue
 		}
 		value, diags := attr.Expr.Value(nil)

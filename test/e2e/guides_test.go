@@ -282,17 +282,21 @@ func (s *site) servesAfterNginx(site, firewall string) {
 	}
 }
 
-// follow runs what docs/operations.md says below a line of text: the next block
-// of commands, but for those left out.
+// follow runs what the pages for operators say below a line of text: the next
+// block of commands, but for those left out.
 func (s *site) follow(h *lab.Host, text string, leaveOut ...string) {
 	s.t.Helper()
-	page, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		s.t.Fatal(err)
+	var pages strings.Builder
+	for _, name := range []string{"taking-over.md", "operations.md"} {
+		page, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		pages.Write(page)
 	}
-	block := regexp.MustCompile("(?s)\n" + regexp.QuoteMeta(text) + ".*?\n\n```sh\n(.*?)```").FindStringSubmatch(string(page))
+	block := regexp.MustCompile("(?s)\n" + regexp.QuoteMeta(text) + ".*?\n\n```sh\n(.*?)```").FindStringSubmatch(pages.String())
 	if block == nil {
-		s.t.Fatalf("docs/operations.md has no commands below %q", text)
+		s.t.Fatalf("no page has commands below %q", text)
 	}
 	for _, command := range leaveOut {
 		block[1] = strings.ReplaceAll(block[1], command, "")

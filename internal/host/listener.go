@@ -187,7 +187,8 @@ func isAddressOf(l plan.Listener) func(listens string) bool {
 }
 
 // serviceOf finds the system service in /proc/PID/cgroup; empty: none. What
-// runs in somebody's login is no service that one could turn off.
+// runs in somebody's login is no service that one could turn off, and one below
+// a scope is a container's.
 func serviceOf(groups string) string {
 	for line := range strings.Lines(groups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -195,7 +196,7 @@ func serviceOf(groups string) string {
 			continue
 		}
 		for part := range strings.SplitSeq(fields[2], "/") {
-			if part == "user.slice" {
+			if part == "user.slice" || strings.HasSuffix(part, ".scope") {
 				return ""
 			}
 			if strings.HasSuffix(part, ".service") && unitName.MatchString(part) {

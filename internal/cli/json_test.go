@@ -108,7 +108,10 @@ func TestPlanAsJSON(t *testing.T) {
 	lost.Failed = engine.HostErrors{unreachable("gpu-1", 9)}
 	lost.Failed[0].Cause = engine.ErrNotConnected
 	lost.Locks = []engine.Lock{{Host: "edge", Holder: "ann@desk", Command: "apply", Since: now}}
-	lost.CutOff, lost.Stays = lost.Locks, engine.HostErrors{unreachable("gpu-9", 9)}
+	lost.CutOff = []engine.Lock{lost.Locks[0], lost.Locks[0]}
+	lost.CutOff[1].At = plan.ID{Kind: plan.KindPackage, Name: "caddy"}
+	lost.Clocks = []engine.Clock{{Off: time.Hour}, {Host: "gpu-1", Off: -62 * time.Minute}}
+	lost.Stays = engine.HostErrors{unreachable("gpu-9", 9)}
 	lost.GivenUp, lost.Unknown = []string{"gpu-8"}, []string{"gpu-7"}
 	changes := planOf(everyKind...)
 	changes.Keys = []string{"laptop"}
@@ -161,8 +164,10 @@ func TestStatusAsJSON(t *testing.T) {
 	ill := engine.Status{
 		Stack: "home", URL: "https://llm.example.com", Applied: now.Add(-2 * time.Hour), Operator: "ops@desk",
 		Problems: []engine.Problem{
-			{Host: "gpu-1", Summary: "relay-worker does not run", Log: []string{"exit \x1b[1mstatus 1"}, Command: "relayctl apply", Why: "starts it"},
-			{Summary: "llama3-8b: no token within 10 s", Why: "The engine may hang.\nLook at its log on gpu-1."},
+			{Kind: engine.HostTrouble, Cause: engine.ErrNotConnected, Host: "gpu-2", Summary: "no answer within 10 s"},
+			{Kind: engine.HostTrouble, Host: "gpu-3", Summary: "relay-host runs as user 1000, not as root"},
+			{Kind: engine.UnitDown, Host: "gpu-1", Summary: "relay-worker does not run", Log: []string{"exit \x1b[1mstatus 1"}, Command: "relayctl apply", Why: "starts it"},
+			{Kind: engine.ModelSilent, Model: "llama3-8b", Summary: "llama3-8b: no token within 10 s", Why: "The engine may hang.\nLook at its log on gpu-1."},
 		},
 		Hosts: []engine.HostStatus{{Name: "edge", Role: "proxy", Up: true, Drift: 2, Units: units[1:]}, {Name: "gpu-1", Role: "worker", Worker: "gpu-1", Up: true, Units: units[:1]}, {Name: "gpu-2", Role: "worker"}},
 		Models: []engine.ModelStatus{

@@ -19,15 +19,21 @@ func (j *jsonOutput) plannedOf(planned *engine.Planned, diff bool) *jsonPlanned 
 		TookSeconds: seconds(planned.Took), Document: plan.NewDocument(planned.Plan, texts),
 		NewKeys: append([]string{}, planned.Keys...), Notices: []jsonNotice{},
 	}
-	notice := func(code, host, format string, args ...any) {
-		shape.Notices = append(shape.Notices, jsonNotice{code, host, printable(fmt.Sprintf(format, args...))})
+	notice := func(code, host, format string, args ...any) *jsonNotice {
+		shape.Notices = append(shape.Notices, jsonNotice{Code: code, Host: host, Message: printable(fmt.Sprintf(format, args...))})
+		return &shape.Notices[len(shape.Notices)-1]
 	}
 	for _, lock := range planned.Locks {
 		notice("at_work", lock.Host, "%s is at work there (%s, since %s)", lock.Holder, lock.Command, lock.Since.UTC().Format(time.RFC3339))
 	}
 	for _, cut := range planned.CutOff {
-		notice("cut_off", cut.Host, "what %s began there (%s, %s) was cut off; apply goes on from where it ended",
+		told := notice("cut_off", cut.Host, "what %s began there (%s, %s) was cut off; apply goes on from where it ended",
 			cut.Holder, cut.Command, cut.Since.UTC().Format(time.RFC3339))
+		told.Resource = resourceOf(cut.At)
+	}
+	for _, clock := range planned.Clocks {
+		told := notice("clock_off", clock.Host, "%s", clock.Summary())
+		told.AheadSeconds = seconds(clock.Off)
 	}
 	for _, failure := range planned.Stays {
 		notice("left_behind", failure.Host, "left the stack and can't be cleaned up: %s", failure.Summary)
@@ -49,7 +55,10 @@ func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
 		j.seen.Applied = &jsonApplied{s.Applied.UTC(), printable(s.Operator)}
 	}
 	for _, p := range s.Problems {
-		problem := jsonProblem{Host: p.Host, Message: printable(p.Summary), Log: printables(p.Log), Hint: printable(p.Why)}
+		problem := jsonProblem{
+			Code: codeOf(p.Cause, string(p.Kind)), Host: p.Host, Model: p.Model,
+			Message: printable(p.Summary), Log: printables(p.Log), Hint: printable(p.Why),
+		}
 		if words := strings.Fields(strings.TrimPrefix(p.Command, "relayctl ")); len(words) > 0 {
 			problem.Command = printable(o.again(words[0], words[1:]...))
 		}

@@ -61,9 +61,11 @@ type jsonPlanned struct {
 
 // jsonNotice is something worth knowing that no change is about.
 type jsonNotice struct {
-	Code    string `json:"code"`
-	Host    string `json:"host"`
-	Message string `json:"message"`
+	Code         string        `json:"code"`
+	Host         string        `json:"host"` // empty: the machine that relayctl runs on
+	Message      string        `json:"message"`
+	Resource     *jsonResource `json:"resource,omitempty"`      // of the step in which an apply was cut off
+	AheadSeconds float64       `json:"ahead_seconds,omitempty"` // of a clock that is off; below 0: behind
 }
 
 // jsonError is something that went wrong. Code is what programs go by.
@@ -106,8 +108,11 @@ type jsonApplied struct {
 	Operator string    `json:"operator"`
 }
 
+// jsonProblem is something that needs attention. Code is what programs go by.
 type jsonProblem struct {
+	Code    string   `json:"code"`
 	Host    string   `json:"host,omitempty"`
+	Model   string   `json:"model,omitempty"`
 	Message string   `json:"message"`
 	Log     []string `json:"log"`
 	Command string   `json:"command,omitempty"`

@@ -25,7 +25,10 @@ type Status struct {
 
 // Problem is something that needs attention, with what to do about it.
 type Problem struct {
+	Kind    ProblemKind
+	Cause   error  // of HostTrouble, where it is known: one of this package's errors says more
 	Host    string // empty: the stack as a whole
+	Model   string // that it is about; empty: none
 	Summary string // one line, without the host's name
 	Log     []string
 	// Command is the next thing to type, such as "relayctl apply"; Why is what
@@ -33,6 +36,23 @@ type Problem struct {
 	Command string
 	Why     string
 }
+
+// ProblemKind says what a problem is, for programs.
+type ProblemKind string
+
+// The kinds of problems.
+const (
+	HostTrouble   ProblemKind = "host_failed"         // a host can't be reached, or not worked on
+	ClockTrouble  ProblemKind = "clock_off"           // a clock is off
+	NeverApplied  ProblemKind = "never_applied"       // nothing was applied yet
+	RelaySilent   ProblemKind = "relay_silent"        // the relay could not be asked how it is
+	ModelSilent   ProblemKind = "no_token"            // a model gives no token
+	FewWorkers    ProblemKind = "workers_missing"     // a model has fewer workers than it should
+	UnitDown      ProblemKind = "unit_down"           // a unit does not run
+	OtherVersion  ProblemKind = "other_version"       // a program has another version than it should
+	HalfRotated   ProblemKind = "rotation_unfinished" // the rotation of a worker's secret is not finished
+	DriftFromFile ProblemKind = "drift"               // something is not as the stack file says
+)
 
 // HostStatus is how one host is.
 type HostStatus struct {
@@ -78,7 +98,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 		status.Problems = append(status.Problems, problemOf(failure))
 	}
 	for _, clock := range planned.Clocks {
-		status.Problems = append(status.Problems, Problem{Host: clock.Host, Summary: clock.Summary(), Why: clock.Hint()})
+		status.Problems = append(status.Problems, Problem{Kind: ClockTrouble, Host: clock.Host, Summary: clock.Summary(), Why: clock.Hint()})
 	}
 	for _, target := range s.targets {
 		status.Hosts = append(status.Hosts, s.hostStatus(target, planned))
@@ -92,7 +112,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 		}
 	} else if s.proxy() != nil && planned.sight.failed[s.config.Stack.Proxy.Name] == nil {
 		status.Problems = append(status.Problems, Problem{
-			Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up",
+			Kind: NeverApplied, Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up",
 		})
 	}
 	if !status.Applied.IsZero() {
@@ -103,7 +123,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 }
 
 func problemOf(failure *HostError) Problem {
-	return Problem{Host: failure.Host, Summary: failure.Summary, Log: failure.Log, Why: failure.Hint}
+	return Problem{Kind: HostTrouble, Cause: failure.Cause, Host: failure.Host, Summary: failure.Summary, Log: failure.Log, Why: failure.Hint}
 }
 
 // hostStatus tells how one host is, from what planning saw.
@@ -155,7 +175,7 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 	down := status.standsStill("relay-server") // then that is told, and what follows from it is no news
 	if asked != nil && !down {
 		status.Problems = append(status.Problems, Problem{
-			Host: s.config.Stack.Proxy.Name, Summary: asked.Error(),
+			Kind: RelaySilent, Host: s.config.Stack.Proxy.Name, Summary: asked.Error(),
 			Log: s.journal(ctx, s.config.Stack.Proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
 		})
 	}
@@ -195,14 +215,17 @@ func (s *Status) modelProblems(model ModelStatus) {
 	switch {
 	case failure != nil && errors.Is(failure, errNoTokenWithin):
 		s.Problems = append(s.Problems, Problem{
+			Kind: ModelSilent, Model: model.Model,
 			Summary: fmt.Sprintf("%s hangs: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,
 		})
 	case failure != nil:
 		s.Problems = append(s.Problems, Problem{
+			Kind: ModelSilent, Model: model.Model,
 			Summary: fmt.Sprintf("%s does not answer: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,
 		})
 	case model.Known && model.Workers < model.Expected:
 		s.Problems = append(s.Problems, Problem{
+			Kind: FewWorkers, Model: model.Model,
 			Summary: fmt.Sprintf("%s is served by %d of %d workers", model.Model, model.Workers, model.Expected),
 			Command: "relayctl apply", Why: "starts workers that stand still",
 		})
@@ -225,10 +248,10 @@ func (s *Status) unitProblems() {
 				if unit.Detail != "" {
 					summary += ": " + unit.Detail
 				}
-				s.Problems = append(s.Problems, Problem{Host: host.Name, Summary: summary, Command: "relayctl apply", Why: "starts it"})
+				s.Problems = append(s.Problems, Problem{Kind: UnitDown, Host: host.Name, Summary: summary, Command: "relayctl apply", Why: "starts it"})
 			case unit.Wanted != "":
 				s.Problems = append(s.Problems, Problem{
-					Host: host.Name, Summary: fmt.Sprintf("%s is %s, not %s", unit.Name, unit.Version, unit.Wanted),
+					Kind: OtherVersion, Host: host.Name, Summary: fmt.Sprintf("%s is %s, not %s", unit.Name, unit.Version, unit.Wanted),
 					Command: "relayctl apply", Why: "brings the version that this relayctl carries",
 				})
 			}
@@ -246,7 +269,7 @@ func (s *Status) driftProblems() {
 		}
 		if drift := host.Drift - told; drift > 0 {
 			s.Problems = append(s.Problems, Problem{
-				Host: host.Name, Summary: notAsItSays(drift, told > 0),
+				Kind: DriftFromFile, Host: host.Name, Summary: notAsItSays(drift, told > 0),
 				Command: "relayctl plan", Why: "shows the difference",
 			})
 		}

@@ -81,6 +81,9 @@ func (h *home) status() *engine.Status {
 func problems(status *engine.Status) []string {
 	var list []string
 	for _, problem := range status.Problems {
+		if problem.Kind == "" {
+			list = append(list, "of no kind:")
+		}
 		list = append(list, strings.TrimPrefix(problem.Host+": "+problem.Summary, ": "))
 	}
 	return list
@@ -122,15 +125,16 @@ type trouble struct {
 	name  string
 	admin string
 	spoil func(*home)
+	kind  engine.ProblemKind // of the first problem
 	want  []string
 }
 
 func troubles() []trouble {
 	return []trouble{
 		{"a host is down", allConnected, func(h *home) { h.gpu2.refuse = errors.New("no route to host") },
-			[]string{"gpu-2: no route to host"}},
+			engine.HostTrouble, []string{"gpu-2: no route to host"}},
 		{"a unit stands still", gpu2Missing, func(h *home) { h.gpu2.units["relay-worker.service"].active = false },
-			[]string{
+			engine.UnitDown, []string{
 				"gpu-2: relay-worker does not run: inactive (dead)",
 				"llama3-8b is served by 1 of 2 workers", "qwen3 is served by 0 of 1 workers",
 			}},
@@ -138,7 +142,7 @@ func troubles() []trouble {
 			h.gpu2.units["relay-worker.service"].active = false
 			h.gpu2.write("/etc/relay/ca.pem", "")
 		},
-			[]string{
+			engine.UnitDown, []string{
 				"gpu-2: relay-worker does not run: inactive (dead)",
 				"llama3-8b is served by 1 of 2 workers", "qwen3 is served by 0 of 1 workers",
 				"gpu-2: 1 more thing is not as the stack file says",
@@ -147,22 +151,22 @@ func troubles() []trouble {
 			h.edge.units["relay-server.service"].active = false
 			h.relay.setAnswer(refuseWith(502, "the relay does not answer"))
 		},
-			[]string{
+			engine.UnitDown, []string{
 				"edge: relay-server does not run: inactive (dead)",
 				"llama3-8b does not answer: the answer is 502: the relay does not answer",
 				"qwen3 does not answer: the answer is 502: the relay does not answer",
 			}},
 		{"a file was edited", allConnected, func(h *home) { h.edge.write("/etc/relay/keys.json", "{}") },
-			[]string{"edge: 2 things are not as the stack file says"}},
+			engine.DriftFromFile, []string{"edge: 2 things are not as the stack file says"}},
 		{"a model hangs", allConnected, func(h *home) { h.relay.setAnswer(hang) },
-			[]string{"llama3-8b hangs: no token within 10 s", "qwen3 hangs: no token within 10 s"}},
+			engine.ModelSilent, []string{"llama3-8b hangs: no token within 10 s", "qwen3 hangs: no token within 10 s"}},
 		{"no worker is there", gpu2Missing, func(h *home) { h.relay.setAnswer(refuseWith(503, "no worker serves it now")) },
-			[]string{
+			engine.ModelSilent, []string{
 				"llama3-8b does not answer: the answer is 503: no worker serves it now",
 				"qwen3 does not answer: the answer is 503: no worker serves it now",
 			}},
 		{"the relay can't be asked", "", func(h *home) {},
-			[]string{"edge: ask the relay for its status: relay-host: ask /run/relay/admin.sock: dial unix: no such file or directory"}},
+			engine.RelaySilent, []string{"edge: ask the relay for its status: relay-host: ask /run/relay/admin.sock: dial unix: no such file or directory"}},
 	}
 }
 
@@ -177,7 +181,11 @@ func TestStatusOfTrouble(t *testing.T) {
 					h.edge.useAdmin(admin)
 				}
 				test.spoil(h)
-				got := problems(h.status())
+				status := h.status()
+				if kind := status.Problems[0].Kind; kind != test.kind {
+					t.Errorf("the first is of kind %q, want %q", kind, test.kind)
+				}
+				got := problems(status)
 				for i := range got {
 					got[i] = strings.ReplaceAll(got[i], " "+h.edge.path("/run/relay/admin.sock")+": connect", "")
 				}
@@ -193,7 +201,7 @@ func TestStatusBeforeTheFirstApply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		status := h.status()
-		if got := problems(status); len(got) != 1 || got[0] != "nothing was applied yet" || len(status.Models) > 0 {
+		if got := problems(status); len(got) != 1 || got[0] != "nothing was applied yet" || status.Problems[0].Kind != engine.NeverApplied || len(status.Models) > 0 {
 			t.Errorf("problems %q, models %v", got, status.Models)
 		}
 	})

@@ -66,13 +66,13 @@ func TestMessages(t *testing.T) {
 			"bring relay-host: none of /tmp, /var/tmp takes a program and lets it run",
 			"  /tmp: read-only file system\n  /var/tmp: no space left on device\nOne of them has to have 11 MiB free"},
 		{&remote.StartError{Program: "/usr/x", Err: &remote.SilentError{After: 15 * time.Second}},
-			"start /usr/x: nothing came for 15s", "Does a start-up file of the login shell wait"},
+			"start /usr/x: nothing came for 15 s", "Does a start-up file of the login shell wait"},
 		{&remote.StartError{Program: "/usr/x", Err: io.EOF, Exit: &remote.LostError{Address: "edge:22", Err: reset}},
 			"start /usr/x: connection to edge:22 lost: connection reset by peer", "Is the host still up,"},
 		{&remote.LostError{Address: "edge:22", Err: io.EOF},
 			"connection to edge:22 lost: it hung up", "Is the host still up,"},
 		{&remote.LostError{Address: "edge:22", Err: &remote.SilentError{After: 30 * time.Second}},
-			"connection to edge:22 lost: nothing came for 30s", "Is the host still up,"},
+			"connection to edge:22 lost: nothing came for 30 s", "Is the host still up,"},
 	}
 	for _, test := range tests {
 		if diff := cmp.Diff(test.says, test.err.Error()); diff != "" {

@@ -33,8 +33,8 @@ const (
 // Format reads a file, as ReadFile of the options does, and brings it into
 // canonical form: indentation, alignment and blanks, and a line's end at the
 // end; a byte order mark goes. Line ends, comments and blank lines stay as they
-// are, and so does the meaning. Where it does not parse, the diagnostics say why; the sources print
-// them. The file itself is not touched.
+// are, and so does the meaning. Where it does not parse, the diagnostics say why;
+// the sources print them. The file itself is not touched.
 func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnostics) {
 	l := &loader{options: options, filename: filename, sources: newSources()}
 	src, err := l.readFile(filename)

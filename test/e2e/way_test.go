@@ -69,7 +69,7 @@ var obstacles = []obstacle{
 	{"a start-up file prints without end", "echo 'yes' > /home/admin/.bashrc", asItWas,
 		[]string{"its login shell does not do it: it says more than 65536 bytes"}},
 	{"a start-up file waits", "echo 'read line' > /home/admin/.bashrc", asItWas,
-		[]string{"nothing came for 15s", "Does a start-up file of the login shell wait for something"}},
+		[]string{"nothing came for 15 s", "Does a start-up file of the login shell wait for something"}},
 	{"no SFTP", "sed -i s/^Subsystem/#Subsystem/ /etc/ssh/sshd_config; systemctl restart ssh", restoreSSHD,
 		[]string{"bring relay-host by SFTP: the host's sshd offers none", "Subsystem sftp internal-sftp"}},
 	{"sshd turns connections away", "echo 'MaxStartups 1:100:1' >> /etc/ssh/sshd_config; systemctl restart ssh; " +
@@ -188,7 +188,7 @@ func TestUploadThatStalls(t *testing.T) {
 		if took := time.Since(began); r.code != 1 || took > giveUpLimit {
 			s.t.Errorf("exit code %d after %v", r.code, took)
 		}
-		want(s.t, r.out, "Error: gpu-2: ", "connection to 127.0.0.1:"+strconv.Itoa(line.port)+" lost: nothing came for 30s", "Is the host still up")
+		want(s.t, r.out, "Error: gpu-2: ", "connection to 127.0.0.1:"+strconv.Itoa(line.port)+" lost: nothing came for 30 s", "Is the host still up")
 	})
 	s.step("what it leaves is swept", func() {
 		left := lab.MustRun(s.t, worker, "ls -d /tmp/relayctl-*")

@@ -34,7 +34,7 @@ func TestOneLinersOfTheDocumentation(t *testing.T) {
 	}
 	want := map[string][]string{
 		"plan":   {`{"changes":5,"hosts":["edge"]}`},
-		"status": {"gpu-1: relay-worker does not run", "stack: llama3-8b: no token within 10 s"},
+		"status": {"gpu-2: no answer within 10 s", "gpu-3: relay-host runs as user 1000, not as root", "gpu-1: relay-worker does not run", "stack: llama3-8b: no token within 10 s"},
 		"apply":  {"edge 1/6 package caddy: installed (14 s)"},
 		"apply-failed": {
 			"host_failed: gpu-2: connect: no answer from 10.0.0.21:22 within 10 s",

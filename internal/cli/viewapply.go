@@ -14,11 +14,11 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		v.json.outcome(outcome)
 		return
 	}
-	var created, changed, removed, done, steps int
+	var created, changed, removed, steps int
 	var stopped []string
 	for _, h := range outcome.Hosts {
 		created, changed, removed = created+h.Created, changed+h.Changed, removed+h.Removed
-		done, steps = done+h.Done, steps+h.Steps
+		steps += h.Steps
 		switch {
 		case h.Skipped != "":
 			stopped = append(stopped, fmt.Sprintf("%s was left as it was, since %s.", h.Name, h.Skipped))
@@ -44,9 +44,7 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 	}
 	v.gap()
 	v.errs.printf("%s", v.wrapped(0, strings.Join(stopped, " ")))
-	if done < steps || len(planned.Failed) > 0 {
-		v.errs.printf("Run apply again when mended: it goes on from there.\n")
-	}
+	v.errs.printf("Run apply again when mended: it goes on from there.\n")
 }
 
 // counted lists what was done: ": 3 created, 2 changed".

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -192,11 +193,12 @@ func (a *apply) finish(ctx context.Context, work *work, shown []string) {
 	if !work.locked {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	ctx = context.WithoutCancel(ctx)
+	ending, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
-	err := work.host.client.Finish(ctx, a.report(work, shown))
+	err := work.host.client.Finish(ending, a.report(work, shown))
 	if err == nil {
-		err = work.unlock(ctx)
+		err = work.unlock(ending)
 	}
 	if err != nil {
 		work.stop(work.host.requestError(ctx, "end the apply", err))
@@ -213,8 +215,8 @@ func (a *apply) tellFinished(work *work) {
 }
 
 // finishTime bounds the few exchanges that end an apply, also one that was
-// interrupted.
-const finishTime = 30 * time.Second
+// interrupted. That a host has gone silent is found out before.
+const finishTime = hostapi.Silence + 15*time.Second
 
 // finishProxy shows the outcome and ends the apply where its lock is held to
 // the last.

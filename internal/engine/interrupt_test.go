@@ -120,6 +120,22 @@ func TestLostConnection(t *testing.T) {
 	})
 }
 
+func TestHostFallsSilentAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.gpu1.silentAt = "finish"
+		outcome, err := h.apply()
+		mustFail(t, err, "gpu-1")
+		failure := outcome.Failed[0]
+		if !strings.Contains(failure.Summary, "nothing was heard of relay-host for 30s") || failure.Did != "all its steps were done" {
+			t.Errorf("error %+v", failure)
+		}
+		h.gpu1.silentAt = ""
+		h.mustApply()
+		mustBeEmpty(t, h.plan())
+	})
+}
+
 func TestLockIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)

@@ -7,12 +7,14 @@ import (
 	"crypto/md5"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +42,7 @@ type machine struct {
 	put         []string                                                             // digests of what was brought
 	hangUpAt    string                                                               // operation at which the connection ends
 	hangUpAfter int                                                                  // that many of them pass before
+	silentAt    string                                                               // operation from which on nothing gets through
 	clockOff    time.Duration                                                        // how far its clock is ahead
 	refuse      error                                                                // dialling fails so
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to itself; nil: really
@@ -299,7 +302,9 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 	if err != nil {
 		return nil, err
 	}
-	return &engine.Conversation{Hello: greeted, Stream: &stream{Reader: reader, Conn: near, machine: m}}, nil
+	return &engine.Conversation{
+		Hello: greeted, Stream: &stream{Reader: reader, Conn: near, machine: m, ended: make(chan struct{})},
+	}, nil
 }
 
 // stream notes the requests that pass.
@@ -308,10 +313,13 @@ type stream struct {
 	net.Conn
 	machine *machine
 	closed  sync.Once
+	ended   chan struct{}
+	silent  atomic.Bool // nothing gets through any more
 }
 
 func (s *stream) Close() error {
 	s.closed.Do(func() {
+		close(s.ended)
 		s.machine.mu.Lock()
 		defer s.machine.mu.Unlock()
 		s.machine.open--
@@ -319,7 +327,14 @@ func (s *stream) Close() error {
 	return s.Conn.Close()
 }
 
-func (s *stream) Read(p []byte) (int, error) { return s.Reader.Read(p) }
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if s.silent.Load() {
+		<-s.ended
+		return 0, io.EOF
+	}
+	return n, err
+}
 
 func (s *stream) Write(p []byte) (int, error) {
 	line, _, _ := strings.Cut(string(p[:min(len(p), 300)]), "\n")
@@ -331,6 +346,9 @@ func (s *stream) Write(p []byte) (int, error) {
 			s.machine.put = append(s.machine.put, digest)
 		}
 		s.machine.requests = append(s.machine.requests, op)
+		if s.machine.silentAt == op {
+			s.silent.Store(true)
+		}
 		hangUp := s.machine.hangUpAt == op && s.machine.hangUpAfter == 0
 		if s.machine.hangUpAt == op {
 			s.machine.hangUpAfter--
@@ -339,6 +357,9 @@ func (s *stream) Write(p []byte) (int, error) {
 		if hangUp {
 			s.Conn.Close()
 		}
+	}
+	if s.silent.Load() {
+		return len(p), nil
 	}
 	return s.Conn.Write(p)
 }

@@ -168,7 +168,10 @@ func (k *killing) mustTellLoss(r result, host string) {
 		k.t.Errorf("exit code %d, want 1", r.code)
 	}
 	want(k.t, r.out, "Error: "+host+": ", " for 30s", "Was this machine asleep, the network down, or the host restarted?",
-		host+": last heard of at step ", "Run apply again when mended: it goes on from there.")
+		"Run apply again when mended: it goes on from there.")
+	if !strings.Contains(r.out, host+": last heard of at step ") && !strings.Contains(r.out, host+": all its steps were done") {
+		k.t.Errorf("how far %s came is missing in:\n%s", host, r.out)
+	}
 }
 
 // mustLetGo fails unless relay-host ends by itself on a host, which may be cut

@@ -73,7 +73,8 @@ func (l *loader) checkPorts(p *Proxy) {
 // checkBackends refuses engines on the proxy's machine at a port that a service
 // of the proxy's takes: the relay would be its own engine.
 func (l *loader) checkBackends(p *Proxy, w *Worker) {
-	if w.Address == "" || w.Address != p.Address {
+	sameWay := w.SSH.Port == p.SSH.Port || w.IsLocal() // else it is another machine behind one address
+	if w.Address == "" || w.Address != p.Address || !sameWay {
 		return
 	}
 	taken := maps.Clone(onProxyHost)

@@ -19,3 +19,10 @@ worker "gpu-2" {
   address = "10.0.0.22"
   model "a" { backend = "http://127.0.0.1:8080" }
 }
+
+# Another machine, behind the same address.
+worker "gpu-3" {
+  address = "203.0.113.10"
+  ssh { port = 2222 }
+  model "a" { backend = "http://127.0.0.1:8080" }
+}

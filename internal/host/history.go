@@ -43,9 +43,9 @@ func (h *Host) History(params hostapi.History) (hostapi.HistoryTold, error) {
 	return told, err
 }
 
-// applies lists all applies. Others may begin and end meanwhile: of those that
-// had begun, the history is asked last, so that none counts as cut off that
-// ended by then, and the lock between.
+// applies lists all applies. Others may begin and end meanwhile, so the order
+// counts: first what had begun, then who holds the lock, and the history last,
+// which knows of all that ended by then.
 func (h *Host) applies() ([]plan.Past, error) {
 	signed, begun, err := h.begun()
 	if err != nil {

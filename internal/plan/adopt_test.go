@@ -150,6 +150,8 @@ func TestPorts(t *testing.T) {
 			[]string{"attention port 443 BLOCK held by sshd (pid 1) of unit ssh.socket, which stays on; caddy needs it"}},
 		{"held by what the way in shares it with", []plan.Listener{{Address: "::", Port: 443, Process: "sslh", PID: 12, Unit: "sslh.service"}},
 			[]string{"attention port 443 BLOCK held by sslh (pid 12) of unit sslh, which stays on; caddy needs it"}},
+		{"held by a private network that comes in by TLS", []plan.Listener{{Address: "::", Port: 443, Process: "ocserv", PID: 12, Unit: "ocserv.service"}},
+			[]string{"attention port 443 BLOCK held by ocserv (pid 12) of unit ocserv, which stays on; caddy needs it"}},
 		{"two ports of one unit", []plan.Listener{nginx, {Address: "*", Port: 8080, Unit: "nginx.service"}},
 			[]string{"attention unit nginx.service BLOCK not ours; holds port 443, which caddy needs; holds port 8080, which relay-server needs (adoptable)"}},
 		{"held by no unit", []plan.Listener{{Address: "127.0.0.1", Port: 443, Process: "python3", PID: 900}},

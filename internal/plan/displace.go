@@ -167,7 +167,8 @@ func (d *differ) offMeanwhile(todo []Change) []Change {
 // neverOff are the units that adopting leaves on, as patterns: the way to the
 // host may lead through them, or they run what has nothing to do with the port.
 var neverOff = []string{
-	"ssh.*", "sshd.*", "ssh@*", "sshd@*", "dropbear.*", "sslh*", "tailscaled.*", "wg-quick@*", "openvpn*", "teleport.*", "NetworkManager.*", "networking.*",
+	"ssh.*", "sshd.*", "ssh@*", "sshd@*", "dropbear.*", "sslh*", "stunnel*",
+	"tailscaled.*", "wg-quick@*", "openvpn*", "ocserv*", "teleport.*", "NetworkManager.*", "networking.*",
 	"systemd-*", "dbus*", "user@*", "init.*",
 	"docker.*", "containerd.*", "podman*", "k3s*", "kubelet.*", "lxd.*", "incus*", "libvirtd.*", "virt*",
 	"cron.*", "crond.*", "anacron.*", "atd.*", "rc-local.*", "supervisor*", "monit.*",

@@ -17,6 +17,10 @@ type Clock struct {
 // valid yet.
 const clockTolerance = time.Minute
 
+// farOff is as far as a clock is told to be off: a host may tell any time, and
+// what is further off than a Duration holds can't be reckoned with.
+const farOff = 100 * 365 * 24 * time.Hour
+
 // clockOff is how far a host's clock is ahead of this machine's. The host told
 // it at some moment between began and ended, so that what the line takes is no
 // error; it tells whole seconds. A host that does not tell the time is not off.
@@ -26,9 +30,9 @@ func clockOff(told string, began, ended time.Time) time.Duration {
 	case err != nil:
 		return 0
 	case clock.After(ended):
-		return clock.Sub(ended)
+		return min(clock.Sub(ended), farOff)
 	case clock.Add(time.Second).Before(began):
-		return clock.Add(time.Second).Sub(began)
+		return max(clock.Add(time.Second).Sub(began), -farOff)
 	}
 	return 0
 }

@@ -69,7 +69,9 @@ func (e *ShellError) Advice() string {
 // SilentError means that nothing came for some time.
 type SilentError struct{ After time.Duration }
 
-func (e *SilentError) Error() string { return fmt.Sprintf("nothing came for %.0f s", e.After.Seconds()) }
+func (e *SilentError) Error() string {
+	return fmt.Sprintf("nothing came for %.0f s", e.After.Seconds())
+}
 
 // Unwrap makes it a context.DeadlineExceeded.
 func (e *SilentError) Unwrap() error { return context.DeadlineExceeded }

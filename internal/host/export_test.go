@@ -13,6 +13,7 @@ var (
 	ServiceOf    = serviceOf
 	NewUnitState = newUnitState
 	Listens      = listens
+	IsUpload     = isUpload
 )
 
 // ParseListening tells address and port of each socket.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,11 +17,8 @@ import (
 // removes itself when it starts, so that only an upload that never became a
 // conversation leaves anything: relayctl was killed, or the line broke.
 
-// firstContactPrefix begins the name of such a folder.
-const firstContactPrefix = "relayctl-"
-
 var (
-	uploadFolder = regexp.MustCompile(`^` + firstContactPrefix + `[0-9a-f]{32}$`)
+	uploadFolder = regexp.MustCompile(`^relayctl-[0-9a-f]{32}$`)
 	// uploadFiles are all that relayctl puts there.
 	uploadFiles = map[string]bool{"relay-host": true, "relay-host.gz": true}
 )
@@ -39,10 +35,10 @@ func removeFirstContact() error {
 	if err != nil {
 		return fmt.Errorf("find own program: %w", err)
 	}
-	folder := filepath.Dir(path)
-	if strings.HasPrefix(path, programsDir+"/") || !strings.HasPrefix(filepath.Base(folder), firstContactPrefix) {
+	if !isUpload(path) {
 		return nil
 	}
+	folder := filepath.Dir(path)
 	info, err := os.Stat(folder)
 	if err != nil {
 		return fmt.Errorf("look at own folder: %w", err)
@@ -55,6 +51,12 @@ func removeFirstContact() error {
 	}
 	os.Remove(folder) // only when nothing else is in it
 	return nil
+}
+
+// isUpload reports whether a program stands where relayctl puts one for one
+// conversation.
+func isUpload(path string) bool {
+	return uploadFolder.MatchString(filepath.Base(filepath.Dir(path))) && uploadFiles[filepath.Base(path)]
 }
 
 // SweepUploads removes what uploads left behind, where relayctl puts them: the

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/host"
 )
 
 // upload makes a folder as first contact does, last written to some time ago.
@@ -54,6 +56,24 @@ func TestUploadsLeftBehindAreSwept(t *testing.T) {
 		}
 	}
 	m.host().SweepUploads("nobody that is known", time.Now())
+}
+
+// A program that somebody else put somewhere does not remove itself.
+func TestWhatIsAnUpload(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/tmp/" + uploadName("1") + "/relay-host":                  true,
+		"/root/relayctl-main/relay-host":                           false,
+		"/usr/local/lib/relayctl/relay-host/1-2a/relay-host":       false,
+		"/tmp/" + uploadName("1") + "/bin/relay-host":              false,
+		"/tmp/" + uploadName("1") + "/something else":              false,
+		"/tmp/" + uploadName("1") + "/relay-host (deleted)":        false,
+		"/tmp/" + uploadName("1") + "0/relay-host":                 false,
+		"/tmp/" + strings.ToUpper(uploadName("1")) + "/relay-host": false,
+	} {
+		if got := host.IsUpload(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
 }
 
 func TestUploadOnItsWayStays(t *testing.T) {

@@ -81,9 +81,12 @@ func TestLockOfAForgottenHost(t *testing.T) {
 		if err := <-taken; err != nil {
 			t.Fatal(err)
 		}
-		if err := first.host.Unlock(); err != nil {
-			t.Fatal(err)
+		const manifest = "/var/lib/relayctl/manifest.json"
+		m.write(manifest, "the second's")
+		if err := first.host.Unlock(); err != nil || m.read(manifest) == "absent" {
+			t.Fatalf("the second's manifest is %s: %v", m.read(manifest), err)
 		}
+		os.Remove(m.path(manifest))
 		if _, err := third.Lock(t.Context(), hostapi.Lock{Stack: "home"}, func(string) {}); code(err) != hostapi.CodeLocked {
 			t.Errorf("a third got it too: %v", err)
 		}

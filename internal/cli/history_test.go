@@ -175,6 +175,33 @@ func TestHistoryAsJSON(t *testing.T) {
 	}
 }
 
+// A host that tells nonsense spoils neither the document nor a terminal that a
+// program prints it on.
+func TestHistoryOfAHostThatLies(t *testing.T) {
+	late := time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -86340)) // in UTC the year has five digits
+	const csi = "\u009b31m"
+	taken := plan.StepTaken{ID: plan.ID{Kind: csi, Name: csi}, Action: csi, Began: late, Ended: late, Error: csi}
+	host := engine.PastHost{Host: csi, Past: plan.Past{State: csi, Summary: csi, Why: csi, At: &taken}, Taken: []plan.StepTaken{taken}}
+	history := &engine.History{Stack: "home",
+		Applies: []engine.PastApply{{Version: csi, Operator: csi, Command: csi, Began: late, Ended: late, State: csi, Hosts: []engine.PastHost{host}}},
+		Originals: []engine.HostOriginal{{Host: "edge", Original: plan.Original{
+			ID: plan.ID{Kind: csi, Name: csi}, TakenOver: plan.TakenOver{Time: late}, Kept: csi,
+		}}},
+	}
+	for _, args := range [][]string{{"history", "--json"}, {"history"}, {"history", "--apply", "1"}} {
+		c := newConsole(t, "", args...).piped().run(&hosts{history: history})
+		c.wantCode(t, 0)
+		if out := c.stdout.String(); !strings.Contains(out, `31m`) || strings.Contains(out, csi) {
+			t.Errorf("%v prints %q", args, out)
+		}
+	}
+	status := &engine.Status{Stack: "home", Applied: late}
+	c := newConsole(t, "", "status", "--json").piped().run(&hosts{status: status})
+	if out := c.stdout.String(); !strings.Contains(out, `"stack":"home"`) {
+		t.Errorf("status --json prints %q", out)
+	}
+}
+
 func TestHistoryIsAskedFor(t *testing.T) {
 	for args, want := range map[string]engine.HistoryRequest{
 		"":                      {Last: 10},

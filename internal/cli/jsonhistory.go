@@ -76,7 +76,7 @@ func (j *jsonOutput) history(h *engine.History) {
 	for _, a := range h.Applies {
 		apply := jsonApply{
 			Number: a.Number, Command: printable(a.Command), Operator: printable(a.Operator), Version: printable(a.Version),
-			Began: a.Began.UTC(), Ended: known(a.Ended), State: stateOf(a.State), Hosts: []jsonPastHost{},
+			Began: utc(a.Began), Ended: known(a.Ended), State: stateOf(a.State), Hosts: []jsonPastHost{},
 		}
 		for _, host := range a.Hosts {
 			apply.Hosts = append(apply.Hosts, pastHostOf(host))
@@ -85,7 +85,7 @@ func (j *jsonOutput) history(h *engine.History) {
 	}
 	for _, o := range h.Originals {
 		j.past.Originals = append(j.past.Originals, jsonOriginal{
-			jsonResource: jsonResource{o.Kind, printable(o.Name)}, Host: o.Host, Apply: o.Number, Time: o.Time.UTC(), Kept: printable(o.Kept),
+			jsonResource: pastResource(o.ID), Host: o.Host, Apply: o.Number, Time: utc(o.Time), Kept: printable(o.Kept),
 			Enabled: o.Before[plan.AttrEnabled] == plan.Yes, Running: o.Before[plan.AttrRunning] == plan.Yes, Command: printable(bringBack(o.Original)),
 		})
 	}
@@ -93,7 +93,7 @@ func (j *jsonOutput) history(h *engine.History) {
 
 func pastHostOf(h engine.PastHost) jsonPastHost {
 	shape := jsonPastHost{
-		Name: h.Host, Number: h.Number, State: stateOf(h.State), Told: h.Told, Steps: h.Steps, Summary: printable(h.Summary), Reason: printable(h.Why),
+		Name: printable(h.Host), Number: h.Number, State: stateOf(h.State), Told: h.Told, Steps: h.Steps, Summary: printable(h.Summary), Reason: printable(h.Why),
 	}
 	if h.At != nil {
 		at := takenOf(*h.At)
@@ -107,19 +107,34 @@ func pastHostOf(h engine.PastHost) jsonPastHost {
 
 func takenOf(s plan.StepTaken) jsonTaken {
 	return jsonTaken{
-		jsonResource: jsonResource{s.Kind, printable(s.Name)}, Step: s.Step, Action: s.Action,
-		Began: s.Began.UTC(), Ended: known(s.Ended), Error: printable(s.Error),
+		jsonResource: pastResource(s.ID), Step: s.Step, Action: plan.Action(printable(string(s.Action))),
+		Began: utc(s.Began), Ended: known(s.Ended), Error: printable(s.Error),
 	}
 }
 
+func pastResource(id plan.ID) jsonResource {
+	return jsonResource{plan.Kind(printable(string(id.Kind))), printable(id.Name)}
+}
+
 // stateOf is a state as one word.
-func stateOf(state plan.PastState) string { return strings.ReplaceAll(string(state), " ", "_") }
+func stateOf(state plan.PastState) string {
+	return strings.ReplaceAll(printable(string(state)), " ", "_")
+}
+
+// utc is a time that a host told; zero where JSON has no form for it, since its
+// year has not four digits.
+func utc(at time.Time) time.Time {
+	at = at.UTC()
+	if year := at.Year(); year < 0 || year > 9999 {
+		return time.Time{}
+	}
+	return at
+}
 
 // known is a time, and null where it is not known.
 func known(at time.Time) *time.Time {
-	if at.IsZero() {
+	if at = utc(at); at.IsZero() {
 		return nil
 	}
-	at = at.UTC()
 	return &at
 }

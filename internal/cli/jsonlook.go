@@ -52,7 +52,7 @@ func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
 	j.stack = s.Stack
 	j.seen = &jsonSeen{URL: s.URL, Problems: []jsonProblem{}, Hosts: []jsonHostStatus{}, Models: []jsonModelStatus{}}
 	if !s.Applied.IsZero() {
-		j.seen.Applied = &jsonApplied{s.Applied.UTC(), printable(s.Operator)}
+		j.seen.Applied = &jsonApplied{utc(s.Applied), printable(s.Operator)}
 	}
 	for _, p := range s.Problems {
 		problem := jsonProblem{

@@ -136,7 +136,7 @@ func (j *jsonOutput) outcome(outcome *engine.Outcome) {
 	for _, h := range outcome.Hosts {
 		j.done.Created, j.done.Changed, j.done.Removed = j.done.Created+h.Created, j.done.Changed+h.Changed, j.done.Removed+h.Removed
 		line.Hosts = append(line.Hosts, jsonHostOutcome{
-			Name: h.Name, OK: h.OK, Done: h.Done, Steps: h.Steps, Created: h.Created, Changed: h.Changed, Removed: h.Removed, Skipped: h.Skipped,
+			Name: printable(h.Name), OK: h.OK, Done: h.Done, Steps: h.Steps, Created: h.Created, Changed: h.Changed, Removed: h.Removed, Skipped: h.Skipped,
 		})
 	}
 	j.print(line)
@@ -185,7 +185,7 @@ func (j *jsonOutput) hear(e engine.Event) {
 		j.uploads[e.Host] = time.Now()
 	}
 	event := jsonEvent{
-		jsonLine: j.line(kind), Host: e.Host, Resource: resourceOf(e.ID), Action: e.Action, Step: e.Step, Steps: e.Steps,
+		jsonLine: j.line(kind), Host: printable(e.Host), Resource: resourceOf(e.ID), Action: e.Action, Step: e.Step, Steps: e.Steps,
 		SentBytes: e.Sent, SizeBytes: e.Size, Seconds: seconds(e.Took), Message: printable(doing(e)),
 	}
 	if kind == typeProgress {

@@ -77,7 +77,7 @@ func (v *view) errorsOf(err error) []jsonError {
 
 func (v *view) hostErrorOf(e *engine.HostError) jsonError {
 	failure := jsonError{
-		Code: codeHost, Message: printable(e.Summary), Host: e.Host, Log: printables(e.Log), Hint: printable(e.Hint), State: printable(e.Did),
+		Code: codeHost, Message: printable(e.Summary), Host: printable(e.Host), Log: printables(e.Log), Hint: printable(e.Hint), State: printable(e.Did),
 		At: placeOf(e.Origin),
 	}
 	if e.Resource.Name != "" {
@@ -92,7 +92,7 @@ func (v *view) modelErrorOf(e *engine.NoToken) jsonError {
 }
 
 func blockedOf(host string, c plan.Change) jsonError {
-	failure := jsonError{Code: codeBlocked, Message: printable(thing(c.ID) + ": " + c.Block), Host: host, Resource: resourceOf(c.ID), Log: []string{}}
+	failure := jsonError{Code: codeBlocked, Message: printable(thing(c.ID) + ": " + c.Block), Host: printable(host), Resource: resourceOf(c.ID), Log: []string{}}
 	if c.Resource != nil {
 		failure.At = placeOf(c.Resource.Origin)
 	}
@@ -132,7 +132,7 @@ func resourceOf(id plan.ID) *jsonResource {
 	if id.Name == "" {
 		return nil
 	}
-	return &jsonResource{Kind: id.Kind, Name: printable(id.Name)}
+	return &jsonResource{Kind: plan.Kind(printable(string(id.Kind))), Name: printable(id.Name)}
 }
 
 // printable keeps what a host says from reaching a terminal as it is, by way of

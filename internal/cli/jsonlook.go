@@ -20,7 +20,7 @@ func (j *jsonOutput) plannedOf(planned *engine.Planned, diff bool) *jsonPlanned 
 		NewKeys: append([]string{}, planned.Keys...), Notices: []jsonNotice{},
 	}
 	notice := func(code, host, format string, args ...any) *jsonNotice {
-		shape.Notices = append(shape.Notices, jsonNotice{Code: code, Host: host, Message: printable(fmt.Sprintf(format, args...))})
+		shape.Notices = append(shape.Notices, jsonNotice{Code: code, Host: printable(host), Message: printable(fmt.Sprintf(format, args...))})
 		return &shape.Notices[len(shape.Notices)-1]
 	}
 	for _, lock := range planned.Locks {
@@ -56,7 +56,7 @@ func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
 	}
 	for _, p := range s.Problems {
 		problem := jsonProblem{
-			Code: codeOf(p.Cause, string(p.Kind)), Host: p.Host, Model: p.Model,
+			Code: codeOf(p.Cause, string(p.Kind)), Host: printable(p.Host), Model: p.Model,
 			Message: printable(p.Summary), Log: printables(p.Log), Hint: printable(p.Why),
 		}
 		if words := strings.Fields(strings.TrimPrefix(p.Command, "relayctl ")); len(words) > 0 {

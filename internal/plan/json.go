@@ -86,7 +86,8 @@ func NewDocument(p Plan, texts func(host string, c Change) (before, after string
 	}
 	for _, h := range p.Hosts {
 		d.Hosts = append(d.Hosts, HostDocument{
-			Name: h.Name, Worker: h.Worker, Address: h.Address, Role: h.Role, System: printable(h.Machine.Pretty), Arch: h.Machine.Arch,
+			Name: printable(h.Name), Worker: h.Worker, Address: printable(h.Address), Role: h.Role,
+			System: printable(h.Machine.Pretty), Arch: printable(h.Machine.Arch),
 			New: h.New, Changes: h.Counts().Total(), Unchanged: h.Unchanged,
 		})
 		for _, c := range h.Changes {
@@ -105,7 +106,7 @@ func NewDocument(p Plan, texts func(host string, c Change) (before, after string
 
 func changeDocument(host string, c Change, texts func(string, Change) (string, string, bool)) ChangeDocument {
 	d := ChangeDocument{
-		Host: host, Action: c.Action, Kind: c.ID.Kind, Name: printable(c.ID.Name), Values: []ValueDocument{},
+		Host: printable(host), Action: c.Action, Kind: Kind(printable(string(c.ID.Kind))), Name: printable(c.ID.Name), Values: []ValueDocument{},
 		Reasons: printables(c.Reasons), Notes: printables(c.Notes), Drops: c.Drops, Adopts: c.Adopt,
 		Block: printable(c.Block), Adoptable: c.Adoptable,
 	}

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -308,6 +309,31 @@ func TestSeconds(t *testing.T) {
 	} {
 		if got := plan.Seconds(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
+
+// Whatever a host calls its things, and a manifest other hosts, nothing of it
+// reaches a terminal as it is, nor a program that prints it on one.
+func TestPlanOfAHostThatLies(t *testing.T) {
+	const csi = "\u009b31m"
+	fact := found(csi, csi, "mode=0644")
+	fact.Applied = &plan.Applied{ID: fact.ID, Made: true}
+	host := plan.Diff(plan.Host{Name: csi, Address: csi, Role: plan.RoleDeparted, Facts: plan.Facts{
+		Machine: plan.Machine{Pretty: csi, Arch: csi}, Resources: []plan.Fact{fact},
+	}})
+	var text strings.Builder
+	whole := plan.Plan{Hosts: []plan.HostPlan{host}}
+	if err := plan.WriteText(&text, whole, plan.TextOptions{Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	document, err := json.Marshal(plan.NewDocument(whole, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{text.String(), string(document)} {
+		if !strings.Contains(out, "31m") || strings.Contains(out, csi) {
+			t.Errorf("%q", out)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func (p *page) label(c Change) string {
 	case c.ID.Kind == KindProgram && c.Action == Create:
 		return p.clean(strings.TrimSpace("program " + name + " " + c.after(AttrVersion).Text))
 	}
-	return string(c.ID.Kind) + " " + name
+	return p.clean(string(c.ID.Kind)) + " " + name
 }
 
 // after is what an attribute will be, if it changes.

@@ -22,7 +22,7 @@ func TestClockOff(t *testing.T) {
 		"2026-11-22T05:59:59Z":      -500 * time.Millisecond,
 		"2026-11-22T05:00:00Z":      -59*time.Minute - 59*time.Second - 500*time.Millisecond,
 		"2026-11-22T07:00:20Z":      59*time.Minute + 59*time.Second + 500*time.Millisecond,
-		"2026-11-22T08:00:10+02:00": 0, // whatever the zone
+		"2026-11-22T08:00:10+02:00": 0,                          // whatever the zone
 		"9999-12-31T23:59:59Z":      100 * 365 * 24 * time.Hour, // a lie: as far as it matters
 		"0001-01-01T00:00:00Z":      -100 * 365 * 24 * time.Hour,
 		"":                          0,

@@ -91,6 +91,9 @@ func (r *run) end(t *testing.T) error {
 	}
 }
 
+// uploaded is a folder as relayctl makes one for a first contact.
+const uploaded = "relayctl-0123456789abcdef0123456789abcdef"
+
 func TestStart(t *testing.T) {
 	program := build(t)
 	t.Run("says its version", func(t *testing.T) {
@@ -100,14 +103,14 @@ func TestStart(t *testing.T) {
 		}
 	})
 	t.Run("takes nothing else", func(t *testing.T) {
-		path := place(t, program, "relayctl-1", 0o700)
+		path := place(t, program, uploaded, 0o700)
 		output, err := exec.Command(path, "observe").CombinedOutput()
 		if err == nil || !strings.Contains(string(output), "takes no arguments") {
 			t.Errorf("%q, %v", output, err)
 		}
 	})
 	t.Run("removes a copy that was brought for one conversation", func(t *testing.T) {
-		path := place(t, program, "relayctl-1", 0o700)
+		path := place(t, program, uploaded, 0o700)
 		r := start(t, path)
 		r.in.Close()
 		r.end(t)
@@ -115,7 +118,7 @@ func TestStart(t *testing.T) {
 			t.Error("it stayed")
 		}
 	})
-	for folder, mode := range map[string]os.FileMode{"bin": 0o700, "relayctl-1": 0o755} {
+	for folder, mode := range map[string]os.FileMode{"bin": 0o700, "relayctl-1": 0o700, uploaded: 0o755} {
 		t.Run("stays in a folder of somebody else's: "+folder, func(t *testing.T) {
 			path := place(t, program, folder, mode)
 			r := start(t, path)
@@ -138,7 +141,7 @@ func TestConversationNeedsRoot(t *testing.T) {
 		return
 	}
 	t.Run("greets and ends with its input", func(t *testing.T) {
-		r := start(t, place(t, program, "relayctl-1", 0o700))
+		r := start(t, place(t, program, uploaded, 0o700))
 		hello, err := hostapi.ReadGreeting(r.out)
 		if err != nil || hello.Version != "1.2.3" || hello.Digest != plan.Digest(program) || hello.Machine.Arch == "" {
 			t.Errorf("%+v, %v", hello, err)
@@ -150,7 +153,7 @@ func TestConversationNeedsRoot(t *testing.T) {
 	})
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run("ends at "+signal.String(), func(t *testing.T) {
-			r := start(t, place(t, program, "relayctl-1", 0o700))
+			r := start(t, place(t, program, uploaded, 0o700))
 			if _, err := hostapi.ReadGreeting(r.out); err != nil {
 				t.Fatal(err)
 			}
@@ -161,7 +164,7 @@ func TestConversationNeedsRoot(t *testing.T) {
 		})
 	}
 	t.Run("goes on when the login hangs up", func(t *testing.T) {
-		r := start(t, place(t, program, "relayctl-1", 0o700))
+		r := start(t, place(t, program, uploaded, 0o700))
 		if _, err := hostapi.ReadGreeting(r.out); err != nil {
 			t.Fatal(err)
 		}

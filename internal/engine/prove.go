@@ -59,7 +59,7 @@ func (p *prover) run(ctx context.Context, models []string) []ModelProof {
 	for i, model := range models {
 		proofs[i] = ModelProof{Model: model, Route: best.Route, Detours: detours}
 		if err != nil {
-			proofs[i].Err = &NoToken{Model: model, Summary: "the relay can't be reached", Log: detours, cause: err}
+			proofs[i].Err = &NoToken{Model: model, Summary: "the relay can't be reached", Log: slices.Clone(detours), cause: err}
 			continue
 		}
 		asks.Go(func() {

@@ -17,6 +17,43 @@ const Done = "[DONE]"
 // ErrEventTooLarge is returned for an event over MaxEvent.
 var ErrEventTooLarge = errors.New("event is too large")
 
+// WholeEvents is how many bytes at the beginning of data, which begins with an
+// event, are whole events: all up to the last blank line.
+func WholeEvents(data []byte) int {
+	end := 0
+	for _, blank := range [...]string{"\n\n", "\n\r", "\r\r"} { // CR LF CR LF holds the second
+		if at := bytes.LastIndex(data, []byte(blank)); at >= 0 {
+			end = max(end, at+len(blank))
+		}
+	}
+	if end > 0 && end < len(data) && data[end-1] == '\r' && data[end] == '\n' {
+		end++
+	}
+	return end
+}
+
+// StreamHasEnded reports whether tail, the last bytes of a stream of
+// completions, holds what one ends with: [DONE], a choice's reason to finish,
+// or an error. Without any of them the stream was cut, however properly its
+// connection was closed: a proxy between does that, and HTTP/1.0 knows no
+// other way.
+func StreamHasEnded(tail []byte) bool {
+	for line := range bytes.FieldsFuncSeq(tail, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		data, ok := bytes.CutPrefix(line, []byte("data:"))
+		if !ok {
+			continue
+		}
+		// In what a model says, quotes are escaped.
+		if data = bytes.TrimSpace(data); string(data) == Done || bytes.Contains(data, []byte(`"finish_reason":"`)) || bytes.Contains(data, []byte(`"finish_reason": "`)) {
+			return true
+		}
+		if _, isError := ParseError(data); isError {
+			return true
+		}
+	}
+	return false
+}
+
 // EventReader reads the data of server-sent events, as the WHATWG HTML
 // standard defines them. Names, ids and comments are passed over.
 type EventReader struct {

@@ -75,39 +75,3 @@ func (e *Error) Event() []byte {
 	event := append([]byte("data: "), e.Body()...)
 	return append(event, '\n', '\n')
 }
-
-// ParseError reads an error body, whole or in an event. ok is false where
-// data is none. Engines put numbers and nulls where OpenAI has strings, and
-// some a bare string for the whole error.
-func ParseError(data []byte) (e *Error, ok bool) {
-	var body struct {
-		Error json.RawMessage `json:"error"`
-	}
-	if json.Unmarshal(data, &body) != nil || len(body.Error) == 0 || string(body.Error) == "null" {
-		return nil, false
-	}
-	var text string
-	if json.Unmarshal(body.Error, &text) == nil {
-		return &Error{Message: text}, true
-	}
-	var inner struct{ Message, Type, Param, Code any }
-	if json.Unmarshal(body.Error, &inner) != nil {
-		return nil, false
-	}
-	return &Error{
-		Message: asText(inner.Message),
-		Type:    asText(inner.Type),
-		Param:   asText(inner.Param),
-		Code:    asText(inner.Code),
-	}, true
-}
-
-func asText(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	}
-	return ""
-}

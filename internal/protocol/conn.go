@@ -318,7 +318,7 @@ func (c *Conn) takeStream(f Frame) (whole func(), err error) {
 		if err := decode(f, reset); err != nil {
 			return nil, err
 		}
-		reset.Text = cut(reset.Text)
+		reset.cut()
 		s.end(reset)
 	}
 	return nil, nil

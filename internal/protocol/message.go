@@ -79,11 +79,20 @@ const (
 
 // ResetError is the end of a stream by RESET, from either side.
 type ResetError struct {
-	Code ResetCode `json:"code"`
-	Text string    `json:"text,omitempty"`
+	Code   ResetCode `json:"code"`
+	Text   string    `json:"text,omitempty"`   // for the client: names no address
+	Detail string    `json:"detail,omitempty"` // for who runs the stack: where and why
 }
 
-func (e *ResetError) Error() string { return "stream reset: " + string(e.Code) + ": " + e.Text }
+func (e *ResetError) Error() string {
+	if e.Detail != "" {
+		return string(e.Code) + ": " + e.Detail
+	}
+	return "stream reset: " + string(e.Code) + ": " + e.Text
+}
+
+// cut bounds texts that came from elsewhere.
+func (e *ResetError) cut() { e.Text, e.Detail = cut(e.Text), cut(e.Detail) }
 
 // CloseCode says why a connection was ended on purpose.
 type CloseCode string

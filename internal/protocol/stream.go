@@ -219,13 +219,16 @@ func (s *Stream) put(head, p []byte, last bool) (int, error) {
 
 // Reset gives the stream up on both sides. After the stream's end it does
 // nothing.
-func (s *Stream) Reset(code ResetCode, text string) {
+func (s *Stream) Reset(code ResetCode, text string) { s.Fail(&ResetError{Code: code, Text: text}) }
+
+// Fail is Reset with all that there is to say.
+func (s *Stream) Fail(reset *ResetError) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
 	if s.ended || s.conn.answers() && s.last {
 		return
 	}
-	reset := &ResetError{Code: code, Text: cut(text)}
+	reset.cut()
 	s.conn.control = append(s.conn.control, encodeText(TypeReset, s.id, reset)...)
 	s.end(reset)
 	s.conn.wake()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -51,11 +52,11 @@ type answer struct {
 	w      http.ResponseWriter
 	idle   *silence
 
-	control *http.ResponseController
-	events  bool // the answer is an event stream
-	limited time.Time
-	length  int64   // the body's as the head has it, -1 where it has none
-	tail    [2]byte // the last bytes delivered
+	control   *http.ResponseController
+	limited   time.Time
+	unflushed bool
+	length    int64 // the body's as the head has it, -1 where it has none
+	events    events
 }
 
 // begin waits for the head and the first bytes and sends both. Until then
@@ -65,49 +66,59 @@ func (a *answer) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	chunk, err := a.stream.Next(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
 	if head.Status < 200 || head.Status > 599 {
 		return &protocol.ResetError{Code: protocol.ResetEngine, Text: fmt.Sprintf("answered with status %d", head.Status)}
+	}
+	if turnsAway(head.Status) {
+		return a.takeRefusal(ctx, head)
+	}
+	header := make(http.Header)
+	a.events.on, a.length = readHeader(header, head)
+	chunk, err := a.next(ctx)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
 	a.idle.stop() // the client's pace is not the engine's
 	a.firstByte = time.Since(a.start)
 	a.control = http.NewResponseController(a.w)
-	a.setHeader(head)
-	a.limited = a.start // the HTTP server has set a deadline then
-	a.status = head.Status
-	a.outcome = broken // until the end has been seen
-	a.w.WriteHeader(head.Status)
+	a.sendHead(head.Status, header)
 	if err = a.write(chunk); err != nil {
 		a.breakOff(err)
 	}
 	return err
 }
 
-// setHeader takes over the engine's header fields, less those that are not its
-// to set. What the worker left out on its side is left out again: a worker is
-// not trusted with this host's clients.
-func (a *answer) setHeader(head protocol.ResponseHead) {
-	h := a.w.Header()
-	id := h["X-Request-Id"] // ours
+// sendHead sends status and header; whatever comes now, the answer has begun.
+func (a *answer) sendHead(status int, header http.Header) {
+	header["X-Request-Id"] = a.w.Header()["X-Request-Id"] // ours
+	maps.Copy(a.w.Header(), header)
+	a.limited = a.start // the HTTP server has set a deadline then
+	a.status = status
+	a.outcome = broken // until the end has been seen
+	a.w.WriteHeader(status)
+}
+
+// readHeader adds to h what of the engine's header fields is to travel, and
+// tells whether an event stream follows and how long the body is, -1 for not
+// known. What the worker left out on its side is left out again: a worker is not
+// trusted with this host's clients.
+func readHeader(h http.Header, head protocol.ResponseHead) (events bool, length int64) {
 	protocol.AddResponseFields(h, head.Header)
-	h["X-Request-Id"] = id
 	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	a.events = strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
-	a.length = lengthIn(h)
-	if a.events || a.length < 0 {
-		a.length = -1
+	events = strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
+	length = lengthIn(h)
+	if events || length < 0 {
+		length = -1
 		h.Del("Content-Length")
 	}
-	if !a.events {
-		return
+	if !events {
+		return events, length
 	}
 	h.Set("X-Accel-Buffering", "no")
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-cache")
 	}
+	return events, length
 }
 
 // lengthIn is the body's length as h has it, -1 where it has none that can be
@@ -127,7 +138,7 @@ func lengthIn(h http.Header) int64 {
 // pass sends the rest.
 func (a *answer) pass(ctx context.Context) error {
 	for {
-		chunk, err := a.stream.Next(ctx)
+		chunk, err := a.next(ctx)
 		if errors.Is(err, io.EOF) {
 			if err = a.checkLength(0); err == nil {
 				return nil
@@ -145,6 +156,28 @@ func (a *answer) pass(ctx context.Context) error {
 	}
 }
 
+// next waits for more that may be delivered, and flushes before it waits: so a
+// burst costs one write and a lone token waits for nothing.
+func (a *answer) next(ctx context.Context) ([]byte, error) {
+	for {
+		if a.unflushed && !a.stream.More() {
+			if err := a.flush(); err != nil {
+				return nil, err
+			}
+		}
+		chunk, err := a.stream.Next(ctx)
+		if !a.events.on {
+			return chunk, err
+		}
+		if errors.Is(err, io.EOF) {
+			return a.events.end()
+		}
+		if whole := a.events.take(chunk); err != nil || len(whole) > 0 {
+			return whole, err
+		}
+	}
+}
+
 // checkLength holds a body that goes on with more bytes to the length its head
 // gave; with none more, it has come to its end.
 func (a *answer) checkLength(more int) error {
@@ -155,38 +188,36 @@ func (a *answer) checkLength(more int) error {
 	return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the body has another length than the head said"}
 }
 
-// write sends chunk, and flushes when nothing more has come meanwhile: so a
-// burst costs one write and a lone token waits for nothing.
 func (a *answer) write(chunk []byte) error {
 	if now := time.Now(); now.Sub(a.limited) > clientStall/4 {
 		a.control.SetWriteDeadline(now.Add(clientStall))
 		a.limited = now
 	}
-	if len(chunk) > 0 {
-		if err := a.checkLength(len(chunk)); err != nil {
-			return err
-		}
-		if _, err := a.w.Write(chunk); err != nil {
-			return fmt.Errorf("%w: %w", errClientGone, err)
-		}
-		a.bytesOut += int64(len(chunk))
-		a.keepTail(chunk)
-	}
-	if a.stream.More() {
+	a.unflushed = true
+	if len(chunk) == 0 {
 		return nil
 	}
-	if err := a.control.Flush(); err != nil {
+	if err := a.checkLength(len(chunk)); err != nil {
+		return err
+	}
+	if _, err := a.w.Write(chunk); err != nil {
 		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	a.bytesOut += int64(len(chunk))
+	if a.events.on {
+		a.events.delivered(chunk)
 	}
 	return nil
 }
 
-func (a *answer) keepTail(chunk []byte) {
-	if len(chunk) == 1 {
-		a.tail[0], a.tail[1] = a.tail[1], chunk[0]
-		return
+func (a *answer) flush() error {
+	a.unflushed = false
+	a.idle.stop()
+	defer a.idle.start()
+	if err := a.control.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
-	copy(a.tail[:], chunk[len(chunk)-2:])
+	return nil
 }
 
 // breakOff tells the client of an answer that will not come to its end: in an
@@ -198,14 +229,10 @@ func (a *answer) breakOff(err error) {
 	}
 	e := failure(err)
 	a.code, a.err = e.Code, err
-	if !a.events {
+	if !a.events.on {
 		panic(http.ErrAbortHandler)
 	}
-	var gap string
-	if a.tail != [2]byte{'\n', '\n'} && a.tail[1] != 0 {
-		gap = "\n\n"
-	}
 	a.control.SetWriteDeadline(time.Now().Add(clientStall))
-	a.w.Write(append([]byte(gap), e.Event()...))
+	a.w.Write(append(a.events.gap(), e.Event()...))
 	a.control.Flush()
 }

@@ -51,9 +51,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, u
 	}
 	b := &body{budget: &s.bodies}
 	control := http.NewResponseController(w)
-	size := max(r.ContentLength+1, 512) // one more, to see the end without growing
 	for {
-		if len(b.data) == cap(b.data) && !b.grow(min(size, 64<<10), limit) {
+		if len(b.data) == cap(b.data) && !b.grow(r.ContentLength, limit) {
 			b.free()
 			return nil, busyError("relay_busy", "the relay holds too many large requests", 2*time.Second)
 		}
@@ -77,10 +76,22 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, u
 	}
 }
 
-// grow makes room for more, at least size bytes in all; false where the budget
-// has none.
-func (b *body) grow(size, limit int64) bool {
-	size = min(max(size, 2*int64(cap(b.data))), limit+1)
+// firstRoom is how much memory a body takes to begin with, in bytes, whatever
+// its client announces.
+const firstRoom = 16 << 10
+
+// grow makes room for more, up to the length that was announced; false where
+// the budget has none. A large body of unknown length gets a quarter more at a
+// time, since that may be room that it does not need.
+func (b *body) grow(announced, limit int64) bool {
+	size, most := 2*int64(cap(b.data)), announced+1 // one more, to see the end without growing
+	if announced < 0 {
+		most = limit + 1
+		if size > 1<<20 {
+			size = int64(cap(b.data)) / 4 * 5
+		}
+	}
+	size = min(max(size, firstRoom), most)
 	if !b.budget.take(size - b.taken) {
 		return false
 	}

@@ -11,8 +11,12 @@ import (
 	"github.com/relayctl/relayctl/internal/protocol"
 )
 
-// maxTries bounds how many workers one request is given to.
-const maxTries = 3
+// maxTries bounds how many workers one request is given to, and maxBegun how
+// many of their engines may have begun to work on it: it may be what breaks them.
+const (
+	maxTries = 10
+	maxBegun = 3
+)
 
 // job is a request that was let in.
 type job struct {
@@ -33,7 +37,10 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 	timeout := time.AfterFunc(time.Until(rq.start.Add(limit)), func() { rq.cancel(errRequestTimeout) })
 	defer timeout.Stop()
 	err := s.relay(ctx, j, w)
-	rq.err = err
+	if err != nil {
+		rq.err = err
+	}
+	var away *turnedAway
 	switch {
 	case err == nil:
 		rq.outcome = answered
@@ -43,6 +50,10 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 	default:
 		// The deadline set at the request's start may have passed by now.
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(clientStall))
+		if errors.As(err, &away) {
+			away.passOn(rq, w)
+			return
+		}
 		rq.refuse(w, failure(err))
 	}
 }
@@ -121,24 +132,28 @@ func oneToken(e openai.Envelope) bool {
 // was delivered, another worker gets the request.
 func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error {
 	c := claim{model: j.model, wait: time.Duration(s.current().settings.Relay.QueueTimeout)}
-	var last error
+	begun := 0 // tries that an engine may have worked on
 	for {
 		waited := time.Now()
 		lease, err := s.scheduler.acquire(ctx, c)
 		j.queued += time.Since(waited)
 		switch {
-		case err != nil && last != nil && ctx.Err() == nil:
-			return last // what a worker said tells more than that there is no other
+		case err != nil && j.err != nil && ctx.Err() == nil:
+			return j.err // what a worker said tells more than that there is no other
 		case err != nil:
 			return err
 		}
 		j.tries++
 		j.worker = lease.slot.link.name
 		err = s.attempt(ctx, j, lease, w)
-		if err == nil || j.outcome == broken || !mayGoElsewhere(err) || j.tries == maxTries {
+		lease.slot.tell(err)
+		if !sawNothing(err) {
+			begun++
+		}
+		if err == nil || j.outcome == broken || !mayGoElsewhere(err) || j.tries == maxTries || begun == maxBegun {
 			return err
 		}
-		last = err
+		j.err = err // for the log, also where another worker answers
 		c.again = true
 		if errors.Is(err, protocol.ErrLost) {
 			s.scheduler.leave(lease.slot.link) // this may have come to know it before its own goroutine

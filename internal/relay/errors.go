@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -81,23 +82,41 @@ func failure(err error) *openai.Error {
 func resetFailure(reset *protocol.ResetError) *openai.Error {
 	switch reset.Code {
 	case protocol.ResetUnreachable:
-		return busyError("engine_unreachable", "the model's engine can't be reached, it may be starting", 5*time.Second)
+		return busyError("engine_unreachable", cmp.Or(reset.Text, "the model's engine can't be reached, it may be starting"), 5*time.Second)
 	case protocol.ResetRefused:
 		return busyError("worker_refused", "the worker takes no requests now", 2*time.Second)
 	case protocol.ResetTooLarge:
 		return invalidError(http.StatusRequestEntityTooLarge, "request_too_large", "", "the request's body is larger than the worker takes")
 	}
-	return serverError(http.StatusBadGateway, "engine_failed", "the model's engine broke off")
+	return serverError(http.StatusBadGateway, "engine_failed", cmp.Or(reset.Text, "the model's engine broke off"))
 }
 
 // mayGoElsewhere reports whether a request that failed with err before its
 // first byte was delivered may be given to another worker.
 func mayGoElsewhere(err error) bool {
 	var reset *protocol.ResetError
-	if errors.As(err, &reset) {
+	var away *turnedAway
+	switch {
+	case errors.As(err, &away):
+		return true
+	case errors.As(err, &reset):
 		return reset.Code == protocol.ResetUnreachable || reset.Code == protocol.ResetRefused || reset.Code == protocol.ResetEngine
 	}
 	return errors.Is(err, protocol.ErrLost) || errors.Is(err, protocol.ErrCongested)
+}
+
+// sawNothing reports whether no engine has worked on a request that failed with
+// err.
+func sawNothing(err error) bool {
+	var reset *protocol.ResetError
+	var away *turnedAway
+	switch {
+	case errors.As(err, &away):
+		return away.head.Status != http.StatusInternalServerError
+	case errors.As(err, &reset):
+		return reset.Code == protocol.ResetUnreachable || reset.Code == protocol.ResetRefused
+	}
+	return errors.Is(err, protocol.ErrCongested)
 }
 
 // cancelledBy reports whether a client left, rather than the relay ended its

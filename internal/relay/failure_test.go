@@ -166,7 +166,8 @@ func TestBrokenStreamEndsWithAnError(t *testing.T) {
 		code             string
 	}{
 		{"engine fails between events", "data: 1\n\n", "data: 1\n\ndata: {", false, "engine_failed"},
-		{"engine fails inside an event", "data: 1\n\ndata: {\"x", "data: 1\n\ndata: {\"x\n\ndata: {", false, "engine_failed"},
+		{"engine fails inside an event", "data: 1\n\ndata: {\"x", "data: 1\n\ndata: {\"error", false, "engine_failed"},
+		{"engine fails inside an event of several lines", "data: 1\r\n\r\ndata: {\r\ndata: \"x\r\n", "data: 1\r\n\r\ndata: {\"error", false, "engine_failed"},
 		{"connection lost", "data: 1\n\n", "data: 1\n\ndata: {", true, "worker_lost"},
 	}
 	for _, test := range tests {

@@ -39,7 +39,7 @@ func (s *scheduler) serves(l *link) (held bool, models []WorkerModelStatus) {
 		return true, models
 	}
 	for _, sl := range state.slots {
-		models = append(models, WorkerModelStatus{sl.model.name, sl.capacity, sl.model.running[l.name]})
+		models = append(models, WorkerModelStatus{sl.model.name, sl.capacity, sl.model.running[l.name], sl.failed.Load()})
 	}
 	slices.SortFunc(models, func(a, b WorkerModelStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return state.held, models

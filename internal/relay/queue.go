@@ -95,6 +95,7 @@ func (m *modelState) insert(w *waiter) {
 func (s *scheduler) withdraw(w *waiter) {
 	s.mu.Lock()
 	w.model.remove(w)
+	s.forget(w.model)
 	s.mu.Unlock()
 	select {
 	case l := <-w.granted:

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,6 +91,56 @@ func TestBodyOverTheLimitWithoutLength(t *testing.T) {
 	response.Body.Close()
 	if response.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("got %d", response.StatusCode)
+	}
+}
+
+// TestManyLargeBodies: what is kept free for bodies is not used up by room that
+// they do not need.
+func TestManyLargeBodies(t *testing.T) {
+	const clients, size = 24, 8<<20 + 600
+	for name, length := range map[string]int64{"with a length": size, "chunked": -1} {
+		r := startRelay(t, newStack(t).load(t))
+		ctx, leave := context.WithCancel(t.Context())
+		all := make(chan struct{})
+		var here atomic.Int32
+		engine := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			if here.Add(1) == clients {
+				close(all)
+			}
+			select {
+			case <-all: // every body is in memory
+			case <-r.Context().Done():
+			}
+			io.WriteString(w, "{}")
+		})
+		connectedWorker(t, r, "gpu-1", engine.URL, clients, "m")
+		body := `{"model":"m","x":"` + strings.Repeat("x", size-20) + `"}`
+		var asked sync.WaitGroup
+		for range clients {
+			asked.Go(func() {
+				q, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL+"/v1/chat/completions", strings.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				q.ContentLength = length
+				q.Header.Set("X-Api-Key", laptopKey.Reveal())
+				response, err := http.DefaultClient.Do(q)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					answer, _ := io.ReadAll(response.Body)
+					t.Errorf("%s: %d %s", name, response.StatusCode, answer)
+					leave() // the others would wait for it
+				}
+			})
+		}
+		asked.Wait()
+		leave()
 	}
 }
 

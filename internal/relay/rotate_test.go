@@ -26,7 +26,7 @@ func TestStatusTellsSecretsApart(t *testing.T) {
 		first := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
 			if eventStream(ctx, s, "data: 1\n\n") == nil {
 				<-release
-				s.Write(ctx, []byte("data: 2\n\n"), true)
+				s.Write(ctx, []byte("data: [DONE]\n\n"), true)
 			}
 		}, offer("m", 2))
 		running := b.askLater(t.Context(), `{"model":"m","stream":true}`)
@@ -37,7 +37,7 @@ func TestStatusTellsSecretsApart(t *testing.T) {
 		}
 		mustUse(t, b, workerSecret("gpu-1"), next)
 		close(release)
-		if got := <-running; got.status != http.StatusOK || got.body != "data: 1\n\ndata: 2\n\n" || got.err != nil {
+		if got := <-running; got.status != http.StatusOK || got.body != "data: 1\n\ndata: [DONE]\n\n" || got.err != nil {
 			t.Errorf("the answer on the older connection: %+v", got)
 		}
 		<-first.ended

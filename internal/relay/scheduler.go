@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/protocol"
@@ -29,6 +30,7 @@ type scheduler struct {
 
 	mu     sync.Mutex
 	models map[string]*modelState
+	others bool // models beyond those of the settings may be served
 	links  map[*link]*linkState
 	turn   uint64        // counts dispatches, to break ties by least recently used
 	change chan struct{} // closed when a slot comes free or a link goes; nil while nobody waits for that
@@ -51,6 +53,7 @@ type slot struct {
 	capacity int
 	rests    time.Time
 	lastUsed uint64
+	failed   atomic.Pointer[EngineFailure] // how the last request failed; nil: it did not
 }
 
 type linkState struct {
@@ -88,6 +91,7 @@ func (l *lease) release() {
 			state.running--
 		}
 		s.dispatch(m)
+		s.forget(m)
 		s.changed()
 	})
 }
@@ -141,6 +145,7 @@ func (s *scheduler) unlist(state *linkState) {
 				break
 			}
 		}
+		s.forget(m)
 	}
 	state.slots = nil
 }
@@ -179,21 +184,28 @@ func (s *scheduler) expectAll(until time.Time) {
 	}
 }
 
-// list makes names the models of the settings. Others that nobody serves or
-// waits for are forgotten.
-func (s *scheduler) list(names []string) {
+// list makes names the models of the settings. With others, workers bring more;
+// without, one that is not listed is forgotten as soon as nobody serves it or
+// waits for it.
+func (s *scheduler) list(names []string, others bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.others = others
 	for _, m := range s.models {
 		m.listed = false
 	}
 	for _, name := range names {
 		s.model(name).listed = true
 	}
-	for name, m := range s.models {
-		if !m.listed && len(m.slots) == 0 && len(m.queue) == 0 && len(m.running) == 0 {
-			delete(s.models, name)
-		}
+	for _, m := range s.models {
+		s.forget(m)
+	}
+}
+
+// forget drops a model that is no longer anybody's, with mu held.
+func (s *scheduler) forget(m *modelState) {
+	if !s.others && !m.listed && len(m.slots) == 0 && len(m.queue) == 0 && len(m.running) == 0 {
+		delete(s.models, m.name)
 	}
 }
 

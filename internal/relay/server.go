@@ -113,7 +113,7 @@ func (s *Server) current() *state { return s.state.Load() }
 func (s *Server) apply(settings *Settings) {
 	st := newState(settings)
 	s.state.Store(st)
-	s.scheduler.list(st.models())
+	s.scheduler.list(st.models(), settings.AnyModel)
 	s.bodies.limit.Store(max(8*int64(settings.Relay.MaxBody), 256<<20))
 }
 

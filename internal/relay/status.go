@@ -38,6 +38,9 @@ type WorkerModelStatus struct {
 	Name        string `json:"name"`
 	Concurrency int    `json:"concurrency"` // 0 without a connection
 	Running     int    `json:"running"`
+	// Failed is how the engine failed the last request that it was given; nil
+	// where it did not.
+	Failed *EngineFailure `json:"failed,omitempty"`
 }
 
 // ModelStatus is one model over all workers.

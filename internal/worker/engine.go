@@ -3,15 +3,17 @@ package worker
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
@@ -31,49 +33,44 @@ var allowed = map[string]map[string]string{ // kind, path, method
 
 // engine calls the engine of one model.
 type engine struct {
-	model     Model
-	transport *http.Transport
-	log       *slog.Logger
-	buffers   sync.Pool // of *[protocol.MaxBody]byte
+	model   Model
+	kept    *http.Transport // keeps its connections for the next request
+	fresh   *http.Transport // opens one for each
+	log     *slog.Logger
+	buffers sync.Pool // of *[protocol.MaxBody]byte
 }
 
 func newEngine(m Model, log *slog.Logger) *engine {
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	return &engine{model: m, log: log, transport: &http.Transport{
+	kept := &http.Transport{
 		Proxy:               nil, // the engine's address is fixed by the settings
-		DialContext:         dialer.DialContext,
+		DialContext:         (&net.Dialer{Timeout: dialTime}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: m.Concurrency,
 		IdleConnTimeout:     4 * time.Second, // uvicorn, and so vLLM, closes its side after 5
 		DisableCompression:  true,            // bytes pass as they are
 		ReadBufferSize:      16 << 10,
 		WriteBufferSize:     16 << 10,
-	}}
+	}
+	fresh := kept.Clone()
+	fresh.DisableKeepAlives = true
+	return &engine{model: m, log: log, kept: kept, fresh: fresh}
 }
+
+// dialTime is how long an engine may take to accept a connection.
+const dialTime = 5 * time.Second
 
 // serve answers one request with what the engine says.
 func (e *engine) serve(ctx context.Context, s *protocol.Stream) {
-	if err := e.relay(ctx, s); err != nil {
-		reset := resetOf(err)
-		s.Reset(reset.Code, reset.Text)
-		if ctx.Err() == nil {
-			e.log.Warn("request failed", "id", s.Request().ID, "model", e.model.Name, "reason", reset.Code, "err", err)
-		}
+	err := e.relay(ctx, s)
+	if err == nil {
+		return
 	}
-}
-
-// resetOf is what the relay is told of err: an address in it would go on to
-// clients' eyes, so only its kind travels.
-func resetOf(err error) *protocol.ResetError {
-	var reset *protocol.ResetError
-	var network *net.OpError
-	switch {
-	case errors.As(err, &reset):
-		return reset
-	case errors.As(err, &network) && network.Op == "dial":
-		return &protocol.ResetError{Code: protocol.ResetUnreachable, Text: "no connection to the engine"}
+	givenUp := ctx.Err() != nil // by the relay, which knows why
+	reset := e.resetOf(err)
+	s.Fail(reset)
+	if !givenUp {
+		e.log.Warn("request failed", "id", s.Request().ID, "model", e.model.Name, "err", reset)
 	}
-	return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the engine broke off"}
 }
 
 func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
@@ -96,15 +93,36 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	if !e.model.Key.IsZero() {
 		r.Header.Set("Authorization", "Bearer "+e.model.Key.Reveal())
 	}
-	response, err := e.transport.RoundTrip(r) // not a client: it would follow redirects
+	response, err := e.call(r)
 	if err != nil {
-		return fmt.Errorf("call engine: %w", err)
+		return err
 	}
 	defer response.Body.Close()
 	if response.StatusCode >= 300 && response.StatusCode < 400 {
-		return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the engine answered with a redirect"}
+		return e.redirected(response)
 	}
 	return e.pass(ctx, s, response)
+}
+
+// call makes a request. An engine closes a connection that it kept whenever it
+// likes, also while a request is on its way to it: where a kept one ends before
+// a byte of an answer came, the request is made again, on one of its own.
+func (e *engine) call(r *http.Request) (*http.Response, error) {
+	var kept, answered atomic.Bool
+	trace := &httptrace.ClientTrace{
+		GotConn:              func(c httptrace.GotConnInfo) { kept.Store(c.Reused) },
+		GotFirstResponseByte: func() { answered.Store(true) },
+	}
+	// Not a client's Do: that would follow redirects.
+	response, err := e.kept.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	if err == nil || !kept.Load() || answered.Load() || r.Context().Err() != nil {
+		return response, err
+	}
+	again := r.Clone(r.Context())
+	if again.Body, err = r.GetBody(); err != nil {
+		return nil, err
+	}
+	return e.fresh.RoundTrip(again)
 }
 
 // fields is the engine's share of a request's header, held to the same list
@@ -168,6 +186,9 @@ func (e *engine) body(ctx context.Context, s *protocol.Stream) ([]byte, error) {
 
 // pass sends the engine's answer on as it comes.
 func (e *engine) pass(ctx context.Context, s *protocol.Stream, response *http.Response) error {
+	if err := e.checkEnd(response); err != nil {
+		return err
+	}
 	buf, ok := e.buffers.Get().(*[protocol.MaxBody]byte)
 	if !ok {
 		buf = new([protocol.MaxBody]byte)
@@ -178,11 +199,15 @@ func (e *engine) pass(ctx context.Context, s *protocol.Stream, response *http.Re
 		n, err := response.Body.Read(buf[:])
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
-			return fmt.Errorf("read the engine's answer: %w", err)
+			return &midAnswer{err}
 		}
 		switch {
 		case !begun && (n > 0 || last):
 			begun = true
+			if response.StatusCode >= 400 {
+				e.log.Warn("the engine answered with an error", "id", s.Request().ID, "model", e.model.Name,
+					"status", response.StatusCode, "said", openai.ErrorText(buf[:n]))
+			}
 			head := protocol.ResponseHead{Status: response.StatusCode, Header: protocol.ResponseFields(response.Header)}
 			err = s.Respond(ctx, head, buf[:n], last)
 		case n > 0 || last:
@@ -194,4 +219,34 @@ func (e *engine) pass(ctx context.Context, s *protocol.Stream, response *http.Re
 			return err
 		}
 	}
+}
+
+// maxUnframed is how much of an answer is read ahead to see whether it is whole,
+// in bytes.
+const maxUnframed = 16 << 20
+
+// checkEnd reads a JSON answer ahead that nothing but the end of its connection
+// ends, as HTTP/1.0 has it: what is cut looks whole there, but for being no JSON.
+// (In an event stream the relay sees it.)
+func (e *engine) checkEnd(response *http.Response) error {
+	framed := response.ContentLength >= 0 || len(response.TransferEncoding) > 0
+	media, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	if framed || !strings.EqualFold(strings.TrimSpace(media), "application/json") {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxUnframed))
+	switch {
+	case err != nil:
+		return &midAnswer{err}
+	case len(body) < maxUnframed && !json.Valid(body):
+		return &midAnswer{io.ErrUnexpectedEOF}
+	}
+	response.Body = readCloser{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
+	return nil
+}
+
+// readCloser reads from one and closes another.
+type readCloser struct {
+	io.Reader
+	io.Closer
 }

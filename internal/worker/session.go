@@ -118,7 +118,7 @@ func greet(ctx context.Context, t protocol.Transport, s *Settings, hello protoco
 func (n *session) run(ctx context.Context) {
 	n.err = n.conn.Run(ctx)
 	for _, e := range n.engines {
-		e.transport.CloseIdleConnections()
+		e.kept.CloseIdleConnections()
 	}
 	close(n.ended)
 }

@@ -1,0 +1,182 @@
+package worker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/protocol"
+	"github.com/relayctl/relayctl/internal/worker"
+)
+
+// logged is a log that a test reads.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// listenRaw serves connections with serve; the address is HOST:PORT.
+func listenRaw(t *testing.T, serve func(net.Conn)) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TestCauseOfAFailure: the worker's log and the relay hear where and why, the
+// client what kind of failure it was and no address.
+func TestCauseOfAFailure(t *testing.T) {
+	closed := listenRaw(t, func(net.Conn) {})
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody.Close()
+	foreign := httptest.NewUnstartedServer(http.NotFoundHandler())
+	foreign.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	foreign.StartTLS()
+	defer foreign.Close()
+	plain := httptest.NewUnstartedServer(http.NotFoundHandler())
+	plain.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	plain.Start()
+	defer plain.Close()
+	redirect := httptest.NewServer(http.RedirectHandler("https://elsewhere.example/v1", http.StatusPermanentRedirect))
+	defer redirect.Close()
+	half := listenRaw(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+	})
+	alert := listenRaw(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		c.Write([]byte("\x15\x03\x01\x00\x02\x02\x46")) // what a TLS server says to HTTP
+	})
+	tests := []struct {
+		name, backend string
+		code          protocol.ResetCode
+		text, detail  string
+	}{
+		{"closed port", "http://" + nobody.Addr().String(), protocol.ResetUnreachable, "can't be reached", "nothing listens on " + nobody.Addr().String()},
+		{"foreign certificate", foreign.URL, protocol.ResetUnreachable, "certificate", "the certificate of " + foreign.Listener.Addr().String() + " is not one that this host trusts: "},
+		{"https to a port without TLS", strings.Replace(plain.URL, "http:", "https:", 1), protocol.ResetUnreachable, "TLS", "does not speak TLS"},
+		{"http to a TLS port", "http://" + alert, protocol.ResetEngine, "broke off", alert + " failed before it answered: "},
+		{"redirect", redirect.URL, protocol.ResetEngine, "redirect", redirect.Listener.Addr().String() + " redirects to https://elsewhere.example/v1"},
+		{"closes every connection", "http://" + closed, protocol.ResetEngine, "broke off", closed + " closed the connection before it answered"},
+		{"closes inside its answer", "http://" + half, protocol.ResetEngine, "broke off", half + " closed the connection in the middle of an answer"},
+		{"a name that is none", "http://engine.invalid:8000", protocol.ResetUnreachable, "name", "the name engine.invalid can't be resolved"},
+	}
+	var log logged
+	var models []worker.Model
+	for i, test := range tests {
+		models = append(models, model(t, fmt.Sprint("m", i), test.backend))
+	}
+	l, stop := joinOverTCP(t, slog.New(slog.NewTextHandler(&log, nil)), models...)
+	for i, test := range tests {
+		s, err := l.conn.Open(protocol.RequestHead{ID: "req_" + fmt.Sprint(i), Model: fmt.Sprint("m", i), Method: http.MethodPost, Target: "/v1/chat/completions"}, []byte(`{"model":"m"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		err = readAnswer(ctx, s)
+		var reset *protocol.ResetError
+		if !errors.As(err, &reset) {
+			t.Errorf("%s: ended with %v", test.name, err)
+			continue
+		}
+		if reset.Code != test.code || !strings.Contains(reset.Text, test.text) || !strings.Contains(reset.Detail, test.detail) {
+			t.Errorf("%s: %+v", test.name, *reset)
+		}
+		u, _ := url.Parse(test.backend)
+		if strings.Contains(reset.Text, u.Hostname()) || strings.Contains(reset.Text, u.Port()) {
+			t.Errorf("%s: clients are told an address: %s", test.name, reset.Text)
+		}
+	}
+	stop()
+	for i, test := range tests {
+		line := ""
+		for text := range strings.Lines(log.String()) {
+			if strings.Contains(text, "id=req_"+fmt.Sprint(i)+" ") {
+				line += text
+			}
+		}
+		if !strings.Contains(line, test.detail) || strings.Count(line, "\n") != 1 {
+			t.Errorf("%s: the log has %q", test.name, line)
+		}
+	}
+}
+
+// readAnswer reads an answer to its end, and returns why it has none.
+func readAnswer(ctx context.Context, s *protocol.Stream) error {
+	if _, err := s.Response(ctx); err != nil {
+		return err
+	}
+	for {
+		if _, err := s.Next(ctx); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// joinOverTCP is the link of a worker that reaches its engines by real
+// connections.
+func joinOverTCP(t *testing.T, log *slog.Logger, models ...worker.Model) (l *handLink, stop func()) {
+	t.Helper()
+	r := &handRelay{t: t, links: make(chan *handLink, 1)}
+	server := httptest.NewServer(r)
+	settings := r.settings(models...)
+	settings.Relay, _ = url.Parse(server.URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		worker.New(worker.Config{Settings: settings, Version: "test", Log: log}).Run(ctx)
+	}()
+	l = <-r.links
+	return l, func() {
+		l.conn.Close(protocol.CloseShutdown, "")
+		<-l.ended
+		cancel()
+		<-done
+		server.Close()
+	}
+}

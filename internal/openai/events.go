@@ -20,6 +20,9 @@ var ErrEventTooLarge = errors.New("event is too large")
 // WholeEvents is how many bytes at the beginning of data, which begins with an
 // event, are whole events: all up to the last blank line.
 func WholeEvents(data []byte) int {
+	if bytes.HasSuffix(data, []byte("\n\n")) || bytes.HasSuffix(data, []byte("\r\n\r\n")) {
+		return len(data) // nearly always, and what follows is slow
+	}
 	end := 0
 	for _, blank := range [...]string{"\n\n", "\n\r", "\r\r"} { // CR LF CR LF holds the second
 		if at := bytes.LastIndex(data, []byte(blank)); at >= 0 {
@@ -38,20 +41,20 @@ func WholeEvents(data []byte) int {
 // connection was closed: a proxy between does that, and HTTP/1.0 knows no
 // other way.
 func StreamHasEnded(tail []byte) bool {
-	for line := range bytes.FieldsFuncSeq(tail, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		data, ok := bytes.CutPrefix(line, []byte("data:"))
-		if !ok {
-			continue
-		}
-		// In what a model says, quotes are escaped.
-		if data = bytes.TrimSpace(data); string(data) == Done || bytes.Contains(data, []byte(`"finish_reason":"`)) || bytes.Contains(data, []byte(`"finish_reason": "`)) {
-			return true
-		}
-		if _, isError := ParseError(data); isError {
-			return true
-		}
+	// In what a model says, quotes are escaped.
+	if bytes.Contains(tail, []byte(`"finish_reason":"`)) || bytes.Contains(tail, []byte(`"finish_reason": "`)) {
+		return true
 	}
-	return false
+	tail = bytes.TrimRight(tail, "\r\n")
+	last, ok := bytes.CutPrefix(tail[bytes.LastIndexAny(tail, "\r\n")+1:], []byte("data:"))
+	if !ok {
+		return false
+	}
+	if string(bytes.TrimSpace(last)) == Done {
+		return true
+	}
+	_, isError := ParseError(last)
+	return isError
 }
 
 // EventReader reads the data of server-sent events, as the WHATWG HTML

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -72,8 +71,7 @@ func (a *answer) begin(ctx context.Context) error {
 	if turnsAway(head.Status) {
 		return a.takeRefusal(ctx, head)
 	}
-	header := make(http.Header)
-	a.events.on, a.length = readHeader(header, head)
+	a.events.on = isEventStream(head)
 	chunk, err := a.next(ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -81,44 +79,51 @@ func (a *answer) begin(ctx context.Context) error {
 	a.idle.stop() // the client's pace is not the engine's
 	a.firstByte = time.Since(a.start)
 	a.control = http.NewResponseController(a.w)
-	a.sendHead(head.Status, header)
+	a.sendHead(head)
 	if err = a.write(chunk); err != nil {
 		a.breakOff(err)
 	}
 	return err
 }
 
-// sendHead sends status and header; whatever comes now, the answer has begun.
-func (a *answer) sendHead(status int, header http.Header) {
-	header["X-Request-Id"] = a.w.Header()["X-Request-Id"] // ours
-	maps.Copy(a.w.Header(), header)
-	a.limited = a.start // the HTTP server has set a deadline then
-	a.status = status
-	a.outcome = broken // until the end has been seen
-	a.w.WriteHeader(status)
-}
-
-// readHeader adds to h what of the engine's header fields is to travel, and
-// tells whether an event stream follows and how long the body is, -1 for not
-// known. What the worker left out on its side is left out again: a worker is not
-// trusted with this host's clients.
-func readHeader(h http.Header, head protocol.ResponseHead) (events bool, length int64) {
-	protocol.AddResponseFields(h, head.Header)
-	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	events = strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
-	length = lengthIn(h)
-	if events || length < 0 {
-		length = -1
+// sendHead sends the head; whatever comes now, the answer has begun.
+func (a *answer) sendHead(head protocol.ResponseHead) {
+	h := a.w.Header()
+	addFields(h, head)
+	a.length = lengthIn(h)
+	if a.events.on || a.length < 0 {
+		a.length = -1
 		h.Del("Content-Length")
 	}
-	if !events {
-		return events, length
+	if a.events.on {
+		h.Set("X-Accel-Buffering", "no")
+		if h.Get("Cache-Control") == "" {
+			h.Set("Cache-Control", "no-cache")
+		}
 	}
-	h.Set("X-Accel-Buffering", "no")
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-cache")
+	a.limited = a.start // the HTTP server has set a deadline then
+	a.status = head.Status
+	a.outcome = broken // until the end has been seen
+	a.w.WriteHeader(head.Status)
+}
+
+// addFields takes over the engine's header fields, less those that are not its
+// to set. What the worker left out on its side is left out again: a worker is
+// not trusted with this host's clients.
+func addFields(h http.Header, head protocol.ResponseHead) {
+	id := h["X-Request-Id"] // ours
+	protocol.AddResponseFields(h, head.Header)
+	h["X-Request-Id"] = id
+}
+
+func isEventStream(head protocol.ResponseHead) bool {
+	for _, field := range head.Header {
+		media, _, _ := strings.Cut(field[1], ";")
+		if strings.EqualFold(field[0], "Content-Type") {
+			return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
+		}
 	}
-	return events, length
+	return false
 }
 
 // lengthIn is the body's length as h has it, -1 where it has none that can be

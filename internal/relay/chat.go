@@ -147,10 +147,13 @@ func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error
 		j.worker = lease.slot.link.name
 		err = s.attempt(ctx, j, lease, w)
 		lease.slot.tell(err)
+		if err == nil {
+			return nil
+		}
 		if !sawNothing(err) {
 			begun++
 		}
-		if err == nil || j.outcome == broken || !mayGoElsewhere(err) || j.tries == maxTries || begun == maxBegun {
+		if j.outcome == broken || !mayGoElsewhere(err) || j.tries == maxTries || begun == maxBegun {
 			return err
 		}
 		j.err = err // for the log, also where another worker answers
@@ -173,7 +176,11 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 	if err != nil {
 		return err
 	}
-	defer func() { stream.Reset(resetCode(err), "") }() // does nothing after a whole answer
+	defer func() {
+		if err != nil {
+			stream.Reset(resetCode(err), "")
+		}
+	}()
 	stream.WhenWhole(l.release)                         // whatever the client still has to take
 	settings := s.current().settings.Relay
 	idle := newSilence(time.Duration(settings.FirstByteTimeout), time.Duration(settings.IdleTimeout), j.cancel)

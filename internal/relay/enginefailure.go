@@ -17,11 +17,12 @@ type EngineFailure struct {
 // tell takes note of how the slot's engine served a request: err is what came
 // of it. What is not the engine's doing says nothing about it.
 func (sl *slot) tell(err error) {
-	switch failed := engineFailure(err); {
-	case failed != nil:
+	if err == nil {
+		if sl.failed.Load() != nil { // which is rare
+			sl.failed.Store(nil)
+		}
+	} else if failed := engineFailure(err); failed != nil {
 		sl.failed.Store(failed)
-	case err == nil && sl.failed.Load() != nil: // stored rarely, served often
-		sl.failed.Store(nil)
 	}
 }
 

@@ -74,9 +74,7 @@ func (t *turnedAway) passOn(rq *request, w http.ResponseWriter) {
 		return
 	}
 	h := w.Header()
-	id := h["X-Request-Id"]
-	readHeader(h, t.head)
-	h["X-Request-Id"] = id
+	addFields(h, t.head)
 	h.Set("Content-Length", strconv.Itoa(len(t.body)))
 	if retry := t.head.Status == http.StatusServiceUnavailable || t.head.Status == http.StatusTooManyRequests; retry && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(int(refusedRetry/time.Second)))

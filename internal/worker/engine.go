@@ -83,7 +83,8 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, head.Method, "", bytes.NewReader(body))
+	var trace callTrace
+	r, err := http.NewRequestWithContext(trace.within(ctx), head.Method, "", bytes.NewReader(body))
 	if err != nil {
 		return refusal("the method is no valid one")
 	}
@@ -93,7 +94,7 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	if !e.model.Key.IsZero() {
 		r.Header.Set("Authorization", "Bearer "+e.model.Key.Reveal())
 	}
-	response, err := e.call(r)
+	response, err := e.call(r, &trace)
 	if err != nil {
 		return err
 	}
@@ -107,15 +108,9 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 // call makes a request. An engine closes a connection that it kept whenever it
 // likes, also while a request is on its way to it: where a kept one ends before
 // a byte of an answer came, the request is made again, on one of its own.
-func (e *engine) call(r *http.Request) (*http.Response, error) {
-	var kept, answered atomic.Bool
-	trace := &httptrace.ClientTrace{
-		GotConn:              func(c httptrace.GotConnInfo) { kept.Store(c.Reused) },
-		GotFirstResponseByte: func() { answered.Store(true) },
-	}
-	// Not a client's Do: that would follow redirects.
-	response, err := e.kept.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
-	if err == nil || !kept.Load() || answered.Load() || r.Context().Err() != nil {
+func (e *engine) call(r *http.Request, trace *callTrace) (*http.Response, error) {
+	response, err := e.kept.RoundTrip(r) // not a client: it would follow redirects
+	if err == nil || !trace.kept.Load() || trace.answered.Load() || r.Context().Err() != nil {
 		return response, err
 	}
 	again := r.Clone(r.Context())
@@ -123,6 +118,19 @@ func (e *engine) call(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return e.fresh.RoundTrip(again)
+}
+
+// callTrace is what has to be known of the connection that a request went out on.
+type callTrace struct {
+	kept     atomic.Bool // from a request before
+	answered atomic.Bool // a byte has come
+}
+
+func (t *callTrace) within(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              func(c httptrace.GotConnInfo) { t.kept.Store(c.Reused) },
+		GotFirstResponseByte: func() { t.answered.Store(true) },
+	})
 }
 
 // fields is the engine's share of a request's header, held to the same list

@@ -23,39 +23,56 @@ var requestFields = map[string]bool{
 // requestPrefixes are what further forwarded fields begin with.
 var requestPrefixes = []string{"Anthropic-", "Openai-", "X-Stainless-"}
 
-// responseDropped are the response header fields that end at the hop they were
-// made for, or speak for the site rather than for the answer.
-var responseDropped = map[string]bool{
-	"Alt-Svc":                   true,
-	"Clear-Site-Data":           true,
-	"Connection":                true,
-	"Date":                      true,
-	"Keep-Alive":                true,
-	"Location":                  true,
-	"Nel":                       true,
-	"Proxy-Authenticate":        true,
-	"Proxy-Authorization":       true,
-	"Proxy-Connection":          true,
-	"Public-Key-Pins":           true,
-	"Refresh":                   true,
-	"Report-To":                 true,
-	"Reporting-Endpoints":       true,
-	"Server":                    true,
-	"Service-Worker-Allowed":    true,
-	"Set-Cookie":                true,
-	"Set-Cookie2":               true,
-	"Strict-Transport-Security": true,
-	"Te":                        true,
-	"Trailer":                   true,
-	"Transfer-Encoding":         true,
-	"Upgrade":                   true,
-	"Www-Authenticate":          true,
+// responseFields are the response header fields that travel to a client, in
+// canonical form: what describes the body, and what clients of these APIs read.
+// Whatever else an engine says ends here, since a browser or a proxy on the way
+// could take it for the site's own word.
+var responseFields = map[string]bool{
+	"Cache-Control":     true,
+	"Content-Encoding":  true,
+	"Content-Length":    true,
+	"Content-Type":      true,
+	"Deprecation":       true,
+	"Request-Id":        true,
+	"Retry-After":       true,
+	"Retry-After-Ms":    true,
+	"Server-Timing":     true,
+	"Sunset":            true,
+	"Traceparent":       true,
+	"Tracestate":        true,
+	"X-Correlation-Id":  true,
+	"X-Process-Time":    true,
+	"X-Processing-Time": true,
+	"X-Request-Id":      true,
+	"X-Response-Time":   true,
+	"X-Session-Id":      true,
+	"X-Should-Retry":    true,
+
+	// Text Generation Inference
+	"X-Compute-Characters": true,
+	"X-Compute-Time":       true,
+	"X-Compute-Type":       true,
+	"X-Generated-Tokens":   true,
+	"X-Inference-Time":     true,
+	"X-Prompt-Tokens":      true,
+	"X-Queue-Time":         true,
+	"X-Time-Per-Token":     true,
+	"X-Total-Time":         true,
+	"X-Validation-Time":    true,
 }
 
-// responseDroppedPrefixes begin fields that are orders to a proxy: nginx serves
-// a path of its own choice, or keeps an answer, where X-Accel-Redirect or
-// X-Accel-Expires says so.
-var responseDroppedPrefixes = []string{"X-Accel-", "X-Sendfile"}
+// responsePrefixes are what further fields that travel to a client begin with.
+var responsePrefixes = []string{"Anthropic-", "Openai-", "Ratelimit", "X-Ratelimit-"}
+
+// contentTypes are the types of body that an API answers with. Under any other
+// one a browser might do something with it.
+var contentTypes = map[string]bool{
+	"application/json":         true,
+	"application/problem+json": true,
+	"application/x-ndjson":     true,
+	"text/event-stream":        true,
+	"text/plain":               true,
+}
 
 // RequestFields picks what of a client's header travels to the engine.
 func RequestFields(h http.Header) []Field { return pick(h, requestField) }
@@ -68,8 +85,8 @@ func RequestHeader(fields []Field) http.Header {
 	return h
 }
 
-// ResponseFields picks what of an engine's header travels to the client: all
-// but what belongs to one hop, by its name or because Connection names it.
+// ResponseFields picks what of an engine's header travels to the client, less
+// what Connection names as belonging to one hop.
 func ResponseFields(h http.Header) []Field {
 	named := namedIn(h["Connection"])
 	return pick(h, func(name string) bool { return responseField(name) && !named[name] })
@@ -77,7 +94,8 @@ func ResponseFields(h http.Header) []Field {
 
 // AddResponseFields adds to a client's header what of fields may travel to it,
 // with all that is no valid field left out: a worker can't write lines of its
-// own into an answer.
+// own into an answer. A body of another type than an API answers with is called
+// bytes and nothing more.
 func AddResponseFields(h http.Header, fields []Field) {
 	var connection []string
 	for _, f := range fields {
@@ -87,27 +105,26 @@ func AddResponseFields(h http.Header, fields []Field) {
 	}
 	named := namedIn(connection)
 	add(h, fields, func(name string) bool { return responseField(name) && !named[name] })
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	if !contentTypes[strings.ToLower(strings.TrimSpace(media))] || len(h["Content-Type"]) > 1 {
+		h.Set("Content-Type", "application/octet-stream")
+	}
 }
 
-func requestField(name string) bool {
-	if requestFields[name] {
+func requestField(name string) bool { return among(requestFields, requestPrefixes, name) }
+
+func responseField(name string) bool { return among(responseFields, responsePrefixes, name) }
+
+func among(names map[string]bool, prefixes []string, name string) bool {
+	if names[name] {
 		return true
 	}
-	for _, prefix := range requestPrefixes {
+	for _, prefix := range prefixes {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
 	}
 	return false
-}
-
-func responseField(name string) bool {
-	for _, prefix := range responseDroppedPrefixes {
-		if strings.HasPrefix(name, prefix) {
-			return false
-		}
-	}
-	return !responseDropped[name]
 }
 
 // namedIn are the fields that Connection names; nil for none.
@@ -152,6 +169,17 @@ func add(h http.Header, fields []Field, wanted func(canonical string) bool) {
 			h[name] = append(h[name], f[1])
 		}
 	}
+}
+
+// PlainTarget reports whether a request's target is visible ASCII, as RFC 3986
+// has it. Both ends hold to it.
+func PlainTarget(target string) bool {
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // validName holds to RFC 9110's token.

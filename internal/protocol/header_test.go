@@ -47,15 +47,43 @@ func TestRequestFieldsAreAList(t *testing.T) {
 
 func TestResponseFields(t *testing.T) {
 	h := http.Header{
-		"Content-Type": {"a"}, "X-Two": {"1", "2"}, "Retry-After": {"3"},
-		"Connection": {"close, x-hop", "X-Other"}, "X-Hop": {"1"}, "X-Other": {"1"},
+		"Content-Type": {"a"}, "X-Ratelimit-Remaining": {"1", "2"}, "Retry-After": {"3"}, "openai-processing-ms": {"4"}, "Ratelimit": {"5"},
+		"X-Two": {"1"}, "Access-Control-Allow-Origin": {"*"}, "Content-Security-Policy": {"x"}, "Link": {"x"}, "Content-Disposition": {"x"},
+		"Connection": {"close, x-request-id", "Server-Timing"}, "X-Request-Id": {"1"}, "Server-Timing": {"1"},
 		"Transfer-Encoding": {"chunked"}, "Set-Cookie": {"a=b"}, "X-Bad": {"\xff"},
 		"X-Accel-Redirect": {"/private/file"}, "x-accel-expires": {"3600"}, "X-Sendfile": {"/etc/passwd"},
 		"Refresh": {"0; url=https://elsewhere.example"}, "Service-Worker-Allowed": {"/"},
 	}
-	want := []string{"Content-Type", "Retry-After", "X-Two", "X-Two"}
+	want := []string{"Content-Type", "Ratelimit", "Retry-After", "X-Ratelimit-Remaining", "X-Ratelimit-Remaining", "openai-processing-ms"}
 	if diff := cmp.Diff(want, names(protocol.ResponseFields(h))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestContentTypeIsAnAPIs: nothing that a browser would do anything with.
+func TestContentTypeIsAnAPIs(t *testing.T) {
+	tests := []struct {
+		said []string
+		want string
+	}{
+		{[]string{"application/json"}, "application/json"},
+		{[]string{"Text/Event-Stream; charset=utf-8"}, "Text/Event-Stream; charset=utf-8"},
+		{[]string{"text/html"}, "application/octet-stream"},
+		{[]string{"image/svg+xml"}, "application/octet-stream"},
+		{[]string{"application/json, text/html"}, "application/octet-stream"},
+		{[]string{"application/json", "text/html"}, "application/octet-stream"},
+		{nil, "application/octet-stream"},
+	}
+	for _, test := range tests {
+		h := http.Header{}
+		var fields []protocol.Field
+		for _, value := range test.said {
+			fields = append(fields, protocol.Field{"content-type", value})
+		}
+		protocol.AddResponseFields(h, fields)
+		if diff := cmp.Diff([]string{test.want}, h["Content-Type"]); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", test.said, diff)
+		}
 	}
 }
 

@@ -181,7 +181,7 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 			stream.Reset(resetCode(err), "")
 		}
 	}()
-	stream.WhenWhole(l.release)                         // whatever the client still has to take
+	stream.WhenWhole(l.release) // whatever the client still has to take
 	settings := s.current().settings.Relay
 	idle := newSilence(time.Duration(settings.FirstByteTimeout), time.Duration(settings.IdleTimeout), j.cancel)
 	defer idle.stop()

@@ -253,9 +253,9 @@ func echoEngine(t testing.TB) *httptest.Server {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("X-Seen-Target", r.RequestURI)
-		w.Header().Set("X-Seen-Authorization", r.Header.Get("Authorization"))
-		w.Header().Set("X-Seen-Header", fmt.Sprint(r.Header))
+		w.Header().Set("Openai-Seen-Target", r.RequestURI)
+		w.Header().Set("Openai-Seen-Authorization", r.Header.Get("Authorization"))
+		w.Header().Set("Openai-Seen-Header", fmt.Sprint(r.Header))
 		w.Write(body)
 	})
 }

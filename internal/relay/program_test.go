@@ -264,7 +264,7 @@ func TestProgramsByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if response.StatusCode != 200 || response.Header.Get("X-Seen-Authorization") != "Bearer engine-key" {
+	if response.StatusCode != 200 || response.Header.Get("Openai-Seen-Authorization") != "Bearer engine-key" {
 		t.Errorf("got %d %v", response.StatusCode, response.Header)
 	}
 	if code := gpu.end(syscall.SIGINT); code != 0 {

@@ -33,7 +33,7 @@ func (s *Server) routes() http.Handler {
 		}
 		found, ok := table[path]
 		switch {
-		case !ok || !plainTarget(r.RequestURI):
+		case !ok || !protocol.PlainTarget(r.RequestURI):
 			unknown(w, r)
 		case r.Method != found.method:
 			w.Header().Set("Allow", found.method)
@@ -42,16 +42,6 @@ func (s *Server) routes() http.Handler {
 			found.serve(w, r)
 		}
 	})
-}
-
-// plainTarget reports whether target is visible ASCII, as RFC 3986 has it.
-func plainTarget(target string) bool {
-	for i := range len(target) {
-		if c := target[i]; c <= ' ' || c >= 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 func (s *Server) unknownURL(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {

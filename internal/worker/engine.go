@@ -147,6 +147,9 @@ func fields(from []protocol.Field) http.Header {
 // on byte for byte.
 func (e *engine) target(head protocol.RequestHead) (*url.URL, error) {
 	path, query, asked := strings.Cut(head.Target, "?")
+	if !protocol.PlainTarget(head.Target) {
+		return nil, refusal("the request's target is none")
+	}
 	if method, ok := allowed[e.model.Kind][path]; !ok || method != head.Method {
 		return nil, refusal("this worker does not serve " + head.Method + " on that path")
 	}

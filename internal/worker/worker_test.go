@@ -311,6 +311,10 @@ func TestOnlyAllowedRequestsReachAnEngine(t *testing.T) {
 			{Model: "m", Method: "POST", Target: "http://169.254.169.254/v1/chat/completions"},
 			{Model: "m", Method: "POST", Target: "//evil.example/v1/chat/completions"},
 			{Model: "m", Method: "POST", Target: ""},
+			{Model: "m", Method: "POST", Target: "/v1/chat/completions?a b"},
+			{Model: "m", Method: "POST", Target: "/v1/chat/completions?a HTTP/1.1\r\nX-Evil: 1"},
+			{Model: "m", Method: "POST", Target: "/v1/chat/completions?\x00"},
+			{Model: "m", Method: "POST", Target: "/v1/chat/completions?é"},
 			{Model: "other", Method: "POST", Target: "/v1/chat/completions"},
 		} {
 			s, err := l.conn.Open(head, []byte(`{"model":"m"}`))

@@ -21,8 +21,9 @@ const (
 // job is a request that was let in.
 type job struct {
 	*request
-	head protocol.RequestHead
-	body *body
+	keyHash string // of the key that it came with
+	head    protocol.RequestHead
+	body    *body
 }
 
 // chat relays one completion.
@@ -76,16 +77,16 @@ func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*jo
 		return nil, refusal
 	}
 	rq.bytesIn = int64(len(b.data))
-	j := &job{request: rq, body: b}
-	if refusal := s.admitBody(j, k, r); refusal != nil {
+	j := &job{request: rq, body: b, keyHash: k.hash}
+	if refusal := s.admitBody(j, r); refusal != nil {
 		b.free()
 		return nil, refusal
 	}
 	return j, nil
 }
 
-// admitBody checks what the body asks for.
-func (s *Server) admitBody(j *job, k *key, r *http.Request) *openai.Error {
+// admitBody checks what the body asks for, with the key as it is by now.
+func (s *Server) admitBody(j *job, r *http.Request) *openai.Error {
 	envelope, err := openai.ParseEnvelope(j.body.data)
 	if err != nil {
 		param := ""
@@ -95,10 +96,10 @@ func (s *Server) admitBody(j *job, k *key, r *http.Request) *openai.Error {
 		}
 		return invalidError(http.StatusBadRequest, "invalid_body", param, err.Error())
 	}
-	if !k.allows(envelope.Model) || !s.scheduler.knows(envelope.Model) {
-		return unknownModelError(envelope.Model)
+	if refusal := s.mayUse(j.keyHash, envelope.Model); refusal != nil {
+		return refusal
 	}
-	if k.probe && !oneToken(envelope) {
+	if j.probe && !oneToken(envelope) {
 		return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only",
 			Message: "this key is good for a completion of one token only: max_tokens must be 1"}
 	}
@@ -109,6 +110,19 @@ func (s *Server) admitBody(j *job, k *key, r *http.Request) *openai.Error {
 		Method: r.Method,
 		Target: r.RequestURI,
 		Header: protocol.RequestFields(r.Header),
+	}
+	return nil
+}
+
+// mayUse holds a request to the settings in force. They change while its body
+// comes and while it waits.
+func (s *Server) mayUse(keyHash, model string) *openai.Error {
+	k, err := s.current().ring.byHash(keyHash, time.Now())
+	switch {
+	case err != nil:
+		return keyError(err)
+	case !k.allows(model) || !s.scheduler.knows(model):
+		return unknownModelError(model)
 	}
 	return nil
 }
@@ -142,6 +156,10 @@ func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error
 			return j.err // what a worker said tells more than that there is no other
 		case err != nil:
 			return err
+		}
+		if refusal := s.mayUse(j.keyHash, j.model); refusal != nil {
+			lease.release()
+			return refusal
 		}
 		j.tries++
 		j.worker = lease.slot.link.name

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/protocol"
 	"github.com/relayctl/relayctl/internal/service"
 )
 
@@ -25,25 +26,30 @@ func ValidModel(name string) bool {
 	return modelPattern.MatchString(name) && !strings.Contains(name, "..")
 }
 
-func (s *Settings) check() error {
-	problems := s.Relay.check()
-	seen := make(map[string]string) // what a name or hash is taken by
-	taken := func(what, by string) {
-		if other, ok := seen[what]; ok {
-			problems = append(problems, fmt.Errorf("%s: its name or hash is that of %s too", by, other))
-		}
-		seen[what] = by
+// claims are names and hashes with whom they belong to.
+type claims map[string]string
+
+// take notes what as by's, or says whose it is already.
+func (c claims) take(what, by string) error {
+	if other, ok := c[what]; ok {
+		return fmt.Errorf("%s: its name or hash is that of %s too", by, other)
 	}
+	c[what] = by
+	return nil
+}
+
+// check checks all but the workers.
+func (s *Settings) check(taken claims) error {
+	problems := s.Relay.check()
 	for _, key := range s.Keys {
 		by := "key " + strconv.Quote(key.Name)
-		taken("key "+key.Name, by)
-		taken(key.Hash, by)
+		problems = append(problems, taken.take("key "+key.Name, by), taken.take(key.Hash, by))
 		if _, err := expiry(key.Expires); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", by, err))
 		}
 		hashes := []string{key.Hash}
 		for _, former := range key.Former {
-			taken(former.Hash, by)
+			problems = append(problems, taken.take(former.Hash, by))
 			hashes = append(hashes, former.Hash)
 			if end, err := expiry(former.Expires); err != nil || end.IsZero() {
 				problems = append(problems, fmt.Errorf("%s: a former hash has no end that can be read: %q", by, former.Expires))
@@ -51,15 +57,28 @@ func (s *Settings) check() error {
 		}
 		problems = append(problems, checkEntry(by, key.Name, hashes, key.Models)...)
 	}
-	for _, worker := range s.Workers {
-		by := "worker " + strconv.Quote(worker.Name)
-		taken("worker "+worker.Name, by)
-		for _, hash := range worker.Hashes {
-			taken(hash, by)
-		}
-		problems = append(problems, checkEntry(by, worker.Name, worker.Hashes, worker.Models)...)
-	}
 	return errors.Join(problems...)
+}
+
+// check checks a worker's file beside what others claim. Only a good one claims
+// anything itself.
+func (w *WorkerFile) check(taken claims) error {
+	by := "worker " + strconv.Quote(w.Name)
+	problems := checkEntry(by, w.Name, w.Hashes, w.Models)
+	for model, most := range w.Concurrency {
+		if most < 1 || most > protocol.MaxConcurrency {
+			problems = append(problems, fmt.Errorf("%s: concurrency of %q: %d is not between 1 and %d", by, model, most, protocol.MaxConcurrency))
+		}
+	}
+	mine := maps.Clone(taken)
+	for _, hash := range w.Hashes {
+		problems = append(problems, mine.take(hash, by))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	maps.Copy(taken, mine)
+	return nil
 }
 
 func checkEntry(by, name string, hashes, models []string) (problems []error) {

@@ -54,7 +54,10 @@ func shortened(text string) string {
 // failure is the error for a request that got no answer because of err.
 func failure(err error) *openai.Error {
 	var reset *protocol.ResetError
+	var own *openai.Error
 	switch {
+	case errors.As(err, &own):
+		return own
 	case errors.Is(err, errNoWorker), errors.Is(err, errUnknownModel): // unknown since it was admitted: just taken out of the stack
 		return busyError("no_worker", "no worker serves this model now", 5*time.Second)
 	case errors.Is(err, errQueueFull):

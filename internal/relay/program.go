@@ -77,7 +77,8 @@ func (p *program) Run(ctx context.Context, version string, hup <-chan os.Signal)
 	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listeners) }()
-	service.NotifyReady(service.Status(settings.Digest, "", nil))
+	p.tellLeftOut(settings)
+	service.NotifyReady(service.Status(settings.Digest, settings.leftOut(), nil))
 	for {
 		select {
 		case <-hup:
@@ -103,6 +104,14 @@ func (p *program) reload(server *Server) {
 		p.log.Error("reload refused, the settings of before stay in force", "err", err)
 	} else {
 		p.log.Info("settings reloaded", "workers", len(settings.Workers), "keys", len(settings.Keys))
+		p.tellLeftOut(settings)
 	}
-	service.NotifyReady(service.Status(server.current().settings.Digest, "", err))
+	inForce := server.current().settings
+	service.NotifyReady(service.Status(inForce.Digest, inForce.leftOut(), err))
+}
+
+func (p *program) tellLeftOut(s *Settings) {
+	for _, err := range s.LeftOut {
+		p.log.Error(err.Error())
+	}
 }

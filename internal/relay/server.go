@@ -86,6 +86,9 @@ func (st *state) allowed(worker *WorkerFile, offers []protocol.Offer) (taken []p
 		case !st.settings.AnyModel && !slices.Contains(worker.Models, offer.Name):
 			notes = append(notes, fmt.Sprintf("model %q is not one this worker may serve", offer.Name))
 		default:
+			if most, ok := worker.Concurrency[offer.Name]; ok {
+				offer.Concurrency = min(offer.Concurrency, most)
+			}
 			taken = append(taken, offer)
 		}
 	}

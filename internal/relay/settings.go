@@ -26,6 +26,7 @@ type Settings struct {
 	Relay   RelayFile
 	Keys    []KeyEntry
 	Workers []WorkerFile
+	LeftOut []error // workers whose files are not good
 	// Open lets every client in and every model through: a relay started by
 	// hand without a file of keys.
 	Open bool
@@ -84,6 +85,9 @@ type WorkerFile struct {
 	Name      string   `json:"name"`
 	Hashes    []string `json:"hashes"` // hex SHA-256 of each secret that is good now
 	Models    []string `json:"models"` // what it may serve
+	// Concurrency is how many requests at once of each model it may take, 1 to
+	// protocol.MaxConcurrency; of one that is not in it, as many as it says.
+	Concurrency map[string]int `json:"concurrency,omitempty"`
 }
 
 // DefaultRelay is relay.json with nothing in it.
@@ -104,48 +108,61 @@ func DefaultRelay() RelayFile {
 
 // LoadSettings reads and checks the settings in dir. An unknown member is an
 // error, so that a misspelt limit is never a limit left out. All that is wrong
-// comes in one error.
+// comes in one error; but a worker's file that is wrong is left out, so that
+// what one worker's host reported is never the end of all others.
 func LoadSettings(dir string) (*Settings, error) {
 	s := &Settings{Relay: DefaultRelay()}
 	var keys KeysFile
 	digest := sha256.New()
-	files := []string{KeysPath, RelayPath}
-	workers, err := workerFiles(dir)
+	read := func(path string, into any) error {
+		data, err := os.ReadFile(filepath.Join(dir, path))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(digest, "%s\x00%x\n", path, sha256.Sum256(data))
+		if err := service.DecodeStrict(data, into); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(dir, path), err)
+		}
+		return nil
+	}
+	if err := errors.Join(read(KeysPath, &keys), read(RelayPath, &s.Relay)); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	s.Keys = keys.Keys
+	taken := make(claims)
+	if err := s.check(taken); err != nil {
+		return nil, fmt.Errorf("check settings in %s: %w", dir, err)
+	}
+	paths, err := workerFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	var problems []error
-	for _, path := range append(files, workers...) {
-		data, err := os.ReadFile(filepath.Join(dir, path))
+	for _, path := range paths {
+		var worker WorkerFile
+		err := read(path, &worker)
+		if err == nil && path != WorkersDir+"/"+worker.Name+".json" {
+			err = fmt.Errorf("%s: it is that of worker %q", filepath.Join(dir, path), worker.Name)
+		}
+		if err == nil {
+			err = worker.check(taken)
+		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("read settings: %w", err))
+			s.LeftOut = append(s.LeftOut, fmt.Errorf("worker left out: %w", err))
 			continue
 		}
-		fmt.Fprintf(digest, "%s\x00%x\n", path, sha256.Sum256(data))
-		var worker WorkerFile
-		into := map[string]any{RelayPath: &s.Relay, KeysPath: &keys}[path]
-		if into == nil {
-			into = &worker
-		}
-		if err := service.DecodeStrict(data, into); err != nil {
-			problems = append(problems, fmt.Errorf("read settings: %s: %w", filepath.Join(dir, path), err))
-		}
-		if into == &worker {
-			if path != WorkersDir+"/"+worker.Name+".json" {
-				problems = append(problems, fmt.Errorf("read settings: %s: it is that of worker %q", filepath.Join(dir, path), worker.Name))
-			}
-			s.Workers = append(s.Workers, worker)
-		}
+		s.Workers = append(s.Workers, worker)
 	}
-	s.Keys = keys.Keys
 	s.Digest = hex.EncodeToString(digest.Sum(nil))
-	if err := errors.Join(problems...); err != nil {
-		return nil, err
-	}
-	if err := s.check(); err != nil {
-		return nil, fmt.Errorf("check settings in %s: %w", dir, err)
-	}
 	return s, nil
+}
+
+// leftOut says on one line which workers are left out; "" for none.
+func (s *Settings) leftOut() string {
+	var all []string
+	for _, err := range s.LeftOut {
+		all = append(all, strings.ReplaceAll(err.Error(), "\n", ", "))
+	}
+	return strings.Join(all, "; ")
 }
 
 // workerFiles lists workers.d, sorted, as paths inside dir. A folder that is

@@ -69,9 +69,6 @@ func TestLoadSettings(t *testing.T) {
 func TestLoadSettingsRefuses(t *testing.T) {
 	key := func(text string) map[string]string { return map[string]string{"keys.json": `{"keys":[` + text + `]}`} }
 	setting := func(text string) map[string]string { return map[string]string{"relay.json": `{` + text + `}`} }
-	worker := func(text string) map[string]string {
-		return map[string]string{"workers.d/gpu-1.json": `{"name":"gpu-1",` + text + `}`}
-	}
 	tests := []struct {
 		name  string
 		files map[string]string
@@ -93,13 +90,6 @@ func TestLoadSettingsRefuses(t *testing.T) {
 		{"key twice", key(`{"name":"a","hash":"` + someHash + `"},{"name":"b","hash":"` + someHash + `"}`), `is that of key "a" too`},
 		{"no date", key(`{"name":"a","hash":"` + someHash + `","expires":"30.6.2027"}`), "neither a date nor RFC 3339"},
 		{"no model name", key(`{"name":"a","hash":"` + someHash + `","models":["a/../b"]}`), "no valid model name"},
-		{"worker of another name", map[string]string{"workers.d/gpu-1.json": `{"name":"gpu-2","hashes":[],"models":[]}`}, `that of worker "gpu-2"`},
-		{"worker's hash", worker(`"hashes":["x"],"models":[]`), "64 lower-case hex digits"},
-		{"worker's model", worker(`"hashes":[],"models":["$(id)"]`), "no valid model name"},
-		{"a key that is a worker's secret", map[string]string{
-			"keys.json":            `{"keys":[{"name":"a","hash":"` + someHash + `"}]}`,
-			"workers.d/gpu-1.json": `{"name":"gpu-1","hashes":["` + someHash + `"],"models":[]}`,
-		}, `is that of key "a" too`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -115,6 +105,42 @@ func TestLoadSettingsRefuses(t *testing.T) {
 				t.Errorf("the error repeats a secret: %v", err)
 			}
 		})
+	}
+}
+
+// TestBadWorkerIsLeftOut, and nobody else: its file holds what another host
+// reported.
+func TestBadWorkerIsLeftOut(t *testing.T) {
+	good := strings.Repeat("a", 64)
+	tests := []struct{ name, file, want string }{
+		{"no JSON", `<`, "invalid character"},
+		{"unknown member", `{"name":"gpu-2","hash":[]}`, `unknown field "hash"`},
+		{"another's name", `{"name":"gpu-1","hashes":[],"models":[]}`, `that of worker "gpu-1"`},
+		{"a hash that is none", `{"name":"gpu-2","hashes":["zz"],"models":[]}`, "64 lower-case hex digits"},
+		{"another worker's hash", `{"name":"gpu-2","hashes":["` + good + `"],"models":[]}`, `is that of worker "gpu-1" too`},
+		{"a key's hash", `{"name":"gpu-2","hashes":["` + someHash + `"],"models":[]}`, `is that of key "a" too`},
+		{"one hash twice", `{"name":"gpu-2","hashes":["` + strings.Repeat("b", 64) + `","` + strings.Repeat("b", 64) + `"],"models":[]}`, "too"},
+		{"a model that is none", `{"name":"gpu-2","hashes":[],"models":["$(id)"]}`, "no valid model name"},
+		{"a capacity that is none", `{"name":"gpu-2","hashes":[],"models":["m"],"concurrency":{"m":0}}`, "not between 1 and 4096"},
+	}
+	for _, test := range tests {
+		s, err := relay.LoadSettings(folder(t, map[string]string{
+			"relay.json":           "{}",
+			"keys.json":            `{"keys":[{"name":"a","hash":"` + someHash + `"}]}`,
+			"workers.d/gpu-1.json": `{"name":"gpu-1","hashes":["` + good + `"],"models":["m"],"concurrency":{"m":4}}`,
+			"workers.d/gpu-2.json": test.file,
+			"workers.d/gpu-3.json": `{"name":"gpu-3","hashes":["` + strings.Repeat("c", 64) + `"],"models":["m"]}`,
+		}))
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		if len(s.Workers) != 2 || s.Workers[0].Name != "gpu-1" || s.Workers[1].Name != "gpu-3" {
+			t.Errorf("%s: taken are %+v", test.name, s.Workers)
+		}
+		if len(s.LeftOut) != 1 || !strings.Contains(s.LeftOut[0].Error(), test.want) {
+			t.Errorf("%s: left out: %v", test.name, s.LeftOut)
+		}
 	}
 }
 

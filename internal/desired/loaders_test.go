@@ -104,8 +104,8 @@ func TestRelayLoadsWhatIsRendered(t *testing.T) {
 		t.Error("keys.json (-want +got)\n" + diff)
 	}
 	workers := []relay.WorkerFile{
-		{ManagedBy: want.ManagedBy, Name: "gpu-1", Hashes: []string{strings.Repeat("3", 64)}, Models: []string{"llama3-8b"}},
-		{ManagedBy: want.ManagedBy, Name: "gpu-2", Hashes: []string{strings.Repeat("4", 64)}, Models: []string{"Org/llama3.2:3b", "llama3-8b"}},
+		{ManagedBy: want.ManagedBy, Name: "gpu-1", Hashes: []string{strings.Repeat("3", 64)}, Models: []string{"llama3-8b"}, Concurrency: map[string]int{"llama3-8b": 64}},
+		{ManagedBy: want.ManagedBy, Name: "gpu-2", Hashes: []string{strings.Repeat("4", 64)}, Models: []string{"Org/llama3.2:3b", "llama3-8b"}, Concurrency: map[string]int{"Org/llama3.2:3b": 16, "llama3-8b": 16}},
 	}
 	if diff := cmp.Diff(workers, got.Workers); diff != "" {
 		t.Error("workers.d (-want +got)\n" + diff)

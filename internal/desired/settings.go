@@ -52,6 +52,8 @@ type workerEntry struct {
 	Name      string   `json:"name"`
 	Hashes    []string `json:"hashes"`
 	Models    []string `json:"models"`
+	// What it may serve at once of each, whatever it announces.
+	Concurrency map[string]int `json:"concurrency"`
 }
 
 type workerSettings struct {
@@ -121,9 +123,10 @@ func workerEntryJSON(m made, w *stack.Worker) (text, error) {
 	if madeOn != "" {
 		return text{madeOn: madeOn}, nil
 	}
-	entry := workerEntry{ManagedBy: managedBy(m.in.Stack), Name: w.Name, Hashes: hashes}
+	entry := workerEntry{ManagedBy: managedBy(m.in.Stack), Name: w.Name, Hashes: hashes, Concurrency: map[string]int{}}
 	for _, model := range w.Models {
 		entry.Models = append(entry.Models, model.Name)
+		entry.Concurrency[model.Name] = model.Concurrency
 	}
 	slices.Sort(entry.Models)
 	return encode(entry)

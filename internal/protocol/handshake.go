@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Greet is the worker's side of the exchange of HELLO. A relay that refuses
@@ -44,6 +45,7 @@ func Receive(ctx context.Context, t Transport) (WorkerHello, error) {
 		err := refuse(t, CloseVersion, "relay", Versions{MinVersion, MaxVersion}, "worker", theirs.Protocol)
 		return WorkerHello{}, err
 	}
+	theirs.Program = shown(theirs.Program)
 	if err := checkHello(theirs); err != nil {
 		return WorkerHello{}, Refuse(t, CloseProtocol, err.Error())
 	}
@@ -121,6 +123,20 @@ func decodeClose(f Frame) error {
 	}
 	said.Text = cut(said.Text)
 	return said
+}
+
+// maxProgram is how much of a program's name and version is kept, in bytes.
+const maxProgram = 64
+
+// shown is text of a stranger's as a log and a screen can take it.
+func shown(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, text)
+	return text[:min(len(text), maxProgram)]
 }
 
 func checkWindow(window int) error {

@@ -5,54 +5,47 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
 )
 
-// bodyStall is for how long a client may send nothing of its request's body.
+// bodyStall is how long a client may take for each piece of its request's body.
 const bodyStall = 30 * time.Second
-
-// budget bounds the memory that all requests' bodies take together.
-type budget struct {
-	limit, used atomic.Int64
-}
-
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) <= b.limit.Load() {
-		return true
-	}
-	b.used.Add(-n)
-	return false
-}
-
-func (b *budget) give(n int64) { b.used.Add(-n) }
 
 // body is a request's body in memory: it is read to its end before a worker
 // gets any of it, so that a slow client holds no slot, a request can be tried
 // again, and the HTTP server can't cut an answer that begins before the
 // request was read (golang/go#40747).
 type body struct {
-	data   []byte
-	taken  int64
-	budget *budget
+	data  []byte
+	taken int64
+	from  *budget // that taken is of; nil where it is 0
+	key   string  // whose it is
 }
 
 func (b *body) free() {
-	b.budget.give(b.taken)
-	b.data, b.taken = nil, 0
+	if b.from != nil {
+		b.from.give(b.key, b.taken)
+	}
+	b.data, b.taken, b.from = nil, 0, nil
 }
 
-// readBody reads the body of r, of at most limit bytes, until the given time.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, until time.Time) (*body, *openai.Error) {
+// bodyPiece is how many bytes a body has to bring in each bodyStall until it is
+// whole: nobody holds memory by sending a byte now and then.
+const bodyPiece = 64 << 10
+
+// readBody reads the body of r, a request of key's, of at most limit bytes,
+// until the given time.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, key string, limit int64, until time.Time) (*body, *openai.Error) {
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	b := &body{budget: &s.bodies}
+	b := &body{key: key}
 	control := http.NewResponseController(w)
+	come, due := 0, time.Now().Add(bodyStall) // bytes that had come when due was set
 	for {
-		if len(b.data) == cap(b.data) && !b.grow(r.ContentLength, limit) {
+		if len(b.data) == cap(b.data) && !s.grow(b, r.ContentLength, limit) {
 			b.free()
 			return nil, busyError("relay_busy", "the relay holds too many large requests", 2*time.Second)
 		}
@@ -68,22 +61,29 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int64, u
 			b.free()
 			return nil, invalidError(http.StatusBadRequest, "incomplete_body", "", "the request's body did not come whole")
 		}
-		deadline := time.Now().Add(bodyStall)
-		if until.Before(deadline) {
-			deadline = until // a byte now and then keeps nothing open for ever
+		if len(b.data)-come >= bodyPiece {
+			come, due = len(b.data), time.Now().Add(bodyStall)
 		}
-		control.SetReadDeadline(deadline)
+		control.SetReadDeadline(earlier(due, until))
 	}
 }
 
-// firstRoom is how much memory a body takes to begin with, in bytes, whatever
-// its client announces.
-const firstRoom = 16 << 10
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
 
-// grow makes room for more, up to the length that was announced; false where
-// the budget has none. A large body of unknown length gets a quarter more at a
-// time, since that may be room that it does not need.
-func (b *body) grow(announced, limit int64) bool {
+const (
+	firstRoom = 16 << 10 // bytes that a body gets to begin with, whatever its client announces
+	smallBody = 64 << 10 // up to here, the large ones leave it room
+)
+
+// grow makes room for more in b, up to the length that was announced; false
+// where the budget has none. A large body of unknown length gets a quarter more
+// at a time, since that may be room that it does not need.
+func (s *Server) grow(b *body, announced, limit int64) bool {
 	size, most := 2*int64(cap(b.data)), announced+1 // one more, to see the end without growing
 	if announced < 0 {
 		most = limit + 1
@@ -92,10 +92,20 @@ func (b *body) grow(announced, limit int64) bool {
 		}
 	}
 	size = min(max(size, firstRoom), most)
-	if !b.budget.take(size - b.taken) {
+	from, more := &s.smallBodies, size
+	if size > smallBody {
+		from = &s.bodies
+	}
+	if from == b.from {
+		more -= b.taken
+	}
+	if !from.take(b.key, more) {
 		return false
 	}
-	b.taken = size
+	if b.from != nil && b.from != from {
+		b.from.give(b.key, b.taken)
+	}
+	b.from, b.taken = from, size
 	grown := make([]byte, len(b.data), size)
 	copy(grown, b.data)
 	b.data = grown

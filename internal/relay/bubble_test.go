@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -49,7 +50,7 @@ func (n *network) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 
 func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	a, b := net.Pipe()
 	select {
-	case n.conns <- b:
+	case n.conns <- onLoopback{b}:
 		return a, nil
 	case <-n.closed:
 		return nil, &net.OpError{Op: "dial", Err: net.ErrClosed}
@@ -57,6 +58,11 @@ func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, ctx.Err()
 	}
 }
+
+// onLoopback is a connection from this machine.
+type onLoopback struct{ net.Conn }
+
+func (onLoopback) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000} }
 
 func (n *network) client() *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: n.dial, DisableCompression: true}}
@@ -76,8 +82,13 @@ type bubble struct {
 // bubble; stop ends all it started.
 func inMemory(t *testing.T, st *stack) (b *bubble, stop func()) {
 	t.Helper()
+	return inMemoryLogging(t, st, quiet(t))
+}
+
+func inMemoryLogging(t *testing.T, st *stack, log *slog.Logger) (b *bubble, stop func()) {
+	t.Helper()
 	n, metrics := newNetwork(), newNetwork()
-	r := serveRelay(t, st.load(t), relay.Listeners{API: n, Metrics: metrics}, "http://relay.test")
+	r := serveLogging(t, st.load(t), relay.Listeners{API: n, Metrics: metrics}, "http://relay.test", log)
 	b = &bubble{running: r, t: t, network: n, client: n.client(), metrics: metrics.client()}
 	return b, func() {
 		r.stop()

@@ -72,7 +72,7 @@ func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*jo
 		return nil, invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
 	}
 	until := rq.start.Add(time.Duration(st.settings.Relay.RequestTimeout))
-	b, refusal := s.readBody(w, r, int64(st.settings.Relay.MaxBody), until)
+	b, refusal := s.readBody(w, r, k.name, int64(st.settings.Relay.MaxBody), until)
 	if refusal != nil {
 		return nil, refusal
 	}

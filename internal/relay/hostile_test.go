@@ -15,22 +15,41 @@ import (
 	"github.com/relayctl/relayctl/internal/relay"
 )
 
-// drip is a body of one byte now and then, without end.
-type drip struct{}
-
-func (drip) Read(p []byte) (int, error) {
-	time.Sleep(20 * time.Second)
-	return copy(p, " "), nil
+// drip is a body of some bytes every 20 seconds, without end.
+type drip struct {
+	piece int
+	left  *int // of the present piece
 }
 
-func TestDrippingBodyEndsWithTheRequestsTime(t *testing.T) {
+func (d drip) Read(p []byte) (int, error) {
+	if *d.left == 0 {
+		time.Sleep(20 * time.Second)
+		*d.left = d.piece
+	}
+	n := min(len(p), *d.left)
+	*d.left -= n
+	for i := range n {
+		p[i] = ' '
+	}
+	return n, nil
+}
+
+// TestDrippingBodyEnds: after 30 s where it brings next to nothing, else with
+// the request's time.
+func TestDrippingBodyEnds(t *testing.T) {
+	for piece, after := range map[int]time.Duration{1: 30 * time.Second, 10 << 10: 30 * time.Second, 100 << 10: 2 * time.Minute} {
+		dripping(t, piece, after)
+	}
+}
+
+func dripping(t *testing.T, piece int, after time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newStack(t)
 		st.relay["request_timeout"] = "2m"
 		b, stop := inMemory(t, st)
 		ctx, leave := context.WithTimeout(t.Context(), time.Hour)
 		defer leave()
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL+"/v1/chat/completions", drip{})
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL+"/v1/chat/completions", drip{piece, new(int)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,8 +58,8 @@ func TestDrippingBodyEndsWithTheRequestsTime(t *testing.T) {
 		if response, err := b.client.Do(r); err == nil {
 			response.Body.Close()
 		}
-		if took := time.Since(start); took < time.Minute || took > 3*time.Minute {
-			t.Errorf("it took %v", took)
+		if took := time.Since(start); took < after || took > after+30*time.Second {
+			t.Errorf("%d bytes each time: it took %v", piece, took)
 		}
 		leave()
 		time.Sleep(time.Minute) // the client's own goroutine sleeps in Read

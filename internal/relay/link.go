@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/protocol"
@@ -82,8 +83,12 @@ func (s *Server) knock(r *http.Request) (*WorkerFile, string, *openai.Error) {
 	}
 	worker, hash := s.current().ring.worker(r.Header)
 	if worker == nil {
-		s.log.Warn("worker refused: no secret that is good here", "from", r.RemoteAddr)
+		s.refusals.count(sourceOf(r), "invalid_secret")
 		return nil, "", refuseConnect(http.StatusUnauthorized, "invalid_secret", "no worker secret that is good here")
+	}
+	if !s.mayConnect(hash) {
+		s.refusals.count(sourceOf(r), "too_many_connections")
+		return nil, "", refuseConnect(http.StatusTooManyRequests, "too_many_connections", "this worker connects again and again: come back later")
 	}
 	offered := websocket.Subprotocols(r)
 	if !slices.Contains(offered, protocol.Subprotocol) {
@@ -94,6 +99,25 @@ func (s *Server) knock(r *http.Request) (*WorkerFile, string, *openai.Error) {
 		return nil, "", stoppingError()
 	}
 	return worker, hash, nil
+}
+
+// A worker may connect this often: in one go, and then every second.
+const (
+	connectBurst = 30
+	connectEvery = time.Second
+)
+
+// mayConnect reports whether a worker with the secret of that hash does not
+// connect too often.
+func (s *Server) mayConnect(hash string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limiter := s.connects[hash]
+	if limiter == nil {
+		limiter = rate.NewLimiter(rate.Every(connectEvery), connectBurst)
+		s.connects[hash] = limiter
+	}
+	return limiter.Allow()
 }
 
 // welcome exchanges HELLO and serves the worker until its connection ends.

@@ -109,7 +109,12 @@ func startRelay(t testing.TB, s *relay.Settings) *running {
 
 func serveRelay(t testing.TB, s *relay.Settings, ls relay.Listeners, url string) *running {
 	t.Helper()
-	server := relay.New(relay.Config{Settings: s, Version: "test", Log: quiet(t)})
+	return serveLogging(t, s, ls, url, quiet(t))
+}
+
+func serveLogging(t testing.TB, s *relay.Settings, ls relay.Listeners, url string, log *slog.Logger) *running {
+	t.Helper()
+	server := relay.New(relay.Config{Settings: s, Version: "test", Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

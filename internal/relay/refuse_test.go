@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,8 +98,8 @@ func TestBodyOverTheLimitWithoutLength(t *testing.T) {
 // TestManyLargeBodies: what is kept free for bodies is not used up by room that
 // they do not need.
 func TestManyLargeBodies(t *testing.T) {
-	const clients, size = 24, 8<<20 + 600
-	for name, length := range map[string]int64{"with a length": size, "chunked": -1} {
+	const size = 8<<20 + 600
+	for name, clients := range map[string]int32{"with a length": 24, "chunked": 16} {
 		r := startRelay(t, newStack(t).load(t))
 		ctx, leave := context.WithCancel(t.Context())
 		all := make(chan struct{})
@@ -114,7 +115,7 @@ func TestManyLargeBodies(t *testing.T) {
 			}
 			io.WriteString(w, "{}")
 		})
-		connectedWorker(t, r, "gpu-1", engine.URL, clients, "m")
+		connectedWorker(t, r, "gpu-1", engine.URL, int(clients), "m")
 		body := `{"model":"m","x":"` + strings.Repeat("x", size-20) + `"}`
 		var asked sync.WaitGroup
 		for range clients {
@@ -124,7 +125,9 @@ func TestManyLargeBodies(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				q.ContentLength = length
+				if name == "chunked" {
+					q.ContentLength = -1
+				}
 				q.Header.Set("X-Api-Key", laptopKey.Reveal())
 				response, err := http.DefaultClient.Do(q)
 				if err != nil {
@@ -142,6 +145,49 @@ func TestManyLargeBodies(t *testing.T) {
 		asked.Wait()
 		leave()
 	}
+}
+
+// TestOneKeyLeavesRoomForOthers, whatever it announces and holds back: for
+// small requests of its own too, and for large ones of others.
+func TestOneKeyLeavesRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, stop := inMemory(t, newStack(t))
+		w := b.join("gpu-1", answerWith("{}"), offer("m", 4))
+		w2 := b.join("gpu-2", answerWith("{}"), offer("other", 4))
+		var hogs sync.WaitGroup
+		for range 16 { // 16 MiB of 32 each
+			conn, err := b.network.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			hogs.Go(func() {
+				fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n", laptopKey.Reveal(), 32<<20)
+				go io.Copy(io.Discard, conn)
+				conn.Write(make([]byte, 16<<20+1))
+				time.Sleep(5 * time.Minute)
+				conn.Close()
+			})
+		}
+		synctest.Wait()
+		large := `{"model":"other","x":"` + strings.Repeat("x", 16<<20) + `"}`
+		if got := b.ask(t.Context(), narrowKey, large); got.status != 200 {
+			t.Errorf("another key's large request: %d %s", got.status, got.body)
+		}
+		if got := b.ask(t.Context(), laptopKey, askM); got.status != 200 {
+			t.Errorf("its own small request: %d %s", got.status, got.body)
+		}
+		if got := b.ask(t.Context(), laptopKey, strings.Replace(large, "other", "m", 1)); got.status != 503 || errorCode(t, got.body) != "relay_busy" {
+			t.Errorf("its own large request: %d %s", got.status, got.body)
+		}
+		time.Sleep(time.Minute) // the held ones bring nothing more
+		if got := b.ask(t.Context(), laptopKey, strings.Replace(large, "other", "m", 1)); got.status != 200 {
+			t.Errorf("its own large request a minute later: %d %s", got.status, got.body)
+		}
+		hogs.Wait()
+		w.stop()
+		w2.stop()
+		stop()
+	})
 }
 
 func TestQueueIsBoundedAndTimed(t *testing.T) {
@@ -301,13 +347,16 @@ func TestWorkIsSpread(t *testing.T) {
 func TestSlowUploads(t *testing.T) {
 	tests := []struct {
 		name   string
+		piece  int // bytes, after each of which there is a pause
 		pause  time.Duration
 		status int
 		within time.Duration
 	}{
-		{"steady", 20 * time.Second, 200, 5 * time.Minute},
-		{"stalled", time.Hour, 400, time.Minute},
+		{"steady", 70 << 10, 20 * time.Second, 200, 5 * time.Minute},
+		{"stalled", 70 << 10, time.Hour, 400, time.Minute},
+		{"a byte now and then", 1, 20 * time.Second, 400, time.Minute},
 	}
+	body := `{"model":"m","x":"` + strings.Repeat("x", 200<<10) + `"}`
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -320,12 +369,12 @@ func TestSlowUploads(t *testing.T) {
 				start := time.Now()
 				var client sync.WaitGroup
 				client.Go(func() {
-					fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n", laptopKey.Reveal(), len(askM))
-					for i := range len(askM) {
-						if i%5 == 4 {
-							time.Sleep(test.pause)
+					fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n", laptopKey.Reveal(), len(body))
+					for piece := range slices.Chunk([]byte(body), test.piece) {
+						if _, err := conn.Write(piece); err != nil {
+							return
 						}
-						conn.Write([]byte{askM[i]})
+						time.Sleep(test.pause)
 					}
 				})
 				response, err := http.ReadResponse(bufio.NewReader(conn), nil)

@@ -29,6 +29,7 @@ type request struct {
 	id      string
 	cancel  context.CancelCauseFunc // ends it early, for a reason that its context then has
 	path    string                  // of the route, from a closed list
+	source  string                  // the address that it comes from
 	start   time.Time
 	key     string // the key's name
 	probe   bool   // it is the probe's key
@@ -56,7 +57,7 @@ func (rq *request) refuse(w http.ResponseWriter, e *openai.Error) {
 // log and one count at the end.
 func (s *Server) api(path string, h func(context.Context, *request, http.ResponseWriter, *http.Request)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		rq := &request{id: newRequestID(), path: path, start: time.Now()}
+		rq := &request{id: newRequestID(), path: path, source: sourceOf(r), start: time.Now()}
 		s.metrics.received.Inc()
 		defer s.done(rq)
 		w.Header().Set("X-Request-Id", rq.id)
@@ -72,16 +73,14 @@ func (s *Server) api(path string, h func(context.Context, *request, http.Respons
 	}
 }
 
-// done tells of a request that has ended. Nothing that a client wrote is in
+// done tells of a request that has ended: on a line of its own where it came
+// with a good key, summed up where anybody could have made it. Nothing that a client wrote is in
 // it: no prompt, no key, no name but those of the settings.
 func (s *Server) done(rq *request) {
 	took := time.Since(rq.start)
 	s.metrics.finished(rq, took)
-	level := slog.LevelInfo
-	if rq.path == "" {
-		level = slog.LevelDebug // no route of ours: scanners would fill the log
-	}
-	if !s.log.Enabled(context.Background(), level) {
+	if rq.key == "" {
+		s.refusals.count(rq.source, rq.code)
 		return
 	}
 	attrs := []slog.Attr{
@@ -103,7 +102,7 @@ func (s *Server) done(rq *request) {
 	if rq.err != nil {
 		attrs = append(attrs, slog.String("err", rq.err.Error()))
 	}
-	s.log.LogAttrs(context.Background(), level, "request", attrs...)
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

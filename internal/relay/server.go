@@ -6,12 +6,15 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/relayctl/relayctl/internal/protocol"
 )
@@ -35,14 +38,18 @@ type Server struct {
 	state     atomic.Pointer[state]
 	scheduler *scheduler
 	metrics   *metrics
-	bodies    budget
-	running   sync.WaitGroup // listeners, worker connections and what belongs to them
-	gate      gate           // clients' requests
+	refusals  *refusals
 
-	mu     sync.Mutex
-	links  map[*link]bool
-	byName map[string]*link // the newest connection of each worker
-	doors  []*door          // while it serves: for the API, metrics and admin
+	bodies, smallBodies budget
+
+	running sync.WaitGroup // listeners, worker connections and what belongs to them
+	gate    gate           // clients' requests
+
+	mu       sync.Mutex
+	links    map[*link]bool
+	connects map[string]*rate.Limiter // by the hash of a good secret
+	byName   map[string]*link         // the newest connection of each worker
+	doors    []*door                  // while it serves: for the API, metrics and admin
 
 	drainTurn int // counts drains: only the latest ends its hold
 }
@@ -98,11 +105,14 @@ func (st *state) allowed(worker *WorkerFile, offers []protocol.Offer) (taken []p
 // New makes a Server. It does nothing before Serve.
 func New(c Config) *Server {
 	s := &Server{
-		version: c.Version,
-		log:     c.Log,
-		started: time.Now(),
-		links:   make(map[*link]bool),
-		byName:  make(map[string]*link),
+		version:  c.Version,
+		log:      c.Log,
+		started:  time.Now(),
+		links:    make(map[*link]bool),
+		connects: make(map[string]*rate.Limiter),
+		byName:   make(map[string]*link),
+
+		refusals: &refusals{log: c.Log},
 	}
 	s.scheduler = newScheduler(func() int { return s.current().settings.Relay.MaxQueue })
 	s.metrics = newMetrics(s.scheduler)
@@ -117,7 +127,8 @@ func (s *Server) apply(settings *Settings) {
 	st := newState(settings)
 	s.state.Store(st)
 	s.scheduler.list(st.models(), settings.AnyModel)
-	s.bodies.limit.Store(max(8*int64(settings.Relay.MaxBody), 256<<20))
+	s.bodies.setLimit(max(8*int64(settings.Relay.MaxBody), 256<<20))
+	s.smallBodies.setLimit(64 << 20)
 }
 
 // Reload brings new settings in: keys count from now on, workers whose secret
@@ -130,6 +141,7 @@ func (s *Server) Reload(settings *Settings) error {
 	s.apply(settings)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	maps.DeleteFunc(s.connects, func(hash string, _ *rate.Limiter) bool { return s.current().ring.workers[hash] == nil })
 	for l := range s.links {
 		s.settle(l)
 	}
@@ -171,6 +183,7 @@ func (s *Server) Serve(ctx context.Context, ls Listeners) error {
 		shutdown(d.server)
 	}
 	s.running.Wait()
+	s.refusals.tell()
 	return err
 }
 

@@ -24,6 +24,22 @@ import (
 // lets through.
 const maxRequest = 1 << 30
 
+// memory bounds what the bodies of all requests take together.
+type memory struct {
+	limit int64 // bytes
+	used  atomic.Int64
+}
+
+func (m *memory) take(n int64) bool {
+	if m.used.Add(n) <= m.limit {
+		return true
+	}
+	m.used.Add(-n)
+	return false
+}
+
+func (m *memory) give(n int64) { m.used.Add(-n) }
+
 // allowed are the requests that reach an engine, by kind of model. An engine
 // serves more than its key protects (vLLM gives completions on /invocations to
 // anybody), so all else stops here, whoever asks.
@@ -37,10 +53,11 @@ type engine struct {
 	kept    *http.Transport // keeps its connections for the next request
 	fresh   *http.Transport // opens one for each
 	log     *slog.Logger
+	memory  *memory   // for the bodies of requests, of all engines together
 	buffers sync.Pool // of *[protocol.MaxBody]byte
 }
 
-func newEngine(m Model, log *slog.Logger) *engine {
+func newEngine(m Model, memory *memory, log *slog.Logger) *engine {
 	kept := &http.Transport{
 		Proxy:               nil, // the engine's address is fixed by the settings
 		DialContext:         (&net.Dialer{Timeout: dialTime}).DialContext,
@@ -53,7 +70,7 @@ func newEngine(m Model, log *slog.Logger) *engine {
 	}
 	fresh := kept.Clone()
 	fresh.DisableKeepAlives = true
-	return &engine{model: m, log: log, kept: kept, fresh: fresh}
+	return &engine{model: m, log: log, memory: memory, kept: kept, fresh: fresh}
 }
 
 // dialTime is how long an engine may take to accept a connection.
@@ -80,6 +97,11 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 		return err
 	}
 	body, err := e.body(ctx, s)
+	held := int64(cap(body))
+	defer func() { e.memory.give(held) }()
+	if err == nil && e.model.Upstream != "" {
+		body, err = e.renamed(body)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,30 +186,40 @@ func refusal(text string) error {
 	return &protocol.ResetError{Code: protocol.ResetRefused, Text: text}
 }
 
-// body reads the request's body. It is in memory before the engine is called:
-// then the call can be made again where a kept connection turns out closed.
+// body reads the request's body, whose memory is to be given back, also with an
+// error. It is in memory before the engine is called: then the call can be made
+// again where a kept connection turns out closed.
 func (e *engine) body(ctx context.Context, s *protocol.Stream) ([]byte, error) {
 	length := s.Request().Length
 	if length < 0 || length > maxRequest {
 		return nil, &protocol.ResetError{Code: protocol.ResetTooLarge, Text: "the request is larger than this worker takes"}
 	}
-	body := make([]byte, 0, min(length, 1<<20))
+	var body []byte
 	for {
 		chunk, err := s.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			break
+			return body, nil
 		}
 		if err != nil {
-			return nil, err
+			return body, err
 		}
-		if int64(len(body)+len(chunk)) > length {
-			return nil, refusal("the request is longer than announced")
+		need := len(body) + len(chunk)
+		if int64(need) > length {
+			return body, refusal("the request is longer than announced")
+		}
+		if need > cap(body) {
+			room := int(min(length, int64(max(need, 2*cap(body)))))
+			if !e.memory.take(int64(room - cap(body))) {
+				return body, refusal("the worker holds too many large requests")
+			}
+			body = append(make([]byte, 0, room), body...)
 		}
 		body = append(body, chunk...)
 	}
-	if e.model.Upstream == "" {
-		return body, nil
-	}
+}
+
+// renamed is a body with the engine's own name for the model.
+func (e *engine) renamed(body []byte) ([]byte, error) {
 	envelope, err := openai.ParseEnvelope(body)
 	if err != nil {
 		return nil, refusal(err.Error())

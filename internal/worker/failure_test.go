@@ -161,6 +161,11 @@ func readAnswer(ctx context.Context, s *protocol.Stream) error {
 // connections.
 func joinOverTCP(t *testing.T, log *slog.Logger, models ...worker.Model) (l *handLink, stop func()) {
 	t.Helper()
+	return joinWith(t, worker.Config{Log: log}, models...)
+}
+
+func joinWith(t *testing.T, config worker.Config, models ...worker.Model) (l *handLink, stop func()) {
+	t.Helper()
 	r := &handRelay{t: t, links: make(chan *handLink, 1)}
 	server := httptest.NewServer(r)
 	settings := r.settings(models...)
@@ -169,7 +174,8 @@ func joinOverTCP(t *testing.T, log *slog.Logger, models ...worker.Model) (l *han
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		worker.New(worker.Config{Settings: settings, Version: "test", Log: log}).Run(ctx)
+		config.Settings, config.Version = settings, "test"
+		worker.New(config).Run(ctx)
 	}()
 	l = <-r.links
 	return l, func() {

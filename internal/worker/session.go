@@ -83,7 +83,7 @@ func refusedBy(response *http.Response) error {
 }
 
 // greet makes a session on a fresh connection.
-func greet(ctx context.Context, t protocol.Transport, s *Settings, hello protocol.WorkerHello, log *slog.Logger) (*session, error) {
+func (w *Worker) greet(ctx context.Context, t protocol.Transport, s *Settings, hello protocol.WorkerHello) (*session, error) {
 	theirs, err := protocol.Greet(ctx, t, hello)
 	if err != nil {
 		t.Close()
@@ -92,13 +92,13 @@ func greet(ctx context.Context, t protocol.Transport, s *Settings, hello protoco
 	n := &session{
 		settings: s,
 		engines:  make(map[string]*engine),
-		log:      log,
+		log:      w.config.Log,
 		drains:   make(chan protocol.Drain, 1),
 		ended:    make(chan struct{}),
 	}
 	streams := 64 // more than the relay may use: it frees a slot before this end has heard of it
 	for _, m := range s.Models {
-		n.engines[m.Name] = newEngine(m, log)
+		n.engines[m.Name] = newEngine(m, &w.memory, w.config.Log)
 		streams += 2 * m.Concurrency
 	}
 	n.conn = protocol.NewConn(t, protocol.Config{
@@ -107,9 +107,9 @@ func greet(ctx context.Context, t protocol.Transport, s *Settings, hello protoco
 		MaxStreams: streams,
 		OnDrain:    n.onDrain,
 	})
-	log.Info("connected", "relay", s.Relay.String(), "program", theirs.Program)
+	n.log.Info("connected", "relay", s.Relay.String(), "program", theirs.Program)
 	for _, note := range theirs.Notes {
-		log.Warn("the relay says: " + note)
+		n.log.Warn("the relay says: " + note)
 	}
 	return n, nil
 }

@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -32,6 +33,7 @@ type Config struct {
 	Version  string // of this program, for people
 	Log      *slog.Logger
 	Dial     DialFunc          // nil: as net.Dialer does
+	Memory   int64             // bytes that the bodies of all requests may take together, 0: 1 GiB
 	OnState  func(text string) // told of each change: "connected" or "connecting: REASON"; may be nil
 }
 
@@ -41,6 +43,7 @@ type Worker struct {
 	instance string
 	reloaded chan struct{} // capacity 1: settings has changed
 	sessions sync.WaitGroup
+	memory   memory
 
 	mu       sync.Mutex
 	settings *Settings
@@ -60,6 +63,7 @@ func New(c Config) *Worker {
 		reloaded: make(chan struct{}, 1),
 		settings: c.Settings,
 		live:     make(map[*session]bool),
+		memory:   memory{limit: cmp.Or(c.Memory, maxRequest)},
 	}
 }
 
@@ -177,7 +181,7 @@ func (w *Worker) try(ctx context.Context) (*session, error) {
 	for _, m := range s.Models {
 		hello.Models = append(hello.Models, protocol.Offer{Name: m.Name, Concurrency: m.Concurrency, Kind: m.Kind})
 	}
-	return greet(ctx, protocol.WebSocket(ws), s, hello, w.config.Log)
+	return w.greet(ctx, protocol.WebSocket(ws), s, hello)
 }
 
 // start serves n beside what else is live.

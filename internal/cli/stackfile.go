@@ -73,21 +73,10 @@ func (a *app) tellDefault(o stackOptions) {
 func (o stackOptions) again(command string, flags ...string) string {
 	words := append([]string{"relayctl", command}, flags...)
 	for _, v := range o.vars {
-		words = append(words, "--var", quoted(v))
+		words = append(words, "--var", stack.ShellWord(v))
 	}
 	for _, file := range o.varFiles {
-		words = append(words, "--var-file", quoted(file))
+		words = append(words, "--var-file", stack.ShellWord(file))
 	}
-	return strings.Join(append(words, quoted(o.file)), " ")
-}
-
-// quoted writes a word so that a shell reads it as it is.
-func quoted(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/-=:@,+", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return strings.Join(append(words, stack.ShellPath(o.file)), " ")
 }

@@ -28,7 +28,7 @@ func (v *view) tryIt(s *stack.Stack, o stackOptions, made []string, delivery key
 	if file == "" {
 		v.out.printf("\nTry it, with the key of %s in KEY:\n", key.Name)
 	} else {
-		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(quoted(file)))
+		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(stack.ShellPath(file)))
 	}
 	v.request(s, o, model)
 }

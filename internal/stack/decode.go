@@ -17,6 +17,7 @@ type section struct {
 	label    string
 	values   map[string]cty.Value // known, not null, unmarked, of the form's type; defaults included
 	sections []*section
+	swallows bool     // a block that belongs to the file was found inside, and reported
 	meant    []string // arguments and blocks that mistyped ones were probably meant to be
 }
 
@@ -213,6 +214,10 @@ func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
 		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)
 		return
 	}
+	if s.schema.name != "" && slices.Contains(topLevel(), b.Type) {
+		d.reportInside(b, s)
+		return
+	}
 	known, valid := s.schema.blockNames(served, later), s.schema.blockNames(served)
 	if s.schema.name == "" {
 		known, valid = append(known, "variable", "locals"), append(valid, "variable", "locals")
@@ -220,6 +225,17 @@ func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
 	d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
 		quote(b.Type), didYouMean(b.Type, known, valid))
 	s.mean(b.Type, known)
+}
+
+// reportInside reports a block that belongs to the file and stands in another
+// block. Of several only the first: it is one brace that is missing.
+func (d decoder) reportInside(b *hclsyntax.Block, s *section) {
+	if s.swallows {
+		return
+	}
+	s.swallows = true
+	d.report(b.DefRange(), "Block inside another", "A %s block stands at the top of the file, and this one is inside of %s, which begins on line %d. Is a } missing above?",
+		b.Type, s.describe(), s.Range.Start.Line)
 }
 
 // mean notes what a mistyped name was probably meant to be, so that it is not

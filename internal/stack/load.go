@@ -1,10 +1,16 @@
 package stack
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sort"
+	"syscall"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -59,6 +65,10 @@ func (l *loader) load() *Stack {
 	if body == nil {
 		return nil
 	}
+	if d := l.otherFile(body); d != nil {
+		l.diags = l.diags.Append(d)
+		return nil
+	}
 	variables := l.declareVariables(body)
 	scope := &scope{variables: variables, values: l.variableValues(variables), functions: l.functions()}
 	l.evaluateLocals(body, scope)
@@ -76,11 +86,7 @@ func (l *loader) report(at hcl.Range, summary, format string, args ...any) {
 
 // reportAside adds an error that has no place in a file.
 func (l *loader) reportAside(summary, format string, args ...any) {
-	l.diags = l.diags.Append(&hcl.Diagnostic{
-		Severity: hcl.DiagError,
-		Summary:  summary,
-		Detail:   fmt.Sprintf(format, args...),
-	})
+	l.diags = l.diags.Append(aside(summary, format, args...))
 }
 
 func (l *loader) env(name string) (string, bool) {
@@ -109,6 +115,9 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
+	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("not a regular file")
 	}
@@ -125,11 +134,19 @@ func readRegular(path string) ([]byte, error) {
 func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
 	src, err := l.readFile(filename)
 	if err != nil {
-		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
+		l.reportUnreadable(filename, err)
 		return nil
 	}
+	if d := notUTF8(src, filename); d != nil {
+		l.diags = l.diags.Append(d)
+		return nil
+	}
+	src = ended(src)
 	var body *hclsyntax.Body
 	diags := guard(src, filename)
+	if !diags.HasErrors() && !utf8.Valid(src) {
+		diags = outsideUTF8(src, filename)
+	}
 	if !diags.HasErrors() {
 		var file *hcl.File
 		file, diags = hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
@@ -143,13 +160,36 @@ func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
 	if !diags.HasErrors() {
 		return body
 	}
-	for _, d := range diags {
-		if hidden {
-			d = problem(*d.Subject, d.Summary, "A file of variables holds one NAME = VALUE after the other.")
-		}
-		l.diags = l.diags.Append(d)
-	}
+	l.diags = l.diags.Append(firstProblem(src, filename, diags, hidden))
 	return nil
+}
+
+// ended is a text whose last line has an end: without one, HCL finds no end of a
+// text in lines.
+func ended(src []byte) []byte {
+	if len(src) == 0 || bytes.HasSuffix(src, []byte("\n")) || bytes.HasSuffix(src, []byte("\r")) {
+		return src
+	}
+	return append(bytes.Clone(src), lineEnd(src)...)
+}
+
+// reportUnreadable says why a file can't be read. Of a folder, a stack file in
+// it is named.
+func (l *loader) reportUnreadable(filename string, err error) {
+	if !errors.Is(err, syscall.EISDIR) {
+		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
+		return
+	}
+	advice := "Name a file in it."
+	if inside := filepath.Join(filename, "stack.hcl"); l.isThere(inside) {
+		advice = "Did you mean " + ShellPath(inside) + "?"
+	}
+	l.reportAside("Can't read file", "%s is a folder, not a file. %s", filename, advice)
+}
+
+func (l *loader) isThere(path string) bool {
+	_, err := l.readFile(path)
+	return err == nil
 }
 
 // sortByPlace orders diagnostics as a reader meets their causes; those without

@@ -119,8 +119,9 @@ func (l *loader) readVarFile(path string, variables map[string]variable, all map
 	if body == nil {
 		return
 	}
-	for _, b := range body.Blocks {
-		l.report(b.DefRange(), "Unsupported block", "A file of variables holds NAME = VALUE only.")
+	if len(body.Blocks) > 0 {
+		l.report(body.Blocks[0].DefRange(), "Unsupported block", "A file of variables holds NAME = VALUE only. Is this a stack file, or that of another program?")
+		return
 	}
 	for name, attr := range body.Attributes {
 		if _, ok := variables[name]; !ok {
@@ -131,7 +132,7 @@ func (l *loader) readVarFile(path string, variables map[string]variable, all map
 		}
 		value, diags := attr.Expr.Value(nil)
 		if diags.HasErrors() {
-			l.report(attr.NameRange, "Invalid value", "The value of %s has to be plain, without variables and functions.", name)
+			l.report(attr.NameRange, "Invalid value", "The value of %s has to be plain, without variables and functions. Text stands in quotes: %s = \"…\"", name, name)
 			value = cty.UnknownVal(variables[name].typ)
 		}
 		all[name] = given{value, path}

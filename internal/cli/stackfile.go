@@ -45,12 +45,21 @@ func takeStack(command *cobra.Command, o *stackOptions) {
 	command.Flags().StringArrayVar(&o.varFiles, "var-file", nil, "read variables from `FILE`, a line NAME = VALUE each")
 }
 
+// needs says what of the values that a stack file asks for has to be there.
+type needs int
+
+const (
+	noValues   needs = iota // what depends on a missing value is not checked
+	noSecrets               // the content of secrets may be missing: the command does nothing with it
+	everything              // hosts are compared with all of it
+)
+
 // load reads the stack file. What is wrong with it is printed; the error then
 // is errTold.
-func (a *app) load(o stackOptions, needValues bool) (*stack.Stack, error) {
+func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 	a.view.about = o
 	s, sources, problems := stack.Load(o.file, stack.Options{
-		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: needValues,
+		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: n != noValues, SecretsAside: n == noSecrets,
 	})
 	a.view.diagnostics(sources, problems)
 	if problems.HasErrors() {

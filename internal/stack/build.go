@@ -113,7 +113,7 @@ func buildModel(s *section) *Model {
 		Place:       s.Place,
 		Name:        s.label,
 		Backend:     backend,
-		BackendKey:  secret.New(s.text("backend_key")),
+		BackendKey:  s.secret("backend_key"),
 		Upstream:    s.text("upstream"),
 		Kind:        Kind(s.text("kind")),
 		Concurrency: s.whole("concurrency"),
@@ -125,7 +125,7 @@ func buildModel(s *section) *Model {
 }
 
 func buildAPIKey(s *section) *APIKey {
-	key := &APIKey{Place: s.Place, Name: s.label, Value: secret.New(s.text("value"))}
+	key := &APIKey{Place: s.Place, Name: s.label, Value: s.secret("value")}
 	if models, ok := s.values["models"]; ok {
 		key.Models = texts(models)
 	}
@@ -151,6 +151,13 @@ func (s *section) text(name string) string {
 		return ""
 	}
 	return v.AsString()
+}
+
+func (s *section) secret(name string) secret.Value {
+	if s.unknown[name] {
+		return secret.Unknown()
+	}
+	return secret.New(s.text(name))
 }
 
 func (s *section) whole(name string) int {

@@ -133,7 +133,7 @@ func (l *loader) checkAPIKeys(s *Stack) {
 			}
 			l.report(key.At("models"), "Unknown model", "No worker has a model %s. %s", who, modelHint(name, known))
 		}
-		if key.Value.IsZero() {
+		if key.Value.IsZero() || !key.Value.IsKnown() {
 			continue
 		}
 		if first, ok := values[key.Value.Hash()]; ok {

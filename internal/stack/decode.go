@@ -16,6 +16,7 @@ type section struct {
 	schema   *block
 	label    string
 	values   map[string]cty.Value // known, not null, unmarked, of the form's type; defaults included
+	unknown  map[string]bool      // secrets whose content is not known
 	sections []*section
 	swallows bool     // a block that belongs to the file was found inside, and reported
 	meant    []string // arguments and blocks that mistyped ones were probably meant to be
@@ -39,7 +40,7 @@ func (l *loader) decodeFile(body *hclsyntax.Body, s *scope) *section {
 // decodeBody checks what a block holds into its section.
 func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
 	s.attrs, s.hidden = map[string]hcl.Range{}, map[string]bool{}
-	s.values = map[string]cty.Value{}
+	s.values, s.unknown = map[string]cty.Value{}, map[string]bool{}
 	for _, attr := range inOrder(body.Attributes) {
 		d.decodeAttribute(attr, s)
 	}

@@ -34,7 +34,14 @@ type Options struct {
 	// a file that the stack asks for is missing. Without it the attributes
 	// that depend on them are left zero: good for validating only.
 	NeedValues bool
+	// SecretsAside, with NeedValues, lets those be missing that only the
+	// content of secrets hangs on: such a secret is secret.Unknown. For commands
+	// that do nothing with it.
+	SecretsAside bool
 }
+
+// needsAll reports whether nothing may be missing.
+func (o Options) needsAll() bool { return o.NeedValues && !o.SecretsAside }
 
 // maxFile bounds every file that is read, in bytes. A worker with a model
 // takes about 200, so a thousand of them fit.
@@ -46,12 +53,13 @@ type loader struct {
 	filename string
 	sources  *Sources
 	diags    hcl.Diagnostics
+	unset    map[string]bool // variables that nothing gives a value; true: reported
 }
 
 // Load reads the stack file filename. With an error among the diagnostics the
 // stack is nil. The sources are never nil: they print the diagnostics.
 func Load(filename string, options Options) (*Stack, *Sources, hcl.Diagnostics) {
-	l := &loader{options: options, filename: filename, sources: newSources()}
+	l := &loader{options: options, filename: filename, sources: newSources(), unset: map[string]bool{}}
 	s := l.load()
 	sortByPlace(l.diags)
 	if l.diags.HasErrors() {

@@ -10,7 +10,9 @@ type NotCompared struct {
 	Argument string // backend_key
 }
 
-func (n NotCompared) String() string { return fmt.Sprintf("%s of %s on %s", n.Argument, n.Block, n.Host) }
+func (n NotCompared) String() string {
+	return fmt.Sprintf("%s of %s on %s", n.Argument, n.Block, n.Host)
+}
 
 // notCompared lists what planning could not compare on the hosts that it saw,
 // in the order of the stack file.

@@ -108,6 +108,9 @@ func (d decoder) decodeLabel(b *hclsyntax.Block, s *section) bool {
 		return d.checkChoice(b.LabelRanges[0], b.Type, given, want.form, s)
 	}
 	if problem := want.form.check(cty.StringVal(given)); problem != "" {
+		if b.Type == "model" {
+			problem += ". What the engine calls it goes into upstream, as it is"
+		}
 		d.report(b.LabelRanges[0], "Invalid name", "%s %s.", quote(given), problem)
 		return true
 	}

@@ -96,10 +96,13 @@ func (l *loader) fileFunction() function.Function {
 			return cty.UnknownVal(cty.String), nil
 		case err != nil:
 			return cty.NilVal, functionErrorf("The file%s can't be read: %s.", shown, cause(err))
+		case wideEncoding(text) != "":
+			name, _, _ := strings.Cut(wideEncoding(text), " ")
+			return cty.NilVal, functionErrorf("The file%s is %s text, and only UTF-8 is read. Save it as UTF-8.", shown, name)
 		case !utf8.Valid(text):
 			return cty.NilVal, functionErrorf("The file%s is not UTF-8 text.", shown)
 		}
-		return cty.StringVal(string(text)), nil
+		return cty.StringVal(strings.TrimPrefix(string(text), "\ufeff")), nil
 	})
 }
 

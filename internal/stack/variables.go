@@ -66,10 +66,11 @@ func (l *loader) declareVariable(b *hclsyntax.Block) (variable, bool) {
 	}
 	if attr, ok := b.Body.Attributes["sensitive"]; ok {
 		value, diags := attr.Expr.Value(nil)
-		if diags.HasErrors() || value.Type() != cty.Bool || value.IsNull() {
+		leftOut := !diags.HasErrors() && value.IsNull()
+		if diags.HasErrors() || !leftOut && value.Type() != cty.Bool {
 			l.report(attr.SrcRange, "Invalid value", "sensitive is true or false.")
 		}
-		v.sensitive = diags.HasErrors() || !value.RawEquals(cty.False) // in doubt, nothing of it is shown
+		v.sensitive = diags.HasErrors() || !leftOut && !value.RawEquals(cty.False) // in doubt, nothing of it is shown
 	}
 	if attr, ok := b.Body.Attributes["default"]; ok {
 		v.preset = l.variableDefault(v, attr)
@@ -89,7 +90,7 @@ func (l *loader) checkVariableBody(b *hclsyntax.Block) {
 			"type, default, sensitive, description")
 	}
 	if attr, ok := b.Body.Attributes["description"]; ok {
-		if v, diags := attr.Expr.Value(nil); diags.HasErrors() || v.Type() != cty.String {
+		if v, diags := attr.Expr.Value(nil); diags.HasErrors() || !v.IsNull() && v.Type() != cty.String {
 			l.report(attr.SrcRange, "Invalid value", "A description is text in quotes.")
 		}
 	}

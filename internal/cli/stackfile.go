@@ -73,7 +73,7 @@ func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 // typed.
 func (a *app) tellDefault(o stackOptions) {
 	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) && a.view.json == nil {
-		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  relayctl validate FILE")
+		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  " + a.view.theSame("FILE"))
 	}
 }
 

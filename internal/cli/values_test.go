@@ -78,3 +78,43 @@ func TestStatusNeedsWhatHostsAreReachedBy(t *testing.T) {
 		t.Errorf("status ends with %d:\n%s", c.code, c.screen())
 	}
 }
+
+// What is advised does what was asked for, when it is typed: with the flags
+// and the file that were typed, quoted as a shell needs it.
+func TestAdviceRepeatsWhatWasTyped(t *testing.T) {
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"rotate-secret", "--worker", "gpu-1", "my stack.hcl"}, "relayctl rotate-secret --yes --worker gpu-1 'my stack.hcl'"},
+		{[]string{"apply", "--adopt", "--keys-out", "new keys", "my stack.hcl"}, "relayctl apply --yes --adopt --keys-out 'new keys' 'my stack.hcl'"},
+		{[]string{"apply", "--json", "--keys-out=k", "my stack.hcl"}, "relayctl apply --yes --json --keys-out=k 'my stack.hcl'"},
+		{[]string{"apply", "--yes", "--keys-out", "it's open", "my stack.hcl"}, `chmod 600 'it'\''s open'`},
+		{[]string{"apply", "--yes", "--keys-out", "-open", "my stack.hcl"}, "chmod 600 ./-open"},
+		{[]string{"rotate-secret", "--yes", "my stack.hcl"}, "relayctl plan 'my stack.hcl'"},
+		{[]string{"status", "--var", "a=b"}, "relayctl status FILE --var a=b"},
+		{[]string{"ca", "my stack.hcl"}, "relayctl apply 'my stack.hcl'"},
+	} {
+		c := newConsole(t, "", row.args...)
+		c.StdinTerminal = false
+		if err := os.Rename("stack.hcl", "my stack.hcl"); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"it's open", "-open"} {
+			if err := os.WriteFile(name, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		failure := &engine.HostError{Host: "edge", Summary: "changed", Hint: "Look again: relayctl plan"}
+		h := &hosts{err: engine.ErrNoCA, rotation: &engine.Rotation{Stack: "home"}, rotate: func(*hosts, func(*engine.Rotated) error) (*engine.Rotated, error) {
+			return &engine.Rotated{}, engine.HostErrors{failure}
+		}}
+		if row.args[0] != "ca" {
+			h.err = nil
+		}
+		c.run(h)
+		if out := c.screen(); c.code != 1 || !strings.Contains(out, row.want) {
+			t.Errorf("%q ends with %d, and does not say %q:\n%s", row.args, c.code, row.want, out)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func (v *view) request(s *stack.Stack, o stackOptions, model string) {
 		v.out.printf("  %s\n", v.clean(fmt.Sprintf("%s > %s", o.again("ca"), pem)))
 		cert = " --cacert " + pem
 	}
-	v.out.printf("  curl%s %s/v1/chat/completions \\\n", cert, s.Proxy.URL())
+	v.out.printf("  curl%s %s \\\n", cert, stack.ShellWord(s.Proxy.URL()+"/v1/chat/completions"))
 	v.out.printf("    -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n")
 	v.out.printf("    -d '{\"model\": \"%s\",\n", model)
 	v.out.printf("         \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n")

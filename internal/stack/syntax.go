@@ -110,13 +110,13 @@ func badToken(tokens hclsyntax.Tokens, hidden bool) *hcl.Diagnostic {
 			return problem(token.Range, "Invalid character", "The character here, %+q (U+%04X), means nothing outside of quotes.", r, r)
 		}
 	}
-	for _, token := range open {
-		if token.Type == hclsyntax.TokenOHeredoc {
-			return problem(token.Range, "Text without end", "The text that begins below never ends: the word after << has to stand on a line of its own behind it.")
-		}
-		return problem(token.Range, "Missing quote", "The text that this quote begins does not end.")
+	switch {
+	case len(open) == 0:
+		return nil
+	case open[0].Type == hclsyntax.TokenOHeredoc:
+		return problem(open[0].Range, "Text without end", "The text that begins below never ends: the word after << has to stand on a line of its own behind it.")
 	}
-	return nil
+	return problem(open[0].Range, "Missing quote", "The text that this quote begins does not end.")
 }
 
 // outsideUTF8 finds the first byte that is not UTF-8 where it would mean

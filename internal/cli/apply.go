@@ -50,7 +50,7 @@ Running it again is safe, also after it was interrupted.`,
 }
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
-	s, err := a.load(o.stackOptions, true)
+	s, err := a.load(o.stackOptions, everything)
 	if err != nil {
 		return err
 	}

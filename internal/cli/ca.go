@@ -27,7 +27,7 @@ trust, as PEM. It is kept on the proxy host.`,
 }
 
 func (a *app) ca(ctx context.Context, o stackOptions) error {
-	s, err := a.load(o, true)
+	s, err := a.load(o, noSecrets)
 	if err != nil {
 		return err
 	}

@@ -63,6 +63,7 @@ func Run(system System) int {
 }
 
 func (a *app) run() int {
+	a.view.typed = a.Args
 	root := a.rootCommand()
 	command, err := root.ExecuteContextC(context.Background())
 	if writeErr := a.view.err(); err == nil && writeErr != nil {

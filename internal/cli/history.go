@@ -60,7 +60,7 @@ func (o historyOptions) check(one bool) error {
 }
 
 func (a *app) history(ctx context.Context, o historyOptions) error {
-	s, err := a.load(o.stackOptions, true)
+	s, err := a.load(o.stackOptions, noSecrets)
 	if err != nil {
 		return err
 	}

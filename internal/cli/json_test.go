@@ -169,7 +169,8 @@ func TestStatusAsJSON(t *testing.T) {
 			{Kind: engine.UnitDown, Host: "gpu-1", Summary: "relay-worker does not run", Log: []string{"exit \x1b[1mstatus 1"}, Command: "relayctl apply", Why: "starts it"},
 			{Kind: engine.ModelSilent, Model: "llama3-8b", Summary: "llama3-8b: no token within 10 s", Why: "The engine may hang.\nLook at its log on gpu-1."},
 		},
-		Hosts: []engine.HostStatus{{Name: "edge", Role: "proxy", Up: true, Drift: 2, Units: units[1:]}, {Name: "gpu-1", Role: "worker", Worker: "gpu-1", Up: true, Units: units[:1]}, {Name: "gpu-2", Role: "worker"}},
+		NotCompared: []engine.NotCompared{{Host: "gpu-1", Block: `model "llama3-8b"`, Argument: "backend_key"}},
+		Hosts:       []engine.HostStatus{{Name: "edge", Role: "proxy", Up: true, Drift: 2, Units: units[1:]}, {Name: "gpu-1", Role: "worker", Worker: "gpu-1", Up: true, Units: units[:1]}, {Name: "gpu-2", Role: "worker"}},
 		Models: []engine.ModelStatus{
 			{Model: "llama3-8b", Workers: 1, Expected: 2, Running: 3, Known: true, Proof: engine.ModelProof{Model: "llama3-8b", Err: &engine.NoToken{Model: "llama3-8b", Summary: "no token within 10 s"}}},
 			{Model: "qwen3-4b", Expected: 1, Proof: engine.ModelProof{Model: "qwen3-4b", Route: engine.RouteAddress, FirstToken: 240 * time.Millisecond, Detours: []string{"domain: no such host"}}},

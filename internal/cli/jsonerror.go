@@ -71,13 +71,13 @@ func (v *view) errorsOf(err error) []jsonError {
 		return []jsonError{v.hostErrorOf(onHost)}
 	}
 	return []jsonError{{
-		Code: codeOf(err, codeOther), Message: printable(err.Error()), Log: []string{}, Hint: printable(v.forThisStack(hintFor(err))),
+		Code: codeOf(err, codeOther), Message: printable(err.Error()), Log: []string{}, Hint: printable(v.hintFor(err)),
 	}}
 }
 
 func (v *view) hostErrorOf(e *engine.HostError) jsonError {
 	failure := jsonError{
-		Code: codeHost, Message: printable(e.Summary), Host: printable(e.Host), Log: printables(e.Log), Hint: printable(e.Hint), State: printable(e.Did),
+		Code: codeHost, Message: printable(e.Summary), Host: printable(e.Host), Log: printables(e.Log), Hint: printable(v.forThisStack(e.Hint)), State: printable(e.Did),
 		At: placeOf(e.Origin),
 	}
 	if e.Resource.Name != "" {
@@ -88,7 +88,7 @@ func (v *view) hostErrorOf(e *engine.HostError) jsonError {
 }
 
 func (v *view) modelErrorOf(e *engine.NoToken) jsonError {
-	return jsonError{Code: codeOf(e, codeOther), Message: printable(e.Summary), Model: e.Model, Log: printables(e.Log), Hint: printable(e.Hint)}
+	return jsonError{Code: codeOf(e, codeOther), Message: printable(e.Summary), Model: e.Model, Log: printables(e.Log), Hint: printable(v.forThisStack(e.Hint))}
 }
 
 func blockedOf(host string, c plan.Change) jsonError {

@@ -50,7 +50,10 @@ func (j *jsonOutput) plannedOf(planned *engine.Planned, diff bool) *jsonPlanned 
 // status takes how a stack is.
 func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
 	j.stack = s.Stack
-	j.seen = &jsonSeen{URL: s.URL, Problems: []jsonProblem{}, Hosts: []jsonHostStatus{}, Models: []jsonModelStatus{}}
+	j.seen = &jsonSeen{URL: s.URL, Problems: []jsonProblem{}, Hosts: []jsonHostStatus{}, Models: []jsonModelStatus{}, NotCompared: []jsonNotCompared{}}
+	for _, n := range s.NotCompared {
+		j.seen.NotCompared = append(j.seen.NotCompared, jsonNotCompared{n.Host, n.Block, n.Argument})
+	}
 	if !s.Applied.IsZero() {
 		j.seen.Applied = &jsonApplied{utc(s.Applied), printable(s.Operator)}
 	}

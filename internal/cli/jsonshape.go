@@ -101,6 +101,14 @@ type jsonSeen struct {
 	Problems []jsonProblem     `json:"problems"`
 	Hosts    []jsonHostStatus  `json:"hosts"`
 	Models   []jsonModelStatus `json:"models"`
+
+	NotCompared []jsonNotCompared `json:"not_compared"`
+}
+
+type jsonNotCompared struct {
+	Host     string `json:"host"`
+	Block    string `json:"block"`
+	Argument string `json:"argument"`
 }
 
 type jsonApplied struct {

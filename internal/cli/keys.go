@@ -56,10 +56,20 @@ func openKeyFile(path string) (*keyFile, error) {
 	}
 	if err := checkKeyFile(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, &keyFileError{path, err}
 	}
 	return &keyFile{f}, nil
 }
+
+// keyFileError is what is wrong with a file for keys.
+type keyFileError struct {
+	path string
+	err  error
+}
+
+func (e *keyFileError) Error() string { return e.path + ": " + e.err.Error() }
+
+func (e *keyFileError) Unwrap() error { return e.err }
 
 var (
 	errKeysNoFile   = errors.New("keys are written to regular files only")

@@ -84,10 +84,14 @@ func TestStatus(t *testing.T) {
 	one.Hosts = []engine.HostStatus{
 		{Name: "edge", Role: "proxy", Worker: "gpu-1", Up: true, Units: append(units, well.Hosts[1].Units...)},
 	}
+	without := well
+	without.NotCompared = []engine.NotCompared{
+		{Host: "gpu-1", Block: `model "llama3-8b"`, Argument: "backend_key"}, {Host: "edge", Block: `api_key "old"`, Argument: "value"},
+	}
 	for name, row := range map[string]struct {
 		status engine.Status
 		code   int
-	}{"one-machine": {one, 0}, "lost": {lost, 1}, "well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
+	}{"without-secrets": {without, 0}, "one-machine": {one, 0}, "lost": {lost, 1}, "well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
 		t.Run(name, func(t *testing.T) {
 			c := newConsole(t, "", "status").run(&hosts{status: &row.status})
 			c.wantCode(t, row.code)

@@ -39,7 +39,7 @@ Nothing is changed on any host.`,
 }
 
 func (a *app) plan(ctx context.Context, o planOptions) error {
-	s, err := a.load(o.stackOptions, true)
+	s, err := a.load(o.stackOptions, everything)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,11 @@ var (
 )
 
 func (a *app) rotate(ctx context.Context, o rotateOptions) error {
-	s, err := a.load(o.stackOptions, true)
+	needs := noSecrets // a worker's secret is made on its host
+	if o.Key != "" {
+		needs = everything // its file holds the hashes of all keys
+	}
+	s, err := a.load(o.stackOptions, needs)
 	if err != nil {
 		return err
 	}

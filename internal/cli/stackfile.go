@@ -45,12 +45,21 @@ func takeStack(command *cobra.Command, o *stackOptions) {
 	command.Flags().StringArrayVar(&o.varFiles, "var-file", nil, "read variables from `FILE`, a line NAME = VALUE each")
 }
 
+// needs says what of the values that a stack file asks for has to be there.
+type needs int
+
+const (
+	noValues   needs = iota // what depends on a missing value is not checked
+	noSecrets               // the content of secrets may be missing: the command does nothing with it
+	everything              // hosts are compared with all of it
+)
+
 // load reads the stack file. What is wrong with it is printed; the error then
 // is errTold.
-func (a *app) load(o stackOptions, needValues bool) (*stack.Stack, error) {
+func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 	a.view.about = o
 	s, sources, problems := stack.Load(o.file, stack.Options{
-		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: needValues,
+		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: n != noValues, SecretsAside: n == noSecrets,
 	})
 	a.view.diagnostics(sources, problems)
 	if problems.HasErrors() {
@@ -64,7 +73,7 @@ func (a *app) load(o stackOptions, needValues bool) (*stack.Stack, error) {
 // typed.
 func (a *app) tellDefault(o stackOptions) {
 	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) && a.view.json == nil {
-		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  relayctl validate FILE")
+		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  " + a.view.theSame("FILE"))
 	}
 }
 
@@ -73,21 +82,10 @@ func (a *app) tellDefault(o stackOptions) {
 func (o stackOptions) again(command string, flags ...string) string {
 	words := append([]string{"relayctl", command}, flags...)
 	for _, v := range o.vars {
-		words = append(words, "--var", quoted(v))
+		words = append(words, "--var", stack.ShellWord(v))
 	}
 	for _, file := range o.varFiles {
-		words = append(words, "--var-file", quoted(file))
+		words = append(words, "--var-file", stack.ShellWord(file))
 	}
-	return strings.Join(append(words, quoted(o.file)), " ")
-}
-
-// quoted writes a word so that a shell reads it as it is.
-func quoted(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/-=:@,+", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return strings.Join(append(words, stack.ShellPath(o.file)), " ")
 }

@@ -28,7 +28,7 @@ What is wrong comes first, and makes the exit code 1. Nothing is changed.`,
 }
 
 func (a *app) status(ctx context.Context, o stackOptions) error {
-	s, err := a.load(o, true)
+	s, err := a.load(o, noSecrets)
 	if err != nil {
 		return err
 	}

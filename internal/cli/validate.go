@@ -15,7 +15,7 @@ func (a *app) validateCommand() *cobra.Command {
 }
 
 func (a *app) validate(o stackOptions) error {
-	s, err := a.load(o, false)
+	s, err := a.load(o, noValues)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type view struct {
 	width     int
 	ascii     bool
 	about     stackOptions // the stack that a command is about; empty: none was named yet
+	typed     []string     // the command line, without the name of the program
 
 	// live is the size of the terminal on which lines can be drawn again; nil:
 	// there is none.

@@ -51,7 +51,7 @@ func (v *view) failed(err error, sources *stack.Sources) error {
 		v.hostError(onHost, sources)
 	default:
 		v.heading(err.Error())
-		v.hint(v.forThisStack(hintFor(err)))
+		v.hint(v.hintFor(err))
 	}
 	return errTold
 }
@@ -66,7 +66,7 @@ func (v *view) hostError(e *engine.HostError, sources *stack.Sources) {
 	v.heading(e.Host + ": " + e.Summary)
 	v.place(e.Origin, sources)
 	v.log(e.Log)
-	v.hint(e.Hint)
+	v.hint(v.forThisStack(e.Hint))
 	if e.Did != "" {
 		v.errs.printf("\n%s", v.wrapped(0, e.Host+": "+e.Did+"."))
 	}
@@ -76,7 +76,7 @@ func (v *view) hostError(e *engine.HostError, sources *stack.Sources) {
 func (v *view) modelError(e *engine.NoToken) {
 	v.heading(e.Model + ": " + e.Summary)
 	v.log(e.Log)
-	v.hint(e.Hint)
+	v.hint(v.forThisStack(e.Hint))
 }
 
 func (v *view) heading(text string) {
@@ -138,25 +138,47 @@ func (v *view) paragraphs(indent int, text string) string {
 // forThisStack lets a hint that ends in a command be pasted as it is.
 func (v *view) forThisStack(hint string) string {
 	text, command, ok := strings.Cut(hint, ": relayctl ")
-	if !ok || v.about.file == "" {
+	words := strings.Fields(command)
+	if !ok || len(words) == 0 || strings.Contains(command, "\n") || v.about.file == "" {
 		return hint
 	}
-	words := strings.Fields(command)
 	return text + ":\n  " + v.about.again(words[0], words[1:]...)
 }
 
+// theSame is the command line as it was typed, with a flag more: so that it does
+// what was asked for, and to the stack that it was asked for.
+func (v *view) theSame(flag string) string {
+	words := []string{"relayctl"}
+	for i, arg := range v.typed {
+		if words = append(words, stack.ShellWord(arg)); i == 0 {
+			words = append(words, flag)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // hintFor says what to do about an error that is about the stack as a whole.
-func hintFor(err error) string {
+func (v *view) hintFor(err error) string {
+	var keys *keyFileError
+	switch {
+	case errors.Is(err, errNoTerminal), errors.Is(err, errYesNeeded):
+		return "To apply without being asked:\n  " + v.theSame("--yes")
+	case errors.Is(err, errNoTerminalToRotate):
+		return "To rotate without being asked:\n  " + v.theSame("--yes")
+	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
+		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + stack.ShellPath(keys.path)
+	}
+	return v.forThisStack(hintOf(err))
+}
+
+// hintOf is the hint for an error, the same whatever was typed.
+func hintOf(err error) string {
 	for _, known := range []struct {
 		err  error
 		hint string
 	}{
-		{errNoTerminal, "To apply without being asked: relayctl apply --yes"},
 		{errNotConfirmed, "Nothing was changed."},
-		{errYesNeeded, "To apply without being asked: relayctl apply --json --yes"},
 		{errKeysOutNeeded, "Add --keys-out FILE: they are written there. Nothing was changed."},
-		{errKeysReadable, "Keys would not stay secret in it. Make it yours alone: chmod 600 FILE"},
-		{errNoTerminalToRotate, "To rotate without being asked: relayctl rotate-secret --yes"},
 		{errNobodyForKey, "It is shown once: run this on a terminal, or add --keys-out FILE. Nothing was changed."},
 		{errOwnKey, "Change the variable that it comes from, and apply."},
 		{engine.ErrNotApplied, "Apply the stack first: relayctl apply"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // history prints former applies, the newest first, and below them what was
@@ -221,9 +222,9 @@ func wasBefore(o plan.Original) string {
 // bringBack is the command that brings an original back.
 func bringBack(o plan.Original) string {
 	if o.Kept != "" {
-		return "cp -a " + quoted(o.Kept) + " " + quoted(o.Name)
+		return "cp -a " + stack.ShellWord(o.Kept) + " " + stack.ShellWord(o.Name)
 	}
-	unit := quoted(strings.TrimSuffix(o.Name, ".service"))
+	unit := stack.ShellWord(strings.TrimSuffix(o.Name, ".service"))
 	verbs := []string{"unmask " + unit}
 	enabled, running := o.Before[plan.AttrEnabled] == plan.Yes, o.Before[plan.AttrRunning] == plan.Yes
 	switch {

@@ -16,7 +16,7 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 		v.json.plan(planned, diff)
 		return
 	}
-	plan.WriteText(v.out, planned.Plan, plan.TextOptions{ // the page keeps its failure
+	plan.WriteText(v.out, v.notesForThisStack(planned.Plan), plan.TextOptions{ // the page keeps its failure
 		Width:  v.width,
 		Color:  v.out.color,
 		ASCII:  v.ascii,
@@ -44,17 +44,33 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 	}
 	for _, failure := range planned.Stays {
 		aside = append(aside, fmt.Sprintf("%s and can't be cleaned up: %s; when it is gone for good, "+
-			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, quoted(failure.Host)))
+			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, stack.ShellWord(failure.Host)))
 	}
 	for _, name := range planned.GivenUp {
 		aside = append(aside, leftTheStack(planned, name)+" and is given up: what stands on it stays there")
 	}
 	for _, name := range planned.Unknown {
-		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", quoted(name)))
+		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", stack.ShellWord(name)))
 	}
 	for _, text := range aside {
 		v.out.printf("\n! %s", strings.TrimPrefix(v.wrapped(2, text), "  "))
 	}
+}
+
+// notesForThisStack is a plan whose notes that end in a command can be pasted.
+func (v *view) notesForThisStack(p plan.Plan) plan.Plan {
+	p.Hosts = slices.Clone(p.Hosts)
+	for i := range p.Hosts {
+		changes := slices.Clone(p.Hosts[i].Changes)
+		for j := range changes {
+			changes[j].Notes = slices.Clone(changes[j].Notes)
+			for k, note := range changes[j].Notes {
+				changes[j].Notes[k] = strings.Replace(v.forThisStack(note), ":\n  ", ": ", 1)
+			}
+		}
+		p.Hosts[i].Changes = changes
+	}
+	return p
 }
 
 // leftTheStack says which host left: a worker may have moved to the proxy's

@@ -40,6 +40,7 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 	if len(s.Models) == 0 {
 		return
 	}
+	defer v.notCompared(s.NotCompared)
 	v.out.printf("\n")
 	v.table(func(w io.Writer) {
 		fmt.Fprintln(w, "model\tworkers\trunning\twaiting\tfirst token")
@@ -47,6 +48,19 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 			fmt.Fprintln(w, strings.Join(v.cleanAll(modelRow(m)), "\t"))
 		}
 	})
+}
+
+// notCompared says what a host may have otherwise than the stack file, since
+// its value was not given.
+func (v *view) notCompared(list []engine.NotCompared) {
+	if len(list) == 0 {
+		return
+	}
+	var names []string
+	for _, n := range list {
+		names = append(names, n.String())
+	}
+	v.out.printf("\n%s", v.wrapped(0, "Not compared, since no value was given: "+strings.Join(names, ", ")+"."))
 }
 
 // applied says when somebody applied last, as the proxy host knows it.

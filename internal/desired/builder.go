@@ -101,10 +101,16 @@ func (b *builder) plainFile(path string, a access, content text, at plan.Origin)
 	return resourceOfFile(path, a, digest, at)
 }
 
-// secretFile adds a file of one line, a secret of the stack file.
+// secretFile adds a file of one line, a secret of the stack file. Where that is
+// not known, a file that is there is left as it is.
 func (b *builder) secretFile(path string, a access, content secret.Value, at plan.Origin) plan.ID {
 	digest := plan.MadeOn(b.host.Name)
-	if b.looked {
+	switch {
+	case !content.IsKnown(): // what stands there counts as right: nobody can tell
+		if have := b.seen.Facts.Find(plan.ID{Kind: plan.KindFile, Name: path}).Have[plan.AttrContent]; have != "" {
+			digest = plan.Known(have)
+		}
+	case b.looked:
 		line := secret.New(content.Reveal() + "\n")
 		digest = plan.Known(plan.MACPrefix + line.MAC(b.seen.MACKey))
 		b.host.Blobs[digest.Text] = Blob{content: line}

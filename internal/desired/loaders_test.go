@@ -204,3 +204,60 @@ func TestRelayTakesTheLimitsOfTheStack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a stack file may hold arrives at the worker and at the relay as it was
+// written, whatever JSON, Caddy or systemd make of its characters.
+func TestOddValuesAreLoadedAsTheyWere(t *testing.T) {
+	for _, c := range []struct{ backend, upstream, url string }{
+		{"http://127.0.0.1:11434", "/srv/my models/small", "http://127.0.0.1:11434"},
+		{"http://127.0.0.1:11434/v1/", "Qwen2.5 32B (AWQ)", "http://127.0.0.1:11434"},
+		{"https://10.0.0.5/my engine", `it's "this" & <that> \\ %h {x} $y é 模型 🦙`, "https://10.0.0.5/my%20engine"},
+		{"http://[fe80::1%25eth0]:8000", "-m", "http://[fe80::1%25eth0]:8000"},
+		{"http://my_vllm:8000", "/etc/", "http://my_vllm:8000"},
+	} {
+		in := input(t, readCase(t, "testdata/prepared.txtar"))
+		m := in.Stack.Workers[1].Models[0]
+		odd := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "${", "$${").Replace(c.upstream)
+		given := load(t, strings.NewReplacer("BACKEND", c.backend, "UPSTREAM", odd).Replace(`
+variable "ollama_key" { sensitive = true }
+stack "home" {}
+proxy "edge" {
+  address = "203.0.113.10"
+  domain  = "llm.example.com"
+  tls "internal" {}
+}
+worker "w" {
+  address = "10.0.0.21"
+  model "m" {
+    backend     = "BACKEND"
+    backend_key = "${var.ollama_key} with spaces ~"
+    upstream    = "UPSTREAM"
+  }
+}
+`)).Workers[0].Models[0]
+		m.Backend, m.Upstream, m.BackendKey = given.Backend, given.Upstream, given.BackendKey
+		folder := onDisk(t, build(t, in)[2])
+		got, err := worker.LoadSettings(filepath.Join(folder, "/etc/relay/worker.json"))
+		if err != nil {
+			t.Errorf("%q: %v", c.upstream, err)
+			continue
+		}
+		at := slices.IndexFunc(got.Models, func(other worker.Model) bool { return other.Name == m.Name })
+		if loaded := got.Models[at]; loaded.Upstream != strings.ReplaceAll(c.upstream, "/etc/", folder+"/etc/") && loaded.Upstream != c.upstream ||
+			loaded.Backend.String() != c.url || loaded.Key.Reveal() != ollamaKey+" with spaces ~" {
+			t.Errorf("%s %q: loaded as %s %q", c.backend, c.upstream, loaded.Backend, loaded.Upstream)
+		}
+	}
+}
+
+// The relay reads every expiry that a stack file may have.
+func TestRelayLoadsEveryExpiry(t *testing.T) {
+	for _, expires := range []string{"9999-12-31", "9999-12-31T23:59:59-12:00", "2027-06-30t12:00:00.5z", "0001-01-02"} {
+		in := input(t, readCase(t, "testdata/prepared.txtar"))
+		given := load(t, "stack \"home\" {}\nproxy \"edge\" {\n  address = \"a\"\n  domain = \"b\"\n  tls \"internal\" {}\n}\napi_key \"k\" {\n  expires = \""+expires+"\"\n}\n")
+		in.Stack.APIKeys[0].Expires = given.APIKeys[0].Expires
+		if _, err := relay.LoadSettings(filepath.Join(onDisk(t, build(t, in)[0]), "/etc/relay")); err != nil {
+			t.Errorf("%s: %v", expires, err)
+		}
+	}
+}

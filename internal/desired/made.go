@@ -72,15 +72,37 @@ func (m made) probeHash() plan.Value {
 
 // keyHash is the hash of an API key, which the file may bring.
 func (m made) keyHash(k *stack.APIKey) plan.Value {
-	if !k.Value.IsZero() {
+	proxy := m.in.Stack.Proxy.Name
+	switch {
+	case !k.Value.IsKnown():
+		if standing := m.standingKey(k.Name); standing != "" {
+			return plan.Known(standing)
+		}
+		return plan.MadeOn(proxy)
+	case !k.Value.IsZero():
 		return plan.Known(k.Value.Hash())
 	}
-	proxy := m.in.Stack.Proxy.Name
 	shown := m.attribute(proxy, keyID(k.Name), plan.AttrShown) == plan.Known(plan.Yes)
 	if !shown && !m.in.Prepared {
 		return plan.MadeOn(proxy) // nobody knows it
 	}
 	return m.attribute(proxy, keyID(k.Name), plan.AttrDigest)
+}
+
+// standingKey is the hash of an API key in the proxy host's file; empty: there
+// is no file of ours that says.
+func (m made) standingKey(name string) string {
+	fact := m.in.Hosts[m.in.Stack.Proxy.Name].Facts.Find(plan.ID{Kind: plan.KindFile, Name: keysPath})
+	var file keyFile
+	if fact.Applied == nil || json.Unmarshal(fact.Content, &file) != nil {
+		return ""
+	}
+	for _, entry := range file.Keys {
+		if entry.Name == name {
+			return entry.Hash
+		}
+	}
+	return ""
 }
 
 // workerHashes are the hashes by which the relay knows a worker, or else the

@@ -94,7 +94,7 @@ func relayJSON(s *stack.Stack) (text, error) {
 }
 
 // probeName is what the relay calls the probe's key.
-const probeName = "relayctl-probe"
+const probeName = stack.ProbeKey
 
 func keysJSON(m made) (text, error) {
 	s := m.in.Stack

@@ -32,7 +32,7 @@ func targetsOf(s *stack.Stack) []Target {
 }
 
 func (t Target) hasAddressOf(other Target) bool {
-	return t.Address == other.Address && (t.Port == other.Port || t.Address == stack.Local)
+	return strings.EqualFold(t.Address, other.Address) && (t.Port == other.Port || t.Address == stack.Local)
 }
 
 // mergeMachines finds entries of the stack that turned out to be one machine.

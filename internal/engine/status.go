@@ -18,6 +18,8 @@ type Status struct {
 	Problems []Problem // the worst first; empty: all well
 	Hosts    []HostStatus
 	Models   []ModelStatus // by name
+	// NotCompared are secrets whose content the stack was loaded without.
+	NotCompared []NotCompared
 
 	Applied  time.Time // last apply on the proxy host; zero: never
 	Operator string    // who applied then: user@machine
@@ -118,6 +120,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	if !status.Applied.IsZero() {
 		status.rotationProblems(planned)
 		status.driftProblems()
+		status.NotCompared = s.notCompared(planned)
 	}
 	return status, nil
 }

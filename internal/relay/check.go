@@ -131,7 +131,7 @@ func expiry(text string) (time.Time, error) {
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		return day.AddDate(0, 0, 1), nil
 	}
-	at, err := time.Parse(time.RFC3339, text)
+	at, err := time.Parse(time.RFC3339, strings.ToUpper(text)) // which takes t and z too
 	if err != nil {
 		return time.Time{}, fmt.Errorf("expires: %q is neither a date nor RFC 3339", text)
 	}

@@ -166,7 +166,13 @@ func TestUnitsPrintAsTheyParse(t *testing.T) {
 			t.Errorf("%s prints as %s, %v", text, printed, err)
 		}
 	}
-	for _, text := range []string{"", "MiB", "-1", "1 MiB", "1.5MiB", "99999999999999"} {
+	for text, want := range map[string]relay.Size{"1 MiB": 1 << 20, "1.5GiB": 3 << 29, "32mib": 32 << 20, " 5KIB": 5 << 10, "12 b": 12, "0": 0} {
+		var s relay.Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
+			t.Errorf("%q is taken as %d, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "1.0001KiB", "1MB", "1M", "1e3", "9999999999999999999", "1 2MiB"} {
 		var s relay.Size
 		if err := s.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q was taken as %d", text, s)

@@ -98,7 +98,7 @@ func (e *HostKeyUnknownError) Error() string {
 // Advice says what the operator can do.
 func (e *HostKeyUnknownError) Advice() string {
 	return fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
-		"If that is %s, put host_key = %q into the host's ssh block, or run once with --accept-new-host-keys.",
+		"If that is %s, put host_key = %q into the host's ssh block, or have it written down: relayctl plan --accept-new-host-keys",
 		keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint)
 }
 

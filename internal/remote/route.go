@@ -41,7 +41,7 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 			return route{}, fmt.Errorf("ssh's configuration reaches %s through %s %s, which is not supported yet", t.Address, hop, value)
 		}
 	}
-	host := conf.first("hostname", t.Address)
+	host := strings.ToLower(conf.first("hostname", t.Address)) // as ssh: only an alias has capitals
 	port := conf.first("port", "22")
 	if t.Port != 0 {
 		port = strconv.Itoa(t.Port)

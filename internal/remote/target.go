@@ -34,7 +34,7 @@ type Target struct {
 // in its configuration, so nothing that a shell would act on is let through.
 var (
 	safeAddress = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$|^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?$`)
-	safeUser    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@+-]*\$?$`)
+	safeUser    = regexp.MustCompile(`^[\pL\pN_][\pL\pM\pN._@+-]*(\\[\pL\pM\pN._@+-]+)?\$?$`)
 	fingerprint = regexp.MustCompile(`^SHA256:[A-Za-z0-9+/]{43}$`)
 )
 

@@ -25,26 +25,36 @@ const MinLength = 32
 const KeyPrefix = "rk_"
 
 // Value is a secret. The zero Value is no secret at all.
-type Value struct{ text string }
+type Value struct {
+	text    string
+	unknown bool
+}
 
 // New wraps text.
-func New(text string) Value { return Value{text} }
+func New(text string) Value { return Value{text: text} }
+
+// Unknown is a secret that there is, and whose text is not known here. It has
+// nothing to reveal, and no hash that means anything.
+func Unknown() Value { return Value{unknown: true} }
+
+// IsKnown reports whether the text of the secret is known, or there is none.
+func (v Value) IsKnown() bool { return !v.unknown }
 
 // NewToken makes a Value of 256 random bits: 43 base64url characters.
 func NewToken() Value {
 	var bits [32]byte
 	rand.Read(bits[:]) // never fails: crypto/rand.Read ends the program instead
-	return Value{base64.RawURLEncoding.EncodeToString(bits[:])}
+	return New(base64.RawURLEncoding.EncodeToString(bits[:]))
 }
 
 // NewAPIKey makes a key for a client: KeyPrefix and a token.
-func NewAPIKey() Value { return Value{KeyPrefix + NewToken().text} }
+func NewAPIKey() Value { return New(KeyPrefix + NewToken().text) }
 
 // Reveal returns the secret itself.
 func (v Value) Reveal() string { return v.text }
 
 // IsZero reports whether there is no secret.
-func (v Value) IsZero() bool { return v.text == "" }
+func (v Value) IsZero() bool { return v == Value{} }
 
 // Hash is the hex SHA-256 of the secret, as the relay keeps it.
 func (v Value) Hash() string {

@@ -47,6 +47,10 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 		return
 	}
 	switch {
+	case !v.IsWhollyKnown() && a.form.secret:
+		s.unknown[a.name] = true
+	case !v.IsWhollyKnown() && d.options.SecretsAside:
+		d.reportNotGiven(a.name, attr.Expr)
 	case !v.IsWhollyKnown():
 	case !v.IsNull():
 		s.values[a.name] = v

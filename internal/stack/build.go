@@ -30,7 +30,7 @@ func (l *loader) build(root *section) *Stack {
 }
 
 func (l *loader) buildHost(s *section, role Role, base *section) Host {
-	host, _ := parseHost(s.text("address"))
+	host, _ := parseAddress(s.text("address"))
 	return Host{
 		Place:   s.Place,
 		Role:    role,
@@ -60,7 +60,7 @@ func (l *loader) buildSSH(host, base *section) SSH {
 			case "identity_file":
 				ssh.IdentityFile = l.resolve(s.text(name))
 			case "host_key":
-				ssh.HostKey = s.text(name)
+				ssh.HostKey, _ = parseHostKey(s.text(name))
 			case "sudo":
 				ssh.Sudo = Sudo(s.text(name))
 			}
@@ -71,7 +71,7 @@ func (l *loader) buildSSH(host, base *section) SSH {
 
 func (l *loader) buildProxy(s, base *section) *Proxy {
 	p := &Proxy{Host: l.buildHost(s, RoleProxy, base), Server: Server(s.text("server"))}
-	p.Domain, _ = parseHost(s.text("domain"))
+	p.Domain, _ = parseDomain(s.text("domain"))
 	if tls := s.only("tls"); tls != nil {
 		p.TLS = TLS{Place: tls.Place, Mode: TLSMode(tls.label)}
 	}
@@ -85,7 +85,7 @@ func (l *loader) buildProxy(s, base *section) *Proxy {
 }
 
 func buildRelay(s *section) Relay {
-	listen, _ := netip.ParseAddrPort(s.text("listen"))
+	listen, _ := parseListen(s.text("listen"))
 	return Relay{
 		Place:            s.Place,
 		Listen:           netip.AddrPortFrom(listen.Addr().Unmap(), listen.Port()),
@@ -113,7 +113,7 @@ func buildModel(s *section) *Model {
 		Place:       s.Place,
 		Name:        s.label,
 		Backend:     backend,
-		BackendKey:  secret.New(s.text("backend_key")),
+		BackendKey:  s.secret("backend_key"),
 		Upstream:    s.text("upstream"),
 		Kind:        Kind(s.text("kind")),
 		Concurrency: s.whole("concurrency"),
@@ -125,7 +125,7 @@ func buildModel(s *section) *Model {
 }
 
 func buildAPIKey(s *section) *APIKey {
-	key := &APIKey{Place: s.Place, Name: s.label, Value: secret.New(s.text("value"))}
+	key := &APIKey{Place: s.Place, Name: s.label, Value: s.secret("value")}
 	if models, ok := s.values["models"]; ok {
 		key.Models = texts(models)
 	}
@@ -153,6 +153,13 @@ func (s *section) text(name string) string {
 	return v.AsString()
 }
 
+func (s *section) secret(name string) secret.Value {
+	if s.unknown[name] {
+		return secret.Unknown()
+	}
+	return secret.New(s.text(name))
+}
+
 func (s *section) whole(name string) int {
 	v, ok := s.values[name]
 	if !ok {
@@ -163,6 +170,6 @@ func (s *section) whole(name string) int {
 }
 
 func (s *section) duration(name string) time.Duration {
-	d, _ := time.ParseDuration(s.text(name))
+	d, _ := parseDuration(s.text(name))
 	return d
 }

@@ -13,11 +13,17 @@ import (
 // caddyAdminPort is where Caddy takes its configuration, on loopback.
 const caddyAdminPort = 2019
 
+// maxModels is how many models a worker may offer: protocol.MaxOffers.
+const maxModels = 256
+
 // checkStack checks what no block can know by itself.
 func (l *loader) checkStack(s *Stack) {
 	l.checkHosts(s)
 	l.checkPorts(s.Proxy)
 	for _, w := range s.Workers {
+		if len(w.Models) > maxModels {
+			l.report(w.Models[maxModels].Range, "Too many models", "A worker offers at most %d models to the relay.", maxModels)
+		}
 		l.checkSlugs(w)
 		l.checkBackends(s.Proxy, w)
 	}
@@ -37,7 +43,7 @@ func (l *loader) checkHosts(s *Stack) {
 		if h.Address == "" || h.Role == RoleProxy {
 			continue
 		}
-		key := fmt.Sprintf("%s port %d", h.Address, h.SSH.Port)
+		key := fmt.Sprintf("%s port %d", strings.ToLower(h.Address), h.SSH.Port)
 		if h.IsLocal() {
 			key = Local
 		}
@@ -74,7 +80,7 @@ func (l *loader) checkPorts(p *Proxy) {
 // of the proxy's takes: the relay would be its own engine.
 func (l *loader) checkBackends(p *Proxy, w *Worker) {
 	sameWay := w.SSH.Port == p.SSH.Port || w.IsLocal() // else it is another machine behind one address
-	if w.Address == "" || w.Address != p.Address || !sameWay {
+	if w.Address == "" || !strings.EqualFold(w.Address, p.Address) || !sameWay {
 		return
 	}
 	taken := maps.Clone(onProxyHost)
@@ -123,6 +129,9 @@ func (l *loader) checkAPIKeys(s *Stack) {
 	known := s.ModelNames()
 	values := map[string]*APIKey{}
 	for _, key := range s.APIKeys {
+		if key.Name == ProbeKey {
+			l.report(key.Range, "Name taken", "%s is what relayctl calls its own key, by which it asks models for a token.", quote(key.Name))
+		}
 		for _, name := range key.Models {
 			if slices.Contains(known, name) {
 				continue
@@ -133,7 +142,7 @@ func (l *loader) checkAPIKeys(s *Stack) {
 			}
 			l.report(key.At("models"), "Unknown model", "No worker has a model %s. %s", who, modelHint(name, known))
 		}
-		if key.Value.IsZero() {
+		if key.Value.IsZero() || !key.Value.IsKnown() {
 			continue
 		}
 		if first, ok := values[key.Value.Hash()]; ok {

@@ -16,7 +16,9 @@ type section struct {
 	schema   *block
 	label    string
 	values   map[string]cty.Value // known, not null, unmarked, of the form's type; defaults included
+	unknown  map[string]bool      // secrets whose content is not known
 	sections []*section
+	swallows bool     // a block that belongs to the file was found inside, and reported
 	meant    []string // arguments and blocks that mistyped ones were probably meant to be
 }
 
@@ -38,7 +40,7 @@ func (l *loader) decodeFile(body *hclsyntax.Body, s *scope) *section {
 // decodeBody checks what a block holds into its section.
 func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
 	s.attrs, s.hidden = map[string]hcl.Range{}, map[string]bool{}
-	s.values = map[string]cty.Value{}
+	s.values, s.unknown = map[string]cty.Value{}, map[string]bool{}
 	for _, attr := range inOrder(body.Attributes) {
 		d.decodeAttribute(attr, s)
 	}
@@ -106,6 +108,9 @@ func (d decoder) decodeLabel(b *hclsyntax.Block, s *section) bool {
 		return d.checkChoice(b.LabelRanges[0], b.Type, given, want.form, s)
 	}
 	if problem := want.form.check(cty.StringVal(given)); problem != "" {
+		if b.Type == "model" {
+			problem += ". What the engine calls it goes into upstream, as it is"
+		}
 		d.report(b.LabelRanges[0], "Invalid name", "%s %s.", quote(given), problem)
 		return true
 	}
@@ -213,6 +218,10 @@ func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
 		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)
 		return
 	}
+	if s.schema.name != "" && slices.Contains(topLevel(), b.Type) {
+		d.reportInside(b, s)
+		return
+	}
 	known, valid := s.schema.blockNames(served, later), s.schema.blockNames(served)
 	if s.schema.name == "" {
 		known, valid = append(known, "variable", "locals"), append(valid, "variable", "locals")
@@ -220,6 +229,17 @@ func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
 	d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
 		quote(b.Type), didYouMean(b.Type, known, valid))
 	s.mean(b.Type, known)
+}
+
+// reportInside reports a block that belongs to the file and stands in another
+// block. Of several only the first: it is one brace that is missing.
+func (d decoder) reportInside(b *hclsyntax.Block, s *section) {
+	if s.swallows {
+		return
+	}
+	s.swallows = true
+	d.report(b.DefRange(), "Block inside another", "A %s block stands at the top of the file, and this one is inside of %s, which begins on line %d. Is a } missing above?",
+		b.Type, s.describe(), s.Range.Start.Line)
 }
 
 // mean notes what a mistyped name was probably meant to be, so that it is not

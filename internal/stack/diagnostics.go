@@ -54,7 +54,13 @@ func (s *Sources) format(d *hcl.Diagnostic, width int, color bool) string {
 		}
 	}
 	if d.Detail != "" {
-		fmt.Fprintf(&b, "\n%s\n", wrap(printable(d.Detail), width))
+		b.WriteByte('\n')
+		for line := range strings.SplitSeq(d.Detail, "\n") {
+			if line = printable(line); !strings.HasPrefix(line, "  ") { // else it is a command, which is not broken
+				line = wrap(line, width)
+			}
+			b.WriteString(line + "\n")
+		}
 	}
 	return b.String()
 }

@@ -27,7 +27,7 @@ const (
 // scope is what expressions of the stack file can refer to.
 type scope struct {
 	variables map[string]variable
-	locals    map[string]bool // the names that are declared
+	locals    map[string]*hclsyntax.Attribute // that are declared
 	values    map[string]cty.Value
 	results   map[string]cty.Value // of the locals evaluated so far
 	functions map[string]function.Function

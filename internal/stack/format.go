@@ -39,7 +39,7 @@ func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnost
 	l := &loader{options: options, filename: filename, sources: newSources()}
 	src, err := l.readFile(filename)
 	if err != nil {
-		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
+		l.reportUnreadable(filename, err)
 		return Formatted{}, l.sources, l.diags
 	}
 	read := func(string) ([]byte, error) { return src, nil }
@@ -48,7 +48,7 @@ func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnost
 		return Formatted{}, l.sources, l.diags
 	}
 	after := canonical(src)
-	if !sameTokens(src, after) {
+	if !sameTokens(ended(src), after) {
 		l.reportAside("Can't format file", "%s would not mean the same afterwards, so it is left as it is.", filename)
 		return Formatted{}, l.sources, l.diags
 	}
@@ -66,9 +66,7 @@ const formatPasses = 8
 // canonical brings a text that parses into canonical form.
 func canonical(src []byte) []byte {
 	text := bytes.TrimPrefix(src, []byte("\ufeff"))
-	if len(text) > 0 && !bytes.HasSuffix(text, []byte("\n")) {
-		text = append(bytes.Clone(text), lineEnd(text)...)
-	}
+	text = ended(text)
 	for range formatPasses {
 		next := hclwrite.Format(text)
 		if bytes.Equal(next, text) {

@@ -29,6 +29,7 @@ func TestFormat(t *testing.T) {
 		{"comments", "# one\na=1 # two\n// three\n/* four */\n", "# one\na = 1 # two\n// three\n/* four */\n"},
 		{"CRLF stays", "a=1\r\n# c\r\nlonger=2\r\n", "a = 1\r\n# c\r\nlonger = 2\r\n"},
 		{"a byte order mark goes", "\ufeffa = 1\n", "a = 1\n"},
+		{"text in lines at the end", "a = <<E\nx\nE", "a = <<E\nx\nE\n"},
 		{"blank lines stay", "a=1\n\n\nb=2\n", "a = 1\n\n\nb = 2\n"},
 		{"texts stay", "a = \"x   y\"\nb = <<EOT\n  x   y\nEOT\n", "a = \"x   y\"\nb = <<EOT\n  x   y\nEOT\n"},
 	} {

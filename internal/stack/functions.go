@@ -75,7 +75,7 @@ func (l *loader) envFunction() function.Function {
 	return outsideFunction("name", func(name, shown string) (cty.Value, error) {
 		text, ok := l.env(name)
 		switch {
-		case !ok && l.options.NeedValues:
+		case !ok && l.options.needsAll():
 			return cty.NilVal, functionErrorf("The environment variable%s is not set.", shown)
 		case !ok:
 			return cty.UnknownVal(cty.String), nil
@@ -92,14 +92,17 @@ func (l *loader) fileFunction() function.Function {
 	return outsideFunction("path", func(path, shown string) (cty.Value, error) {
 		text, err := l.readFile(l.resolve(path))
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && !l.options.NeedValues:
+		case errors.Is(err, fs.ErrNotExist) && !l.options.NeedValues, err != nil && l.options.SecretsAside:
 			return cty.UnknownVal(cty.String), nil
 		case err != nil:
 			return cty.NilVal, functionErrorf("The file%s can't be read: %s.", shown, cause(err))
+		case wideEncoding(text) != "":
+			name, _, _ := strings.Cut(wideEncoding(text), " ")
+			return cty.NilVal, functionErrorf("The file%s is %s text, and only UTF-8 is read. Save it as UTF-8.", shown, name)
 		case !utf8.Valid(text):
 			return cty.NilVal, functionErrorf("The file%s is not UTF-8 text.", shown)
 		}
-		return cty.StringVal(string(text)), nil
+		return cty.StringVal(strings.TrimPrefix(string(text), "\ufeff")), nil
 	})
 }
 

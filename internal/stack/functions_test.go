@@ -26,7 +26,7 @@ proxy "edge" {
 			"dir/user":       "beside\n",
 			"/abs":           "absolute",
 			"/home/ops/user": "home",
-			"dir/binary":     "\xff\xfe",
+			"dir/binary":     "a\xffb",
 			"dir/large":      strings.Repeat("x", 256<<10+1),
 		}.read,
 	})

@@ -58,7 +58,7 @@ func FuzzLoad(f *testing.F) {
 func checkStack(t *testing.T, s *stack.Stack) {
 	t.Helper()
 	for _, h := range s.Hosts() {
-		if strings.ContainsFunc(h.Name+h.Address+h.SSH.User, func(r rune) bool {
+		if strings.ContainsAny(h.SSH.User, " \t\n\"'`;&|<>()*?#!{}[]") || strings.ContainsFunc(h.Name+h.Address, func(r rune) bool {
 			return r <= ' ' || r > '~' || strings.ContainsRune("\"'`$;&|<>()\\*?#!{}[]", r)
 		}) {
 			t.Fatalf("odd host %+v", h)

@@ -27,7 +27,7 @@ func sshBlock() *block {
 		{name: "user", form: userName()},
 		{name: "port", form: whole(1, 65535)},
 		{name: "identity_file", form: filePath()},
-		{name: "host_key", form: fingerprint()},
+		{name: "host_key", form: hostKey()},
 		{name: "sudo", preset: cty.StringVal("auto"), form: oneOf(
 			choice{"auto", served}, choice{"none", served}, choice{"password", later})},
 		{name: "jump", state: later, form: anything("a hop, or a list of hops")},

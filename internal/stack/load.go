@@ -1,10 +1,16 @@
 package stack
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sort"
+	"syscall"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -28,7 +34,14 @@ type Options struct {
 	// a file that the stack asks for is missing. Without it the attributes
 	// that depend on them are left zero: good for validating only.
 	NeedValues bool
+	// SecretsAside, with NeedValues, lets those be missing that only the
+	// content of secrets hangs on: such a secret is secret.Unknown. For commands
+	// that do nothing with it.
+	SecretsAside bool
 }
+
+// needsAll reports whether nothing may be missing.
+func (o Options) needsAll() bool { return o.NeedValues && !o.SecretsAside }
 
 // maxFile bounds every file that is read, in bytes. A worker with a model
 // takes about 200, so a thousand of them fit.
@@ -40,12 +53,13 @@ type loader struct {
 	filename string
 	sources  *Sources
 	diags    hcl.Diagnostics
+	unset    map[string]bool // variables that nothing gives a value; true: reported
 }
 
 // Load reads the stack file filename. With an error among the diagnostics the
 // stack is nil. The sources are never nil: they print the diagnostics.
 func Load(filename string, options Options) (*Stack, *Sources, hcl.Diagnostics) {
-	l := &loader{options: options, filename: filename, sources: newSources()}
+	l := &loader{options: options, filename: filename, sources: newSources(), unset: map[string]bool{}}
 	s := l.load()
 	sortByPlace(l.diags)
 	if l.diags.HasErrors() {
@@ -57,6 +71,10 @@ func Load(filename string, options Options) (*Stack, *Sources, hcl.Diagnostics) 
 func (l *loader) load() *Stack {
 	body := l.parse(l.filename, false)
 	if body == nil {
+		return nil
+	}
+	if d := l.otherFile(body); d != nil {
+		l.diags = l.diags.Append(d)
 		return nil
 	}
 	variables := l.declareVariables(body)
@@ -76,11 +94,7 @@ func (l *loader) report(at hcl.Range, summary, format string, args ...any) {
 
 // reportAside adds an error that has no place in a file.
 func (l *loader) reportAside(summary, format string, args ...any) {
-	l.diags = l.diags.Append(&hcl.Diagnostic{
-		Severity: hcl.DiagError,
-		Summary:  summary,
-		Detail:   fmt.Sprintf(format, args...),
-	})
+	l.diags = l.diags.Append(aside(summary, format, args...))
 }
 
 func (l *loader) env(name string) (string, bool) {
@@ -109,6 +123,9 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
+	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("not a regular file")
 	}
@@ -125,11 +142,19 @@ func readRegular(path string) ([]byte, error) {
 func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
 	src, err := l.readFile(filename)
 	if err != nil {
-		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
+		l.reportUnreadable(filename, err)
 		return nil
 	}
+	if d := notUTF8(src, filename); d != nil {
+		l.diags = l.diags.Append(d)
+		return nil
+	}
+	src = ended(src)
 	var body *hclsyntax.Body
 	diags := guard(src, filename)
+	if !diags.HasErrors() && !utf8.Valid(src) {
+		diags = outsideUTF8(src, filename)
+	}
 	if !diags.HasErrors() {
 		var file *hcl.File
 		file, diags = hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
@@ -143,13 +168,36 @@ func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
 	if !diags.HasErrors() {
 		return body
 	}
-	for _, d := range diags {
-		if hidden {
-			d = problem(*d.Subject, d.Summary, "A file of variables holds one NAME = VALUE after the other.")
-		}
-		l.diags = l.diags.Append(d)
-	}
+	l.diags = l.diags.Append(firstProblem(src, filename, diags, hidden))
 	return nil
+}
+
+// ended is a text whose last line has an end: without one, HCL finds no end of a
+// text in lines.
+func ended(src []byte) []byte {
+	if len(src) == 0 || bytes.HasSuffix(src, []byte("\n")) || bytes.HasSuffix(src, []byte("\r")) {
+		return src
+	}
+	return append(bytes.Clone(src), lineEnd(src)...)
+}
+
+// reportUnreadable says why a file can't be read. Of a folder, a stack file in
+// it is named.
+func (l *loader) reportUnreadable(filename string, err error) {
+	if !errors.Is(err, syscall.EISDIR) {
+		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
+		return
+	}
+	advice := "Name a file in it."
+	if inside := filepath.Join(filename, "stack.hcl"); l.isThere(inside) {
+		advice = "Did you mean " + ShellPath(inside) + "?"
+	}
+	l.reportAside("Can't read file", "%s is a folder, not a file. %s", filename, advice)
+}
+
+func (l *loader) isThere(path string) bool {
+	_, err := l.readFile(path)
+	return err == nil
 }
 
 // sortByPlace orders diagnostics as a reader meets their causes; those without

@@ -20,10 +20,7 @@ type locals struct {
 func (l *loader) evaluateLocals(body *hclsyntax.Body, s *scope) {
 	run := locals{loader: l, scope: s, entries: l.declareLocals(body)}
 	s.results = map[string]cty.Value{}
-	s.locals = map[string]bool{}
-	for name := range run.entries {
-		s.locals[name] = true
-	}
+	s.locals = run.entries
 	for _, name := range sortedKeys(run.entries) {
 		run.evaluate(name)
 	}

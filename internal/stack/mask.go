@@ -10,7 +10,7 @@ import (
 )
 
 // assignment finds a line that gives something a value.
-var assignment = regexp.MustCompile(`(?m)^[^=\r\n]*=(.*)$`)
+var assignment = regexp.MustCompile(`(?m)^[^=\r\n]*=[ \t]*(.*)$`)
 
 // userInfo finds what stands before the host in a URL: a name and a password.
 var userInfo = regexp.MustCompile(`://[^/\s"@]*@`)

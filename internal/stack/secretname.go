@@ -78,6 +78,9 @@ func (n argumentNames) lines(src []byte) []span {
 			if names == len(line) {
 				from = m[1]
 			}
+			for from < len(line) && (line[from] == ' ' || line[from] == '\t') {
+				from++
+			}
 			spans = append(spans, masked(start+from, end))
 		}
 		for _, m := range keyPattern.FindAllStringIndex(line, -1) {

@@ -99,7 +99,7 @@ func (f source) header(b *hclsyntax.Block) string {
 		return printable(b.Type)
 	}
 	label := b.LabelRanges[0]
-	return printable(b.Type + " " + f.reveal(span{start: label.Start.Byte, end: label.End.Byte}))
+	return printable(b.Type + " " + f.reveal(span{start: label.Start.Byte, end: label.End.Byte}, false))
 }
 
 // quote shows the first line of a range, masked, cut to width columns (0: not
@@ -109,7 +109,7 @@ func (f source) quote(r hcl.Range, width int, on, off string) string {
 	from, to := min(max(r.Start.Byte, start), end), min(max(r.End.Byte, start), end)
 	var pieces [3]string
 	for i, part := range []span{{start: start, end: from}, {start: from, end: to}, {start: to, end: end}} {
-		pieces[i] = printable(f.reveal(part))
+		pieces[i] = printable(f.reveal(part, i > 0))
 	}
 	if width > 0 {
 		cut(pieces[:], width-6)
@@ -131,8 +131,10 @@ func lineAround(src []byte, at int) (start, end int) {
 	return start, end
 }
 
-// reveal gives the text of part, with what is masked in it replaced.
-func (f source) reveal(part span) string {
+// reveal gives the text of part, with what is masked in it replaced. goesOn says
+// that what stands before part is shown too: what is masked there is not
+// replaced again.
+func (f source) reveal(part span, goesOn bool) string {
 	var b strings.Builder
 	at := part.start
 	for _, m := range f.masked {
@@ -140,7 +142,9 @@ func (f source) reveal(part span) string {
 			continue
 		}
 		b.Write(f.src[at:max(at, m.start)])
-		b.WriteString(m.text)
+		if !goesOn || m.start >= part.start {
+			b.WriteString(m.text)
+		}
 		at = min(m.end, part.end)
 	}
 	b.Write(f.src[at:part.end])
@@ -150,7 +154,7 @@ func (f source) reveal(part span) string {
 // text is the whole of a file, masked.
 func (s *Sources) text(filename string) string {
 	f := s.files[filename]
-	return f.reveal(span{end: len(f.src)})
+	return f.reveal(span{end: len(f.src)}, false)
 }
 
 // printable makes a text safe for a terminal: tabs become two spaces, other

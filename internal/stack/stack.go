@@ -23,6 +23,9 @@ const Local = "local"
 // MetricsPort is where relay-server shows its metrics, on loopback.
 const MetricsPort = 8081
 
+// ProbeKey is what the relay calls relayctl's own key: no api_key has this name.
+const ProbeKey = "relayctl-probe"
+
 // Stack is one stack file with its defaults filled in.
 type Stack struct {
 	Place
@@ -67,7 +70,7 @@ type Host struct {
 	Place
 	Role    Role
 	Name    string // unique among all hosts of the stack
-	Address string // a host name in lower case, an IP address, or Local
+	Address string // a host name or an alias of ssh's configuration, an IP address, or Local
 	SSH     SSH
 }
 
@@ -164,7 +167,7 @@ const KindChat Kind = "chat"
 type Model struct {
 	Place
 	Name        string       // what clients say
-	Backend     string       // scheme, host and port of the engine: http://127.0.0.1:11434
+	Backend     string       // the engine's URL, less /v1 and what follows: http://127.0.0.1:11434
 	BackendKey  secret.Value // zero: the engine asks for none
 	Upstream    string       // the engine's own name for it: Name, unless the file says otherwise
 	Kind        Kind

@@ -38,7 +38,7 @@ func TestLoadFull(t *testing.T) {
 	want := &stack.Stack{
 		Name: "home",
 		Proxy: &stack.Proxy{
-			Host:   stack.Host{Role: stack.RoleProxy, Name: "edge", Address: "edge.example.com", SSH: edge},
+			Host:   stack.Host{Role: stack.RoleProxy, Name: "edge", Address: "Edge.Example.com", SSH: edge},
 			Domain: "llm.example.com",
 			Server: stack.ServerCaddy,
 			TLS:    stack.TLS{Mode: stack.TLSInternal},

@@ -1,6 +1,8 @@
 package stack
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -58,15 +60,40 @@ func (l *loader) settle(v variable, all map[string]given) cty.Value {
 		return value
 	case v.preset != cty.NilVal:
 		return v.preset
-	case l.options.NeedValues:
-		ways := "--var " + v.name + "=VALUE, --var-file or " + environmentPrefix + v.name
-		if v.sensitive {
-			ways = "--var-file or " + environmentPrefix + v.name
-		}
-		l.report(v.at, "Variable without value", "Variable %s has no value and no default. Give it one with %s.",
-			quote(v.name), ways)
+	}
+	l.unset[v.name] = false
+	if l.options.needsAll() {
+		l.reportUnset(v)
 	}
 	return cty.UnknownVal(v.typ)
+}
+
+// reportUnset reports a variable that nothing gives a value, once.
+func (l *loader) reportUnset(v variable) {
+	if !l.unset[v.name] {
+		l.report(v.at, "Variable without value", "Variable %s has no value and no default. %s", quote(v.name), v.ways())
+	}
+	l.unset[v.name] = true
+}
+
+// exportable are names that a shell can give to an environment variable.
+var exportable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// ways says how a variable is given a value, so that it works when it is typed.
+func (v variable) ways() string {
+	file := fmt.Sprintf("--var-file FILE, where FILE has a line %s = …", v.name)
+	if v.typ == cty.String || v.typ == cty.DynamicPseudoType {
+		file = fmt.Sprintf("--var-file FILE, where FILE has a line %s = \"…\"", v.name)
+	}
+	switch {
+	case exportable.MatchString(v.name) && v.sensitive:
+		return "Give it one with the environment variable " + environmentPrefix + v.name + ", or with " + file + "."
+	case v.sensitive:
+		return "Give it one with " + file + ". (A shell can't export " + environmentPrefix + v.name + ".)"
+	case exportable.MatchString(v.name):
+		return "Give it one with --var " + v.name + "=VALUE, with the environment variable " + environmentPrefix + v.name + ", or with " + file + "."
+	}
+	return "Give it one with --var " + v.name + "=VALUE, or with " + file + "."
 }
 
 // fromText reads a value that was given as text: as it is for a string, else
@@ -94,7 +121,7 @@ func (l *loader) fromText(v variable, text, from string) given {
 // mistypes a name may have meant a sensitive variable.
 func (l *loader) readVar(assignment string, variables map[string]variable, all map[string]given) {
 	name, text, ok := strings.Cut(assignment, "=")
-	if !ok || !variablePattern.MatchString(name) {
+	if !ok || !validVariable(name) {
 		l.reportAside("Invalid --var", "--var takes NAME=VALUE.")
 		return
 	}
@@ -106,8 +133,7 @@ func (l *loader) readVar(assignment string, variables map[string]variable, all m
 			l.filename, quote(name), Suggest(name, names))
 	case v.sensitive:
 		l.reportAside("Sensitive variable in --var",
-			"Variable %s is sensitive, and other users of this machine can read arguments. Use --var-file or %s%s.",
-			quote(name), environmentPrefix, name)
+			"Variable %s is sensitive, and other users of this machine can read arguments. %s", quote(name), v.ways())
 	default:
 		all[name] = l.fromText(v, text, "--var")
 	}
@@ -119,8 +145,9 @@ func (l *loader) readVarFile(path string, variables map[string]variable, all map
 	if body == nil {
 		return
 	}
-	for _, b := range body.Blocks {
-		l.report(b.DefRange(), "Unsupported block", "A file of variables holds NAME = VALUE only.")
+	if len(body.Blocks) > 0 {
+		l.report(body.Blocks[0].DefRange(), "Unsupported block", "A file of variables holds NAME = VALUE only. Is this a stack file, or that of another program?")
+		return
 	}
 	for name, attr := range body.Attributes {
 		if _, ok := variables[name]; !ok {
@@ -131,7 +158,7 @@ func (l *loader) readVarFile(path string, variables map[string]variable, all map
 		}
 		value, diags := attr.Expr.Value(nil)
 		if diags.HasErrors() {
-			l.report(attr.NameRange, "Invalid value", "The value of %s has to be plain, without variables and functions.", name)
+			l.report(attr.NameRange, "Invalid value", "The value of %s has to be plain, without variables and functions. Text stands in quotes: %s = \"…\"", name, name)
 			value = cty.UnknownVal(variables[name].typ)
 		}
 		all[name] = given{value, path}

@@ -1,8 +1,8 @@
 package stack
 
 import (
-	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
@@ -23,7 +23,10 @@ type variable struct {
 // variableAttributes are the arguments of a variable block.
 var variableAttributes = []string{"type", "default", "sensitive", "description"}
 
-var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
+// validVariable reports whether a name can stand behind var. in an expression.
+func validVariable(name string) bool {
+	return hclsyntax.ValidIdentifier(name) && utf8.RuneCountInString(name) <= 63
+}
 
 // declareVariables reads all variable blocks.
 func (l *loader) declareVariables(body *hclsyntax.Body) map[string]variable {
@@ -48,9 +51,9 @@ func (l *loader) declareVariables(body *hclsyntax.Body) map[string]variable {
 
 func (l *loader) declareVariable(b *hclsyntax.Block) (variable, bool) {
 	l.checkVariableBody(b)
-	if len(b.Labels) != 1 || !variablePattern.MatchString(b.Labels[0]) {
+	if len(b.Labels) != 1 || !validVariable(b.Labels[0]) {
 		l.report(b.DefRange(), "Invalid name",
-			`A variable has one name of letters, digits, _ and - that begins with a letter or _: variable "name" { … }`)
+			`A variable has one name of letters, digits, _ and - that begins with a letter or _, at most 63 characters: variable "name" { … }`)
 		return variable{}, false
 	}
 	v := variable{name: b.Labels[0], typ: cty.DynamicPseudoType, at: b.DefRange()}
@@ -63,10 +66,11 @@ func (l *loader) declareVariable(b *hclsyntax.Block) (variable, bool) {
 	}
 	if attr, ok := b.Body.Attributes["sensitive"]; ok {
 		value, diags := attr.Expr.Value(nil)
-		if diags.HasErrors() || value.Type() != cty.Bool || value.IsNull() {
+		leftOut := !diags.HasErrors() && value.IsNull()
+		if diags.HasErrors() || !leftOut && value.Type() != cty.Bool {
 			l.report(attr.SrcRange, "Invalid value", "sensitive is true or false.")
 		}
-		v.sensitive = diags.HasErrors() || !value.RawEquals(cty.False) // in doubt, nothing of it is shown
+		v.sensitive = diags.HasErrors() || !leftOut && !value.RawEquals(cty.False) // in doubt, nothing of it is shown
 	}
 	if attr, ok := b.Body.Attributes["default"]; ok {
 		v.preset = l.variableDefault(v, attr)
@@ -86,7 +90,7 @@ func (l *loader) checkVariableBody(b *hclsyntax.Block) {
 			"type, default, sensitive, description")
 	}
 	if attr, ok := b.Body.Attributes["description"]; ok {
-		if v, diags := attr.Expr.Value(nil); diags.HasErrors() || v.Type() != cty.String {
+		if v, diags := attr.Expr.Value(nil); diags.HasErrors() || !v.IsNull() && v.Type() != cty.String {
 			l.report(attr.SrcRange, "Invalid value", "A description is text in quotes.")
 		}
 	}
@@ -99,7 +103,7 @@ func (l *loader) variableDefault(v variable, attr *hclsyntax.Attribute) cty.Valu
 	if v.sensitive {
 		if diags.HasErrors() || !isBlank(value) {
 			l.report(attr.SrcRange, "Secret written in clear",
-				"The default of a sensitive variable can only be null or \"\". Give its value in RELAYCTL_VAR_%s or with --var-file.", v.name)
+				"The default of a sensitive variable can only be null or \"\". %s", v.ways())
 		}
 		if diags.HasErrors() {
 			return cty.NilVal

@@ -143,8 +143,8 @@ func checkSecret(value secret.Value) error {
 		return errors.New("is empty")
 	}
 	for i := range len(text) {
-		if text[i] <= ' ' || text[i] >= 0x7f {
-			return errors.New("holds something else than visible ASCII")
+		if text[i] < ' ' || text[i] >= 0x7f {
+			return errors.New("holds a control character, or one outside ASCII")
 		}
 	}
 	return nil

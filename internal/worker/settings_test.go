@@ -77,7 +77,7 @@ func TestLoadSettingsRefuses(t *testing.T) {
 		{"no secret file", `{"name":"gpu-1","relay":"https://x","models":[` + plainModel + `]}`, "secret_file: is missing"},
 		{"secret file gone", `{"name":"gpu-1","relay":"https://x","secret_file":"gone","models":[` + plainModel + `]}`, "no such file"},
 		{"empty secret", `{"name":"gpu-1","relay":"https://x","secret_file":"empty","models":[` + plainModel + `]}`, "secret_file: is empty"},
-		{"secret of two lines", `{"name":"gpu-1","relay":"https://x","secret_file":"lines","models":[` + plainModel + `]}`, "visible ASCII"},
+		{"secret of two lines", `{"name":"gpu-1","relay":"https://x","secret_file":"lines","models":[` + plainModel + `]}`, "control character"},
 		{"no CA", `{"name":"gpu-1","relay":"https://x","secret_file":"s","ca_file":"s","models":[` + plainModel + `]}`, "no certificate"},
 		{"empty CA", `{"name":"gpu-1","relay":"https://x","secret_file":"s","ca_file":"empty","models":[` + plainModel + `]}`, "no certificate"},
 		{"relay with a password", `{"name":"gpu-1","relay":"https://u:pw@x","secret_file":"s","models":[` + plainModel + `]}`, "neither user nor query"},

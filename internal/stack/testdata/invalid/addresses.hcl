@@ -27,7 +27,7 @@ proxy "edge" {
 worker "a" {
   address = "10.0.0"                 # error: Invalid value
   model "a" { backend = "127.0.0.1:11434" } # error: Invalid value
-  model "b" { backend = "http://127.0.0.1:11434/v1" } # error: Invalid value
+  model "b" { backend = "http://127.0.0.1:11434/v1/chat/completions" } # error: Invalid value
   model "c" { backend = "http://user:hunter2hunter2@127.0.0.1" } # error: Invalid value
   model "d" { backend = "unix:///run/engine.sock" } # error: Invalid value
   model "e" { backend = "http://127.0.0.1:99999" } # error: Invalid value
@@ -42,7 +42,7 @@ worker "b" {
 }
 
 worker "c" {
-  address = "fe80::1%eth0" # error: Invalid value
+  address = "fe80::1%eth0;id" # error: Invalid value
   model "a" {
     backend  = "http://127.0.0.1:11434"
     upstream = "a\nb" # error: Invalid value
@@ -50,15 +50,15 @@ worker "c" {
 }
 
 worker "d" {
-  address = "a_b.example.com" # error: Invalid value
+  address = "a b.example.com" # error: Invalid value
   model "a" {
     backend  = "http://127.0.0.1:11434"
-    upstream = "$(id)" # error: Invalid value
+    upstream = "" # error: Invalid value
   }
 }
 
 worker "e" {
-  address = "gpu.example.com." # error: Invalid value
+  address = "gpu.example.com.." # error: Invalid value
   model "a" {
     backend     = "http://127.0.0.1:11434"
     concurrency = 0 # error: Invalid value

@@ -1,1 +1,1 @@
-# error: Missing stack block | Missing proxy block
+# error: Empty stack file

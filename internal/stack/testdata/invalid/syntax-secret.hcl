@@ -1,5 +1,5 @@
 stack "home" {}
 
 api_key "laptop" {
-  value = "hunter2hunter2hunter2hunter2hunter2 # error: Invalid multi-line string | Unterminated template string
-} # error: Invalid multi-line string
+  value = "hunter2hunter2hunter2hunter2hunter2 # error: Missing quote
+}

@@ -24,7 +24,9 @@ type machine struct {
 	packages map[string]*fakePackage // that apt offers
 	journal  map[string][]string     // by unit
 	systemd  *fakeSystemd
-	commands []string // that were run, in order
+	commands []string            // that were run, in order
+	env      map[string][]string // of the last command of each name
+	aptFails *host.CommandError  // of every run of apt-get; nil: it does its work
 
 	refuseCaddyfile string // text that Caddy's validation refuses
 	refuseReload    string // text that Caddy refuses only when it loads it
@@ -49,7 +51,7 @@ type fakePackage struct {
 
 func newMachine(t testing.TB) *machine {
 	m := &machine{
-		t: t, root: folder(t), packages: map[string]*fakePackage{}, journal: map[string][]string{},
+		t: t, root: folder(t), packages: map[string]*fakePackage{}, journal: map[string][]string{}, env: map[string][]string{},
 		point: func(string) {}, listeners: map[string]*pipeListener{},
 	}
 	m.systemd = &fakeSystemd{machine: m, units: map[string]*fakeUnit{}}
@@ -128,6 +130,7 @@ func (m *machine) Run(ctx context.Context, command host.Command) ([]byte, error)
 func (m *machine) execute(command host.Command) ([]byte, error) {
 	line := command.Name + " " + strings.Join(command.Args, " ")
 	m.commands = append(m.commands, line)
+	m.env[command.Name] = command.Env
 	last := command.Args[len(command.Args)-1]
 	switch command.Name {
 	case "dpkg-query":
@@ -177,6 +180,9 @@ func (m *machine) policy(name string) []byte {
 }
 
 func (m *machine) apt(args []string, name string) error {
+	if m.aptFails != nil {
+		return m.aptFails
+	}
 	if m.read("/var/lib/dpkg/updates/0001") != "absent" {
 		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: dpkg was interrupted"}}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,7 +132,7 @@ func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
 		return nil
 	}
 	failed, err := p.longRun(ctx, b, index, "finishing what dpkg left", Command{
-		Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}, Env: aptEnv(),
+		Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"},
 	})
 	if failed != nil {
 		return p.aptError(ctx, "finish what dpkg left half done", failed)
@@ -141,14 +142,27 @@ func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
 
 // aptEnv keeps apt, and what it starts, from asking questions and from
 // restarting services by itself.
-func aptEnv() []string {
-	return []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
+var aptEnv = [...]string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
+
+// run runs a program of apt's or dpkg's, which may download through the
+// machine's web proxy; no password is in what its error holds of what it said.
+func (p packages) run(ctx context.Context, command Command) ([]byte, error) {
+	proxy := p.webProxy()
+	command.Env = slices.Concat(aptEnv[:], proxy.env)
+	output, err := p.runner.Run(ctx, command)
+	var failed *CommandError
+	if errors.As(err, &failed) {
+		masked := *failed
+		masked.Stdout, masked.Stderr = proxy.maskAll(failed.Stdout), proxy.maskAll(failed.Stderr)
+		return output, &masked
+	}
+	return output, err
 }
 
 // isOffered reports whether the package lists have a version of name that may
 // be installed.
 func (p packages) isOffered(ctx context.Context, name string) (bool, error) {
-	offered, err := p.runner.Run(ctx, Command{Name: "apt-cache", Args: []string{"policy", "--", name}})
+	offered, err := p.run(ctx, Command{Name: "apt-cache", Args: []string{"policy", "--", name}})
 	if err != nil {
 		return false, fmt.Errorf("ask apt for %s: %w", name, err)
 	}
@@ -177,7 +191,6 @@ func (p packages) apt(ctx context.Context, b *batch, index int, doing string, ar
 			"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
 			"-o", "Dpkg::Use-Pty=0",
 		}, args...),
-		Env: aptEnv(),
 	}
 	for tries := 1; ; tries++ {
 		if err := p.waitForDpkg(ctx, b, index); err != nil {
@@ -204,7 +217,7 @@ func (p packages) longRun(ctx context.Context, b *batch, index int, doing string
 		return fmt.Sprintf("%s (apt, %d s)", doing, int(elapsed.Seconds()))
 	}
 	err = b.whileTelling(index, text, func() error {
-		_, err := p.runner.Run(ctx, command)
+		_, err := p.run(ctx, command)
 		return err
 	})
 	if errors.As(err, &failed) {

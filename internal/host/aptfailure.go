@@ -126,6 +126,9 @@ func aptSays(failed *CommandError, proxy webProxy) *hostapi.Error {
 		}
 		if message, ok := strings.CutPrefix(line, "E: "); ok {
 			told.Message = message
+			if strings.Contains(message, "remove is disabled") {
+				told.Hint = "Other packages would have to go for it, which no plan says. To see which, on the host:\n  apt-get --simulate install, with its name"
+			}
 			break
 		}
 	}

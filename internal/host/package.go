@@ -65,7 +65,7 @@ func (p packages) install(ctx context.Context, b *batch, index int, name string)
 		return err
 	}
 	if isOffered {
-		failed, err := p.apt(ctx, b, index, "installing", "install", name)
+		failed, err := p.apt(ctx, b, index, "installing", "--no-remove", "install", name)
 		if failed == nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (p packages) install(ctx context.Context, b *batch, index int, name string)
 	if isOffered, err = p.isOffered(ctx, name); err != nil || !isOffered {
 		return p.notOffered(ctx, name, lists, err)
 	}
-	failed, err := p.apt(ctx, b, index, "installing", "install", name)
+	failed, err := p.apt(ctx, b, index, "installing", "--no-remove", "install", name)
 	if failed == nil {
 		return err
 	}
@@ -114,11 +114,34 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 		return err
 	}
 	name := step.change.ID.Name
+	others, err := p.removedWith(ctx, name)
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		b.ended = "left in place: " + strings.Join(others, ", ") + " would go with it"
+		return nil
+	}
 	failed, err := p.apt(ctx, b, step.index, "removing", "remove", name)
 	if failed != nil {
 		return p.aptError(ctx, "remove package "+name, failed)
 	}
 	return err
+}
+
+// removedWith lists the other packages that would be removed with one.
+func (p packages) removedWith(ctx context.Context, name string) ([]string, error) {
+	output, err := p.run(ctx, Command{Name: "apt-get", Args: []string{"--simulate", "-q", "remove", name}})
+	if err != nil {
+		return nil, fmt.Errorf("ask apt what goes with %s: %w", name, err)
+	}
+	var others []string
+	for line := range strings.Lines(string(output)) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "Remv" && words[1] != name {
+			others = append(others, words[1])
+		}
+	}
+	return others, nil
 }
 
 // mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does
@@ -181,7 +204,7 @@ func hasCandidate(policy string) bool {
 }
 
 // apt runs apt-get without questions; files that somebody edited stay as they
-// are. failed is not nil when it ran and failed.
+// are. No installation removes other packages: no plan says so. failed is not nil when it ran and failed.
 func (p packages) apt(ctx context.Context, b *batch, index int, doing string, args ...string) (failed *CommandError, err error) {
 	command := Command{
 		Name: "apt-get",

@@ -360,8 +360,8 @@ func TestWhatIsNotWantedGoesInTheOppositeOrder(t *testing.T) {
 		"remove key laptop",
 		"remove secret probe",
 		"remove ca home",
-		"remove directory /etc/relay/workers.d",
-		"remove directory /etc/relay",
+		"remove directory /etc/relay/workers.d, unless something else is in it",
+		"remove directory /etc/relay, unless something else is in it",
 		"forget user relay",
 		"forget package caddy",
 	}

@@ -325,6 +325,26 @@ func (m *machine) listens(service, port string) {
 	}
 }
 
+// What the history names to bring a unit back that ours hides is not what brings
+// back one that is only off.
+func TestHistoryTellsWhatHidesAUnit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMachine(t)
+		s := m.lock()
+		s.bring(hidden(m, s)...)
+		told, err := s.host.History(hostapi.History{Stack: "home"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, original := range told.Originals {
+			if original.Kind == plan.KindUnit && original.HiddenBy == ourUnitFile {
+				return
+			}
+		}
+		t.Errorf("the history tells of %+v", told.Originals)
+	})
+}
+
 // What --adopt would do with a unit of our name is not what it does with one in
 // the way of a port.
 func TestWhatAdoptWouldDoWithAUnitOfOurName(t *testing.T) {

@@ -279,6 +279,7 @@ func cutOffHost() plan.Host {
 func TestBlockedPortPointsAtTheStack(t *testing.T) {
 	host := edge(asWanted(proxyWants())...)
 	host.Facts.Listeners = messyListeners()
+	host.Ports[1].Origin = plan.Origin{File: "stack.hcl", Line: 7, Block: `proxy "edge"`}
 	points := map[string]plan.Origin{}
 	for _, c := range plan.Diff(host).Blocked() {
 		if c.Resource != nil {

@@ -300,8 +300,8 @@ func (s *site) snapshots(ignored ...string) map[string]lab.Snapshot {
 	all := map[string]lab.Snapshot{}
 	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
 		snapshot, err := h.Snapshot(ignored...)
-		if err != nil {
-			s.t.Fatal(err)
+		if err != nil || len(snapshot) < 1000 {
+			s.t.Fatalf("%d files of %s: %v", len(snapshot), h.Name, err)
 		}
 		all[h.Name] = snapshot
 	}
@@ -314,8 +314,8 @@ func (s *site) services() map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
 		services, err := h.Services(s.t.Context())
-		if err != nil {
-			s.t.Fatal(err)
+		if err != nil || services["systemd-journald.service"] == "" {
+			s.t.Fatalf("services of %s are %v: %v", h.Name, services, err)
 		}
 		all[h.Name] = services
 	}

@@ -32,7 +32,12 @@ type webProxy struct {
 // webProxy reads the machine's web proxy. A file that can't be read counts as
 // none: logins go without it, too.
 func (h *Host) webProxy() webProxy {
-	text, err := os.ReadFile(h.path(environmentFile))
+	path := h.path(environmentFile)
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() { // a pipe would be waited for
+		return webProxy{}
+	}
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return webProxy{}
 	}

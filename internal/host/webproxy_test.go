@@ -4,8 +4,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -112,10 +114,33 @@ func TestWebProxyOfTheMachineReachesApt(t *testing.T) {
 
 // A machine whose logins find nothing in /etc/environment goes on without.
 func TestWebProxyThatCanNotBeRead(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"a folder":         func(path string) error { return os.Mkdir(path, 0o755) },
+		"a pipe":           func(path string) error { return syscall.Mkfifo(path, 0o644) },
+		"a link to nought": func(path string) error { return os.Symlink("/nowhere", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			if err := spoil(m.path("/etc/environment")); err != nil {
+				t.Fatal(err)
+			}
+			m.lock().bring(caddyPackage)
+			if len(m.env["apt-get"]) != 3 {
+				t.Errorf("apt-get has %q", m.env["apt-get"])
+			}
+		})
+	}
+}
+
+// Logins follow a link, too.
+func TestWebProxyBehindALink(t *testing.T) {
 	m := newMachine(t)
-	m.mkdir("/etc/environment")
+	m.write("/etc/environment.d/site", "http_proxy=http://proxy:3128\n")
+	if err := os.Symlink("environment.d/site", m.path("/etc/environment")); err != nil {
+		t.Fatal(err)
+	}
 	m.lock().bring(caddyPackage)
-	if len(m.env["apt-get"]) != 3 {
+	if !slices.Contains(m.env["apt-get"], "http_proxy=http://proxy:3128") {
 		t.Errorf("apt-get has %q", m.env["apt-get"])
 	}
 }

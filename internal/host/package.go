@@ -132,6 +132,10 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 // removedWith lists the other packages that would be removed with one.
 func (p packages) removedWith(ctx context.Context, name string) ([]string, error) {
 	output, err := p.run(ctx, Command{Name: "apt-get", Args: []string{"--simulate", "-q", "remove", name}})
+	var failed *CommandError
+	if errors.As(err, &failed) {
+		return nil, p.aptError(ctx, "remove package "+name, failed)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask apt what goes with %s: %w", name, err)
 	}

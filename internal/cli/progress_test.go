@@ -57,6 +57,7 @@ func TestProgressIsALineAnEvent(t *testing.T) {
 			event(engine.Event{Host: "edge", Phase: engine.Done, ID: unit, Action: plan.Reload, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Started, ID: unit, Action: plan.Update, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Done, ID: unit, Action: plan.Update, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Done, ID: plan.ID{Kind: plan.KindDirectory, Name: "/etc/x"}, Action: plan.Remove, Text: "left in place: it is not empty", Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Finished, Steps: 6, Took: 46 * time.Second}),
 			event(engine.Event{Host: "gpu-1", Phase: engine.Failed, Text: "connection \x1b[1mlost", Steps: 2}),
 			event(engine.Event{Phase: engine.Proving, Text: "the proxy to answer"}),

@@ -225,15 +225,18 @@ func bringBack(o plan.Original) string {
 		return "cp -a " + stack.ShellWord(o.Kept) + " " + stack.ShellWord(o.Name)
 	}
 	unit := stack.ShellWord(strings.TrimSuffix(o.Name, ".service"))
-	verbs := []string{"unmask " + unit}
+	commands := []string{"systemctl unmask " + unit}
+	if o.HiddenBy != "" {
+		commands = []string{"systemctl disable --now " + unit, "rm " + stack.ShellWord(o.HiddenBy), "systemctl daemon-reload"}
+	}
 	enabled, running := o.Before[plan.AttrEnabled] == plan.Yes, o.Before[plan.AttrRunning] == plan.Yes
 	switch {
 	case enabled && running:
-		verbs = append(verbs, "enable --now "+unit)
+		commands = append(commands, "systemctl enable --now "+unit)
 	case enabled:
-		verbs = append(verbs, "enable "+unit)
+		commands = append(commands, "systemctl enable "+unit)
 	case running:
-		verbs = append(verbs, "start "+unit)
+		commands = append(commands, "systemctl start "+unit)
 	}
-	return "systemctl " + strings.Join(verbs, " && systemctl ")
+	return strings.Join(commands, " && ")
 }

@@ -96,6 +96,8 @@ func begins(e engine.Event) string {
 // did is the word for a step that is done.
 func did(e engine.Event) string {
 	switch {
+	case e.Text != "":
+		return e.Text // not as the action has it
 	case e.Action == plan.Restart:
 		return "restarted"
 	case e.Action == plan.Reload:

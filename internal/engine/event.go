@@ -16,7 +16,8 @@ type Event struct {
 	ID     plan.ID
 	Action plan.Action // of the change that is worked on
 	Adopt  bool        // it takes over what is somebody else's
-	// Text says more for people: "apt, 12 s", "edge to serve", a fingerprint.
+	// Text says more for people: "apt, 12 s", "edge to serve", a fingerprint. In
+	// phase Done it says how the step ended, where not as its action has it.
 	Text string
 	// Step is how many of the host's Steps are done. Both are zero until the
 	// apply has begun.

@@ -17,6 +17,7 @@ type batch struct {
 	steps []plan.Change
 	hear  func(hostapi.Progress)
 	began time.Time // the step that it is at
+	ended string    // how that step ended, where not as its action says
 	// stopped is closed when no further step is to be begun. A step that has
 	// begun goes on to its end: half a step is worse than a late end.
 	stopped <-chan struct{}
@@ -125,13 +126,13 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	if ctx.Err() != nil {
 		return plan.Fact{}, &hostapi.Error{Code: hostapi.CodeCancelled, Message: "cancelled"}
 	}
-	b.began = time.Now()
+	b.began, b.ended = time.Now(), ""
 	b.hear(hostapi.Progress{Step: index, State: hostapi.Started})
 	fact, err := b.journaled(context.WithoutCancel(ctx), index)
 	if err != nil {
 		return plan.Fact{}, err
 	}
-	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, Seconds: time.Since(b.began).Seconds()})
+	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, Text: b.ended, Seconds: time.Since(b.began).Seconds()})
 	return fact, nil
 }
 
@@ -250,11 +251,11 @@ func (b *batch) take(ctx context.Context, todo step) (plan.Fact, error) {
 	return todo.now, b.record(todo, todo.now, left)
 }
 
-// leave takes a thing away, if it is there and relayctl made it, and out of
-// the manifest.
+// leave takes a thing away, if relayctl made it and it is there or its original
+// is to be put back, and out of the manifest.
 func (b *batch) leave(ctx context.Context, todo step) (plan.Fact, error) {
 	h, id := b.host, todo.change.ID
-	if todo.change.Action == plan.Remove && todo.now.Exists && todo.madeBefore() {
+	if todo.change.Action == plan.Remove && todo.madeBefore() && (todo.now.Exists || todo.applied.Kept != "") {
 		if err := b.checkSince(todo); err != nil {
 			return plan.Fact{}, err
 		}

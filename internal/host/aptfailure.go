@@ -31,7 +31,7 @@ func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name
 		told.Message = doing + ": " + told.Message
 		return false, told
 	}
-	held, err := p.runner.Run(ctx, Command{Name: "apt-mark", Args: []string{"showhold", "--", name}})
+	held, err := p.run(ctx, Command{Name: "apt-mark", Args: []string{"showhold", "--", name}})
 	if err == nil && slices.Contains(strings.Fields(string(held)), name) {
 		return false, &hostapi.Error{
 			Code: hostapi.CodeStep, Message: doing + ": it is held, so that nobody installs it by mistake",
@@ -56,7 +56,7 @@ func (p packages) aptFailure(status *dpkgStatus, failed *CommandError) *hostapi.
 	if told := p.machineSays(status, failed); told != nil {
 		return told
 	}
-	return aptSays(failed)
+	return aptSays(failed, p.webProxy())
 }
 
 // machineSays is why apt failed, as far as it shows on the machine; nil: it
@@ -109,13 +109,13 @@ func (p packages) fullForPackages() (fileSystem, bool) {
 	return fileSystem{}, false
 }
 
-// aptSays is why apt failed in its own words.
-func aptSays(failed *CommandError) *hostapi.Error {
+// aptSays is why apt failed in its own words, with what it knew of a web proxy.
+func aptSays(failed *CommandError, proxy webProxy) *hostapi.Error {
 	told := &hostapi.Error{Code: hostapi.CodeStep, Log: aptLog(failed)}
 	if from, why := unfetched(failed); from != "" {
 		told.Message = fmt.Sprintf("apt can't fetch from %s: %s", from, why)
 		told.Log = nil
-		told.Hint = "Can the host find its name and reach it? On the host:\n  getent hosts " + from + "\n  apt-get update"
+		told.Hint = unfetchedHint(from, proxy)
 		return told
 	}
 	told.Message = fmt.Sprintf("%s ended with exit code %d", failed.Name, failed.ExitCode)
@@ -126,10 +126,29 @@ func aptSays(failed *CommandError) *hostapi.Error {
 		}
 		if message, ok := strings.CutPrefix(line, "E: "); ok {
 			told.Message = message
+			if strings.Contains(message, "remove is disabled") {
+				told.Hint = "Other packages would have to go for it, which no plan says. To see which, on the host:\n  apt-get --simulate install, with its name"
+			}
 			break
 		}
 	}
 	return told
+}
+
+// unfetchedHint says how to see what apt saw. By hand it has the environment of
+// a login, and may well do what it could not do here.
+func unfetchedHint(from string, proxy webProxy) string {
+	names := strings.Join(proxy.names(), ", ")
+	if proxy.leadsApt() {
+		return "It was asked through a web proxy, by " + names + " in " + environmentFile + ". To try the same on the host:\n" +
+			"  env -i sh -ac '. " + environmentFile + "; apt-get update'"
+	}
+	hint := "A web proxy is known from apt's own settings and from " + environmentFile + " alone, not from a shell's profile, pam_env.conf or systemd. "
+	if names != "" {
+		hint += "Of it apt heeds http_proxy and https_proxy, not " + names + ". "
+	}
+	return hint + "Can the host find that name and reach it without one? To try the same on the host:\n" +
+		"  getent hosts " + from + "\n  env -i apt-get update"
 }
 
 // unfetched is the first host that apt could not fetch from, and why. Its lines

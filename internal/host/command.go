@@ -17,7 +17,7 @@ import (
 type Command struct {
 	Name string
 	Args []string
-	Env  []string // beside PATH, HOME and LC_ALL; nothing is inherited
+	Env  []string // beside PATH, HOME and LC_ALL; nothing is inherited, see webProxy for what downloads
 	As   *Account // nil: as relay-host itself
 }
 

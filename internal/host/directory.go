@@ -62,7 +62,7 @@ func (d directories) bring(_ context.Context, b *batch, step step) (outcome, err
 func (d directories) remove(_ context.Context, b *batch, step step) error {
 	err := os.Remove(d.path(step.change.ID.Name))
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EBUSY) {
-		b.tell(step.index, "left in place: it is not empty")
+		b.ended = "left in place: it is not empty"
 		return nil
 	}
 	if err != nil && !gone(err) {

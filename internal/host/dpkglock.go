@@ -113,7 +113,7 @@ func (h *Host) process(pid int) string {
 		comm, _ := readIfThere(h.path(filepath.Join(folder, "comm")))
 		name = strings.TrimSpace(string(comm))
 	}
-	name = strings.ToValidUTF8(name, "?")
+	name = h.webProxy().mask(strings.ToValidUTF8(name, "?")) // before the end of a password is cut off
 	if len(name) > maxCommandLine {
 		name = strings.ToValidUTF8(name[:maxCommandLine], "") + "…"
 	}

@@ -14,6 +14,8 @@ var (
 	NewUnitState = newUnitState
 	Listens      = listens
 	IsUpload     = isUpload
+
+	ParseEnvironment = parseEnvironment
 )
 
 // ParseListening tells address and port of each socket.
@@ -34,11 +36,12 @@ func ParseAccounts(passwd, group string) (map[string]Account, map[string]int) {
 	return parsed.users, parsed.groups
 }
 
-// AptSays is why apt failed that said so.
-func AptSays(stdout, stderr string) *hostapi.Error {
+// AptSays is why apt failed that said so, where the machine's web proxy was
+// given to it by these variables.
+func AptSays(stdout, stderr string, proxy ...string) *hostapi.Error {
 	return aptSays(&CommandError{
 		Name: "apt-get", ExitCode: 100, Stdout: lastLines([]byte(stdout)), Stderr: lastLines([]byte(stderr)),
-	})
+	}, webProxy{env: proxy})
 }
 
 // Explained is what is told of an error; need is how many bytes were to be

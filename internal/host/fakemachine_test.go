@@ -24,7 +24,9 @@ type machine struct {
 	packages map[string]*fakePackage // that apt offers
 	journal  map[string][]string     // by unit
 	systemd  *fakeSystemd
-	commands []string // that were run, in order
+	commands []string            // that were run, in order
+	env      map[string][]string // of the last command of each name
+	aptFails *host.CommandError  // of every run of apt-get; nil: it does its work
 
 	refuseCaddyfile string // text that Caddy's validation refuses
 	refuseReload    string // text that Caddy refuses only when it loads it
@@ -45,11 +47,13 @@ type fakePackage struct {
 	conffiles map[string]string // content, by path
 	user      string            // that it brings
 	unit      string            // that it brings and starts
+	neededBy  string            // another package
+	replaces  string            // another package, which has to go for it
 }
 
 func newMachine(t testing.TB) *machine {
 	m := &machine{
-		t: t, root: folder(t), packages: map[string]*fakePackage{}, journal: map[string][]string{},
+		t: t, root: folder(t), packages: map[string]*fakePackage{}, journal: map[string][]string{}, env: map[string][]string{},
 		point: func(string) {}, listeners: map[string]*pipeListener{},
 	}
 	m.systemd = &fakeSystemd{machine: m, units: map[string]*fakeUnit{}}
@@ -128,6 +132,7 @@ func (m *machine) Run(ctx context.Context, command host.Command) ([]byte, error)
 func (m *machine) execute(command host.Command) ([]byte, error) {
 	line := command.Name + " " + strings.Join(command.Args, " ")
 	m.commands = append(m.commands, line)
+	m.env[command.Name] = command.Env
 	last := command.Args[len(command.Args)-1]
 	switch command.Name {
 	case "dpkg-query":
@@ -136,6 +141,9 @@ func (m *machine) execute(command host.Command) ([]byte, error) {
 		m.point("before apt-cache")
 		return m.policy(last), nil
 	case "apt-get":
+		if slices.Contains(command.Args, "--simulate") {
+			return []byte(m.simulate(last)), nil
+		}
 		return nil, m.apt(command.Args, last)
 	case "dpkg":
 		return nil, os.RemoveAll(m.path("/var/lib/dpkg/updates"))
@@ -176,7 +184,19 @@ func (m *machine) policy(name string) []byte {
 	return nil
 }
 
+// simulate is what apt says that a removal would do.
+func (m *machine) simulate(name string) string {
+	text := "Reading package lists...\nRemv " + name + " [1.0]\n"
+	if other := m.packages[name].neededBy; other != "" {
+		text += "Remv " + other + " [1.0]\n"
+	}
+	return text
+}
+
 func (m *machine) apt(args []string, name string) error {
+	if m.aptFails != nil {
+		return m.aptFails
+	}
 	if m.read("/var/lib/dpkg/updates/0001") != "absent" {
 		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: dpkg was interrupted"}}
 	}
@@ -191,6 +211,12 @@ func (m *machine) apt(args []string, name string) error {
 	p := m.packages[name]
 	if p == nil {
 		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stdout: []string{"Reading lists..."}, Stderr: []string{"E: Unable to locate package " + name}}
+	}
+	if other := m.packages[p.replaces]; other != nil && slices.Contains(args, "install") {
+		if slices.Contains(args, "--no-remove") {
+			return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: Packages need to be removed but remove is disabled."}}
+		}
+		other.installed = false
 	}
 	if p.half = p.fails && slices.Contains(args, "install"); p.half {
 		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"no such user", "E: Sub-process /usr/bin/dpkg returned an error code (1)"}}

@@ -101,7 +101,7 @@ func (f files) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 		return outcome{}, err
 	}
 	if step.now.Exists && step.now.Have[plan.AttrContent] == step.resource.Want[plan.AttrContent].Text {
-		return outcome{made: true}, f.own(path, uid, gid, mode)
+		return outcome{made: step.madeBefore()}, f.own(path, uid, gid, mode)
 	}
 	content, err := b.content(step.resource)
 	if err != nil {
@@ -171,13 +171,19 @@ func (f files) own(path string, uid, gid int, mode fs.FileMode) error {
 func (f files) remove(_ context.Context, b *batch, step step) error {
 	path := step.change.ID.Name
 	before := former{applied: step.applied}
-	var err error
-	if before.kept, err = f.keepFormer(path, f.session.number); err != nil {
-		return err
+	if step.now.Exists {
+		var err error
+		if before.kept, err = f.keepFormer(path, f.session.number); err != nil {
+			return err
+		}
 	}
 	f.session.replaced[path] = before
 	if step.applied != nil && step.applied.Kept != "" {
-		b.tell(step.index, "putting back what stood there before")
+		if _, err := os.Lstat(filepath.Dir(f.path(path))); gone(err) {
+			b.ended = "its folder is gone: what stood there before is kept in " + step.applied.Kept
+			return nil
+		}
+		b.ended = "put back what stood there before"
 		f.session.restored = append(f.session.restored, path)
 		return f.putBack(path, step.applied.Kept)
 	}

@@ -227,7 +227,14 @@ func TestSecretFileIsNeverShown(t *testing.T) {
 	const content = "hunter2hunter2hunter2hunter2hunt\n"
 	m := newMachine(t)
 	s := m.lock()
-	s.bring(s.secretFile("/etc/key", content))
+	making := "" // what is written down of it before anything is done
+	m.point = func(what string) {
+		if what == "before apt" {
+			making = m.read("/var/lib/relayctl/making.json")
+		}
+	}
+	secretFile := s.secretFile("/etc/key", content)
+	s.bring(caddyPackage, secretFile)
 	if got := m.read("/etc/key"); got != content {
 		t.Errorf("content is %q", got)
 	}
@@ -235,12 +242,12 @@ func TestSecretFileIsNeverShown(t *testing.T) {
 	if fact.Content != nil || !strings.HasPrefix(fact.Have[plan.AttrContent], plan.MACPrefix) {
 		t.Errorf("the fact is %+v", fact)
 	}
-	for _, file := range []string{"manifest.json", "making.json"} {
-		if text := m.read("/var/lib/relayctl/" + file); strings.Contains(text, "hunter2") || strings.Contains(text, "sha256:") {
+	for file, text := range map[string]string{"manifest.json": m.read("/var/lib/relayctl/manifest.json"), "making.json": making} {
+		if !strings.Contains(text, "/etc/key") || strings.Contains(text, "hunter2") || strings.Contains(text, "sha256:") {
 			t.Errorf("%s tells: %s", file, text)
 		}
 	}
-	if steps := s.plan(s.secretFile("/etc/key", content)); len(steps) > 0 {
+	if steps := s.plan(caddyPackage, s.secretFile("/etc/key", content)); len(steps) > 0 {
 		t.Errorf("a second plan has %v", steps)
 	}
 }

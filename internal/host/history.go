@@ -81,7 +81,11 @@ func (h *Host) originals(stack string) ([]plan.Original, error) {
 	var list []plan.Original
 	for _, entry := range manifest.Resources {
 		if entry.Taken != nil {
-			list = append(list, plan.Original{ID: entry.ID, TakenOver: *entry.Taken, Kept: entry.Kept})
+			original := plan.Original{ID: entry.ID, TakenOver: *entry.Taken, Kept: entry.Kept}
+			if entry.Kind == plan.KindUnit && entry.Made {
+				original.HiddenBy = unitsDir + "/" + entry.Name
+			}
+			list = append(list, original)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b plan.Original) int { return a.Time.Compare(b.Time) })

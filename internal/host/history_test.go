@@ -186,6 +186,7 @@ func TestNumberOfAllHosts(t *testing.T) {
 func TestHistoryOfWhatRunsMeanwhile(t *testing.T) {
 	m := newMachine(t)
 	over, wrong := make(chan struct{}), make(chan string, 1)
+	meanwhile := 0 // looks that saw an apply at work
 	go func() {
 		defer close(wrong)
 		for {
@@ -198,6 +199,8 @@ func TestHistoryOfWhatRunsMeanwhile(t *testing.T) {
 			if list := fmt.Sprint(ends(told)); err != nil || strings.Contains(list, "cut off") {
 				wrong <- fmt.Sprintf("told is %s, %v", list, err)
 				return
+			} else if strings.Contains(list, string(plan.PastRunning)) {
+				meanwhile++
 			}
 		}
 	}()
@@ -209,6 +212,9 @@ func TestHistoryOfWhatRunsMeanwhile(t *testing.T) {
 	close(over)
 	for text := range wrong {
 		t.Error(text)
+	}
+	if meanwhile == 0 {
+		t.Error("nobody looked while an apply was at work: the test shows nothing")
 	}
 }
 

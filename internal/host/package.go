@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (p packages) install(ctx context.Context, b *batch, index int, name string)
 		return err
 	}
 	if isOffered {
-		failed, err := p.apt(ctx, b, index, "installing", "install", name)
+		failed, err := p.apt(ctx, b, index, "installing", "--no-remove", "install", name)
 		if failed == nil {
 			return err
 		}
@@ -80,7 +81,7 @@ func (p packages) install(ctx context.Context, b *batch, index int, name string)
 	if isOffered, err = p.isOffered(ctx, name); err != nil || !isOffered {
 		return p.notOffered(ctx, name, lists, err)
 	}
-	failed, err := p.apt(ctx, b, index, "installing", "install", name)
+	failed, err := p.apt(ctx, b, index, "installing", "--no-remove", "install", name)
 	if failed == nil {
 		return err
 	}
@@ -113,11 +114,38 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 		return err
 	}
 	name := step.change.ID.Name
+	others, err := p.removedWith(ctx, name)
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		b.ended = "left in place: " + strings.Join(others, ", ") + " would go with it"
+		return nil
+	}
 	failed, err := p.apt(ctx, b, step.index, "removing", "remove", name)
 	if failed != nil {
 		return p.aptError(ctx, "remove package "+name, failed)
 	}
 	return err
+}
+
+// removedWith lists the other packages that would be removed with one.
+func (p packages) removedWith(ctx context.Context, name string) ([]string, error) {
+	output, err := p.run(ctx, Command{Name: "apt-get", Args: []string{"--simulate", "-q", "remove", name}})
+	var failed *CommandError
+	if errors.As(err, &failed) {
+		return nil, p.aptError(ctx, "remove package "+name, failed)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask apt what goes with %s: %w", name, err)
+	}
+	var others []string
+	for line := range strings.Lines(string(output)) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "Remv" && words[1] != name {
+			others = append(others, words[1])
+		}
+	}
+	return others, nil
 }
 
 // mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does
@@ -131,7 +159,7 @@ func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
 		return nil
 	}
 	failed, err := p.longRun(ctx, b, index, "finishing what dpkg left", Command{
-		Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}, Env: aptEnv(),
+		Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"},
 	})
 	if failed != nil {
 		return p.aptError(ctx, "finish what dpkg left half done", failed)
@@ -141,14 +169,27 @@ func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
 
 // aptEnv keeps apt, and what it starts, from asking questions and from
 // restarting services by itself.
-func aptEnv() []string {
-	return []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
+var aptEnv = [...]string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
+
+// run runs a program of apt's or dpkg's, which may download through the
+// machine's web proxy; no password is in what its error holds of what it said.
+func (p packages) run(ctx context.Context, command Command) ([]byte, error) {
+	proxy := p.webProxy()
+	command.Env = slices.Concat(aptEnv[:], proxy.env)
+	output, err := p.runner.Run(ctx, command)
+	var failed *CommandError
+	if errors.As(err, &failed) {
+		masked := *failed
+		masked.Stdout, masked.Stderr = proxy.maskAll(failed.Stdout), proxy.maskAll(failed.Stderr)
+		return output, &masked
+	}
+	return output, err
 }
 
 // isOffered reports whether the package lists have a version of name that may
 // be installed.
 func (p packages) isOffered(ctx context.Context, name string) (bool, error) {
-	offered, err := p.runner.Run(ctx, Command{Name: "apt-cache", Args: []string{"policy", "--", name}})
+	offered, err := p.run(ctx, Command{Name: "apt-cache", Args: []string{"policy", "--", name}})
 	if err != nil {
 		return false, fmt.Errorf("ask apt for %s: %w", name, err)
 	}
@@ -167,7 +208,7 @@ func hasCandidate(policy string) bool {
 }
 
 // apt runs apt-get without questions; files that somebody edited stay as they
-// are. failed is not nil when it ran and failed.
+// are. No installation removes other packages: no plan says so. failed is not nil when it ran and failed.
 func (p packages) apt(ctx context.Context, b *batch, index int, doing string, args ...string) (failed *CommandError, err error) {
 	command := Command{
 		Name: "apt-get",
@@ -177,7 +218,6 @@ func (p packages) apt(ctx context.Context, b *batch, index int, doing string, ar
 			"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
 			"-o", "Dpkg::Use-Pty=0",
 		}, args...),
-		Env: aptEnv(),
 	}
 	for tries := 1; ; tries++ {
 		if err := p.waitForDpkg(ctx, b, index); err != nil {
@@ -204,7 +244,7 @@ func (p packages) longRun(ctx context.Context, b *batch, index int, doing string
 		return fmt.Sprintf("%s (apt, %d s)", doing, int(elapsed.Seconds()))
 	}
 	err = b.whileTelling(index, text, func() error {
-		_, err := p.runner.Run(ctx, command)
+		_, err := p.run(ctx, command)
 		return err
 	})
 	if errors.As(err, &failed) {

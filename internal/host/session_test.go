@@ -1,10 +1,12 @@
 package host_test
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,12 +18,15 @@ import (
 // session is a locked relay-host together with a small relayctl: it plans with
 // plan.Diff, as relayctl does.
 type session struct {
-	t      testing.TB
-	host   *host.Host
-	blobs  map[string][]byte // by digest
-	adopt  bool
-	said   []hostapi.Progress
-	macKey []byte
+	t       testing.TB
+	host    *host.Host
+	blobs   map[string][]byte // by digest
+	adopt   bool
+	role    plan.Role // empty: the proxy
+	said    []hostapi.Progress
+	ports   []plan.Port // that the next plans are made for
+	planned plan.HostPlan
+	macKey  []byte
 }
 
 func (m *machine) lock() *session {
@@ -45,8 +50,18 @@ func (s *session) plan(want ...plan.Resource) []plan.Change {
 		s.t.Fatal(err)
 	}
 	s.macKey = observation.MACKey
-	diff := plan.Diff(plan.Host{Name: "edge", Role: plan.RoleProxy, Want: want, Facts: observation.Facts, Adopt: s.adopt})
-	return diff.Changes
+	s.planned = plan.Diff(plan.Host{Name: "edge", Role: cmp.Or(s.role, plan.RoleProxy), Want: want, Ports: s.ports, Facts: observation.Facts, Adopt: s.adopt})
+	return s.planned.Changes
+}
+
+// foretold is what the last plan told people, without its line breaks.
+func (s *session) foretold() string {
+	s.t.Helper()
+	var text strings.Builder
+	if err := plan.WriteText(&text, plan.Plan{Stack: "home", Hosts: []plan.HostPlan{s.planned}}, plan.TextOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(text.String()), " ")
 }
 
 // apply does steps, after their blobs were put.

@@ -161,7 +161,11 @@ func (d *differ) comesFromUs(want Resource) bool {
 func takeOver(c *Change, adopt bool) {
 	if adopt {
 		c.Action, c.Adopt = Update, true
-		c.Notes = append(c.Notes, "taken over; the original is kept on the host")
+		note := "taken over; the original is kept on the host"
+		if hides(*c) {
+			note = "ours takes its place; its own file stays as it is"
+		}
+		c.Notes = append(c.Notes, note)
 		return
 	}
 	c.Action, c.Adoptable = Attention, true
@@ -169,6 +173,11 @@ func takeOver(c *Change, adopt bool) {
 	if c.ID.Kind == KindFile && c.Fact.Detail != "" {
 		c.Block += "; it " + c.Fact.Detail // is a link, say
 	}
+}
+
+// hides reports whether a unit of ours hides one of somebody else by its name.
+func hides(c Change) bool {
+	return c.ID.Kind == KindUnit && c.Resource != nil && c.Resource.Want[AttrRunning] == Known(Yes)
 }
 
 // unchanged counts the wanted resources that no change touches.

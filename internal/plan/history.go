@@ -70,6 +70,8 @@ type Original struct {
 	ID
 	TakenOver
 	Kept string `json:"kept,omitempty"` // where a file's original is kept on the host
+	// HiddenBy is the unit file of ours that hides a unit; empty: none does.
+	HiddenBy string `json:"hidden_by,omitempty"`
 }
 
 // TakenOver is when something was taken over, and what it was.

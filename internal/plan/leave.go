@@ -1,7 +1,10 @@
 package plan
 
+import "strings"
+
 // leaving plans what happens to everything in the manifest that is not wanted
-// any more: what relayctl made goes, what it found stays and is forgotten.
+// any more: what relayctl made goes, what it found stays and is forgotten. An
+// original is put back also where nothing stands in its place.
 func (d *differ) leaving() []Change {
 	var changes []Change
 	for id, fact := range d.facts {
@@ -9,13 +12,57 @@ func (d *differ) leaving() []Change {
 			continue
 		}
 		c := Change{ID: id, Action: Forget, Fact: fact}
-		if fact.Exists && fact.Applied.Made {
+		if fact.Applied.Made && (fact.Exists || fact.Applied.Kept != "") {
 			c.Action = Remove
-			if fact.Applied.Kept != "" {
-				c.Notes = append(c.Notes, "what stood there before is kept in "+fact.Applied.Kept)
-			}
+			c.Reasons, c.Notes = unless(c), stays(fact)
 		}
 		changes = append(changes, c)
 	}
 	return changes
+}
+
+// unless says what keeps the host from removing a thing of ours.
+func unless(c Change) []string {
+	switch c.ID.Kind {
+	case KindDirectory:
+		return []string{"unless something else is in it"}
+	case KindPackage:
+		return []string{"unless another package needs it"}
+	}
+	return nil
+}
+
+// stays says what is left where a thing of ours goes.
+func stays(fact Fact) []string {
+	switch {
+	case fact.Applied.Kept != "":
+		return []string{"what stood there before is put back"}
+	case fact.Kind == KindPackage:
+		return []string{"its settings stay, as apt-get remove leaves them"}
+	case fact.Kind == KindUnit && fact.Applied.Taken != nil:
+		return []string{"the unit that it hid stays off"}
+	}
+	return nil
+}
+
+// left says in sentences what happens to what is only forgotten.
+func (h HostPlan) left() []string {
+	var asItIs, off []string
+	for _, c := range h.Changes {
+		switch {
+		case c.Action != Forget || !c.Fact.Exists:
+		case wasDisplaced(c.Fact) && c.Fact.Have[AttrEnabled] == No && c.Fact.Have[AttrRunning] == No:
+			off = append(off, c.ID.short())
+		default:
+			asItIs = append(asItIs, c.ID.String())
+		}
+	}
+	var texts []string
+	if len(asItIs) > 0 {
+		texts = append(texts, "found by relayctl, so left as it is: "+strings.Join(asItIs, ", "))
+	}
+	if len(off) > 0 {
+		texts = append(texts, "turned off by relayctl, and stays off: "+strings.Join(off, ", "))
+	}
+	return texts
 }

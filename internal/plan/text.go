@@ -126,14 +126,8 @@ func (p *page) host(whole Plan, h HostPlan) {
 
 // rest says in a line what gets no line of its own.
 func (p *page) rest(h HostPlan) {
-	var left []string
-	for _, c := range h.Changes {
-		if c.Action == Forget && c.Fact.Exists {
-			left = append(left, c.ID.String())
-		}
-	}
-	if len(left) > 0 {
-		p.wrapped(8, 8, "found by relayctl, so left as it is: "+strings.Join(left, ", "))
+	for _, text := range h.left() {
+		p.wrapped(8, 8, text)
 	}
 	switch {
 	case h.Unchanged > 0 && len(p.shown(h)) == 0:
@@ -181,6 +175,8 @@ func (p *page) notes(c Change) {
 	switch {
 	case !c.Adoptable:
 		p.wrapped(8, 8, "stops apply, also with --adopt")
+	case c.ID.Kind == KindUnit && hides(c):
+		p.wrapped(8, 8, "stops apply; --adopt has ours take its place; its own file stays as it is")
 	case c.ID.Kind == KindUnit:
 		p.wrapped(8, 8, "stops apply; --adopt stops and disables it")
 	default:

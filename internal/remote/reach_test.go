@@ -53,7 +53,7 @@ func TestUnreachable(t *testing.T) {
 			if strings.Contains(err.Error(), "dial") || err.Advice() == "" {
 				t.Errorf("says %q, advises %q", err, err.Advice())
 			}
-			if took := time.Since(begin); took > 3*time.Second {
+			if took := time.Since(begin); took > 30*time.Second { // a kernel would give up after minutes
 				t.Errorf("it took %v, the deadline was %v", took, d.Timeout)
 			}
 		})
@@ -141,7 +141,7 @@ func cancelAt(t *testing.T, point string, silent bool) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v, want that it was cancelled", err)
 	}
-	if took := time.Since(begin); took > 8*time.Second {
+	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("it took %v", took)
 	}
 	if left := leftBehind(t, s); !silent && len(left) > 0 {

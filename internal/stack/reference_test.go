@@ -71,7 +71,11 @@ func TestReferenceHasEveryFunction(t *testing.T) {
 			t.Errorf("no row for %s()", name)
 		}
 	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z]+)\\(").FindAllStringSubmatch(text, -1) {
+	rows := regexp.MustCompile("(?m)^\\| `([a-z]+)\\(").FindAllStringSubmatch(text, -1)
+	if len(rows) == 0 || len(rows) != len(stack.FunctionNames()) {
+		t.Errorf("%d rows for %d functions", len(rows), len(stack.FunctionNames()))
+	}
+	for _, m := range rows {
 		if !strings.Contains(" "+strings.Join(stack.FunctionNames(), " ")+" ", " "+m[1]+" ") {
 			t.Errorf("there is no function %s()", m[1])
 		}
@@ -79,7 +83,11 @@ func TestReferenceHasEveryFunction(t *testing.T) {
 }
 
 func TestDefaultsAreValid(t *testing.T) {
-	for _, r := range stack.ReferenceRows() {
+	rows := stack.ReferenceRows()
+	if len(rows) < 20 {
+		t.Fatalf("only %d rows", len(rows))
+	}
+	for _, r := range rows {
 		if r.Problem != "" {
 			t.Errorf("the default of %s in %s %s", r.Name, r.Block, r.Problem)
 		}

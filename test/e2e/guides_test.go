@@ -21,7 +21,7 @@ import (
 // newHandMade boots hosts that nobody has set up yet; the first is the proxy.
 func newHandMade(t *testing.T, specs ...lab.Spec) *site {
 	t.Helper()
-	s := &site{TestLab: lab.New(t), t: t, home: t.TempDir()}
+	s := emptySite(t)
 	hosts := s.BootAll(specs...)
 	s.Edge, s.Workers = hosts[0], hosts[1:]
 	s.Name(domain, s.Edge)
@@ -186,9 +186,8 @@ func TestGuideRelayBehindNginx(t *testing.T) {
 // killedOnceNginxIsOff ends relayctl in the middle of taking over.
 func (s *site) killedOnceNginxIsOff() {
 	s.t.Helper()
-	r, fell := s.struck(blow{line: "unit nginx: ", fall: s.killRelayctl}, "--adopt")
-	if !fell || r.code == 0 {
-		s.t.Fatalf("not killed: exit code %d", r.code)
+	if r := s.struck(blow{line: "unit nginx: ", fall: s.killRelayctl}, "--adopt"); r.code == 0 {
+		s.t.Fatal("not killed: exit code 0")
 	}
 	s.await(s.t, "relay-host to end", func() bool { return lab.MustRun(s.t, s.Edge, "pgrep --exact relay-host || true") == "" })
 	said := s.mustRelayctl("plan")

@@ -27,8 +27,20 @@ type blow struct {
 	then *blow // the next one; nil: none
 }
 
-// struck runs an apply with a blow, and reports whether it fell before the end.
-func (s *site) struck(b blow, args ...string) (r result, fell bool) {
+// struck runs an apply with a blow, which has to fall: a test of an apply that
+// nothing disturbed would show nothing.
+func (s *site) struck(b blow, args ...string) result {
+	s.t.Helper()
+	r, left := s.strike(b, args...)
+	if left != nil {
+		s.t.Fatalf("the blow at %q fell wide: relayctl ended before", left.line)
+	}
+	return r
+}
+
+// strike runs an apply with a blow, and tells which one was left to fall when
+// it ended; nil: none.
+func (s *site) strike(b blow, args ...string) (r result, left *blow) {
 	s.t.Helper()
 	args = append([]string{"apply", "--yes", "--keys-out", "keys"}, args...)
 	cmd := s.command(args...)
@@ -42,7 +54,8 @@ func (s *site) struck(b blow, args ...string) (r result, fell bool) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, fell = s.listen(bufio.NewScanner(out), b, cmd)
+	r, left = s.listen(bufio.NewScanner(out), &b, cmd)
+	out.Close()
 	cmd.Wait() // its exit code tells
 	r.code = cmd.ProcessState.ExitCode()
 	s.said.WriteString(r.out)
@@ -50,11 +63,11 @@ func (s *site) struck(b blow, args ...string) (r result, fell bool) {
 	if strings.Contains(r.out, "panic:") || strings.Contains(r.out, "goroutine ") {
 		s.t.Error("relayctl broke down")
 	}
-	return r, fell
+	return r, left
 }
 
 // listen reads what relayctl prints, and has the blow fall at its line.
-func (s *site) listen(lines *bufio.Scanner, b blow, cmd *exec.Cmd) (r result, fell bool) {
+func (s *site) listen(lines *bufio.Scanner, b *blow, cmd *exec.Cmd) (r result, left *blow) {
 	planned, place := false, 0
 	for lines.Scan() {
 		line := lines.Text()
@@ -63,21 +76,21 @@ func (s *site) listen(lines *bufio.Scanner, b blow, cmd *exec.Cmd) (r result, fe
 			place++
 		}
 		planned = planned || strings.Contains(line, "to change, ")
-		if fell || !planned || b.line == "" && place != b.place || !strings.Contains(line, b.line) {
+		if b == nil || !planned || b.line == "" && place != b.place || !strings.Contains(line, b.line) {
 			continue
 		}
-		fell = true
 		select {
 		case <-time.After(b.delay):
 		case <-s.t.Context().Done():
 		}
 		r.out += "*** now ***\n"
 		b.fall(cmd.Process)
-		if b.then != nil {
-			b, fell = *b.then, false
-		}
+		b = b.then
 	}
-	return r, fell
+	if err := lines.Err(); err != nil {
+		s.t.Errorf("read what relayctl prints: %v", err)
+	}
+	return r, b
 }
 
 // The three kinds of sudden ends.
@@ -123,15 +136,14 @@ func TestKilledOnce(t *testing.T) {
 		name string
 		blow func(s *site) blow
 	}{{"relayctl killed while a package is installed", func(s *site) blow {
-		return blow{line: "package caddy: installing", delay: time.Second, fall: s.killRelayctl}
+		return blow{line: "package caddy: installing", delay: 300 * time.Millisecond, fall: s.killRelayctl}
 	}}, {"the proxy host without power while a package is installed", func(s *site) blow {
-		return blow{line: "package caddy: installing", delay: 2 * time.Second, fall: s.cutPower(s.Edge)}
+		return blow{line: "package caddy: installing", delay: 300 * time.Millisecond, fall: s.cutPower(s.Edge)}
 	}}} {
 		t.Run(way.name, func(t *testing.T) {
 			s := newSite(t)
-			r, fell := s.struck(way.blow(s))
-			if !fell || r.code == 0 {
-				t.Fatalf("not disturbed: exit code %d", r.code)
+			if r := s.struck(way.blow(s)); r.code == 0 || strings.Contains(r.out, "package caddy: installed") {
+				t.Fatalf("not disturbed in the middle of it: exit code %d", r.code)
 			}
 			s.apply()
 			s.mustBeDone()
@@ -161,6 +173,9 @@ func TestKills(t *testing.T) {
 		k.step(fmt.Sprintf("%d %s", round+1, name), func() { k.round(round%len(k.forms), fall) })
 	}
 	t.Logf("%d of %d ended before they were done", k.fell, len(kinds))
+	if k.fell == 0 {
+		t.Error("no blow ended anything: the test shows nothing")
+	}
 }
 
 func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
@@ -236,9 +251,9 @@ func (k *killing) round(form int, fall func(*os.Process)) {
 	k.writeStack(to.file)
 	b := blow{place: k.random.IntN(to.lines), delay: time.Duration(k.random.IntN(500)) * time.Millisecond, fall: fall}
 	k.t.Logf("after line %d of %d and %v", b.place, to.lines, b.delay)
-	if r, fell := k.struck(b); fell && r.code != 0 {
+	if r := k.struck(b); r.code != 0 {
 		k.fell++
-	} else if r.code == 0 {
+	} else {
 		k.mustBeDone() // what says it went well has to be true
 	}
 	k.finish(to)

@@ -100,16 +100,12 @@ func (k *killing) onHost(h *lab.Host, line string) func(*os.Process) {
 	return func(*os.Process) { lab.MustRun(k.t, h, line) }
 }
 
-// disturbed applies a form with one blow, and holds that it fell and that
-// relayctl ended in time.
+// disturbed applies a form with one blow, and holds that relayctl ended in time.
 func (k *killing) disturbed(form int, b blow) result {
 	k.t.Helper()
 	k.writeStack(k.forms[form].file)
 	began := time.Now()
-	r, fell := k.struck(b)
-	if !fell {
-		k.t.Fatal("not disturbed")
-	}
+	r := k.struck(b)
 	if took := time.Since(began); took > giveUpLimit {
 		k.t.Errorf("it took %v", took)
 	}

@@ -73,18 +73,21 @@ type phase struct {
 func (s *site) phases() []phase {
 	gpu := s.Workers[0]
 	next := func() string { return s.content(gpu, "/var/lib/relayctl/secrets/worker.next") }
-	begun := false // of this rotation
-	ended := func() bool {
-		begun = begun || next() != ""
-		return begun && next() == ""
+	ended := func() func() bool { // of one rotation: it is told by its beginning
+		begun := false
+		return func() bool {
+			begun = begun || next() != ""
+			return begun && next() == ""
+		}
 	}
+	present, revoked := ended(), ended()
 	return []phase{
 		{name: "the next secret is made", reached: func() bool { return next() != "" }, unfinished: true},
 		{name: "the relay's file has both", reached: func() bool { return len(s.hashes("gpu-1")) == 2 }, unfinished: true, apply: true},
 		{name: "the worker's file has the next", unfinished: true, apply: true,
 			reached: func() bool { return next() != "" && next() == s.content(gpu, "/etc/relay/worker.secret") }},
-		{name: "the next is the present one", reached: ended},
-		{name: "the relay's file has one again", reached: func() bool { return ended() && len(s.hashes("gpu-1")) == 1 }},
+		{name: "the next is the present one", reached: present},
+		{name: "the relay's file has one again", reached: func() bool { return revoked() && len(s.hashes("gpu-1")) == 1 }},
 	}
 }
 

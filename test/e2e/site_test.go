@@ -32,7 +32,13 @@ type site struct {
 
 	home    string // the operator's home and working folder: stack.hcl, .ssh, keys
 	secrets []string
-	said    bytes.Buffer // everything that relayctl printed
+	said    *bytes.Buffer // everything that relayctl printed, for any operator
+}
+
+// emptySite is a lab without a host, and an operator.
+func emptySite(t *testing.T) *site {
+	t.Helper()
+	return &site{TestLab: lab.New(t), t: t, home: t.TempDir(), said: &bytes.Buffer{}}
 }
 
 // newSite boots edge, gpu-1 and gpu-2 with a stub engine on each worker, and
@@ -40,7 +46,7 @@ type site struct {
 // no journal and no command line may have shown a secret.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{TestLab: lab.New(t), t: t, home: t.TempDir()}
+	s := emptySite(t)
 	hosts := s.BootAll(
 		lab.Spec{Name: "edge", Suite: lab.Trixie},
 		lab.Spec{Name: "gpu-1", Suite: lab.Bookworm},
@@ -158,6 +164,13 @@ func (s *site) relayctl(args ...string) result {
 	s.t.Helper()
 	cmd := s.command(args...)
 	out, err := cmd.CombinedOutput()
+	return s.ran(cmd, out, err)
+}
+
+// ran takes down what a run of relayctl did.
+func (s *site) ran(cmd *exec.Cmd, out []byte, err error) result {
+	s.t.Helper()
+	args := cmd.Args[1:]
 	s.said.Write(out)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -287,8 +300,8 @@ func (s *site) snapshots(ignored ...string) map[string]lab.Snapshot {
 	all := map[string]lab.Snapshot{}
 	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
 		snapshot, err := h.Snapshot(ignored...)
-		if err != nil {
-			s.t.Fatal(err)
+		if err != nil || len(snapshot) < 1000 {
+			s.t.Fatalf("%d files of %s: %v", len(snapshot), h.Name, err)
 		}
 		all[h.Name] = snapshot
 	}
@@ -301,8 +314,8 @@ func (s *site) services() map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
 		services, err := h.Services(s.t.Context())
-		if err != nil {
-			s.t.Fatal(err)
+		if err != nil || services["systemd-journald.service"] == "" {
+			s.t.Fatalf("services of %s are %v: %v", h.Name, services, err)
 		}
 		all[h.Name] = services
 	}

@@ -148,7 +148,7 @@ func TestTwoRolesLocal(t *testing.T) {
 
 // newBox is a site of one machine, with an engine on it.
 func newBox(t *testing.T, suite string) *site {
-	s := &site{TestLab: lab.New(t), t: t, home: t.TempDir()}
+	s := emptySite(t)
 	s.Edge = s.Boot(lab.Spec{Name: "edge", Suite: suite})
 	s.Name(domain, s.Edge)
 	s.startEngine(s.Edge)

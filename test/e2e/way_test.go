@@ -113,7 +113,7 @@ func TestWay(t *testing.T) {
 // bareSite is a site with the proxy host alone.
 func bareSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{TestLab: lab.New(t), t: t, home: t.TempDir()}
+	s := emptySite(t)
 	s.Edge = s.Boot(lab.Spec{Name: "edge", Suite: lab.Trixie})
 	s.know(s.Edge)
 	s.writeStack(s.stackOf(s.proxy(), laptop))

@@ -36,7 +36,7 @@ func (h *Host) run(ctx context.Context, input []byte, args ...string) (string, e
 	r := h.running
 	h.mu.Unlock()
 	if r == nil {
-		return "", fmt.Errorf("run on %s: the host is off", h.Name)
+		return "", fmt.Errorf("run on %s: %w", h.Name, ErrOff)
 	}
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()

@@ -59,6 +59,9 @@ type Host struct {
 	running *running   // nil while the host is off
 }
 
+// ErrOff means that a host is off: it was stopped or killed, or never started.
+var ErrOff = errors.New("the host is off")
+
 // running is a started host.
 type running struct {
 	init int           // pid, on this machine, of the host's pid 1

@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -138,8 +139,8 @@ func TestStopKillAndStart(t *testing.T) {
 					conn.Close()
 					t.Errorf("the host answers after %s", name)
 				}
-				if _, err := h.Run(t.Context(), "true"); err == nil {
-					t.Errorf("the host runs commands after %s", name)
+				if _, err := h.Run(t.Context(), "true"); !errors.Is(err, lab.ErrOff) {
+					t.Errorf("after %s, the host runs a command: %v", name, err)
 				}
 				if err := h.Start(t.Context()); err != nil {
 					t.Fatalf("start after %s: %v", name, err)

@@ -1,0 +1,248 @@
+package host_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/hostapi"
+)
+
+// What pam_env of Debian 12 and 13 made of these lines, as su showed it.
+const environment = `# comment http_proxy=http://comment:1
+A1=plain
+export A2=exported
+  A3=indented
+A4="double"
+A5='single'
+A6="mixed'
+A7="in"ner"
+A8=trailing   ` + `
+A9="quoted" # note
+B1="ha#sh"
+B2=ha#sh
+B3=a,\
+b
+B4=a,\
+
+c
+B5=a,\
+# comment
+d
+B6 =space
+B7= space
+B-8=bad
+=novalue
+NOEQ
+C1=first
+C1=second
+C2=set
+C2
+C3=
+C4=$A1
+C5=a\\b
+C6=cr` + "\r" + `
+export   C7=x
+C8=user:pa$$w%23d@h
+C9="  sp  "
+D2=a;b&c
+D3="unterminated
+D4=last\
+`
+
+func TestParseEnvironment(t *testing.T) {
+	want := map[string]string{
+		"A1": "plain", "A2": "exported", "A3": "indented", "A4": "double", "A5": "single", "A6": "mixed", "A7": `in"ner`,
+		"A8": "trailing   ", "A9": `quoted" `, "B1": "ha", "B2": "ha", "B3": "a,b", "B4": "a,", "B5": "a,", "B7": " space",
+		"C1": "second", "C3": "", "C4": "$A1", "C5": `a\\b`, "C6": "cr\r", "C8": "user:pa$$w%23d@h", "C9": "  sp  ",
+		"D2": "a;b&c", "D3": "unterminated",
+	}
+	if diff := cmp.Diff(want, host.ParseEnvironment(environment)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzParseEnvironment(f *testing.F) {
+	f.Add(environment)
+	f.Add("a=\"\nb='\"\\\nc=\x00")
+	f.Fuzz(func(t *testing.T, text string) {
+		for name, value := range host.ParseEnvironment(text) {
+			if name == "" || strings.ContainsAny(name, " =\x00\n") || strings.ContainsAny(value, "#\x00\n") {
+				t.Errorf("%q has the value %q", name, value)
+			}
+		}
+	})
+}
+
+// What downloads is told of the machine's web proxy, and of nothing else that a
+// login there would have.
+func TestWebProxyOfTheMachineReachesApt(t *testing.T) {
+	const own = "DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l UCF_FORCE_CONFFOLD=1"
+	for _, test := range []struct{ name, file, want string }{
+		{"none", "", ""},
+		{"both cases", "http_proxy=http://proxy:3128\nHTTPS_PROXY=http://proxy:3128\n", "http_proxy=http://proxy:3128 HTTPS_PROXY=http://proxy:3128"},
+		{"quoted, and past it", "http_proxy=\"http://proxy:3128\"\nno_proxy='localhost,.corp'\n", "http_proxy=http://proxy:3128 no_proxy=localhost,.corp"},
+		{"exported", "export all_proxy=socks5h://proxy:1080\nexport ftp_proxy=http://proxy:1\n", "ftp_proxy=http://proxy:1 all_proxy=socks5h://proxy:1080"},
+		{"a shell's $ is none", "http_proxy=http://u:a$$b@proxy\n", "http_proxy=http://u:a$$b@proxy"},
+		{"turned off", "http_proxy=http://proxy\nhttp_proxy=\n", "http_proxy="},
+		{"nothing else", "PATH=/opt/bin\nLD_PRELOAD=/tmp/x.so\nAPT_CONFIG=/tmp/x\nhttp_proxy_x=1\nDEBIAN_FRONTEND=dialog\n", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.write("/etc/environment", test.file)
+			m.packages["caddy"].listed = false
+			m.lock().bring(caddyPackage)
+			if got, want := strings.Join(m.env["apt-get"], " "), strings.TrimSpace(own+" "+test.want); got != want {
+				t.Errorf("apt-get has\n%s, want\n%s", got, want)
+			}
+			for _, name := range []string{"dpkg-query", "journalctl"} {
+				if env := m.env[name]; len(env) > 0 {
+					t.Errorf("%s downloads nothing, and has %q", name, env)
+				}
+			}
+		})
+	}
+}
+
+// A machine whose logins find nothing in /etc/environment goes on without.
+func TestWebProxyThatCanNotBeRead(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"a folder":         func(path string) error { return os.Mkdir(path, 0o755) },
+		"a pipe":           func(path string) error { return syscall.Mkfifo(path, 0o644) },
+		"a link to nought": func(path string) error { return os.Symlink("/nowhere", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			if err := spoil(m.path("/etc/environment")); err != nil {
+				t.Fatal(err)
+			}
+			m.lock().bring(caddyPackage)
+			if len(m.env["apt-get"]) != 3 {
+				t.Errorf("apt-get has %q", m.env["apt-get"])
+			}
+		})
+	}
+}
+
+// Logins follow a link, too.
+func TestWebProxyBehindALink(t *testing.T) {
+	m := newMachine(t)
+	m.write("/etc/environment.d/site", "http_proxy=http://proxy:3128\n")
+	if err := os.Symlink("environment.d/site", m.path("/etc/environment")); err != nil {
+		t.Fatal(err)
+	}
+	m.lock().bring(caddyPackage)
+	if !slices.Contains(m.env["apt-get"], "http_proxy=http://proxy:3128") {
+		t.Errorf("apt-get has %q", m.env["apt-get"])
+	}
+}
+
+// No form of a password is in an error, whatever apt says, nor in a command
+// line of ours, nor in what is told of somebody else's.
+func TestPasswordOfTheWebProxyIsMasked(t *testing.T) {
+	encoded := base64.StdEncoding.EncodeToString([]byte("user:pass w0rd"))
+	for _, test := range []struct {
+		value  string
+		says   string // apt
+		hidden []string
+	}{
+		{"http://user:s3cr3t@proxy:3128", "Unsupported proxy configured: http://user:s3cr3t@proxy:3128", []string{"s3cr3t"}},
+		{"http://user:s3cr3t@proxy:3128", "the password s3cr3t is wrong", []string{"s3cr3t"}},
+		{"http://user:s3cr3t@proxy:3128/", "http://user:an0ther@mirror/debian 407", []string{"an0ther"}},
+		{"http://user:pass%20w0rd@proxy", "Proxy-Authorization: Basic " + encoded + " for user:pass w0rd@proxy", []string{"w0rd", encoded}},
+		{"user:s3cr3t@proxy:3128", "no scheme in user:s3cr3t@proxy:3128", []string{"s3cr3t"}},
+		{"http://user:s3/cr@3t@proxy:3128", "Could not resolve http://user:s3/cr@3t@proxy:3128", []string{"s3/cr", "cr@3t"}},
+		{"http://user:pw@proxy:3128", "http://user:pw@proxy:3128 and user:pw@proxy", []string{"pw@"}},
+		{"http://t0ken-only@proxy:3128", "by t0ken-only@proxy:3128", []string{"t0ken-only"}},
+		{"http://user:s%3cr3t@proxy", "bad escape in user:s%3cr3t@proxy", []string{"cr3t"}},
+	} {
+		for _, said := range []host.CommandError{
+			{Stderr: []string{"E: " + test.says}},
+			{Stdout: []string{"Err:1 http://deb.debian.org/debian trixie InRelease", test.says}, Stderr: []string{"E: Some index files failed to download."}},
+			{Stderr: []string{"W: " + test.says, "E: it broke"}},
+		} {
+			m := newMachine(t)
+			m.write("/etc/environment", "https_proxy='"+test.value+"'\n")
+			said.Name, said.ExitCode = "apt-get", 100
+			m.aptFails = &said
+			s := m.lock()
+			_, err := s.apply(s.plan(caddyPackage))
+			var told *hostapi.Error
+			if !errors.As(err, &told) {
+				t.Fatalf("the error is %v", err)
+			}
+			shown := fmt.Sprintf("%s\n%s\n%q\n%q\n%+v", told.Message, told.Hint, told.Log, m.commands, s.said)
+			steps := m.read("/var/lib/relayctl/steps/1.jsonl")
+			if !strings.Contains(steps, "install package caddy") {
+				t.Fatalf("the journal of steps is %s", steps)
+			}
+			shown += steps
+			for _, hidden := range test.hidden {
+				if strings.Contains(shown, hidden) {
+					t.Errorf("%s is shown:\n%s", hidden, shown)
+				}
+			}
+			if !slices.Contains(m.env["apt-get"], "https_proxy="+test.value) {
+				t.Errorf("apt-get has %q", m.env["apt-get"])
+			}
+		}
+	}
+}
+
+func TestPasswordInACommandLineThatHoldsDpkg(t *testing.T) {
+	for _, test := range []struct{ line, want string }{
+		{"apt-get\x00-oAcquire::http::Proxy=http://user:s3cr3t@proxy", "apt-get -oAcquire::http::Proxy=http://(secret)@proxy (pid "},
+		{"apt-get\x00-o\x00Dir::Etc::SourceParts=/etc/a\x00http://user:s3cr3t@proxy", "apt-get -o Dir::Etc::SourceParts=/etc/a http://(secret)@prox… (pid "},
+	} {
+		bubble(t, func(t *testing.T) {
+			m := newMachine(t)
+			m.write("/var/lib/dpkg/lock-frontend", "")
+			pid, release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+			defer release()
+			m.write(fmt.Sprintf("/proc/%d/cmdline", pid), test.line+"\x00")
+			s := m.lock()
+			_, err := s.apply(s.plan(caddyPackage))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+// What apt could not fetch: the hint says what it was told, and how to see the
+// same by hand.
+func TestHintWhereAptCanNotFetch(t *testing.T) {
+	const said = "E: Failed to fetch http://deb.debian.org/debian/dists/trixie/InRelease  Could not connect"
+	for _, test := range []struct {
+		name  string
+		proxy []string
+		want  []string
+		not   string
+	}{
+		{"no proxy", nil, []string{"/etc/environment alone, not from a shell's profile", "\n  getent hosts deb.debian.org\n", "\n  env -i apt-get update"}, "sh -ac"},
+		{"a proxy", []string{"http_proxy=http://u:s3cr3t@p", "no_proxy=x"}, []string{"by http_proxy, no_proxy in /etc/environment", "\n  env -i sh -ac '. /etc/environment; apt-get update'"}, "s3cr3t"},
+		{"upper case only", []string{"HTTP_PROXY=http://p"}, []string{"apt heeds http_proxy and https_proxy, not HTTP_PROXY"}, "sh -ac"},
+		{"only past it", []string{"no_proxy=x"}, []string{"getent hosts"}, "sh -ac"},
+		{"turned off", []string{"http_proxy="}, []string{"getent hosts"}, "sh -ac"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			told := host.AptSays("", said, test.proxy...)
+			for _, want := range test.want {
+				if !strings.Contains(told.Hint, want) {
+					t.Errorf("%q is missing in %q", want, told.Hint)
+				}
+			}
+			if strings.Contains(told.Hint, test.not) {
+				t.Errorf("the hint is %q", told.Hint)
+			}
+		})
+	}
+}

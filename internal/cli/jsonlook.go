@@ -50,7 +50,7 @@ func (j *jsonOutput) plannedOf(planned *engine.Planned, diff bool) *jsonPlanned 
 // status takes how a stack is.
 func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
 	j.stack = s.Stack
-	j.seen = &jsonSeen{URL: s.URL, Problems: []jsonProblem{}, Hosts: []jsonHostStatus{}, Models: []jsonModelStatus{}}
+	j.seen = &jsonSeen{URL: s.URL, Route: s.Route, Detours: printables(s.Detours), Problems: []jsonProblem{}, Hosts: []jsonHostStatus{}, Models: []jsonModelStatus{}}
 	if !s.Applied.IsZero() {
 		j.seen.Applied = &jsonApplied{utc(s.Applied), printable(s.Operator)}
 	}

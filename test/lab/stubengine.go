@@ -104,6 +104,9 @@ func (e StubEngine) Unhang(ctx context.Context) error { return e.order(ctx, "unh
 // 0. Start brings it back.
 func (e StubEngine) Die(ctx context.Context) error { return e.order(ctx, "die") }
 
+// Load ends the load of the model that somebody waits for.
+func (e StubEngine) Load(ctx context.Context) error { return e.order(ctx, "load") }
+
 func (e StubEngine) order(ctx context.Context, what string) error {
 	_, err := e.Host.run(ctx, nil, "curl", "-sf", "--max-time", "5", "-X", "POST", "http://"+e.control+"/"+what)
 	return err

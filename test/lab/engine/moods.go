@@ -97,11 +97,24 @@ func (l *loader) wait(ctx context.Context, takes time.Duration) error {
 	return err
 }
 
+// done ends the load that ready is closed after.
 func (l *loader) done(ready chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.loaded = true
-	close(ready)
+	if !l.loaded && l.ready == ready {
+		l.loaded = true
+		close(ready)
+	}
+}
+
+// Load ends the load that goes on; a model that nobody waits for is not loaded.
+func (s *Stub) Load() {
+	s.loader.mu.Lock()
+	ready, waiting := s.loader.ready, s.loader.waiting
+	s.loader.mu.Unlock()
+	if waiting > 0 {
+		s.loader.done(ready)
+	}
 }
 
 // loads is how often a load was begun.

@@ -63,6 +63,7 @@ func TestWake(t *testing.T) {
 		}
 		var took []time.Duration
 		took = append(took, <-ask(30*time.Second), <-ask(30*time.Second))
+		stub.Load() // nothing is being loaded
 		first := ask(30 * time.Second)
 		second := ask(time.Minute)
 		took = append(took, <-first, <-second, <-ask(time.Second))

@@ -18,6 +18,7 @@ import (
 type patience struct {
 	total time.Duration // for what may come right by itself: workers that connect, a certificate being issued
 	try   time.Duration // for one token
+	full  bool          // try is all the time that a client may wait
 }
 
 // statusPatience tells how it is now. A healthy engine that is not overloaded
@@ -28,7 +29,7 @@ var statusPatience = patience{total: 0, try: 10 * time.Second}
 // applyPatience lets workers connect, and waits for a token as long as the relay
 // lets a client wait, and then some, so that the relay ends it and says why.
 func applyPatience(r stack.Relay) patience {
-	return patience{total: 60 * time.Second, try: min(r.QueueTimeout+r.FirstByteTimeout, r.RequestTimeout) + 5*time.Second}
+	return patience{total: 60 * time.Second, try: min(r.QueueTimeout+r.FirstByteTimeout, r.RequestTimeout) + 5*time.Second, full: true}
 }
 
 const (
@@ -143,7 +144,7 @@ func (p *prover) ask(ctx, limit context.Context, w way, model string) (time.Dura
 	for {
 		took, err := askForToken(ctx, w, model, p.patience.try)
 		var said *refusal
-		if errors.As(err, &said) && said.code == codeFirstByte {
+		if errors.As(err, &said) && said.code == codeFirstByte || errors.Is(err, errNoTokenWithin) && p.patience.full {
 			err = fmt.Errorf("%w %s, %w", errNoTokenWithin, plan.Seconds(p.firstByte), errHangs)
 		}
 		if err == nil || !passing(err) || p.once[model] || !pause(limit) {
@@ -181,10 +182,31 @@ func (s *Session) prove(ctx context.Context, facts plan.Facts, patience patience
 		ways: ways, domain: proxy.Domain, firstByte: proxy.Relay.FirstByteTimeout,
 		patience: patience, once: once, teller: s.teller,
 	}
-	proof := p.run(ctx, models)
+	asking, stop := s.whileConnected(ctx)
+	proof := p.run(asking, models)
+	stop()
 	proof.URL = proxy.URL()
 	s.explain(ctx, &proof)
 	return proof
+}
+
+// whileConnected is a context that ends with the conversation with the proxy
+// host: a network that is gone must not be taken for an engine that is slow.
+func (s *Session) whileConnected(ctx context.Context) (connected context.Context, stop func()) {
+	proxy := s.proxy()
+	connected, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-proxy.ended:
+			cancel(fmt.Errorf("the connection to %s was lost", proxy.Name))
+		case <-connected.Done():
+		}
+	})
+	return connected, func() {
+		cancel(nil)
+		watching.Wait()
+	}
 }
 
 // ways are the routes to the relay: the domain, the proxy's address where that

@@ -106,7 +106,7 @@ func TestModelsThatGiveNoToken(t *testing.T) {
 		says   string
 		took   [2]time.Duration
 	}{
-		{"hang", hang, "no token within 10 min 35 s", wait(635*time.Second, 636*time.Second)},
+		{"hang", hang, "no token within 10 min, as long as a client may wait", wait(635*time.Second, 636*time.Second)},
 		{"hang, by the relay", func(w http.ResponseWriter, request *http.Request) {
 			<-time.After(10 * time.Minute)
 			refuseAs(504, "first_byte_timeout", "the model did not begin to answer in time")(w, request)

@@ -171,7 +171,7 @@ func (r *applyRun) ended(outcome *engine.Outcome, err error) error {
 		r.tell(outcome.Failed)
 		r.tell(onHosts)
 		return errTold
-	case errors.Is(err, engine.ErrNoToken):
+	case errors.Is(err, engine.ErrNoToken), errors.Is(err, engine.ErrNoRelay):
 		return errTold
 	}
 	return r.view.failed(err, r.stack.Sources)

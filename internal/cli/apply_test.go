@@ -106,7 +106,7 @@ func TestApplyThatHasNothingToDoStillProves(t *testing.T) {
 	h := &hosts{planned: planOf(), apply: func(_ context.Context, _ *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
 		outcome := &engine.Outcome{Proof: answered()}
 		outcome.Proof.Models[0].Route = engine.RouteAddress
-		outcome.Proof.Models[0].Detours = []string{"domain: no such host: llm.example.com"}
+		outcome.Proof.Detours = []string{"domain: no such host: llm.example.com"}
 		return outcome, show(outcome)
 	}}
 	c := newConsole(t, "", "apply").run(h)
@@ -206,6 +206,43 @@ func TestApplyWhoseModelsAreSilentFails(t *testing.T) {
 	c := newConsole(t, "", "apply", "--yes").run(h)
 	c.wantCode(t, 1)
 	golden(t, "no-token", c.screen())
+}
+
+// What clients meet is said once, however many models could not be asked.
+func TestApplyThatDoesNotReachTheRelayFails(t *testing.T) {
+	lost := &engine.NoRelay{Summary: "llm.example.com is answered by something else: 200, Server: \x1b[1mnginx",
+		Log:  []string{"domain: something else answers there: 200, Server: \x1b[1mnginx", "address: no answer within 5 s", "host: no answer within 5 s"},
+		Hint: "The relay itself is up on edge. Look where llm.example.com leads, and what Caddy does with it."}
+	h := &hosts{planned: planOf(newPackage), apply: func(_ context.Context, _ *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
+		proof := engine.Proof{Err: lost}
+		for _, model := range []string{"llama3-8b", "qwen3-4b"} {
+			proof.Models = append(proof.Models, engine.ModelProof{Model: model, Err: &engine.NoToken{Model: model, Summary: lost.Summary}})
+		}
+		outcome := &engine.Outcome{Took: time.Second, Proof: proof, Hosts: []engine.HostOutcome{{Name: "edge", Created: 1, Steps: 1, Done: 1, OK: true}}}
+		return outcome, errors.Join(show(outcome), lost)
+	}}
+	c := newConsole(t, "", "apply", "--yes").run(h)
+	c.wantCode(t, 1)
+	golden(t, "no-relay", c.screen())
+	c = newConsole(t, "", "apply", "--json", "--yes").piped().run(h)
+	c.wantCode(t, 1)
+	wantJSON(t, "apply-no-relay", c)
+}
+
+// A stack without workers is proved by its relay's answer.
+func TestApplyWithoutWorkers(t *testing.T) {
+	h := &hosts{planned: planOf(newPackage), apply: func(_ context.Context, _ *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
+		outcome := &engine.Outcome{Took: time.Second, Proof: engine.Proof{URL: "https://llm.example.com", Route: engine.RouteAddress, Detours: []string{"domain: no such host"}},
+			Hosts: []engine.HostOutcome{{Name: "edge", Created: 1, Steps: 1, Done: 1, OK: true}}}
+		return outcome, show(outcome)
+	}}
+	c := newConsole(t, "", "apply", "--yes")
+	proxyOnly, _, _ := strings.Cut(stackFile, "worker")
+	if err := os.WriteFile("stack.hcl", []byte(proxyOnly+"api_key \"laptop\" {}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.run(h).wantCode(t, 0)
+	golden(t, "applied-without-workers", c.screen())
 }
 
 // A key that could not be shown must not count as shown.

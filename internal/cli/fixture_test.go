@@ -230,7 +230,7 @@ func unreachable(name string, line int) *engine.HostError {
 
 // answered is a proof that went well.
 func answered() engine.Proof {
-	return engine.Proof{URL: "https://llm.example.com", Models: []engine.ModelProof{
+	return engine.Proof{URL: "https://llm.example.com", Route: engine.RouteDomain, Models: []engine.ModelProof{
 		{Model: "llama3-8b", Route: engine.RouteDomain, FirstToken: 240 * time.Millisecond},
 	}}
 }

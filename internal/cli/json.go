@@ -144,10 +144,13 @@ func (j *jsonOutput) outcome(outcome *engine.Outcome) {
 
 // proof prints what the models answered.
 func (j *jsonOutput) proof(proof engine.Proof) {
-	line := jsonProofLine{j.line(typeProof), proof.URL, []jsonModel{}}
+	line := jsonProofLine{j.line(typeProof), proof.URL, proof.Route, printables(proof.Detours), []jsonModel{}}
+	if proof.Err != nil {
+		j.fail(j.view.relayErrorOf(proof.Err))
+	}
 	for _, m := range proof.Models {
 		line.Models = append(line.Models, modelOf(m))
-		if m.Err != nil {
+		if m.Err != nil && proof.Err == nil {
 			j.fail(j.view.modelErrorOf(m.Err))
 		}
 	}

@@ -44,6 +44,7 @@ func codeOf(err error, other string) string {
 		{engine.ErrChangedSince, "changed_since_plan"},
 		{engine.ErrLocked, "locked"},
 		{engine.ErrNotConnected, "not_connected"},
+		{engine.ErrNoRelay, "relay_unreached"},
 		{engine.ErrNoToken, "no_token"},
 		{engine.ErrNoSuchApply, "no_such_apply"},
 		{fs.ErrNotExist, "file"},
@@ -89,6 +90,10 @@ func (v *view) hostErrorOf(e *engine.HostError) jsonError {
 
 func (v *view) modelErrorOf(e *engine.NoToken) jsonError {
 	return jsonError{Code: codeOf(e, codeOther), Message: printable(e.Summary), Model: e.Model, Log: printables(e.Log), Hint: printable(v.forThisStack(e.Hint))}
+}
+
+func (v *view) relayErrorOf(e *engine.NoRelay) jsonError {
+	return jsonError{Code: codeOf(e, codeOther), Message: printable(e.Summary), Log: printables(e.Log), Hint: printable(e.Hint)}
 }
 
 func blockedOf(host string, c plan.Change) jsonError {

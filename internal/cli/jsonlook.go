@@ -50,7 +50,7 @@ func (j *jsonOutput) plannedOf(planned *engine.Planned, diff bool) *jsonPlanned 
 // status takes how a stack is.
 func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
 	j.stack = s.Stack
-	j.seen = &jsonSeen{URL: s.URL, Problems: []jsonProblem{}, Hosts: []jsonHostStatus{}, Models: []jsonModelStatus{}, NotCompared: []jsonNotCompared{}}
+	j.seen = &jsonSeen{URL: s.URL, Route: s.Route, Detours: printables(s.Detours), Problems: []jsonProblem{}, Hosts: []jsonHostStatus{}, Models: []jsonModelStatus{}, NotCompared: []jsonNotCompared{}}
 	for _, n := range s.NotCompared {
 		j.seen.NotCompared = append(j.seen.NotCompared, jsonNotCompared{n.Host, n.Block, n.Argument})
 	}

@@ -97,6 +97,8 @@ type jsonStatus struct {
 // jsonSeen is how a stack is.
 type jsonSeen struct {
 	URL      string            `json:"url"`
+	Route    engine.Route      `json:"route,omitempty"` // to the relay; missing: it was not reached
+	Detours  []string          `json:"detours"`
 	Applied  *jsonApplied      `json:"applied"` // null: never
 	Problems []jsonProblem     `json:"problems"`
 	Hosts    []jsonHostStatus  `json:"hosts"`
@@ -215,8 +217,10 @@ type jsonHostOutcome struct {
 
 type jsonProofLine struct {
 	jsonLine
-	URL    string      `json:"url"`
-	Models []jsonModel `json:"models"`
+	URL     string       `json:"url"`
+	Route   engine.Route `json:"route,omitempty"` // to the relay; missing: it was not reached
+	Detours []string     `json:"detours"`
+	Models  []jsonModel  `json:"models"`
 }
 
 // jsonResult ends what relayctl apply prints. An apply that stopped before it

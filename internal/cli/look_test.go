@@ -80,6 +80,14 @@ func TestStatus(t *testing.T) {
 		Problems: []engine.Problem{{Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up"}}}
 	lost := engine.Status{Stack: "home", URL: "https://llm.example.com", Hosts: []engine.HostStatus{{Name: "edge", Role: "proxy"}},
 		Problems: []engine.Problem{{Host: "edge", Summary: "no answer within 10 s"}}}
+	cold := well
+	cold.Detours = []string{"domain: no such host"}
+	cold.Problems = []engine.Problem{
+		{Summary: "llama3-8b gave no token within 10 s: it may be loading, or hang", Log: []string{"gpu-1: connected; its engine at http://127.0.0.1:11434 gives no token"},
+			Command: "relayctl status", Why: "looks again; the relay goes on asking"},
+		{Kind: engine.EngineTrouble, Host: "gpu-1", Model: "llama3-8b", Summary: "llama3-8b fails there: nothing listens on 127.0.0.1:11434",
+			Why: "Is the engine of llama3-8b up on gpu-1? It is expected at http://127.0.0.1:11434 (stack.hcl line 12)."},
+	}
 	one := well
 	one.Hosts = []engine.HostStatus{
 		{Name: "edge", Role: "proxy", Worker: "gpu-1", Up: true, Units: append(units, well.Hosts[1].Units...)},
@@ -91,7 +99,7 @@ func TestStatus(t *testing.T) {
 	for name, row := range map[string]struct {
 		status engine.Status
 		code   int
-	}{"without-secrets": {without, 0}, "one-machine": {one, 0}, "lost": {lost, 1}, "well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
+	}{"without-secrets": {without, 0}, "cold": {cold, 1}, "one-machine": {one, 0}, "lost": {lost, 1}, "well": {well, 0}, "ill": {ill, 1}, "fresh": {fresh, 1}} {
 		t.Run(name, func(t *testing.T) {
 			c := newConsole(t, "", "status").run(&hosts{status: &row.status})
 			c.wantCode(t, row.code)

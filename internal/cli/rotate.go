@@ -175,7 +175,7 @@ func (r *rotateRun) do(ctx context.Context, hosts rotator) error {
 		r.tell(rotated.Failed)
 		r.tell(onHosts)
 		return errTold
-	case errors.Is(err, engine.ErrNoToken):
+	case errors.Is(err, engine.ErrNoToken), errors.Is(err, engine.ErrNoRelay):
 		return errTold
 	}
 	return r.view.failed(err, r.stack.Sources)

@@ -70,24 +70,32 @@ func (v *view) proof(proof engine.Proof) {
 		v.json.proof(proof)
 		return
 	}
-	warned := map[string]bool{}
+	if proof.Err != nil {
+		v.relayError(proof.Err)
+		return
+	}
+	v.detours(proof.Detours)
+	if len(proof.Models) == 0 && proof.Route != "" {
+		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("The relay answered %s; no worker serves a model yet.", through(proof.Route, proof.URL))))
+	}
 	for _, m := range proof.Models {
 		if m.Err != nil {
 			v.modelError(m.Err)
 			continue
-		}
-		for _, detour := range m.Detours {
-			if !warned[detour] {
-				warned[detour] = true
-				v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "no way through by "+detour), "  "))
-			}
 		}
 		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("%s answered %s: first token after %s.",
 			m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))))
 	}
 }
 
-// through says on which way a model answered.
+// detours warns of better ways that do not work.
+func (v *view) detours(detours []string) {
+	for _, detour := range detours {
+		v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "no way through by "+detour), "  "))
+	}
+}
+
+// through says on which way an answer came.
 func through(route engine.Route, url string) string {
 	switch route {
 	case engine.RouteAddress:

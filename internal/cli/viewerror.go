@@ -72,6 +72,13 @@ func (v *view) hostError(e *engine.HostError, sources *stack.Sources) {
 	}
 }
 
+// relayError prints why the relay was not reached.
+func (v *view) relayError(e *engine.NoRelay) {
+	v.heading(e.Summary)
+	v.log(e.Log)
+	v.hint(e.Hint)
+}
+
 // modelError prints why a model gave no token.
 func (v *view) modelError(e *engine.NoToken) {
 	v.heading(e.Model + ": " + e.Summary)

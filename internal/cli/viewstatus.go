@@ -29,6 +29,7 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 		}
 		v.problem(p, o)
 	}
+	v.detours(s.Detours)
 	v.out.printf("\n")
 	v.table(func(w io.Writer) {
 		for _, h := range s.Hosts {

@@ -10,8 +10,8 @@ import (
 // tryIt prints a request that can be pasted into a shell. made are the API
 // keys that were just made, delivered where delivery says.
 func (v *view) tryIt(s *stack.Stack, o stackOptions, made []string, delivery keyDelivery) {
-	if len(s.APIKeys) == 0 || v.json != nil {
-		return // nobody is let in, or nobody reads it
+	if len(s.APIKeys) == 0 || len(s.ModelNames()) == 0 || v.json != nil {
+		return // nobody is let in, there is nothing to ask, or nobody reads it
 	}
 	key := s.APIKeys[0]
 	if at := slices.IndexFunc(s.APIKeys, func(k *stack.APIKey) bool { return slices.Contains(made, k.Name) }); at >= 0 {

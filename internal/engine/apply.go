@@ -20,7 +20,7 @@ import (
 // still locked: it shows the outcome to the user, with the keys that were
 // delivered, and when it returns nil the keys are taken down as shown. It is
 // not called when the apply stops before it changed anything. The outcome is
-// never nil; the error is HostErrors, a *NoToken, or one of the reasons for
+// never nil; the error is HostErrors, a *NoRelay, a *NoToken, or one of the reasons for
 // which nothing was done.
 func (s *Session) Apply(ctx context.Context, planned *Planned, show func(*Outcome) error) (*Outcome, error) {
 	a := &apply{Session: s, planned: planned, began: time.Now(), outcome: &Outcome{Failed: slices.Clone(planned.Failed)}}
@@ -265,6 +265,9 @@ func (a *apply) result(showing error) error {
 	}
 	if err := a.outcome.Failed.orNil(); err != nil {
 		return err
+	}
+	if failure := a.outcome.Proof.Err; failure != nil {
+		return failure
 	}
 	for _, model := range a.outcome.Proof.Models {
 		if model.Err != nil {

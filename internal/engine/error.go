@@ -28,6 +28,8 @@ var (
 	ErrChangedSince = errors.New("changed since the plan")
 	// ErrLocked means that somebody else works on a host.
 	ErrLocked = errors.New("locked by somebody else")
+	// ErrNoRelay means that no route led to the stack's relay.
+	ErrNoRelay = errors.New("the relay can't be reached")
 	// ErrNoToken means that a model gave no token when asked.
 	ErrNoToken = errors.New("no token came")
 )

@@ -136,6 +136,29 @@ func TestHostFallsSilentAtTheEnd(t *testing.T) {
 	})
 }
 
+// A network that is gone while a model is waited for is not a slow engine.
+func TestConnectionLostDuringTheProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		h.relay.setAnswer(hang)
+		h.config.Events = func(e engine.Event) {
+			if e.Phase == engine.Proving && strings.Contains(e.Text, "qwen3") {
+				h.edge.mu.Lock()
+				h.edge.silentAt = "ping"
+				h.edge.mu.Unlock()
+			}
+		}
+		outcome, took, err := h.reapply()
+		if !errors.Is(err, engine.ErrNoToken) || took > time.Minute {
+			t.Errorf("error %v after %v", err, took)
+		}
+		if got := outcome.Proof.Models[1].Err.Summary; got != "the connection to edge was lost" {
+			t.Errorf("it says %q", got)
+		}
+	})
+}
+
 func TestLockIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)

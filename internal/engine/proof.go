@@ -2,21 +2,41 @@ package engine
 
 import "time"
 
-// Proof is what every model of the stack answered when asked for one token.
+// Proof is whether the stack's own relay answers clients, and what every model
+// answered when asked for one token.
 type Proof struct {
-	URL    string       // that clients use
-	Models []ModelProof // by name; empty: nobody was asked
+	URL string // that clients use
+	// Route led to the relay; empty: none did, or nobody looked.
+	Route Route
+	// Detours say why the routes before Route did not work.
+	Detours []string
+	// Err says why no route led to the relay; then every model has an error
+	// with this cause.
+	Err    *NoRelay
+	Models []ModelProof // by name
 }
 
-// OK reports whether models were asked and all of them answered.
+// OK reports whether the relay was reached and all models answered.
 func (p Proof) OK() bool {
 	for _, model := range p.Models {
 		if model.Err != nil {
 			return false
 		}
 	}
-	return len(p.Models) > 0
+	return p.Err == nil && p.Route != ""
 }
+
+// NoRelay is why the stack's relay was reached on no route. It is ErrNoRelay.
+type NoRelay struct {
+	Summary string   // one line: "llm.example.com is answered by something else: 200, Server: nginx"
+	Log     []string // what each route led to
+	Hint    string
+}
+
+func (e *NoRelay) Error() string { return e.Summary }
+
+// Is makes errors.Is(err, ErrNoRelay) true.
+func (e *NoRelay) Is(target error) bool { return target == ErrNoRelay }
 
 // ModelProof is one model's answer.
 type ModelProof struct {

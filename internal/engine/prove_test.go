@@ -71,8 +71,8 @@ func TestProofFromTheProxyHost(t *testing.T) {
 		h := newHome(t)
 		h.relay.unknown["llm.example.com:443"], h.relay.unknown["10.0.0.10:443"] = true, true
 		outcome, err := h.apply()
-		var failure *engine.NoToken
-		if !errors.As(err, &failure) || !errors.Is(err, engine.ErrNoToken) {
+		var failure *engine.NoRelay
+		if !errors.As(err, &failure) || !errors.Is(err, engine.ErrNoRelay) {
 			t.Fatalf("error %v", err) // nobody listens on this machine's port 443
 		}
 		asked := h.edge.asked()
@@ -92,7 +92,7 @@ func TestProofTrustsNothingWider(t *testing.T) {
 		h.mustApply()
 		h.relay.other = newMachineWithCA(t)
 		_, _, err := h.reapply()
-		if !errors.Is(err, engine.ErrNoToken) || len(h.relay.asked) != 2 {
+		if !errors.Is(err, engine.ErrNoRelay) || len(h.relay.asked) != 2 {
 			t.Errorf("error %v, asked for %v", err, h.relay.asked)
 		}
 	})
@@ -106,7 +106,22 @@ func TestModelsThatGiveNoToken(t *testing.T) {
 		says   string
 		took   [2]time.Duration
 	}{
-		{"hang", hang, "no token within 30 s", wait(30*time.Second, 31*time.Second)},
+		{"hang", hang, "no token within 10 min, as long as a client may wait", wait(635*time.Second, 636*time.Second)},
+		{"hang, by the relay", func(w http.ResponseWriter, request *http.Request) {
+			<-time.After(10 * time.Minute)
+			refuseAs(504, "first_byte_timeout", "the model did not begin to answer in time")(w, request)
+		}, "no token within 10 min, as long as a client may wait", wait(10*time.Minute, 601*time.Second)},
+		{"wrong key", refuseAs(502, "engine_key_refused", "the engine refused the worker's key"), "502: the engine refused", wait(0, time.Second)},
+		{"in no form", refuseWith(400, "no chat template"), "400: no chat template", wait(0, time.Second)},
+		{"error in one piece", func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"error":{"message":"out of memory"}}`)
+		}, "out of memory", wait(0, time.Second)},
+		{"no token in one piece", func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, `{"choices":[{"message":{"role":"assistant","content":null},"finish_reason":null}]}`)
+		}, "no token", wait(0, time.Second)},
+		{"broken off by the engine", func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\ndata: [DONE]\n\n")
+		}, "without a token", wait(0, time.Second)},
 		{"no worker", refuseWith(503, "no worker serves it now"), "503: no worker serves it now", wait(60*time.Second, 62*time.Second)},
 		{"unknown", refuseWith(404, "no such model"), "404: no such model", wait(0, time.Second)},
 		{"error in the stream", func(w http.ResponseWriter, _ *http.Request) {
@@ -165,12 +180,20 @@ func TestProofWaits(t *testing.T) {
 // The first event has only a role, a token can be half a character, and some
 // models think first.
 func TestFirstToken(t *testing.T) {
-	const role = `data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}` + "\n\n"
+	const role = `data: {"choices":[]}` + "\n\n" +
+		`data: {"choices":[{"delta":{"role":"assistant","content":"","tool_calls":[],"reasoning":null},"finish_reason":""}],"usage":{"completion_tokens":0}}` + "\n\n" +
+		`data: {"choices":null,"usage":null}` + "\n\n"
 	for _, token := range []string{
 		`{"choices":[{"delta":{"content":"x"}}]}`,
 		`{"choices":[{"delta":{"reasoning":"x"}}]}`,
 		`{"choices":[{"delta":{"reasoning_content":"x"}}]}`,
 		`{"choices":[{"delta":{"content":""},"finish_reason":"length"}]}`,
+		`{"choices":[{"delta":{"role":"assistant","content":null,"thinking":"x"}}]}`,
+		`{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f"}}]}}]}`,
+		`{"choices":[{"delta":{"refusal":"no"}}]}`,
+		`{"choices":[{"text":"x","finish_reason":null}]}`,
+		`{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}`,
+		`{"choices":[{"message":{"role":"assistant","content":"x"}}]}`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHome(t)

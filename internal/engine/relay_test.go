@@ -33,6 +33,7 @@ type fakeRelay struct {
 
 	mu      sync.Mutex
 	answer  http.HandlerFunc // to completions
+	front   http.HandlerFunc // to everything, in the relay's place; nil: the relay is there
 	unknown map[string]bool  // addresses that nobody can be reached at
 	dialled []string
 	without string         // model that no worker serves
@@ -63,22 +64,35 @@ func newFakeRelay(t testing.TB, proxy *machine) *fakeRelay {
 
 // serve answers who has the probe key.
 func (r *fakeRelay) serve(w http.ResponseWriter, request *http.Request) {
+	r.mu.Lock()
+	front := r.front
+	r.mu.Unlock()
+	if front != nil {
+		front(w, request)
+		return
+	}
+	w.Header().Set("X-Request-Id", "req_0123456789abcdef01234567")
 	key, err := os.ReadFile(r.proxy.path("/var/lib/relayctl/secrets/probe"))
 	if err != nil || request.Header.Get("Authorization") != "Bearer "+strings.TrimSpace(string(key)) {
 		http.Error(w, `{"error":{"message":"wrong key","type":"invalid_request_error","code":"invalid_api_key"}}`, http.StatusUnauthorized)
 		return
 	}
 	if request.URL.Path != "/v1/chat/completions" {
-		fmt.Fprintln(w, `{"object":"list","data":[]}`)
+		http.Error(w, `{"error":{"message":"the probe key is for a few tokens","code":"probe_only"}}`, http.StatusForbidden)
 		return
 	}
-	var body struct {
-		Model     string `json:"model"`
-		MaxTokens int    `json:"max_tokens"`
-		Stream    bool   `json:"stream"`
+	content, err := io.ReadAll(request.Body)
+	if err != nil {
+		return
 	}
-	if err := json.NewDecoder(request.Body).Decode(&body); err != nil || body.MaxTokens != 1 || !body.Stream {
-		http.Error(w, `{"error":{"message":"the probe key is for one token"}}`, http.StatusForbidden)
+	request.Body = io.NopCloser(bytes.NewReader(content))
+	var body struct {
+		Model               string `json:"model"`
+		MaxTokens           int    `json:"max_tokens"`
+		MaxCompletionTokens int    `json:"max_completion_tokens"`
+	}
+	if err := json.Unmarshal(content, &body); err != nil || max(body.MaxTokens, body.MaxCompletionTokens) < 1 || max(body.MaxTokens, body.MaxCompletionTokens) > 16 {
+		http.Error(w, `{"error":{"message":"the probe key is for a few tokens","code":"probe_only"}}`, http.StatusForbidden)
 		return
 	}
 	r.mu.Lock()
@@ -89,6 +103,12 @@ func (r *fakeRelay) serve(w http.ResponseWriter, request *http.Request) {
 	}
 	r.mu.Unlock()
 	answer(w, request)
+}
+
+func (r *fakeRelay) setFront(front http.HandlerFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.front = front
 }
 
 func (r *fakeRelay) setAnswer(answer http.HandlerFunc) {
@@ -106,11 +126,13 @@ func giveToken(w http.ResponseWriter, _ *http.Request) {
 }
 
 // refuseWith answers with an error of the relay.
-func refuseWith(status int, message string) http.HandlerFunc {
+func refuseWith(status int, message string) http.HandlerFunc { return refuseAs(status, "x", message) }
+
+func refuseAs(status int, code, message string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		fmt.Fprintf(w, `{"error":{"message":%q,"type":"server_error","code":"x"}}`, message)
+		fmt.Fprintf(w, `{"error":{"message":%q,"type":"server_error","code":%q}}`, message, code)
 	}
 }
 

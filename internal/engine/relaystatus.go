@@ -28,6 +28,20 @@ type relayWorker struct {
 	Direct    bool   `json:"direct"` // no proxy stands in front of it
 	State     string `json:"state"`
 	Secret    string `json:"secret"` // how the hash of the secret begins that it came with
+
+	Models []workerModel `json:"models"`
+}
+
+type workerModel struct {
+	Name   string         `json:"name"`
+	Failed *engineFailure `json:"failed"` // the last time that its engine did; nil: nothing failed since it answered last
+}
+
+// engineFailure is what a worker told of its engine.
+type engineFailure struct {
+	At   time.Time `json:"at"` // by the relay's clock
+	Code string    `json:"code"`
+	Text string    `json:"text"` // a line: "nothing listens on 127.0.0.1:9001"
 }
 
 type relayModel struct {
@@ -62,6 +76,23 @@ func (r relayStatus) connected(name string) bool {
 		}
 	}
 	return false
+}
+
+// failure is how the engine of a worker's model failed last; nil: it did not,
+// or has answered since.
+func (r relayStatus) failure(worker, model string) *engineFailure {
+	var last *engineFailure
+	for _, w := range r.Workers {
+		if w.Name != worker || !w.Connected {
+			continue
+		}
+		for _, m := range w.Models { // a worker that comes back may have two connections for a while
+			if m.Name == model && m.Failed != nil && (last == nil || m.Failed.At.After(last.At)) {
+				last = m.Failed
+			}
+		}
+	}
+	return last
 }
 
 // secretsOf reports whether a worker is connected with the secret of a hash,

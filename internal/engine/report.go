@@ -71,8 +71,12 @@ func (a *apply) others() []plan.Part {
 	return parts
 }
 
-// silentModel says which model gave no token in the end.
+// silentModel says which model gave no token in the end, or that none could be
+// asked.
 func (a *apply) silentModel() string {
+	if failure := a.outcome.Proof.Err; failure != nil {
+		return failure.Error()
+	}
 	for _, model := range a.outcome.Proof.Models {
 		if model.Err != nil {
 			return model.Err.Error()

@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -104,9 +102,9 @@ type hostWay struct {
 }
 
 func (w *hostWay) send(ctx context.Context, method, path string, body []byte) (*answer, error) {
-	timeout := time.Duration(0)
+	timeout := hostapi.MaxAskTime
 	if deadline, ok := ctx.Deadline(); ok {
-		timeout = time.Until(deadline)
+		timeout = min(timeout, time.Until(deadline))
 	}
 	said, err := w.host.Ask(ctx, hostapi.Ask{
 		Method: method, URL: "https://127.0.0.1:443" + path, Host: w.domain, RootCA: w.root,
@@ -128,22 +126,4 @@ func rootPool(root string) (*x509.CertPool, error) {
 		return nil, errors.New("read the stack's root certificate: it is not PEM")
 	}
 	return pool, nil
-}
-
-// tokenRequest is the body that asks a chat model for one token.
-func tokenRequest(model string) []byte {
-	type message struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
-	}
-	body, err := json.Marshal(struct {
-		Model     string    `json:"model"`
-		Messages  []message `json:"messages"`
-		MaxTokens int       `json:"max_tokens"`
-		Stream    bool      `json:"stream"`
-	}{model, []message{{"user", "Say OK."}}, 1, true})
-	if err != nil {
-		panic(fmt.Sprintf("encode a request of strings: %v", err))
-	}
-	return body
 }

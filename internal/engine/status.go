@@ -21,6 +21,9 @@ type Status struct {
 	// NotCompared are secrets whose content the stack was loaded without.
 	NotCompared []NotCompared
 
+	Route   Route    // on which the relay answers; empty: on none, or nobody looked
+	Detours []string // why the routes before it do not work
+
 	Applied  time.Time // last apply on the proxy host; zero: never
 	Operator string    // who applied then: user@machine
 }
@@ -48,7 +51,9 @@ const (
 	ClockTrouble  ProblemKind = "clock_off"           // a clock is off
 	NeverApplied  ProblemKind = "never_applied"       // nothing was applied yet
 	RelaySilent   ProblemKind = "relay_silent"        // the relay could not be asked how it is
+	NoWay         ProblemKind = "relay_unreached"     // no route leads to the relay
 	ModelSilent   ProblemKind = "no_token"            // a model gives no token
+	EngineTrouble ProblemKind = "engine_failed"       // one of a model's engines fails, while others answer
 	FewWorkers    ProblemKind = "workers_missing"     // a model has fewer workers than it should
 	UnitDown      ProblemKind = "unit_down"           // a unit does not run
 	OtherVersion  ProblemKind = "other_version"       // a program has another version than it should
@@ -174,7 +179,13 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 	if s.proxy() == nil {
 		return nil
 	}
-	relay, asked := s.proxy().relayStatus(ctx)
+	facts := planned.sight.seen[s.config.Stack.Proxy.Name].Facts
+	proof := s.prove(ctx, facts, statusPatience, nil)
+	if ctx.Err() != nil {
+		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
+	}
+	status.Route, status.Detours = proof.Route, proof.Detours
+	relay, asked := s.proxy().relayStatus(ctx) // now that the proof has had every engine's failure told
 	down := status.standsStill("relay-server") // then that is told, and what follows from it is no news
 	if asked != nil && !down {
 		status.Problems = append(status.Problems, Problem{
@@ -182,22 +193,20 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 			Log: s.journal(ctx, s.config.Stack.Proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
 		})
 	}
-	facts := planned.sight.seen[s.config.Stack.Proxy.Name].Facts
-	proof := s.prove(ctx, facts, statusPatience, nil)
-	if ctx.Err() != nil {
-		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
+	if proof.Err != nil && !down {
+		status.Problems = append(status.Problems, Problem{Kind: NoWay, Summary: proof.Err.Summary, Log: proof.Err.Log, Why: proof.Err.Hint})
 	}
+	now := time.Now().Add(s.proxy().clockOff)
 	for _, answered := range proof.Models {
-		if down && answered.Err != nil {
-			answered.Err.Log = nil
-		}
 		said := relay.model(answered.Model)
 		model := ModelStatus{
 			Model: answered.Model, Workers: said.Workers, Running: said.Running, Waiting: said.Waiting,
 			Expected: s.expected(answered.Model), Known: asked == nil, Proof: answered,
 		}
 		status.Models = append(status.Models, model)
-		status.modelProblems(model)
+		if proof.Err == nil {
+			status.modelProblems(model, s.engines(relay, model.Model), now)
+		}
 	}
 	return nil
 }
@@ -213,10 +222,30 @@ func (s *Session) expected(model string) int {
 	return n
 }
 
-func (s *Status) modelProblems(model ModelStatus) {
+// lately is for how long the failure of an engine is told while others of its
+// model answer: without requests nobody knows whether it still fails.
+const lately = 10 * time.Minute
+
+// modelProblems tells what is wrong with a model, whose engines failed last as
+// the relay has it; now is by the relay's clock.
+func (s *Status) modelProblems(model ModelStatus, engines []told, now time.Time) {
 	failure := model.Proof.Err
+	for _, engine := range engines {
+		if failure == nil && now.Sub(engine.At) < lately {
+			s.Problems = append(s.Problems, Problem{
+				Kind: EngineTrouble, Host: engine.host, Model: model.Model,
+				Summary: fmt.Sprintf("%s fails there: %s", model.Model, firstLine(engine.Text)), Why: engine.hint(),
+			})
+		}
+	}
 	switch {
-	case failure != nil && errors.Is(failure, errNoTokenWithin):
+	case failure != nil && errors.Is(failure, errNoTokenWithin) && !errors.Is(failure, errHangs):
+		s.Problems = append(s.Problems, Problem{
+			Kind: ModelSilent, Model: model.Model,
+			Summary: fmt.Sprintf("%s gave %s: it may be loading, or hang", model.Model, failure.Summary), Log: failure.Log,
+			Command: "relayctl status", Why: "looks again; the relay goes on asking",
+		})
+	case failure != nil && errors.Is(failure, errHangs):
 		s.Problems = append(s.Problems, Problem{
 			Kind: ModelSilent, Model: model.Model,
 			Summary: fmt.Sprintf("%s hangs: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,

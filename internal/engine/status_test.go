@@ -149,17 +149,39 @@ func troubles() []trouble {
 			}},
 		{"the relay stands still", "", func(h *home) {
 			h.edge.units["relay-server.service"].active = false
-			h.relay.setAnswer(refuseWith(502, "the relay does not answer"))
+			h.relay.setFront(refuseWith(502, "the relay does not answer"))
 		},
-			engine.UnitDown, []string{
-				"edge: relay-server does not run: inactive (dead)",
-				"llama3-8b does not answer: the answer is 502: the relay does not answer",
-				"qwen3 does not answer: the answer is 502: the relay does not answer",
-			}},
+			engine.UnitDown, []string{"edge: relay-server does not run: inactive (dead)"}},
+		{"nothing stands behind the proxy", allConnected, func(h *home) {
+			h.relay.setFront(refuseWith(502, "the relay does not answer"))
+		},
+			engine.NoWay, []string{"the relay can't be reached: the answer is 502: the relay does not answer"}},
 		{"a file was edited", allConnected, func(h *home) { h.edge.write("/etc/relay/keys.json", "{}") },
 			engine.DriftFromFile, []string{"edge: 2 things are not as the stack file says"}},
 		{"a model hangs", allConnected, func(h *home) { h.relay.setAnswer(hang) },
-			engine.ModelSilent, []string{"llama3-8b hangs: no token within 10 s", "qwen3 hangs: no token within 10 s"}},
+			engine.ModelSilent, []string{
+				"llama3-8b gave no token within 10 s: it may be loading, or hang",
+				"qwen3 gave no token within 10 s: it may be loading, or hang",
+			}},
+		{"a model hangs as long as a client may wait", allConnected, func(h *home) {
+			h.relay.setAnswer(refuseAs(504, "first_byte_timeout", "the model did not begin to answer in time"))
+		},
+			engine.ModelSilent, []string{
+				"llama3-8b hangs: no token within 10 min, as long as a client may wait",
+				"qwen3 hangs: no token within 10 min, as long as a client may wait",
+			}},
+		{"something else answers", allConnected, func(h *home) { h.relay.setFront(nginx) },
+			engine.NoWay, []string{"llm.example.com is answered by something else: 200, Server: nginx"}},
+		{"an engine fails, another answers", `{
+  "workers": [
+    {"name": "gpu-1", "connected": true, "models": [{"name": "llama3-8b"}]},
+    {"name": "gpu-2", "connected": true, "models": [
+      {"name": "llama3-8b", "failed": {"at": "2000-01-01T00:00:00Z", "code": "engine_unreachable", "text": "nothing listens on 127.0.0.1:11434"}},
+      {"name": "qwen3", "failed": {"at": "1999-12-31T23:00:00Z", "code": "engine_failed", "text": "long ago"}}
+    ]}
+  ],
+  "models": [{"name": "llama3-8b", "workers": 2, "of": 2}, {"name": "qwen3", "workers": 1, "of": 1}]
+}`, func(*home) {}, engine.EngineTrouble, []string{"gpu-2: llama3-8b fails there: nothing listens on 127.0.0.1:11434"}},
 		{"no worker is there", gpu2Missing, func(h *home) { h.relay.setAnswer(refuseWith(503, "no worker serves it now")) },
 			engine.ModelSilent, []string{
 				"llama3-8b does not answer: the answer is 503: no worker serves it now",

@@ -19,13 +19,10 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// maxAskTimeout bounds one exchange, whatever is asked for.
-const maxAskTimeout = 10 * time.Minute
-
 // Ask sends an HTTP request to this machine and returns the answer, of which
 // at most hostapi.MaxAnswer bytes of the body.
 func (h *Host) Ask(ctx context.Context, params hostapi.Ask) (hostapi.Answer, error) {
-	if params.Timeout <= 0 || params.Timeout > maxAskTimeout {
+	if params.Timeout <= 0 || params.Timeout > hostapi.MaxAskTime {
 		return hostapi.Answer{}, badRequest("a timeout of %v", params.Timeout)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, params.Timeout, fmt.Errorf("no answer within %s", plan.Seconds(params.Timeout)))

@@ -201,8 +201,11 @@ type Ask struct {
 	Probe   bool              `json:"probe,omitempty"`   // send the probe key as Authorization
 	RootCA  string            `json:"root_ca,omitempty"` // PEM; trust this and nothing wider
 	Body    []byte            `json:"body,omitempty"`
-	Timeout time.Duration     `json:"timeout"` // nanoseconds, for the whole exchange
+	Timeout time.Duration     `json:"timeout"` // nanoseconds, for the whole exchange; at most MaxAskTime
 }
+
+// MaxAskTime is the longest that one Ask may take.
+const MaxAskTime = 10 * time.Minute
 
 // Answer is the answer to Ask. Body holds at most MaxAnswer bytes.
 type Answer struct {

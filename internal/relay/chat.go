@@ -37,7 +37,7 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 	limit := time.Duration(s.current().settings.Relay.RequestTimeout)
 	timeout := time.AfterFunc(time.Until(rq.start.Add(limit)), func() { rq.cancel(errRequestTimeout) })
 	defer timeout.Stop()
-	err := s.relay(ctx, j, w)
+	err := s.relayInTurn(ctx, j, w)
 	if err != nil {
 		rq.err = err
 	}
@@ -99,9 +99,9 @@ func (s *Server) admitBody(j *job, r *http.Request) *openai.Error {
 	if refusal := s.mayUse(j.keyHash, envelope.Model); refusal != nil {
 		return refusal
 	}
-	if j.probe && !oneToken(envelope) {
+	if j.probe && !fewTokens(envelope) {
 		return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only",
-			Message: "this key is good for a completion of one token only: max_tokens must be 1"}
+			Message: "this key is good for a completion of a few tokens only: max_tokens must be 16 at most"}
 	}
 	j.model = envelope.Model
 	j.head = protocol.RequestHead{
@@ -125,21 +125,6 @@ func (s *Server) mayUse(keyHash, model string) *openai.Error {
 		return unknownModelError(model)
 	}
 	return nil
-}
-
-// oneToken reports whether e can come to one token at most.
-func oneToken(e openai.Envelope) bool {
-	limits := []openai.Count{e.MaxTokens, e.MaxCompletionTokens}
-	set := 0
-	for _, limit := range limits {
-		if limit != "" && limit != "1" {
-			return false
-		}
-		if limit == "1" {
-			set++
-		}
-	}
-	return set > 0 && (e.N == "" || e.N == "1")
 }
 
 // relay finds a worker and passes its answer on. Where it fails before a byte

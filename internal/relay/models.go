@@ -72,7 +72,7 @@ func (s *Server) reader(rq *request, w http.ResponseWriter, r *http.Request) (*k
 	}
 	rq.key = k.name
 	if k.probe {
-		return nil, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only", Message: "this key is good for a completion of one token only"}
+		return nil, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only", Message: "this key is good for a completion of a few tokens only"}
 	}
 	return k, nil
 }

@@ -23,7 +23,7 @@ func refuseWith(status int, body string, header ...protocol.Field) func(context.
 	}
 }
 
-const loading = `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}` // llama.cpp's
+const loadingAnswer = `{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}` // llama.cpp's
 
 // TestEngineThatTurnsAwayIsNotAskedAgain, as long as another one serves: it
 // would be idle always, and draw every request.
@@ -35,7 +35,7 @@ func TestEngineThatTurnsAwayIsNotAskedAgain(t *testing.T) {
 				var seen atomic.Int32
 				bad := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
 					seen.Add(1)
-					refuseWith(status, loading)(ctx, s)
+					refuseWith(status, loadingAnswer)(ctx, s)
 				}, offer("m", 4))
 				good := b.join("gpu-2", answerWith(`{"good":1}`), offer("m", 4))
 				for range 20 {
@@ -61,7 +61,7 @@ func TestEngineThatLoadsDrawsNoTraffic(t *testing.T) {
 	loads := startEngine(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusServiceUnavailable)
-		io.WriteString(w, loading)
+		io.WriteString(w, loadingAnswer)
 	})
 	connectedWorker(t, r, "gpu-1", loads.URL, 4, "m")
 	connectedWorker(t, r, "gpu-2", echoEngine(t).URL, 4, "m")
@@ -89,7 +89,7 @@ func TestManyEnginesTurnAway(t *testing.T) {
 		b, stop := inMemory(t, st)
 		var all []*handWorker
 		for i := 1; i <= 5; i++ {
-			all = append(all, b.join(fmt.Sprintf("gpu-%d", i), refuseWith(503, loading), offer("m", 100)))
+			all = append(all, b.join(fmt.Sprintf("gpu-%d", i), refuseWith(503, loadingAnswer), offer("m", 100)))
 		}
 		all = append(all, b.join("gpu-6", answerWith(`{"good":1}`), offer("m", 1)))
 		for _, got := range []<-chan reply{b.askLater(t.Context(), askM), b.askLater(t.Context(), askM)} {
@@ -125,19 +125,19 @@ func TestRefusalIsPassedOn(t *testing.T) {
 	for _, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
 			b, stop := inMemory(t, newStack(t))
-			first := b.join("gpu-1", refuseWith(test.status, loading, test.header...), offer("m", 4))
+			first := b.join("gpu-1", refuseWith(test.status, loadingAnswer, test.header...), offer("m", 4))
 			for range 2 {
 				got := b.ask(t.Context(), laptopKey, askM)
 				switch {
 				case got.status != test.want || got.err != nil || got.header.Get("Retry-After") != test.retry:
 					t.Errorf("%d: got %+v", test.status, got)
-				case test.code != "" && errorCode(t, got.body) != test.code, test.code == "" && got.body != loading:
+				case test.code != "" && errorCode(t, got.body) != test.code, test.code == "" && got.body != loadingAnswer:
 					t.Errorf("%d: got %s", test.status, got.body)
 				case got.header.Get("Www-Authenticate") != "" || !strings.HasPrefix(got.header.Get("X-Request-Id"), "req_"):
 					t.Errorf("%d: got %v", test.status, got.header)
 				}
 			}
-			second := b.join("gpu-2", refuseWith(test.status, loading), offer("m", 4))
+			second := b.join("gpu-2", refuseWith(test.status, loadingAnswer), offer("m", 4))
 			if got := b.ask(t.Context(), laptopKey, askM); got.status != test.want {
 				t.Errorf("%d, twice: got %+v", test.status, got)
 			}
@@ -208,7 +208,7 @@ func TestStatusNamesTheCause(t *testing.T) {
 			s.Fail(&protocol.ResetError{Code: protocol.ResetUnreachable, Text: "can't be reached", Detail: where})
 		}, "engine_unreachable", where},
 		{func(_ context.Context, s *protocol.Stream) { s.Reset(protocol.ResetEngine, "broke off") }, "engine_failed", "broke off"},
-		{refuseWith(503, loading), "engine_unavailable", "the engine answered 503: Loading model"},
+		{refuseWith(503, loadingAnswer), "engine_unavailable", "the engine answered 503: Loading model"},
 		{refuseWith(404, `{"error":"model \"x\" not found"}`), "engine_lacks_model", `the engine answered 404: model "x" not found`},
 		{refuseWith(401, `{"detail":"Not authenticated"}`), "engine_key_refused", "the engine answered 401: Not authenticated"},
 		{refuseWith(502, ``), "engine_unavailable", "the engine answered 502: Bad Gateway"},

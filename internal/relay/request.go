@@ -28,6 +28,7 @@ var outcomes = []outcome{answered, refused, cancelled, broken}
 type request struct {
 	id      string
 	cancel  context.CancelCauseFunc // ends it early, for a reason that its context then has
+	stay    func() bool             // from now on it goes on when its client leaves
 	path    string                  // of the route, from a closed list
 	source  string                  // the address that it comes from
 	start   time.Time
@@ -61,9 +62,11 @@ func (s *Server) api(path string, h func(context.Context, *request, http.Respons
 		s.metrics.received.Inc()
 		defer s.done(rq)
 		w.Header().Set("X-Request-Id", rq.id)
-		ctx, cancel := context.WithCancelCause(r.Context())
+		ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
 		defer cancel(nil)
 		rq.cancel = cancel
+		rq.stay = context.AfterFunc(r.Context(), func() { cancel(context.Cause(r.Context())) })
+		defer rq.stay()
 		if !s.gate.enter(rq) {
 			rq.refuse(w, stoppingError())
 			return

@@ -44,6 +44,7 @@ type Server struct {
 
 	running sync.WaitGroup // listeners, worker connections and what belongs to them
 	gate    gate           // clients' requests
+	probes  probes
 
 	mu       sync.Mutex
 	links    map[*link]bool
@@ -219,6 +220,7 @@ func (s *Server) finish(ctx context.Context) {
 	if running := s.gate.close(); running > 0 {
 		s.log.Info("stopping: running requests may finish", "running", running, "within", limit.String())
 	}
+	s.probes.cut(errStopping)
 	if left := s.gate.wait(ctx, limit); left > 0 {
 		s.log.Warn("stopping: requests did not finish in time", "running", left)
 		s.gate.cut(errStopping)

@@ -67,7 +67,7 @@ type KeyEntry struct {
 	Hash    string   `json:"hash"`              // hex SHA-256 of the key
 	Models  []string `json:"models,omitempty"`  // none: all
 	Expires string   `json:"expires,omitempty"` // 2027-06-30 (good to the end of that day, UTC) or RFC 3339
-	Probe   bool     `json:"probe,omitempty"`   // good for a completion of one token only
+	Probe   bool     `json:"probe,omitempty"`   // good for a completion of a few tokens only
 	// Former are hashes of keys that this one has replaced, each good for some
 	// time more, and no longer than the entry itself.
 	Former []FormerKey `json:"former,omitempty"`

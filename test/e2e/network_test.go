@@ -191,7 +191,7 @@ func (k *killing) cutDuringProof() {
 	if r.code != 1 {
 		k.t.Errorf("exit code %d, want 1", r.code)
 	}
-	want(k.t, r.out, "Error: stub: no token within", "Error: edge: end the apply: nothing was heard of relay-host for 30s", "edge: all its steps were done.")
+	want(k.t, r.out, "Error: stub: the connection to edge was lost", "Error: edge: end the apply: nothing was heard of relay-host for 30s", "edge: all its steps were done.")
 	if strings.Contains(r.out, "stub answered") {
 		k.t.Error("an answer was told")
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/relayctl/relayctl/test/lab/engine"
 )
 
 // StubOptions says what stub engine to start; see package engine for how it
@@ -24,6 +26,8 @@ type StubOptions struct {
 	FirstToken, Interval time.Duration
 	// ShutdownTimeout is how long running answers may go on when it is stopped.
 	ShutdownTimeout time.Duration
+	// Moods are ways of other engines than vLLM.
+	Moods engine.Moods
 }
 
 // StubEngine is a stub engine on a host.
@@ -38,6 +42,7 @@ const (
 	MetricCancelled = "stub_requests_cancelled_total"
 	MetricStarted   = "stub_requests_total"
 	MetricPeak      = "stub_requests_running_peak"
+	MetricLoads     = "stub_loads_total"
 )
 
 const stubProgram = "usr/local/bin/stubengine"
@@ -64,8 +69,10 @@ func (h *Host) StartStubEngine(ctx context.Context, o StubOptions) (StubEngine, 
 	e, err := h.startEngine(ctx, engineService{
 		name: fmt.Sprintf("stub-engine-%d", port), port: port, model: o.Models[0], key: o.Key, limit: limit,
 		program: fmt.Sprintf("/%s -api-key-file %%d/key -listen 127.0.0.1:%d -control %s -models %s -load-time %s "+
-			"-tokens %d -first-token %s -interval %s -shutdown-timeout %s", stubProgram, port, control,
-			strings.Join(o.Models, ","), o.LoadTime, o.Tokens, o.FirstToken, o.Interval, o.ShutdownTimeout),
+			"-tokens %d -first-token %s -interval %s -shutdown-timeout %s "+
+			"-wake %s -least-tokens %d -new-limit=%t -no-stream=%t -needs-system=%t", stubProgram, port, control,
+			strings.Join(o.Models, ","), o.LoadTime, o.Tokens, o.FirstToken, o.Interval, o.ShutdownTimeout,
+			o.Moods.Wake, o.Moods.LeastTokens, o.Moods.NewLimit, o.Moods.NoStream, o.Moods.NeedsSystem),
 	})
 	return StubEngine{e, control}, err
 }
@@ -96,6 +103,9 @@ func (e StubEngine) Unhang(ctx context.Context) error { return e.order(ctx, "unh
 // Die ends the engine as its core's death ends vLLM: at once and with status
 // 0. Start brings it back.
 func (e StubEngine) Die(ctx context.Context) error { return e.order(ctx, "die") }
+
+// Load ends the load of the model that somebody waits for.
+func (e StubEngine) Load(ctx context.Context) error { return e.order(ctx, "load") }
 
 func (e StubEngine) order(ctx context.Context, what string) error {
 	_, err := e.Host.run(ctx, nil, "curl", "-sf", "--max-time", "5", "-X", "POST", "http://"+e.control+"/"+what)

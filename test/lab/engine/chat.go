@@ -86,8 +86,15 @@ func (s *Stub) chat(w http.ResponseWriter, r *http.Request) {
 		writeError(w, req.Stub.Status, "InternalServerError", "", "told to fail")
 		return
 	}
+	if s.config.Moods.refuses(w, req) {
+		return
+	}
 	s.counts.begin()
 	a := s.plan(req)
+	if err = s.loader.wait(r.Context(), s.config.Moods.Wake); err != nil {
+		s.counts.end("")
+		return
+	}
 	if req.Stream {
 		err = s.stream(w, r, a, req.StreamOptions.IncludeUsage)
 	} else {

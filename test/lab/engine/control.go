@@ -9,7 +9,7 @@ import (
 )
 
 // ControlHandler takes the orders that make the engine misbehave, each a POST:
-// /hang, /unhang, /die.
+// /hang, /unhang, /die, /load.
 func (s *Stub) ControlHandler() http.Handler {
 	mux := http.NewServeMux()
 	order := func(path string, do func()) {
@@ -21,6 +21,7 @@ func (s *Stub) ControlHandler() http.Handler {
 	order("/hang", s.Hang)
 	order("/unhang", s.Unhang)
 	order("/die", s.Die)
+	order("/load", s.Load)
 	return mux
 }
 

@@ -106,7 +106,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 func (s *Stub) metrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	s.counts.write(w, s.config.Models[0])
+	s.counts.write(w, s.config.Models[0], s.loader.loads())
 }
 
 func (s *Stub) models(w http.ResponseWriter, _ *http.Request) {

@@ -73,7 +73,7 @@ func (c *counters) awaitIdle(ctx context.Context) {
 
 // write writes the counts in the Prometheus text form: vLLM's names where it
 // has one, stub_ before the others.
-func (c *counters) write(w io.Writer, model string) {
+func (c *counters) write(w io.Writer, model string, loads int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	gauge := func(name string, value int) {
@@ -94,4 +94,5 @@ func (c *counters) write(w io.Writer, model string) {
 	counter("stub_requests_total", c.started)
 	counter("stub_requests_cancelled_total", c.cancelled)
 	gauge("stub_requests_running_peak", c.peak)
+	counter("stub_loads_total", loads)
 }

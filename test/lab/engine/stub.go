@@ -41,6 +41,8 @@ type Config struct {
 	// may go on when the program is asked to end. 0, the default there, stops
 	// the engine at once but waits for clients to hang up.
 	ShutdownTimeout time.Duration
+	// Moods are ways of other engines.
+	Moods Moods
 	// Log takes the lines by which vLLM tells its phases. Nil drops them.
 	Log *log.Logger
 }
@@ -53,6 +55,7 @@ type Stub struct {
 	died    chan struct{}
 	dieOnce sync.Once
 	counts  counters
+	loader  loader
 }
 
 // New makes a Stub that serves nothing yet.
@@ -60,7 +63,7 @@ func New(c Config) (*Stub, error) {
 	if len(c.Models) == 0 {
 		return nil, errors.New("start engine: no model is named")
 	}
-	if c.Tokens < 0 || c.LoadTime < 0 || c.FirstToken < 0 || c.Interval < 0 || c.ShutdownTimeout < 0 {
+	if c.Tokens < 0 || c.LoadTime < 0 || c.FirstToken < 0 || c.Interval < 0 || c.ShutdownTimeout < 0 || c.Moods.Wake < 0 || c.Moods.LeastTokens < 0 {
 		return nil, errors.New("start engine: a count or a duration is negative")
 	}
 	c.Tokens = cmp.Or(c.Tokens, 16)

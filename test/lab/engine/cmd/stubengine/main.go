@@ -52,6 +52,11 @@ func parse(args []string) (engine.Config, error) {
 	flags.IntVar(&c.Tokens, "tokens", 0, "length of an answer without max_tokens (0: 16)")
 	flags.DurationVar(&c.FirstToken, "first-token", 0, "time to the first token")
 	flags.DurationVar(&c.Interval, "interval", 0, "time between two tokens")
+	flags.DurationVar(&c.Moods.Wake, "wake", 0, "how long the model loads when it is first asked; given up when nobody waits")
+	flags.IntVar(&c.Moods.LeastTokens, "least-tokens", 0, "lowest limit of tokens that is taken")
+	flags.BoolVar(&c.Moods.NewLimit, "new-limit", false, "know max_completion_tokens only")
+	flags.BoolVar(&c.Moods.NoStream, "no-stream", false, "answer in one piece only")
+	flags.BoolVar(&c.Moods.NeedsSystem, "needs-system", false, "want a system message first")
 	flags.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", 0, "how long answers go on after SIGTERM")
 	if err := flags.Parse(args); err != nil {
 		return c, err

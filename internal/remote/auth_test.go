@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -49,13 +50,25 @@ func startAgent(t *testing.T, keys ...any) string {
 	return socket
 }
 
-func public(t *testing.T, key any) ssh.PublicKey {
+func signer(t *testing.T, key any) ssh.Signer {
 	t.Helper()
 	signer, err := ssh.NewSignerFromKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer.PublicKey()
+	return signer
+}
+
+func public(t *testing.T, key any) ssh.PublicKey {
+	t.Helper()
+	return signer(t, key).PublicKey()
+}
+
+func makePipe(t *testing.T, file string) {
+	t.Helper()
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestLogInWithAgent(t *testing.T) {

@@ -89,15 +89,39 @@ type HostKeyUnknownError struct {
 	Address     string // in known_hosts form
 	KeyType     string
 	Fingerprint string
+	Skipped     []string // what may be about the host and can't be read: "FILE:LINE: why"
 }
 
 func (e *HostKeyUnknownError) Error() string {
-	return fmt.Sprintf("verify host key of %s: %s %s is not known", e.Address, e.KeyType, e.Fingerprint)
+	return fmt.Sprintf("verify host key of %s: %s %s is not known%s", e.Address, e.KeyType, e.Fingerprint, skippedNote(e.Skipped))
+}
+
+// skippedNote tells what was not read, the first of it in full.
+func skippedNote(skipped []string) string {
+	switch len(skipped) {
+	case 0:
+		return ""
+	case 1:
+		return "; skipped: " + printable(skipped[0])
+	}
+	return fmt.Sprintf("; skipped: %s, and %d more", printable(skipped[0]), len(skipped)-1)
+}
+
+// maxSkipped bounds how many lines that were not read are told of.
+const maxSkipped = 5
+
+// skippedList tells what was not read, one a line.
+func skippedList(skipped []string) string {
+	var b strings.Builder
+	for _, one := range skipped[:min(len(skipped), maxSkipped)] {
+		fmt.Fprintf(&b, "skipped  %s\n", printable(one))
+	}
+	return b.String()
 }
 
 // Advice says what the operator can do.
 func (e *HostKeyUnknownError) Advice() string {
-	return fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
+	return skippedList(e.Skipped) + fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
 		"If that is %s, put host_key = %q into the host's ssh block, or run once with --accept-new-host-keys.",
 		keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint)
 }
@@ -110,16 +134,17 @@ type HostKeyChangedError struct {
 	Fingerprint string // of the key that the host showed
 	File        string // where known_hosts lists another
 	Line        int
+	Skipped     []string // as in HostKeyUnknownError
 }
 
 func (e *HostKeyChangedError) Error() string {
-	return fmt.Sprintf("verify host key of %s: it shows %s %s, %s:%d lists another",
-		e.Address, e.KeyType, e.Fingerprint, e.File, e.Line)
+	return fmt.Sprintf("verify host key of %s: it shows %s %s, %s:%d lists another%s",
+		e.Address, e.KeyType, e.Fingerprint, e.File, e.Line, skippedNote(e.Skipped))
 }
 
 // Advice says what the operator can do.
 func (e *HostKeyChangedError) Advice() string {
-	return fmt.Sprintf("If the host was set up anew, forget the old key and try again:\n  ssh-keygen -f '%s' -R '%s'\n"+
+	return skippedList(e.Skipped) + fmt.Sprintf("If the host was set up anew, forget the old key and try again:\n  ssh-keygen -f '%s' -R '%s'\n"+
 		"If it was not, somebody may be standing in between.", e.File, e.Address)
 }
 

@@ -16,10 +16,7 @@ import (
 // connect opens the connection and logs in. A pin doesn't tell its key's type,
 // so while the host shows other types, it is asked again for what is left.
 func (d *Dialer) connect(ctx context.Context, way route) (*Host, error) {
-	check, err := d.hostKeyCheck(way)
-	if err != nil {
-		return nil, err
-	}
+	check := d.hostKeyCheck(way)
 	counters := &counters{}
 	for {
 		client, err := d.handshake(ctx, way, check, counters)

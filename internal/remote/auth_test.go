@@ -25,6 +25,18 @@ func startAgent(t *testing.T, keys ...any) string {
 			t.Fatal(err)
 		}
 	}
+	return serveAgent(t, ring)
+}
+
+// serveAgent serves an agent, and returns its socket.
+func serveAgent(t *testing.T, held agent.Agent) string {
+	t.Helper()
+	return serveSocket(t, func(conn net.Conn) { agent.ServeAgent(held, conn) })
+}
+
+// serveSocket serves each connection to a socket of its own.
+func serveSocket(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "agent") // a socket's path may not be long
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +56,10 @@ func startAgent(t *testing.T, keys ...any) string {
 			if err != nil {
 				return
 			}
-			go agent.ServeAgent(ring, conn)
+			go func() {
+				serve(conn)
+				conn.Close()
+			}()
 		}
 	}()
 	return socket

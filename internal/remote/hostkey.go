@@ -115,9 +115,9 @@ func (c *hostKeyCheck) verifyListed(remote net.Addr, shown ssh.PublicKey) error 
 	if certified {
 		doubted = append(doubted, cert.SignatureKey)
 	}
-	print := ssh.FingerprintSHA256(key)
+	fingerprint := ssh.FingerprintSHA256(key)
 	if at := c.known.find(markerRevoked, doubted...); at != nil {
-		return &HostKeyRevokedError{Address: c.address, Fingerprint: print, File: at.file, Line: at.line}
+		return &HostKeyRevokedError{Address: c.address, Fingerprint: fingerprint, File: at.file, Line: at.line}
 	}
 	if certified {
 		err := c.known.checkCertificate(cert, strings.ToLower(c.way.listed), remote)
@@ -131,10 +131,10 @@ func (c *hostKeyCheck) verifyListed(remote net.Addr, shown ssh.PublicKey) error 
 	}
 	if against := c.known.changed(); len(against) > 0 {
 		at := nearest(against, key.Type())
-		return &HostKeyChangedError{Address: c.address, KeyType: key.Type(), Fingerprint: print, File: at.file, Line: at.line, Skipped: skipped}
+		return &HostKeyChangedError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, File: at.file, Line: at.line, Skipped: skipped}
 	}
 	if !c.dialer.AcceptNewHostKeys {
-		return &HostKeyUnknownError{Address: c.address, KeyType: key.Type(), Fingerprint: print, Skipped: skipped}
+		return &HostKeyUnknownError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, Skipped: skipped}
 	}
 	return c.accept(key)
 }

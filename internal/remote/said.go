@@ -9,6 +9,13 @@ import (
 	"github.com/relayctl/relayctl/internal/secret"
 )
 
+// maxSaidAtLogIn bounds what is kept of what a server says at the log-in, in
+// bytes: a screenful. maxSentence is how much of it goes into an error's line.
+const (
+	maxSaidAtLogIn = 2 << 10
+	maxSentence    = 300
+)
+
 // secrets finds what must not be printed on, whoever said it: what stands
 // before the host in a URL, an API key of ours, what is given to a password.
 var secrets = []*regexp.Regexp{
@@ -40,4 +47,20 @@ func printable(text string) string {
 		text = text[size:]
 	}
 	return b.String()
+}
+
+// joinSaid adds a message to what was said before, within maxSaidAtLogIn. Of
+// too much the beginning goes: what is said last tells why.
+func joinSaid(before, message string) string {
+	message = printable(strings.TrimSpace(strings.ReplaceAll(message, "\r", "")))
+	said := strings.TrimPrefix(before+"\n"+message, "\n")
+	if extra := len(said) - maxSaidAtLogIn; extra > 0 {
+		said = "…" + strings.ToValidUTF8(said[extra:], "")
+	}
+	return said
+}
+
+// sentence is what was said in one line that is not too long.
+func sentence(said string) string {
+	return firstChars(strings.Join(strings.Fields(said), " "), maxSentence)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
@@ -61,7 +62,7 @@ type told struct {
 	*engineFailure
 }
 
-func (t told) String() string { return t.host + ": " + firstLine(t.Text) }
+func (t told) String() string { return t.host + ": " + openai.FirstLine(t.Text) }
 
 // hint says what to do about it.
 func (t told) hint() string {

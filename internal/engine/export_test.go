@@ -6,3 +6,9 @@ var (
 	OnlyRoot = onlyRoot
 	ClockOff = clockOff
 )
+
+// TellConnecting tells that a host is being connected, as a Session does.
+func TellConnecting(host string, events func(Event)) (waitFor func(what string), stop func()) {
+	t := &teller{events: events}
+	return func(what string) { t.waitFor(host, what) }, t.during(Event{Host: host, Phase: Connecting})
+}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -54,7 +55,7 @@ func reach(ctx context.Context, w way) error {
 func stranger(said *answer) *strangerError {
 	status := strconv.Itoa(said.status)
 	for _, name := range []string{"Server", "Location", "Content-Type"} {
-		if value := firstLine(said.header(name)); value != "" {
+		if value := openai.FirstLine(said.header(name)); value != "" {
 			return &strangerError{fmt.Sprintf("%s, %s: %s", status, name, value)}
 		}
 	}

@@ -37,6 +37,7 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s, added to %s", key.KeyType, key.Fingerprint, key.File)})
 	}
+	dialer.OnWait = func(wait remote.Wait) { teller.waitFor(wait.Host, wait.For) }
 	return &remoteDialer{dialer: dialer, programs: config.Programs, teller: teller}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -234,7 +235,7 @@ func (s *Status) modelProblems(model ModelStatus, engines []told, now time.Time)
 		if failure == nil && now.Sub(engine.At) < lately {
 			s.Problems = append(s.Problems, Problem{
 				Kind: EngineTrouble, Host: engine.host, Model: model.Model,
-				Summary: fmt.Sprintf("%s fails there: %s", model.Model, firstLine(engine.Text)), Why: engine.hint(),
+				Summary: fmt.Sprintf("%s fails there: %s", model.Model, openai.FirstLine(engine.Text)), Why: engine.hint(),
 			})
 		}
 	}

@@ -195,8 +195,9 @@ func refused(said *answer) *refusal {
 		return r // the status says enough
 	}
 	if parsed, ok := openai.ParseError(body); ok {
-		r.code, r.message = parsed.Code, firstLine(parsed.Message)
+		r.code = parsed.Code
 	}
+	r.message = openai.ErrorText(body)
 	return r
 }
 
@@ -303,7 +304,7 @@ func readWhole(body io.Reader) error {
 // readToken reports whether an answer, or an event of one, has a token.
 func readToken(data []byte) (bool, error) {
 	if failure, ok := openai.ParseError(data); ok {
-		return false, fmt.Errorf("the answer broke off: %s", firstLine(failure.Message))
+		return false, fmt.Errorf("the answer broke off: %s", openai.FirstLine(failure.Message))
 	}
 	var said completion
 	if err := json.Unmarshal(data, &said); err != nil {
@@ -311,15 +312,3 @@ func readToken(data []byte) (bool, error) {
 	}
 	return said.hasToken(), nil
 }
-
-// firstLine keeps what a stranger says on one line of bounded length.
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	if len(line) > maxSaid {
-		line = strings.ToValidUTF8(line[:maxSaid], "") + "…"
-	}
-	return line
-}
-
-// maxSaid is how much of an error's message is repeated, in bytes.
-const maxSaid = 300

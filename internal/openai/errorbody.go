@@ -43,22 +43,24 @@ func ParseError(data []byte) (e *Error, ok bool) {
 // or the text itself. It is empty where there is nothing of the kind.
 func ErrorText(body []byte) string {
 	if e, ok := ParseError(body); ok {
-		return oneLine(e.Message)
+		return FirstLine(e.Message)
 	}
 	text := bytes.TrimSpace(body)
 	switch {
 	case len(text) == 0 || text[0] == '{' || text[0] == '[' || !utf8.Valid(text):
 		return ""
 	case text[0] == '<':
-		return oneLine(title(string(text)))
+		return FirstLine(title(string(text)))
 	}
-	return oneLine(string(text))
+	return FirstLine(string(text))
 }
 
 // maxErrorText is how much of what a stranger says is repeated, in bytes.
 const maxErrorText = 300
 
-func oneLine(text string) string {
+// FirstLine is the first line of what a stranger says, of bounded length and
+// printable.
+func FirstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	if len(line) > maxErrorText {
 		line = strings.ToValidUTF8(line[:maxErrorText], "") + "…"

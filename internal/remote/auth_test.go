@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -24,6 +25,18 @@ func startAgent(t *testing.T, keys ...any) string {
 			t.Fatal(err)
 		}
 	}
+	return serveAgent(t, ring)
+}
+
+// serveAgent serves an agent, and returns its socket.
+func serveAgent(t *testing.T, held agent.Agent) string {
+	t.Helper()
+	return serveSocket(t, func(conn net.Conn) { agent.ServeAgent(held, conn) })
+}
+
+// serveSocket serves each connection to a socket of its own.
+func serveSocket(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
 	folder, err := os.MkdirTemp("", "agent") // a socket's path may not be long
 	if err != nil {
 		t.Fatal(err)
@@ -43,19 +56,34 @@ func startAgent(t *testing.T, keys ...any) string {
 			if err != nil {
 				return
 			}
-			go agent.ServeAgent(ring, conn)
+			go func() {
+				serve(conn)
+				conn.Close()
+			}()
 		}
 	}()
 	return socket
 }
 
-func public(t *testing.T, key any) ssh.PublicKey {
+func signer(t *testing.T, key any) ssh.Signer {
 	t.Helper()
 	signer, err := ssh.NewSignerFromKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer.PublicKey()
+	return signer
+}
+
+func public(t *testing.T, key any) ssh.PublicKey {
+	t.Helper()
+	return signer(t, key).PublicKey()
+}
+
+func makePipe(t *testing.T, file string) {
+	t.Helper()
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestLogInWithAgent(t *testing.T) {

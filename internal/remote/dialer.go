@@ -24,6 +24,7 @@ type Dialer struct {
 
 	AcceptNewHostKeys bool             // take the key of a host that known_hosts doesn't list, and list it
 	OnNewHostKey      func(NewHostKey) // told of each key so taken; may be called from several goroutines
+	OnWait            func(Wait)       // told each time a host is waited for; may be called from several goroutines
 
 	Timeout   time.Duration // for a whole connection attempt, log-in included, and for a program's greeting; 0 means 15 s
 	KeepAlive time.Duration // between signs of life; the third missing in a row closes the connection; 0 means 10 s
@@ -53,7 +54,8 @@ func NewDialer() (*Dialer, error) {
 }
 
 // Dial opens the way to one host. It fails with one of this package's error
-// types, and by the end of ctx or Timeout at the latest.
+// types, and by the end of ctx or Timeout at the latest. Only a host that says
+// it boots or goes down is waited for, up to a minute more.
 func (d *Dialer) Dial(ctx context.Context, t Target) (*Host, error) {
 	if err := t.check(); err != nil {
 		return nil, err
@@ -61,6 +63,11 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Host, error) {
 	if t.Address == Local {
 		return dialLocal(t, d.timeout()), nil
 	}
+	return d.dialPatiently(ctx, t)
+}
+
+// dialOnce finds the way and opens it, or fails by Timeout.
+func (d *Dialer) dialOnce(ctx context.Context, t Target) (*Host, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout())
 	defer cancel()
 	way, err := d.route(ctx, t)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // UnreachableError means that no SSH server answered at Address: nothing was
@@ -14,11 +15,12 @@ import (
 type UnreachableError struct {
 	Address string
 	Reason  Reason
-	Heard   string // the first line that came, where it was not an SSH server's
+	Heard   string // the first line that came, or what the server last said at the log-in
+	LogIn   bool   // the log-in had begun
 	Err     error
 }
 
-// Reason is why a host could not be reached.
+// Reason is why a host could not be reached, or not be logged in to.
 type Reason string
 
 // The reasons of an UnreachableError.
@@ -34,8 +36,18 @@ const (
 	ReasonNotSSH  Reason = "what answers does not speak SSH as we do"
 )
 
+// The reasons of an AuthError.
+const (
+	ReasonKeys    Reason = "the server did not take the key"
+	ReasonMidway  Reason = "the server hangs up in the middle of the log-in"
+	ReasonAccount Reason = "the server knows the key and refuses the account"
+	ReasonMethod  Reason = "the server takes no keys"
+	ReasonMore    Reason = "the server takes the key and wants more"
+	ReasonAgent   Reason = "the ssh agent does not sign in time"
+)
+
 func (e *UnreachableError) Error() string {
-	said := ""
+	said, reason := "", e.Reason
 	switch e.Reason {
 	case ReasonName:
 		if lookup := (*net.DNSError)(nil); errors.As(e.Err, &lookup) {
@@ -49,7 +61,14 @@ func (e *UnreachableError) Error() string {
 			return fmt.Sprintf("reach %s: it does not begin to speak SSH, but says %q", e.Address, e.Heard)
 		}
 		said = plainly(e.Err)
+	case ReasonLogIn:
+		if e.Heard != "" {
+			reason += Reason("; it says: " + sentence(e.Heard))
+		}
 	case ReasonLost:
+		if e.LogIn {
+			reason = "it hangs up in the middle of the log-in"
+		}
 		if !errors.Is(e.Err, io.EOF) {
 			said = plainly(e.Err)
 		}
@@ -57,7 +76,7 @@ func (e *UnreachableError) Error() string {
 	if said != "" {
 		said = ": " + said
 	}
-	return fmt.Sprintf("reach %s: %s%s", e.Address, e.Reason, said)
+	return fmt.Sprintf("reach %s: %s%s", e.Address, reason, said)
 }
 
 // Advice says what the operator can do.
@@ -72,6 +91,9 @@ func (e *UnreachableError) Advice() string {
 	case ReasonSilent, ReasonStuck, ReasonLogIn:
 		return "Its sshd hangs, or the whole host does. Look at it from its console: systemctl status ssh"
 	case ReasonLost:
+		if e.LogIn || e.Heard != "" {
+			return "Its sshd ends the connection after it has begun to speak, or something in between does. Its log tells: journalctl -u ssh"
+		}
 		return "Its sshd may have too many connections at once (MaxStartups), or bans this machine. Its log tells: journalctl -u ssh"
 	}
 	if e.Heard == "" {
@@ -89,15 +111,39 @@ type HostKeyUnknownError struct {
 	Address     string // in known_hosts form
 	KeyType     string
 	Fingerprint string
+	Skipped     []string // what may be about the host and can't be read: "FILE:LINE: why"
 }
 
 func (e *HostKeyUnknownError) Error() string {
-	return fmt.Sprintf("verify host key of %s: %s %s is not known", e.Address, e.KeyType, e.Fingerprint)
+	return fmt.Sprintf("verify host key of %s: %s %s is not known%s", e.Address, e.KeyType, e.Fingerprint, skippedNote(e.Skipped))
+}
+
+// skippedNote tells what was not read, the first of it in full.
+func skippedNote(skipped []string) string {
+	switch len(skipped) {
+	case 0:
+		return ""
+	case 1:
+		return "; skipped: " + printable(skipped[0])
+	}
+	return fmt.Sprintf("; skipped: %s, and %d more", printable(skipped[0]), len(skipped)-1)
+}
+
+// maxSkipped bounds how many lines that were not read are told of.
+const maxSkipped = 5
+
+// skippedList tells what was not read, one a line.
+func skippedList(skipped []string) string {
+	var b strings.Builder
+	for _, one := range skipped[:min(len(skipped), maxSkipped)] {
+		fmt.Fprintf(&b, "skipped  %s\n", printable(one))
+	}
+	return b.String()
 }
 
 // Advice says what the operator can do.
 func (e *HostKeyUnknownError) Advice() string {
-	return fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
+	return skippedList(e.Skipped) + fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
 		"If that is %s, put host_key = %q into the host's ssh block, or have it written down: relayctl plan --accept-new-host-keys",
 		keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint)
 }
@@ -110,16 +156,17 @@ type HostKeyChangedError struct {
 	Fingerprint string // of the key that the host showed
 	File        string // where known_hosts lists another
 	Line        int
+	Skipped     []string // as in HostKeyUnknownError
 }
 
 func (e *HostKeyChangedError) Error() string {
-	return fmt.Sprintf("verify host key of %s: it shows %s %s, %s:%d lists another",
-		e.Address, e.KeyType, e.Fingerprint, e.File, e.Line)
+	return fmt.Sprintf("verify host key of %s: it shows %s %s, %s:%d lists another%s",
+		e.Address, e.KeyType, e.Fingerprint, e.File, e.Line, skippedNote(e.Skipped))
 }
 
 // Advice says what the operator can do.
 func (e *HostKeyChangedError) Advice() string {
-	return fmt.Sprintf("If the host was set up anew, forget the old key and try again:\n  ssh-keygen -f '%s' -R '%s'\n"+
+	return skippedList(e.Skipped) + fmt.Sprintf("If the host was set up anew, forget the old key and try again:\n  ssh-keygen -f '%s' -R '%s'\n"+
 		"If it was not, somebody may be standing in between.", e.File, e.Address)
 }
 
@@ -151,13 +198,17 @@ func (e *HostKeyPinError) Advice() string {
 	return "If the host was set up anew, change host_key in its ssh block.\nIf it was not, somebody may be standing in between."
 }
 
-// AuthError means that the host's SSH server let none of our keys in.
+// AuthError means that the host's SSH server did not let us in.
 type AuthError struct {
 	User    string
 	Address string
-	Tried   []Key    // what was offered, in that order
-	Skipped []string // what was not, and why
-	Banner  string   // what the server said before, if anything
+	Reason  Reason        // "" is ReasonKeys
+	Tried   []Key         // what was to be offered, in that order
+	Skipped []string      // what was not, and why
+	Methods []string      // what the server takes instead of a key, or besides
+	Banner  string        // all that the server said at the log-in; printable
+	Said    string        // the last of it
+	Waited  time.Duration // for a host that lets nobody in while it boots or goes down
 	Err     error
 }
 
@@ -166,17 +217,29 @@ type Key struct {
 	Source      string // a file, or "agent"
 	Type        string
 	Fingerprint string
+	Note        string // what came of it, where the server did not just refuse it
 }
 
 func (e *AuthError) Error() string {
-	if len(e.Tried) == 0 {
-		return fmt.Sprintf("log in to %s as %s: there is no key to offer", e.Address, e.User)
+	why := string(e.Reason)
+	switch {
+	case e.Reason == ReasonMethod || e.Reason == ReasonMore:
+		why += ": " + strings.Join(e.Methods, ", ")
+	case e.Reason != "" && e.Reason != ReasonKeys:
+	case len(e.Tried) == 0:
+		why = "there is no key to offer"
+	case len(e.Tried) > 1:
+		why = fmt.Sprintf("the server took none of %d keys", len(e.Tried))
+	default:
+		why = string(ReasonKeys)
 	}
-	keys := fmt.Sprintf("took none of %d keys", len(e.Tried))
-	if len(e.Tried) == 1 {
-		keys = "did not take the key"
+	if e.Waited > 0 {
+		why += fmt.Sprintf(", for %.0f s now", e.Waited.Seconds())
 	}
-	return fmt.Sprintf("log in to %s as %s: the server %s", e.Address, e.User, keys)
+	if said := firstOf(e.Said, e.Banner); said != "" {
+		why += "; it says: " + sentence(said)
+	}
+	return fmt.Sprintf("log in to %s as %s: %s", e.Address, e.User, why)
 }
 
 func (e *AuthError) Unwrap() error { return e.Err }
@@ -185,20 +248,41 @@ func (e *AuthError) Unwrap() error { return e.Err }
 func (e *AuthError) Advice() string {
 	var b strings.Builder
 	for _, key := range e.Tried {
-		fmt.Fprintf(&b, "tried    %s  %s %s\n", key.Source, key.Type, key.Fingerprint)
+		note := ""
+		if key.Note != "" {
+			note = "  (" + key.Note + ")"
+		}
+		fmt.Fprintf(&b, "tried    %s  %s %s%s\n", key.Source, key.Type, key.Fingerprint, note)
 	}
 	for _, skipped := range e.Skipped {
-		fmt.Fprintf(&b, "skipped  %s\n", skipped)
+		fmt.Fprintf(&b, "skipped  %s\n", printable(skipped))
 	}
-	if e.Banner != "" {
-		fmt.Fprintf(&b, "server   %s\n", strings.TrimSpace(e.Banner))
+	for line := range strings.Lines(e.Banner) {
+		fmt.Fprintf(&b, "server   %s\n", strings.TrimSpace(line))
 	}
-	if len(e.Tried) > 5 {
-		b.WriteString("Servers stop listening after six keys: name the right one with identity_file.\n")
+	return b.String() + e.whatToDo()
+}
+
+func (e *AuthError) whatToDo() string {
+	switch e.Reason {
+	case ReasonAccount:
+		if e.Waited > 0 {
+			return "It lets only root in while it boots or goes down. If it stays so, its boot is stuck: systemctl list-jobs and the file /run/nologin tell."
+		}
+		return fmt.Sprintf("The key is right; the host does not let %s in: the account may have expired or be locked, or be kept out by PAM. Its log tells: journalctl -u ssh", e.User)
+	case ReasonMidway:
+		return "The host's log tells why: journalctl -u ssh"
+	case ReasonMethod, ReasonMore:
+		return "relayctl logs in with a key alone: let the host's sshd take one (PubkeyAuthentication, AuthenticationMethods), or name another user in its ssh block."
+	case ReasonAgent:
+		return "Does it wait for a confirmation or a touch, or does it hang? See what ssh-add -T says with the key's public half."
 	}
-	fmt.Fprintf(&b, "Put a public key of yours into ~%s/.ssh/authorized_keys on the host, or name another user or identity_file in its ssh block.\n"+
+	often := ""
+	if len(e.Tried) >= authTries || len(e.Tried) > 1 && e.Tried[len(e.Tried)-1].Note == notReached {
+		often = "Servers stop listening after six keys: name the right one with identity_file.\n"
+	}
+	return often + fmt.Sprintf("Put a public key of yours into ~%s/.ssh/authorized_keys on the host, or name another user or identity_file in its ssh block.\n"+
 		"If it stands there, the host's log tells why it was not taken: journalctl -u ssh", e.User)
-	return b.String()
 }
 
 // ErrKeyEncrypted means that the identity file has a passphrase and the agent

@@ -1,5 +1,7 @@
 package remote
 
+import "golang.org/x/crypto/ssh"
+
 // KeepAlive and ParseSSHConfig are tested by themselves: one by the clock, the
 // other by what it may be fed.
 var (
@@ -9,3 +11,8 @@ var (
 
 // Check tells whether Dial would take the target.
 func (t Target) Check() error { return t.check() }
+
+// Lists tells whether a known_hosts file lists a key for a host.
+func Lists(file, name string, key ssh.PublicKey) bool {
+	return readKnownHosts([]string{file}, name).find("", key) != nil
+}

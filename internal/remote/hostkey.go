@@ -10,9 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
-	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // NewHostKey is a host key that was taken on trust and listed in File.
@@ -32,32 +31,32 @@ var preferredHostKeys = []string{
 	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
 }
 
+// certificateAlgorithms are those of host certificates, in ssh's order.
+var certificateAlgorithms = []string{
+	ssh.CertAlgoED25519v01,
+	ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
+	ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01,
+}
+
 // hostKeyCheck decides whether the key that a host shows is its own, over one
 // or, for a pin, several handshakes.
 type hostKeyCheck struct {
 	dialer  *Dialer
 	way     route
-	db      *knownhosts.HostKeyDB
-	shown   []string // fingerprints that were not the pinned one
-	refused []string // their algorithms, not to be asked for again
-	err     error    // why the last key was refused
+	address string      // in known_hosts form, as ssh writes it
+	known   *knownHosts // empty for a pin, which replaces them
+	shown   []string    // fingerprints that were not the pinned one
+	refused []string    // their algorithms, not to be asked for again
+	err     error       // why the last key was refused
 	passed  bool
 }
 
-func (d *Dialer) hostKeyCheck(way route) (*hostKeyCheck, error) {
-	var files []string
-	for _, file := range way.knownHosts {
-		if _, err := os.Stat(file); err == nil {
-			files = append(files, file)
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("read known hosts: %w", err)
-		}
+func (d *Dialer) hostKeyCheck(way route) *hostKeyCheck {
+	c := &hostKeyCheck{dialer: d, way: way, address: strings.ToLower(knownhosts.Normalize(way.listed)), known: &knownHosts{}}
+	if way.target.HostKey == "" {
+		c.known = readKnownHosts(way.knownHosts, c.address)
 	}
-	db, err := knownhosts.NewDB(files...)
-	if err != nil {
-		return nil, fmt.Errorf("read known hosts: %w", err)
-	}
-	return &hostKeyCheck{dialer: d, way: way, db: db}, nil
+	return c
 }
 
 // algorithms is what to ask the server for: first what known_hosts lists,
@@ -66,7 +65,7 @@ func (d *Dialer) hostKeyCheck(way route) (*hostKeyCheck, error) {
 func (c *hostKeyCheck) algorithms() []string {
 	supported := ssh.SupportedAlgorithms().HostKeys
 	var wanted []string
-	for _, algorithm := range append(c.db.HostKeyAlgorithms(c.way.listed), preferredHostKeys...) {
+	for _, algorithm := range append(c.known.algorithms(), preferredHostKeys...) {
 		if slices.Contains(supported, algorithm) && !slices.Contains(wanted, algorithm) && !slices.Contains(c.refused, algorithm) {
 			wanted = append(wanted, algorithm)
 		}
@@ -101,37 +100,49 @@ func (c *hostKeyCheck) verifyPin(key ssh.PublicKey) error {
 
 func (c *hostKeyCheck) pinError() error {
 	return &HostKeyPinError{
-		Address: knownhosts.Normalize(c.way.listed),
+		Address: c.address,
 		Pinned:  c.way.target.HostKey,
 		Shown:   slices.Clone(c.shown),
 	}
 }
 
-func (c *hostKeyCheck) verifyListed(remote net.Addr, key ssh.PublicKey) error {
-	err := c.db.HostKeyCallback()(c.way.listed, remote, key)
-	address, shown := knownhosts.Normalize(c.way.listed), ssh.FingerprintSHA256(key)
-	var revoked *xknownhosts.RevokedError
-	var unlike *xknownhosts.KeyError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &revoked):
-		return &HostKeyRevokedError{Address: address, Fingerprint: shown, File: revoked.Revoked.Filename, Line: revoked.Revoked.Line}
-	case !errors.As(err, &unlike):
-		return fmt.Errorf("verify host key of %s: %w", address, err)
-	case len(unlike.Want) > 0:
-		at := nearest(unlike.Want, key.Type())
-		return &HostKeyChangedError{Address: address, KeyType: key.Type(), Fingerprint: shown, File: at.Filename, Line: at.Line}
-	case !c.dialer.AcceptNewHostKeys:
-		return &HostKeyUnknownError{Address: address, KeyType: key.Type(), Fingerprint: shown}
+// verifyListed goes by what known_hosts says. A certificate that proves nothing
+// stands for its key, as with ssh.
+func (c *hostKeyCheck) verifyListed(remote net.Addr, shown ssh.PublicKey) error {
+	key, skipped := withoutCertificate(shown), c.known.skipped
+	doubted := []ssh.PublicKey{key}
+	cert, certified := shown.(*ssh.Certificate)
+	if certified {
+		doubted = append(doubted, cert.SignatureKey)
 	}
-	return c.accept(address, key)
+	fingerprint := ssh.FingerprintSHA256(key)
+	if at := c.known.find(markerRevoked, doubted...); at != nil {
+		return &HostKeyRevokedError{Address: c.address, Fingerprint: fingerprint, File: at.file, Line: at.line}
+	}
+	if certified {
+		err := c.known.checkCertificate(cert, strings.ToLower(c.way.listed), remote)
+		if err == nil {
+			return nil
+		}
+		skipped = append(slices.Clone(skipped), fmt.Sprintf("the host's certificate: %v", err))
+	}
+	if slices.ContainsFunc(c.known.listed(""), func(known knownHost) bool { return sameKey(known.key, key) }) {
+		return nil
+	}
+	if against := c.known.changed(); len(against) > 0 {
+		at := nearest(against, key.Type())
+		return &HostKeyChangedError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, File: at.file, Line: at.line, Skipped: skipped}
+	}
+	if !c.dialer.AcceptNewHostKeys {
+		return &HostKeyUnknownError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, Skipped: skipped}
+	}
+	return c.accept(key)
 }
 
 // nearest is the listed key of the same type, else the first.
-func nearest(listed []xknownhosts.KnownKey, keyType string) xknownhosts.KnownKey {
+func nearest(listed []knownHost, keyType string) knownHost {
 	for _, known := range listed {
-		if known.Key.Type() == keyType {
+		if known.key.Type() == keyType {
 			return known
 		}
 	}
@@ -140,14 +151,15 @@ func nearest(listed []xknownhosts.KnownKey, keyType string) xknownhosts.KnownKey
 
 // accept lists the key in the first known_hosts file, under the name that was
 // dialled and never under the IP address it happens to have today.
-func (c *hostKeyCheck) accept(address string, key ssh.PublicKey) error {
+func (c *hostKeyCheck) accept(key ssh.PublicKey) error {
+	address := c.address
 	if len(c.way.knownHosts) == 0 {
 		return fmt.Errorf("list host key of %s: there is no known_hosts file to write to", address)
 	}
 	file := c.way.knownHosts[0]
 	name := address
 	if c.way.hashKnownHosts {
-		name = xknownhosts.HashHostname(address)
+		name = knownhosts.HashHostname(address)
 	}
 	line := fmt.Sprintf("%s %s", name, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))))
 	c.dialer.knownHosts.Lock()

@@ -2,141 +2,83 @@ package remote
 
 import (
 	"bytes"
-	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"os"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/agent"
 )
-
-// credentials are the keys to offer, in that order.
-type credentials struct {
-	signers []ssh.Signer
-	tried   []Key
-	skipped []string
-	agent   net.Conn // nil where there is no agent; it signs until the log-in is over
-}
 
 // identity is a key file.
 type identity struct {
 	path   string
-	public ssh.PublicKey // nil where the file could not be read
+	public ssh.PublicKey // nil where it is not known
 	signer ssh.Signer    // nil where the file is encrypted or could not be read
-	err    error
+	cert   *certificate  // the one that stands beside it; nil where there is none
+	err    error         // why there is no signer
 }
 
-// credentials collects keys as ssh does: those of the agent which an identity
-// file names, then the agent's others unless only named ones are wanted, then
-// the files themselves. A server counts every offer, so the likely come first.
-func (way route) credentials(ctx context.Context) (*credentials, error) {
-	c := &credentials{}
-	held := c.openAgent(ctx, way.agentSocket)
-	var files []identity
-	for _, path := range way.identities {
-		file := readIdentity(path)
-		if errors.Is(file.err, os.ErrNotExist) && file.public == nil && way.target.IdentityFile == "" {
-			continue // a default that this user doesn't have
-		}
-		files = append(files, file)
-	}
-	named := map[string]bool{}
-	for _, file := range files {
-		if signer := find(held, file.public); signer != nil {
-			named[string(file.public.Marshal())] = true
-			c.add(signer, file.path+" (agent)")
-		}
-	}
-	for _, signer := range held {
-		if !way.identitiesOnly && !named[string(signer.PublicKey().Marshal())] {
-			c.add(signer, "agent")
-		}
-	}
-	for _, file := range files {
-		switch {
-		case file.public != nil && named[string(file.public.Marshal())]:
-		case file.signer != nil:
-			c.add(file.signer, file.path)
-		case way.target.IdentityFile != "":
-			c.close()
-			return nil, fmt.Errorf("use identity_file %s: %w", file.path, file.err)
-		default:
-			c.skipped = append(c.skipped, fmt.Sprintf("%s: %v", file.path, file.err))
-		}
-	}
-	return c, nil
+// certificate is a user certificate of a file.
+type certificate struct {
+	path string
+	*ssh.Certificate
 }
 
-func (c *credentials) add(signer ssh.Signer, source string) {
-	c.signers = append(c.signers, signer)
-	public := signer.PublicKey()
-	c.tried = append(c.tried, Key{Source: source, Type: public.Type(), Fingerprint: ssh.FingerprintSHA256(public)})
-}
-
-// openAgent returns the agent's keys. Without a working agent there are none,
-// as with ssh itself.
-func (c *credentials) openAgent(ctx context.Context, socket string) []ssh.Signer {
-	if socket == "" {
-		return nil
-	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", socket)
-	if err != nil {
-		c.skipped = append(c.skipped, fmt.Sprintf("agent: %v", err))
-		return nil
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(deadline)
-	}
-	c.agent = conn
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	signers, err := agent.NewClient(conn).Signers()
-	if err != nil {
-		c.skipped = append(c.skipped, fmt.Sprintf("agent: %v", err))
-	}
-	return signers
-}
-
-func (c *credentials) close() {
-	if c.agent != nil {
-		c.agent.Close()
-	}
-}
+// What is wrong with a file that was named as a private key.
+var (
+	errPublicKey = errors.New("it is a public key, and the ssh agent doesn't hold its private one")
+	errPuTTY     = errors.New("it is in PuTTY's form (puttygen FILE -O private-openssh -o NEW makes one that ssh reads, too)")
+)
 
 // readIdentity reads a private key. Of an encrypted one, or one that only an
-// agent has, at least the public half may be known: from the file itself, or
-// the .pub beside it.
+// agent has, at least the public half may be known: from the file itself, the
+// .pub beside it, or its certificate.
 func readIdentity(path string) identity {
 	id := identity{path: path}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		id.public, id.err = readPublic(path+".pub"), err
-		return id
+	content, err := readRegular(path)
+	if err == nil {
+		id.signer, id.public, err = parsePrivate(content)
 	}
-	var locked *ssh.PassphraseMissingError
-	id.signer, err = ssh.ParsePrivateKey(content)
-	switch {
-	case err == nil:
-		id.public = id.signer.PublicKey()
-	case errors.As(err, &locked):
-		id.err = ErrKeyEncrypted
-		if id.public = locked.PublicKey; id.public == nil {
-			id.public = readPublic(path + ".pub")
-		}
-	default:
-		id.public, id.err = readPublic(path), fmt.Errorf("read private key: %w", err)
+	id.err = err
+	if id.public == nil {
+		id.public = readPublic(path + ".pub")
 	}
 	return id
 }
 
+// parsePrivate reads a private key, or at least its public half.
+func parsePrivate(content []byte) (ssh.Signer, ssh.PublicKey, error) {
+	signer, err := ssh.ParsePrivateKey(content)
+	if err == nil {
+		return signer, signer.PublicKey(), nil
+	}
+	var locked *ssh.PassphraseMissingError
+	if errors.As(err, &locked) {
+		return nil, locked.PublicKey, ErrKeyEncrypted
+	}
+	if block, _ := pem.Decode(content); block != nil && block.Type == "ENCRYPTED PRIVATE KEY" { // PKCS #8
+		return nil, nil, ErrKeyEncrypted
+	}
+	if public := parsePublic(content); public != nil {
+		return nil, public, errPublicKey
+	}
+	if bytes.HasPrefix(content, []byte("PuTTY-User-Key-File-")) {
+		return nil, nil, errPuTTY
+	}
+	return nil, nil, fmt.Errorf("read private key: %w", err)
+}
+
 func readPublic(path string) ssh.PublicKey {
-	content, err := os.ReadFile(path)
+	content, err := readRegular(path)
 	if err != nil {
 		return nil
 	}
+	return parsePublic(content)
+}
+
+func parsePublic(content []byte) ssh.PublicKey {
 	public, _, _, _, err := ssh.ParseAuthorizedKey(content)
 	if err != nil {
 		return nil
@@ -144,14 +86,30 @@ func readPublic(path string) ssh.PublicKey {
 	return public
 }
 
-func find(signers []ssh.Signer, public ssh.PublicKey) ssh.Signer {
-	if public == nil {
-		return nil
+// readCertificate reads a user certificate.
+func readCertificate(path string) (*certificate, error) {
+	content, err := readRegular(path)
+	if err != nil {
+		return nil, err
 	}
-	for _, signer := range signers {
-		if bytes.Equal(signer.PublicKey().Marshal(), public.Marshal()) {
-			return signer
+	cert, ok := parsePublic(content).(*ssh.Certificate)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%s: it holds no certificate", path)
+	case cert.CertType != ssh.UserCert:
+		return nil, fmt.Errorf("%s: it is no user's certificate, but a host's", path)
+	}
+	return &certificate{path: path, Certificate: cert}, nil
+}
+
+// readBeside reads the certificate of an identity file: FILE-cert.pub, of
+// FILE.pub as well, or FILE-cert. None is no error.
+func readBeside(path string) (*certificate, error) {
+	for _, name := range []string{path + "-cert.pub", path + "-cert", strings.TrimSuffix(path, ".pub") + "-cert.pub"} {
+		cert, err := readCertificate(name)
+		if !errors.Is(err, os.ErrNotExist) {
+			return cert, err
 		}
 	}
-	return nil
+	return nil, nil
 }

@@ -2,6 +2,8 @@ package remote_test
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"runtime"
 	"slices"
@@ -12,6 +14,7 @@ import (
 
 // TestMain fails the package when a goroutine outlives the tests.
 func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // where x/crypto's agent tells what was asked of it in vain
 	code := m.Run()
 	if left := leftovers(); code == 0 && left != "" {
 		fmt.Fprintf(os.Stderr, "goroutines outlived the tests:\n%s\n", left)

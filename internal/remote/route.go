@@ -1,15 +1,19 @@
 package remote
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // route is a Target with everything filled in.
@@ -19,6 +23,7 @@ type route struct {
 	address        string   // host:port to dial
 	listed         string   // host:port as known_hosts has it
 	identities     []string // files of keys
+	certificates   []string // files of certificates; none means those beside identities
 	identitiesOnly bool     // no other key of the agent is offered
 	agentSocket    string
 	knownHosts     []string
@@ -28,6 +33,9 @@ type route struct {
 // defaultIdentities are the files that ssh itself looks for, in its order,
 // without those that need a security key's own library.
 var defaultIdentities = []string{"~/.ssh/id_ecdsa", "~/.ssh/id_ed25519", "~/.ssh/id_rsa"}
+
+// sshIdentities are the names of all files that ssh looks for unasked.
+var sshIdentities = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}
 
 // route fills in what the stack leaves open: from ssh's configuration where
 // the ssh program is there, else from ssh's defaults.
@@ -52,58 +60,84 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 		address:        net.JoinHostPort(host, port),
 		listed:         net.JoinHostPort(host, port),
 		identitiesOnly: conf.first("identitiesonly", "no") == "yes",
-		agentSocket:    d.agentSocket(conf.first("identityagent", "")),
 		knownHosts:     d.KnownHosts,
 		hashKnownHosts: conf.first("hashknownhosts", "no") == "yes",
 	}
 	if alias := conf.first("hostkeyalias", ""); alias != "" {
 		way.listed = net.JoinHostPort(alias, "22") // as ssh: an alias stands without its port
 	}
-	way.identities, way.identitiesOnly = d.identityFiles(t, conf, way.identitiesOnly)
+	expand := d.expander(way, host, port)
+	way.agentSocket = d.agentSocket(conf.first("identityagent", ""), expand)
+	way.identities = d.identityFiles(t, conf, expand)
+	way.identitiesOnly = way.identitiesOnly || t.IdentityFile != ""
+	way.certificates = files(conf["certificatefile"], expand)
 	if way.knownHosts == nil {
 		way.knownHosts = d.defaultKnownHosts(conf)
 	}
 	return way, nil
 }
 
-func (d *Dialer) identityFiles(t Target, conf sshConfig, only bool) ([]string, bool) {
-	if t.IdentityFile != "" {
-		return []string{d.expand(t.IdentityFile)}, true
+// expander expands what "ssh -G" leaves as it stands in paths: "~/", tokens and
+// ${VARIABLES}.
+func (d *Dialer) expander(way route, host, port string) func(string) string {
+	tokens := strings.NewReplacer("%%", "%", "%d", d.Home, "%h", host, "%n", way.target.Address, "%p", port,
+		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", strings.TrimSuffix(knownhosts.Normalize(way.listed), ":"+port))
+	return func(path string) string {
+		path = variable.ReplaceAllStringFunc(tokens.Replace(path), func(name string) string {
+			return os.Getenv(strings.Trim(name, "${}"))
+		})
+		return d.expand(path)
 	}
-	files := conf["identityfile"]
-	if conf == nil {
-		files = defaultIdentities
-	}
-	var paths []string
-	for _, file := range files {
-		paths = append(paths, d.expand(file))
-	}
-	return paths, only
 }
 
-func (d *Dialer) agentSocket(configured string) string {
+var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+// files expands the values of a keyword that names files; "none" is no file.
+func files(values []string, expand func(string) string) []string {
+	var paths []string
+	for _, value := range values {
+		if !strings.EqualFold(value, "none") {
+			paths = append(paths, expand(value))
+		}
+	}
+	return paths
+}
+
+func (d *Dialer) identityFiles(t Target, conf sshConfig, expand func(string) string) []string {
+	switch {
+	case t.IdentityFile != "":
+		return []string{d.expand(t.IdentityFile)}
+	case conf == nil:
+		return files(defaultIdentities, expand)
+	}
+	return files(conf["identityfile"], expand)
+}
+
+func (d *Dialer) agentSocket(configured string, expand func(string) string) string {
 	switch configured {
 	case "", "SSH_AUTH_SOCK":
 		return d.AgentSocket
 	case "none":
 		return ""
 	}
-	return d.expand(configured)
+	if name, ok := strings.CutPrefix(configured, "$"); ok && !strings.HasPrefix(name, "{") {
+		return os.Getenv(name)
+	}
+	return expand(configured)
 }
 
 func (d *Dialer) defaultKnownHosts(conf sshConfig) []string {
 	if conf == nil {
-		return []string{filepath.Join(d.Home, ".ssh/known_hosts"), "/etc/ssh/ssh_known_hosts"}
+		return []string{filepath.Join(d.Home, ".ssh/known_hosts"), filepath.Join(d.Home, ".ssh/known_hosts2"),
+			"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 	}
-	var files []string
+	var names []string
 	for _, key := range []string{"userknownhostsfile", "globalknownhostsfile"} {
 		for _, value := range conf[key] {
-			for _, file := range strings.Fields(value) {
-				files = append(files, d.expand(file))
-			}
+			names = append(names, strings.Fields(value)...)
 		}
 	}
-	return files
+	return files(names, d.expand)
 }
 
 // sshConfig is what "ssh -G" prints: the values of each lower-case keyword.
@@ -133,6 +167,7 @@ func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshConfig, error) {
 	command := exec.CommandContext(ctx, d.SSH, append(args, "--", t.Address)...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
+	command.WaitDelay = time.Second // for what a Match exec leaves running
 	out, err := command.Output()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -145,9 +180,8 @@ func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshConfig, error) {
 
 func parseSSHConfig(out []byte) sshConfig {
 	conf := sshConfig{}
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), " ")
+	for line := range strings.Lines(string(out)) {
+		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
 		conf[key] = append(conf[key], value)
 	}
 	return conf

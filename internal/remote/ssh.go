@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/pkg/sftp"
@@ -22,10 +23,12 @@ type sshMachine struct {
 	counters *counters
 	lost     context.Context // ends with the connection; its cause says why
 	waits    *sync.WaitGroup // for all that ends with the connection
+	said     string          // at the log-in
+	used     atomic.Bool     // a session was opened
 }
 
 // newSSHHost takes over a connection that has just been made.
-func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *Host {
+func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters, said string) *Host {
 	lost, lose := context.WithCancelCause(context.Background())
 	h := &Host{
 		target:   way.target,
@@ -39,6 +42,7 @@ func newSSHHost(d *Dialer, way route, client *ssh.Client, counters *counters) *H
 		counters: counters,
 		lost:     lost,
 		waits:    &h.background,
+		said:     said,
 	}
 	h.way = m
 	h.background.Go(func() { lose(client.Wait()) })
@@ -68,7 +72,9 @@ func (m *sshMachine) loss(otherwise error) error {
 	case m.lost.Err() != nil:
 		err = context.Cause(m.lost)
 	}
-	return &LostError{Address: m.address, Err: err}
+	var silent *SilentError
+	atOnce := !m.used.Load() && !errors.As(err, &silent)
+	return &LostError{Address: m.address, User: m.client.User(), AtOnce: atOnce, Said: m.said, Err: err}
 }
 
 // ping waits for a sign of life; any answer is one.
@@ -82,6 +88,7 @@ func (m *sshMachine) start(command []string) (*process, error) {
 	if err != nil {
 		return nil, m.loss(fmt.Errorf("open session: %w", err))
 	}
+	m.used.Store(true)
 	m.counters.programs.Add(1)
 	p := &process{stderr: &tail{}, ended: make(chan struct{}), end: func() { session.Close() }}
 	session.Stderr = p.stderr

@@ -63,7 +63,7 @@ func (e *ShellError) Unwrap() error { return e.Err }
 // Advice says what the operator can do.
 func (e *ShellError) Advice() string {
 	return fmt.Sprintf("The shell of %s and its start-up files, such as ~/.bashrc, have to let commands run where there is no terminal. "+
-		"See what ssh says with the command true at the end, or name another user in the host's ssh block.", e.User)
+		"So does a password that has to be changed: set one by hand. See what ssh says with the command true at the end, or name another user in the host's ssh block.", e.User)
 }
 
 // SilentError means that nothing came for some time.
@@ -198,17 +198,30 @@ func (e *ExitError) Error() string {
 // LostError means that the connection to the host ended by itself.
 type LostError struct {
 	Address string
+	User    string
+	AtOnce  bool   // after the log-in, before anything could be done
+	Said    string // what the server said at the log-in
 	Err     error
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("connection to %s lost: %s", e.Address, plainly(e.Err))
+	if !e.AtOnce {
+		return fmt.Sprintf("connection to %s lost: %s", e.Address, plainly(e.Err))
+	}
+	why := plainly(e.Err)
+	if e.Said != "" {
+		why += "; it says: " + sentence(e.Said)
+	}
+	return fmt.Sprintf("connection to %s lost right after the log-in: %s", e.Address, why)
 }
 
 func (e *LostError) Unwrap() error { return e.Err }
 
 // Advice says what the operator can do.
 func (e *LostError) Advice() string {
+	if e.AtOnce {
+		return fmt.Sprintf("The host lets %s in and ends the connection at once. A ChrootDirectory that others may write to does that, and so do some settings of PAM. Its log tells: journalctl -u ssh", e.User)
+	}
 	return "Is the host still up, and this machine's network? Run it again: it goes on from where it ended."
 }
 

@@ -89,6 +89,13 @@ var obstacles = []obstacle{
 func TestWay(t *testing.T) {
 	s := bareSite(t)
 	lab.MustRun(t, s.Edge, "cp -a /home/admin/.ssh /root/admin-ssh; cp /etc/ssh/sshd_config /root/; rm -f /etc/sudoers.d/*; "+goodSudoers)
+	s.meet(obstacles)
+	s.mustRelayctl("plan")
+}
+
+// meet has each obstacle in the way once, and says what relayctl has to say.
+func (s *site) meet(obstacles []obstacle) {
+	s.t.Helper()
 	for _, one := range obstacles {
 		s.step(one.name, func() {
 			lab.MustRun(s.t, s.Edge, one.spoil)
@@ -107,7 +114,6 @@ func TestWay(t *testing.T) {
 			want(s.t, r.out, append([]string{"Error: edge: ", `proxy "edge" {`}, one.says...)...)
 		})
 	}
-	s.mustRelayctl("plan")
 }
 
 // bareSite is a site with the proxy host alone.

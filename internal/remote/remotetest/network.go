@@ -1,8 +1,10 @@
 package remotetest
 
 import (
+	"errors"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -45,8 +47,10 @@ func (s *Server) serve(conn net.Conn) {
 	}
 	near, far := net.Pipe()
 	s.running.Go(func() { s.carry(near, conn) })
-	s.running.Go(func() { s.carry(conn, near) })
+	var delivered sync.WaitGroup
+	delivered.Go(func() { s.carry(conn, near) })
 	s.serveSSH(far)
+	delivered.Wait() // the server's last words, too
 }
 
 // packet is what was read at once, and when it arrives.
@@ -99,11 +103,14 @@ func (s *Server) carry(dst io.WriteCloser, src io.Reader) {
 
 func (s *Server) serveSSH(conn net.Conn) {
 	defer conn.Close()
-	server, channels, requests, err := ssh.NewServerConn(conn, s.config)
+	server, channels, requests, err := ssh.NewServerConn(conn, s.configFor(conn))
 	if err != nil {
 		return
 	}
 	defer server.Close()
+	if s.options.EndSession {
+		return
+	}
 	s.running.Go(func() { ssh.DiscardRequests(requests) })
 	for offered := range channels {
 		if offered.ChannelType() != "session" {
@@ -118,4 +125,24 @@ func (s *Server) serveSSH(conn net.Conn) {
 		s.channels.Add(1)
 		s.running.Go(func() { s.session(channel, requests) })
 	}
+}
+
+// configFor is the configuration for one connection: what ends it needs it.
+func (s *Server) configFor(conn net.Conn) *ssh.ServerConfig {
+	if s.options.Account == nil {
+		return s.config
+	}
+	config := *s.config
+	var saying ssh.ServerPreAuthConn
+	config.PreAuthConnCallback = func(conn ssh.ServerPreAuthConn) { saying = conn }
+	config.VerifiedPublicKeyCallback = func(meta ssh.ConnMetadata, _ ssh.PublicKey, permissions *ssh.Permissions, _ string) (*ssh.Permissions, error) {
+		why := s.options.Account(meta.User())
+		if why == "" {
+			return permissions, nil
+		}
+		saying.SendAuthBanner(why)
+		conn.Close()
+		return nil, errors.New("account refused")
+	}
+	return &config
 }

@@ -4,6 +4,7 @@
 package remotetest
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -32,6 +33,14 @@ type Options struct {
 	Authorized []ssh.PublicKey // who may log in beside Server.KeyFile
 	Refuse     bool            // let nobody in, Server.KeyFile included
 	Banner     string
+
+	Authority     ssh.PublicKey            // signs user certificates that are let in
+	HostAuthority ssh.Signer               // signs a certificate for each host key
+	HostNames     []string                 // that those certificates are made out for
+	Account       func(user string) string // asked once a key is proven, as PAM is: what it says is told, and the connection ended; "" lets in
+	MoreThanKey   bool                     // ask for a password as well
+	PasswordOnly  bool                     // take no keys
+	EndSession    bool                     // end the connection after the log-in, as for a bad ChrootDirectory
 
 	Listener net.Listener // on a TCP address, whatever carries the bytes; nil means a free port of 127.0.0.1
 
@@ -172,14 +181,29 @@ func (s *Server) serverConfig(t testing.TB, client any) *ssh.ServerConfig {
 	for _, key := range s.options.Authorized {
 		authorized[string(key.Marshal())] = true
 	}
+	checker := ssh.CertChecker{IsUserAuthority: func(authority ssh.PublicKey) bool {
+		return s.options.Authority != nil && bytes.Equal(authority.Marshal(), s.options.Authority.Marshal())
+	}}
 	config := &ssh.ServerConfig{
-		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+		PublicKeyCallback: func(conn ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 			s.at("auth")
+			if _, ok := key.(*ssh.Certificate); ok && !s.options.Refuse {
+				return checker.Authenticate(conn, key)
+			}
 			if s.options.Refuse || !authorized[string(key.Marshal())] {
 				return nil, errors.New("not let in")
 			}
 			return nil, nil
 		},
+	}
+	password := func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) { return nil, errors.New("not let in") }
+	if s.options.PasswordOnly {
+		config.PublicKeyCallback, config.PasswordCallback = nil, password
+	}
+	if s.options.MoreThanKey {
+		config.VerifiedPublicKeyCallback = func(ssh.ConnMetadata, ssh.PublicKey, *ssh.Permissions, string) (*ssh.Permissions, error) {
+			return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{PasswordCallback: password}}
+		}
 	}
 	if s.options.Banner != "" {
 		config.BannerCallback = func(ssh.ConnMetadata) string { return s.options.Banner }
@@ -194,9 +218,33 @@ func (s *Server) serverConfig(t testing.TB, client any) *ssh.ServerConfig {
 			t.Fatal(err)
 		}
 		config.AddHostKey(signer)
+		if s.options.HostAuthority != nil {
+			config.AddHostKey(s.hostCertificate(t, signer))
+		}
 		s.HostKeys = append(s.HostKeys, signer.PublicKey())
 	}
 	return config
+}
+
+// hostCertificate is a host key with a certificate for it.
+func (s *Server) hostCertificate(t testing.TB, key ssh.Signer) ssh.Signer {
+	t.Helper()
+	cert := &ssh.Certificate{CertType: ssh.HostCert, ValidPrincipals: s.options.HostNames, ValidBefore: ssh.CertTimeInfinity}
+	return Certify(t, cert, key, s.options.HostAuthority)
+}
+
+// Certify has an authority sign a certificate for a key.
+func Certify(t testing.TB, cert *ssh.Certificate, key, authority ssh.Signer) ssh.Signer {
+	t.Helper()
+	cert.Key = key.PublicKey()
+	if err := cert.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewCertSigner(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }
 
 func (s *Server) at(point string) {

@@ -1,0 +1,292 @@
+package remote_test
+
+import (
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/relayctl/relayctl/internal/remote"
+	"github.com/relayctl/relayctl/internal/remote/remotetest"
+)
+
+// keyText is a key's type and the key, as known_hosts has them.
+func keyText(key ssh.PublicKey) string {
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
+}
+
+// brokenLines are lines about other hosts that x/crypto can't read, by what
+// bit whom.
+func brokenLines(key ssh.PublicKey) map[string]string {
+	text := keyText(key)
+	return map[string]string{
+		"cut key":                  "other " + text[:len(text)-9] + "\n",
+		"cut before the key":       "other ssh-ed25519\n",
+		"cut before the type":      "other\n",
+		"no base64":                "other ssh-ed25519 no-base64!\n",
+		"protocol 1":               "marla 1024 35 143272250049166269737933547513323306924766577123720650722107527190659497169427080068806092731824\n", // git-bug#1485
+		"two lines run together":   "vmi/myfedora.default " + text + "192.168.122.99 " + text + "\n",                                                   // kubevirt#7357
+		"conflict":                 "<<<<<<< HEAD\n||||||| base\n=======\n>>>>>>> theirs\n",
+		"broken authority":         "@cert-authority *.example.com ssh-ed25519 AAAA\n",
+		"authority without key":    "@cert-authority\n",
+		"broken revocation":        "@revoked * \n",
+		"unknown marker":           "@trusted other " + text + "\n",
+		"two markers":              "@revoked @cert-authority other " + text + "\n",
+		"unknown type":             "other ssh-ed448 " + base64.StdEncoding.EncodeToString([]byte("\x00\x00\x00\x09ssh-ed448\x00\x00\x00\x02ab")) + "\n",
+		"type of another":          "other ssh-rsa " + strings.Fields(text)[1] + "\n",
+		"overlong":                 "other " + text + " " + strings.Repeat("x", 1<<20) + "\n",
+		"overlong name":            strings.Repeat("other,", 1<<16) + "other " + text + "\n",
+		"binary":                   "\x7fELF\x00\x01\xff\xfe\x00\x00 \x80\x81\n",
+		"only NUL":                 strings.Repeat("\x00", 4096) + "\n",
+		"malformed hash":           "|1|c2FsdA==|aGFzaA== " + text + "\n", // orca#15345
+		"hash without end":         "|1|c2FsdA== " + text + "\n",
+		"hash of an unknown kind":  "|2|c2FsdA==|aGFzaA== " + text + "\n",
+		"negation of nothing":      "! " + text + "\n",
+		"bracket without end":      "[other " + text + "\n",
+		"bracket without port":     "[other] " + text + "\n",
+		"a great many wildcards":   strings.Repeat("*a", 200) + "* " + text + "\n",
+		"spaces and tabs":          " \t \n\t\n",
+		"UTF-16 of PowerShell":     "\xff\xfeo\x00t\x00h\x00e\x00r\x00\n",
+		"HTML in place of a list":  "<html><body>404 not found</body></html>\n",
+		"shell's prompt in a copy": "$ ssh-keyscan other\n# other:22 SSH-2.0-OpenSSH_9.2p1\n",
+	}
+}
+
+// One line that can't be read stops no host that it isn't about.
+func TestLineThatCannotBeRead(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	for name, line := range brokenLines(public(t, remotetest.NewKey(t, "ed25519"))) {
+		t.Run(name, func(t *testing.T) {
+			dial(t, strict(t, line, listed(s, s.HostKeys[0])), target(s))
+			dial(t, strict(t, listed(s, s.HostKeys[0]), line), target(s))
+			dial(t, strict(t, strings.ReplaceAll(line+listed(s, s.HostKeys[0]), "\n", "\r\n")), target(s))
+			pinned := target(s)
+			pinned.HostKey = ssh.FingerprintSHA256(s.HostKeys[0])
+			dial(t, strict(t, line), pinned)
+			d := strict(t, line)
+			d.AcceptNewHostKeys = true
+			dial(t, d, target(s))
+		})
+	}
+}
+
+// What was skipped and may be about the host is told when its key is not known.
+func TestSkippedLineIsTold(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	host := fmt.Sprintf("[127.0.0.1]:%d", s.Port())
+	text := keyText(s.HostKeys[0])
+	other := keyText(public(t, remotetest.NewKey(t, "ed25519")))
+	tests := map[string]struct {
+		lines string
+		want  string // of the error, after the file's name; "": nothing is told
+	}{
+		"its key is cut":         {"# mine\n" + host + " " + text[:len(text)-9] + "\n", ":2: the key is no base64"},
+		"cut before its key":     {host + "\n", ":1: the line is cut off before its key"},
+		"protocol 1":             {host + " 1024 35 143272250049166269737933547513323306924\n", ":1: the key is no base64"},
+		"unknown marker":         {"@trusted " + host + " " + text + "\n", ":1: the marker @trusted is not known there"},
+		"two markers":            {"@revoked @revoked " + host + " " + text + "\n", ":1: the marker @revoked is not known there"},
+		"another type":           {host + " ssh-rsa " + strings.Fields(text)[1] + "\n", ":1: the key is of type ssh-ed25519, not ssh-rsa"},
+		"by a pattern":           {"[127.*]:* ssh-ed25519 AAAA\n", ":1: no such key is known"},
+		"nobody knows about who": {"|1|c2FsdA==|aGFzaA== " + text + "\n", ":1: the hash of a name is malformed"},
+		"several":                {strings.Repeat(host+"\n", 9), ":1: the line is cut off before its key, and 8 more"},
+		"about another":          {"other " + text[:len(text)-9] + "\nmarla 1024 35 14\n<<<<<<< HEAD\n", ""},
+		"another key is listed":  {host + " " + other + "\n" + host + " ssh-ed25519 AAAA\n", ":2: no such key is known"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			d := strict(t, test.lines)
+			_, err := d.Dial(t.Context(), target(s))
+			if err == nil {
+				t.Fatal("Dial worked")
+			}
+			if test.want == "" {
+				if as[*remote.HostKeyUnknownError](t, err); strings.Contains(err.Error(), "skipped") {
+					t.Errorf("error is %v", err)
+				}
+				return
+			}
+			if want := "skipped: " + d.KnownHosts[0] + test.want; !strings.Contains(err.Error(), want) {
+				t.Errorf("error is %v\nwant in it: %s", err, want)
+			}
+			if advice := err.(interface{ Advice() string }).Advice(); !strings.Contains(advice, "skipped  "+d.KnownHosts[0]) || strings.Count(advice, "\n") > 8 {
+				t.Errorf("advice is:\n%s", advice)
+			}
+		})
+	}
+}
+
+// Files that can't be read list nothing, and stop nobody.
+func TestKnownHostsFilesThatCannotBeRead(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	folder := t.TempDir()
+	loop, pipe := filepath.Join(folder, "loop"), filepath.Join(folder, "pipe")
+	if err := os.Symlink(loop, loop); err != nil {
+		t.Fatal(err)
+	}
+	makePipe(t, pipe)
+	for name, file := range map[string]string{
+		"missing": filepath.Join(folder, "missing"), "folder": folder, "loop": loop, "pipe": pipe,
+		"below a file": filepath.Join(s.KeyFile, "known_hosts"), "device": os.DevNull,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := strict(t, listed(s, s.HostKeys[0]))
+			good := d.KnownHosts[0]
+			d.KnownHosts = []string{file, good, file}
+			dial(t, d, target(s))
+			d.KnownHosts = []string{file}
+			err := dialError[*remote.HostKeyUnknownError](t, d, target(s))
+			if told := strings.Contains(err.Error(), file); told != (name != "missing" && name != "device") {
+				t.Errorf("error is %v", err)
+			}
+			pinned := target(s)
+			pinned.HostKey = ssh.FingerprintSHA256(s.HostKeys[0])
+			dial(t, d, pinned)
+		})
+	}
+}
+
+// The lines mean what they mean to ssh. HOST and PORT are the server's, KEY its
+// key and OTHER another.
+func TestKnownHostsAsSSHReadsThem(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	const known, unknown, changed, revoked = "known", "unknown", "changed", "revoked"
+	tests := []struct{ name, lines, want string }{
+		{"by address and port", "[HOST]:PORT KEY", known},
+		{"no final newline, a comment", "[HOST]:PORT KEY me@here", known},
+		{"indented, with tabs", "\t [HOST]:PORT\t\tKEY", known},
+		{"commented out", "#[HOST]:PORT KEY", unknown},
+		{"another key", "[HOST]:PORT OTHER", changed},
+		{"both keys", "[HOST]:PORT OTHER\n[HOST]:PORT KEY", known},
+		{"another port", "[HOST]:1 KEY", unknown},
+		{"without the port", "HOST KEY", known},
+		{"without the port, another key", "HOST OTHER", unknown},
+		{"without the port, behind one with it", "HOST KEY\n[HOST]:PORT OTHER", changed},
+		{"everybody", "* KEY", known},
+		{"everybody, another key", "* OTHER", changed},
+		{"any port", "[HOST]:* KEY", known},
+		{"one character each", "[127.?.?.?]:PORT KEY", known},
+		{"a star for nothing", "[HOST]:PORT* KEY", known},
+		{"among others", "a,b*,[HOST]:PORT,c KEY", known},
+		{"negated", "*,!HOST,![HOST]:PORT KEY", unknown},
+		{"negated in front", "!HOST,![HOST]:PORT,* KEY", unknown},
+		{"negated with the port only", "*,![HOST]:PORT KEY", known},
+		{"another is negated", "!other,* KEY", known},
+		{"only negated", "!other KEY", unknown},
+		{"hashed", "HASH KEY", known},
+		{"hashed, another key", "HASH OTHER", changed},
+		{"revoked", "[HOST]:PORT KEY\n@revoked * KEY", revoked},
+		{"another key is revoked", "[HOST]:PORT KEY\n@revoked * OTHER", known},
+		{"revoked for another host", "[HOST]:PORT KEY\n@revoked other KEY", known},
+		{"revoked by hash", "@revoked HASH KEY\n[HOST]:PORT KEY", revoked},
+		{"an authority is no host", "@cert-authority * KEY", unknown},
+		{"an authority beside", "@cert-authority * OTHER\n[HOST]:PORT KEY", known},
+		{"the type's short name", "[HOST]:PORT ed25519 BLOB", unknown},
+	}
+	other := public(t, remotetest.NewKey(t, "ed25519"))
+	address := fmt.Sprintf("[127.0.0.1]:%d", s.Port())
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			lines := strings.NewReplacer("HOST", "127.0.0.1", "PORT", fmt.Sprint(s.Port()), "KEY", keyText(s.HostKeys[0]),
+				"OTHER", keyText(other), "HASH", knownhosts.HashHostname(address), "BLOB", strings.Fields(keyText(s.HostKeys[0]))[1]).Replace(test.lines)
+			d := strict(t, lines)
+			switch test.want {
+			case known:
+				dial(t, d, target(s))
+			case unknown:
+				dialError[*remote.HostKeyUnknownError](t, d, target(s))
+			case changed:
+				dialError[*remote.HostKeyChangedError](t, d, target(s))
+			case revoked:
+				dialError[*remote.HostKeyRevokedError](t, d, target(s))
+			}
+		})
+	}
+}
+
+// An RSA key may stand there by the name of its signatures.
+func TestKnownHostsNameRSAByItsSignatures(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{HostKeys: []string{"rsa", "ed25519"}})
+	for _, name := range []string{"rsa-sha2-256", "rsa-sha2-512", "ssh-rsa"} {
+		dial(t, strict(t, strings.Replace(listed(s, s.HostKeys[0]), "ssh-rsa", name, 1)), target(s))
+	}
+}
+
+// A name counts whatever its case.
+func TestKnownHostsNamesByAnyCase(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	key := keyText(s.HostKeys[0])
+	for _, line := range []string{"EDGE.example.com " + key, "edge.EXAMPLE.* " + key, knownhosts.HashHostname("edge.example.com") + " " + key} {
+		d := strict(t, line+"\n")
+		d.SSH = fakeSSH(t, "hostname 127.0.0.1", "hostkeyalias Edge.Example.com")
+		dial(t, d, target(s))
+	}
+}
+
+// A host is known by what its authority signed; whatever is wrong with that,
+// its plain key still counts.
+func TestHostCertificates(t *testing.T) {
+	authority := signer(t, remotetest.NewKey(t, "ecdsa"))
+	trusted := "@cert-authority * " + keyText(authority.PublicKey()) + "\n"
+	for name, test := range map[string]struct {
+		names []string
+		lines string
+		plain bool // the plain key is listed as well
+		works bool
+		says  string
+	}{
+		"signed":                          {[]string{"127.0.0.1"}, trusted, false, true, ""},
+		"signed, several types of key":    {[]string{"127.0.0.1"}, trusted, true, true, ""},
+		"made out for another":            {[]string{"other"}, trusted, false, false, "the host's certificate: "},
+		"for another, the key is listed":  {[]string{"other"}, trusted, true, true, ""},
+		"no authority, the key is listed": {[]string{"127.0.0.1"}, "", true, true, ""},
+		"broken authority":                {[]string{"127.0.0.1"}, "@cert-authority * ecdsa-sha2-nistp256 AAAA\n", false, false, ":1: "},
+		"authority for other hosts":       {[]string{"127.0.0.1"}, strings.Replace(trusted, "*", "*.example.com", 1), false, false, ""},
+		"authority is revoked":            {[]string{"127.0.0.1"}, trusted + strings.Replace(trusted, "@cert-authority", "@revoked", 1), false, false, "revoked"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := remotetest.Start(t, remotetest.Options{HostKeys: []string{"rsa", "ed25519"}, HostAuthority: authority, HostNames: test.names})
+			d := strict(t, test.lines)
+			if test.plain {
+				d = strict(t, test.lines, listed(s, s.HostKeys[1]))
+			}
+			if test.works {
+				dial(t, d, target(s))
+				return
+			}
+			if _, err := d.Dial(t.Context(), target(s)); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error is %v, want %q in it", err, test.says)
+			}
+		})
+	}
+}
+
+// Whatever stands in the file, it is read soon and without a panic.
+func FuzzKnownHosts(f *testing.F) {
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEwgwL9/yYtW+Zklh735vQHMYhYoJxtr4pEsfOqr8Sq7"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, line := range brokenLines(key) {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, content string) {
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		good := "edge " + keyText(key) + "\n"
+		if err := os.WriteFile(file, []byte(content+"\n"+good), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		if !remote.Lists(file, "edge", key) {
+			t.Errorf("%q hides the line below it", content)
+		}
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package remote_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/remote"
+	"github.com/relayctl/relayctl/internal/remote/remotetest"
+)
+
+// What systemd writes into /run/nologin (testbed#2470).
+const (
+	booting = "\"System is booting up. Unprivileged users are not permitted to log in yet. Please come back later. For technical details, see pam_nologin(8).\"\n"
+	going   = "\"System is going down. Unprivileged users are not permitted to log in anymore. For technical details, see pam_nologin(8).\"\n"
+)
+
+// pipes is a network in the test's own process, without a kernel's part in it:
+// time can be simulated over it.
+type pipes struct {
+	conns chan net.Conn
+	over  chan struct{}
+}
+
+func newPipes() *pipes { return &pipes{make(chan net.Conn), make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.over:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	close(p.over)
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 22} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case p.conns <- far:
+		return near, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// A host that boots, or goes down, is waited for, and nothing else is.
+func TestNoLogin(t *testing.T) {
+	refused := errors.New("connection refused")
+	for name, test := range map[string]struct {
+		says  []string // for each attempt; the last one is for all that follow
+		down  []int    // attempts that reach nobody
+		asked int      // how often
+		waits string
+		error string // "": it logs in
+	}{
+		"boots":              {[]string{booting, booting, ""}, nil, 3, "it to let users log in: System is booting up", ""},
+		"goes down and up":   {[]string{going, "", "", booting, ""}, []int{2, 3}, 5, "it to let users log in: System is going down", ""},
+		"boots without end":  {[]string{booting}, nil, 11, "it to let users log in: System is booting up", "refuses the account, for 60 s now; it says: \"System is booting up."},
+		"goes down for good": {[]string{going, ""}, []int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, 11, "it to let users log in: System is going down", "connection refused (before, it said: System is going down)"},
+		"is expired":         {[]string{"Your account has expired\n"}, nil, 1, "", "Your account has expired"},
+		"is maintained":      {[]string{"Back at 6\n"}, nil, 1, "", "Back at 6"},
+		"is not there":       {[]string{""}, []int{1}, 1, "", "connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network, attempt := newPipes(), 0
+				s := remotetest.Start(t, remotetest.Options{Listener: network, Account: func(string) string {
+					return test.says[min(attempt, len(test.says))-1]
+				}})
+				var waits []remote.Wait
+				d := trusting(t)
+				d.OnWait = func(wait remote.Wait) { waits = append(waits, wait) }
+				d.Connect = func(ctx context.Context, network_, address string) (net.Conn, error) {
+					attempt++
+					for _, down := range test.down {
+						if attempt == down {
+							return nil, refused
+						}
+					}
+					return network.dial(ctx, network_, address)
+				}
+				began := time.Now()
+				host, err := d.Dial(t.Context(), target(s))
+				if took := time.Since(began); took > 61*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				switch {
+				case err == nil:
+					host.Close()
+					if test.error != "" {
+						t.Errorf("it logged in")
+					}
+				case test.error == "" || !strings.Contains(fmt.Sprint(err, rootOf(err)), test.error):
+					t.Errorf("error is %v, want %q in it", err, test.error)
+				}
+				if attempt != test.asked || len(waits) != test.asked-1 {
+					t.Errorf("%d attempts, told of %d waits, want %d", attempt, len(waits), test.asked)
+				}
+				if len(waits) > 0 && waits[0] != (remote.Wait{Host: "edge", For: test.waits}) {
+					t.Errorf("told %+v", waits[0])
+				}
+			})
+		})
+	}
+}
+
+// rootOf is what an error comes from in the end.
+func rootOf(err error) error {
+	for errors.Unwrap(err) != nil {
+		err = errors.Unwrap(err)
+	}
+	return err
+}
+
+// Whoever gives up while a host boots is not kept.
+func TestNoLoginIsGivenUp(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := remotetest.Start(t, remotetest.Options{Account: func(string) string { return booting }})
+	d := trusting(t)
+	d.OnWait = func(remote.Wait) { cancel() }
+	if _, err := d.Dial(ctx, target(s)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v", err)
+	}
+}

@@ -1,0 +1,126 @@
+package remote
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// offer is a key that is offered on its own: with all in one method, x/crypto
+// gives up at the first that can't sign, such as an agent's whose question was
+// answered with no.
+type offer struct {
+	key    Key
+	public ssh.PublicKey
+	signer ssh.Signer
+
+	asked   atomic.Bool // the server knows the key and wants a signature
+	signing atomic.Bool // which is being made
+	failed  error       // why there is none
+}
+
+func newOffer(signer ssh.Signer, key Key) *offer {
+	o := &offer{key: key, public: signer.PublicKey()}
+	switch signer := signer.(type) {
+	case ssh.MultiAlgorithmSigner:
+		o.signer = watchedMulti{watchedSigner{signer, o}, signer}
+	case ssh.AlgorithmSigner:
+		o.signer = watchedSigner{signer, o}
+	default:
+		o.signer = signer
+	}
+	return o
+}
+
+// watchedSigner tells its offer what becomes of it.
+type watchedSigner struct {
+	ssh.AlgorithmSigner
+	offer *offer
+}
+
+// SignWithAlgorithm implements ssh.AlgorithmSigner.
+func (s watchedSigner) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	s.offer.asked.Store(true)
+	s.offer.signing.Store(true)
+	signature, err := s.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+	s.offer.failed = err
+	s.offer.signing.Store(false)
+	return signature, err
+}
+
+// watchedMulti is a watchedSigner of several algorithms.
+type watchedMulti struct {
+	watchedSigner
+	multi ssh.MultiAlgorithmSigner
+}
+
+// Algorithms implements ssh.MultiAlgorithmSigner.
+func (s watchedMulti) Algorithms() []string { return s.multi.Algorithms() }
+
+// logIn is how far a log-in is, by what the server says.
+type logIn struct {
+	offered int      // how many keys were
+	methods []string // that the server takes
+	taken   bool     // it took a key, and wants more
+	banner  string   // all that it said
+	said    string   // the last of it
+}
+
+var errNoMoreKeys = errors.New("there is no key left to offer")
+
+// next picks what to offer next. broken is why the connection has ended, nil
+// while it stands.
+func (l *logIn) next(c *ssh.ClientAuthContext, offers []*offer, broken error) (ssh.AuthMethod, error) {
+	l.methods, l.taken = c.AllowedMethods, len(c.PartialSuccessMethods) > 0
+	if broken != nil {
+		return nil, broken
+	}
+	if l.offered == len(offers) || len(l.methods) > 0 && !slices.Contains(l.methods, "publickey") {
+		return nil, errNoMoreKeys
+	}
+	l.offered++
+	return ssh.PublicKeys(offers[l.offered-1].signer), nil
+}
+
+// hear takes in what the server says.
+func (l *logIn) hear(message string) {
+	said := joinSaid("", message)
+	if said == "" {
+		return
+	}
+	l.said, l.banner = said, joinSaid(l.banner, message)
+}
+
+// notReached notes a key that the server hung up before.
+const notReached = "not reached"
+
+// tried tells what came of each key.
+func (l *logIn) tried(offers []*offer) []Key {
+	var keys []Key
+	for i, o := range offers {
+		key := o.key
+		switch {
+		case i >= l.offered:
+			key.Note = notReached
+		case o.signing.Load():
+			key.Note = "no signature came"
+		case o.failed != nil:
+			key.Note = "can't sign: " + printable(o.failed.Error())
+		case o.asked.Load():
+			key.Note = "the server knows it"
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// knows reports whether the server knew a key that was offered, and got its
+// signature.
+func (l *logIn) knows(offers []*offer) bool {
+	return slices.ContainsFunc(offers[:l.offered], func(o *offer) bool {
+		return o.asked.Load() && !o.signing.Load() && o.failed == nil
+	})
+}

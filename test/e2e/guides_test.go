@@ -181,6 +181,8 @@ func TestGuideRelayBehindNginx(t *testing.T) {
 		s.servesAfterNginx(site, firewall)
 	})
 	s.step("back", func() { s.backToNginx(worker, site) })
+	// As the guide has it, the engine's key is in this one's environment.
+	lab.MustRun(t, worker, "systemctl stop modelrelay-worker")
 }
 
 // killedOnceNginxIsOff ends relayctl in the middle of taking over.

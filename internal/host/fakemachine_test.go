@@ -263,7 +263,7 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 	refused := func(text string) bool { return text != "" && strings.Contains(content, text) }
 	switch command.Args[0] {
 	case "adapt":
-		return fmt.Appendf(nil, `{"admin":{"listen":"unix//run/caddy.sock"},"text":%q}`, content), nil
+		return adapted(content), nil
 	case "validate":
 		if refused(m.refuseCaddyfile) {
 			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{
@@ -280,6 +280,12 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 		m.point("after caddy reload")
 	}
 	return nil, nil
+}
+
+// adapted is a Caddyfile as Caddy takes it.
+func adapted(caddyfile string) []byte {
+	return fmt.Appendf(nil, `{"admin":{"listen":"unix//run/caddy.sock","disabled":%t},"text":%q}`,
+		strings.Contains(caddyfile, "admin off"), caddyfile)
 }
 
 // observe looks at resources with a fresh relay-host.

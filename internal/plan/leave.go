@@ -9,6 +9,13 @@ func (d *differ) leaving() []Change {
 			continue
 		}
 		c := Change{ID: id, Action: Forget, Fact: fact}
+		if isMovedAside(fact) {
+			if d.host.Role != RoleDeparted {
+				continue // it is told for as long as the host belongs to the stack
+			}
+			changes = append(changes, c)
+			continue
+		}
 		if fact.Exists && fact.Applied.Made {
 			c.Action = Remove
 			if fact.Applied.Kept != "" {

@@ -99,8 +99,8 @@ func leavingOut(unit, file string) string {
 		return "a generator or a program makes it: it has to be taken out of that"
 	}
 	folder := filepath.Join(unitsDir, unit+".d")
-	return fmt.Sprintf("it is not for %s alone, or is of a package; to leave %s out of it, on the host: "+
-		"mkdir -p %s && ln -s /dev/null %s && systemctl daemon-reload", unit, unit, folder, filepath.Join(folder, name))
+	return fmt.Sprintf("not for %s alone, or of a package; to leave that out, on the host: "+
+		"mkdir -p %s && ln -s /dev/null %s && systemctl daemon-reload", strings.TrimSuffix(unit, ".service"), folder, filepath.Join(folder, name))
 }
 
 // startedOtherwise is a unit's own file where the main process was started by

@@ -48,7 +48,7 @@ func (s settings) take(content string) {
 			section = line
 		}
 		name, value, ok := strings.Cut(line, "=")
-		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		name, value = strings.TrimSpace(name), strings.Join(strings.Fields(value), " ")
 		replaces, counts := starting[name]
 		switch {
 		case section != "[Service]" || !ok || !counts:

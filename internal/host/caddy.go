@@ -212,7 +212,7 @@ func (h *Host) loadedByOthers(ctx context.Context, view *look, state UnitState, 
 		return ""
 	}
 	start := whole["ExecStart"]
-	if slices.ContainsFunc(start, func(command string) bool { return slices.Contains(strings.Fields(command), "--resume") }) {
+	if slices.ContainsFunc(start, resumes) {
 		return "unit caddy resumes it, whatever stands in " + caddyfile
 	}
 	if h.isOurs(view, caddyfile) {
@@ -230,6 +230,13 @@ func (h *Host) loadedByOthers(ctx context.Context, view *look, state UnitState, 
 	}
 	return "unit caddy runs it, and not " + caddyfile
 }
+
+// readsCaddyfile reports whether a command starts Caddy with the Caddyfile.
+func readsCaddyfile(command string) bool {
+	return slices.Contains(strings.Fields(command), caddyfile) && !resumes(command)
+}
+
+func resumes(command string) bool { return slices.Contains(strings.Fields(command), "--resume") }
 
 // isOurs reports whether relayctl wrote a file.
 func (h *Host) isOurs(view *look, path string) bool {

@@ -34,6 +34,12 @@ func (u units) overrides(ctx context.Context, view *look, resource plan.Resource
 	if resource.Unit.Reloader != plan.ReloadCaddy {
 		return list
 	}
+	if command := own["ExecStart"]; len(command) == 1 && !readsCaddyfile(command[0]) {
+		list = append(list, plan.Override{
+			Path: files.own, Says: overrideWords(resource.Name, []string{"ExecStart"}, own),
+			Instead: "it is the package's, edited; to have it anew, on the host: apt-get install --reinstall caddy",
+		})
+	}
 	if says := u.loadedByOthers(ctx, view, state, own, whole); says != "" {
 		list = append(list, plan.Override{Path: caddyAutosave, Says: says})
 	}

@@ -46,6 +46,9 @@ func TestOverrides(t *testing.T) {
 		{"what runs after the start", caddy, map[string]string{caddyDropIn: "[Service]\nExecStartPost=/usr/bin/curl --data @/srv/shop.json http://localhost:2019/load\n"},
 			[]string{caddyDropIn + ": it changes ExecStartPost of unit caddy"}},
 		{"limits, restarts and order", caddy, map[string]string{caddyDropIn: "[Unit]\nAfter=ssh.service\nStartLimitIntervalSec=0\n[Service]\nLimitNOFILE=4096\nRestart=always\nOOMScoreAdjust=-500\nMemoryMax=1G\nProtectHome=yes\n"}, nil},
+		{"a proxy on the way out, and more in the log", worker, map[string]string{"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nEnvironment=LOG_LEVEL=debug \"HTTPS_PROXY=http://proxy:3128\"\nEnvironment=no_proxy=localhost\n"}, nil},
+		{"that and more", worker, map[string]string{"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nEnvironment=LOG_LEVEL=debug SSL_CERT_FILE=/srv/ca.pem\n"},
+			[]string{"/etc/systemd/system/relay-worker.service.d/a.conf: it changes Environment of unit relay-worker"}},
 		{"a property set", worker, map[string]string{"/etc/systemd/system.control/relay-worker.service.d/50-MemoryMax.conf": "[Service]\nMemoryMax=1073741824\n"}, nil},
 		{"the same again", caddy, map[string]string{caddyDropIn: "# as it is\n[Service]\nUser = caddy\nExecStart=\nExecStart=/usr/bin/caddy run --environ \\\n# with its file\n  --config /etc/caddy/Caddyfile\n"}, nil},
 		{"taken back by a later one", caddy, map[string]string{caddyDropIn: "[Service]\nEnvironment=A=b\n", "/etc/systemd/system/caddy.service.d/zz.conf": "[Service]\nEnvironment=\n"}, nil},
@@ -65,11 +68,11 @@ func TestOverrides(t *testing.T) {
 			"/etc/systemd/system/relay-worker.service.d/b.conf: it changes WorkingDirectory of unit relay-worker"}},
 		{"another file in the place of one that it reads", worker, map[string]string{"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nBindReadOnlyPaths=/srv/w.json:/etc/relay/worker.json\n"},
 			[]string{"/etc/systemd/system/relay-worker.service.d/a.conf: it changes BindReadOnlyPaths of unit relay-worker"}},
-		{"for all services", worker, map[string]string{"/etc/systemd/system/service.d/10-proxy.conf": "[Service]\nEnvironment=HTTPS_PROXY=http://proxy\n"},
-			[]string{"/etc/systemd/system/service.d/10-proxy.conf: it changes Environment of unit relay-worker (ln -s /dev/null /etc/systemd/system/relay-worker.service.d/10-proxy.conf)"}},
+		{"for all services", worker, map[string]string{"/etc/systemd/system/service.d/10-roots.conf": "[Service]\nEnvironment=SSL_CERT_FILE=/srv/ca.pem\n"},
+			[]string{"/etc/systemd/system/service.d/10-roots.conf: it changes Environment of unit relay-worker (ln -s /dev/null /etc/systemd/system/relay-worker.service.d/10-roots.conf)"}},
 		{"for all services, but not for this one", worker, map[string]string{
-			"/etc/systemd/system/service.d/10-proxy.conf":              "[Service]\nEnvironment=HTTPS_PROXY=http://proxy\n",
-			"/etc/systemd/system/relay-worker.service.d/10-proxy.conf": ""}, nil},
+			"/etc/systemd/system/service.d/10-roots.conf":              "[Service]\nEnvironment=SSL_CERT_FILE=/srv/ca.pem\n",
+			"/etc/systemd/system/relay-worker.service.d/10-roots.conf": ""}, nil},
 		{"for all that begin so", worker, map[string]string{"/etc/systemd/system/relay-.service.d/a.conf": "[Service]\nGroup=root\n"},
 			[]string{"/etc/systemd/system/relay-.service.d/a.conf: it changes Group of unit relay-worker (ln -s /dev/null /etc/systemd/system/relay-worker.service.d/a.conf)"}},
 		{"of a package", caddy, map[string]string{"/usr/lib/systemd/system/caddy.service.d/a.conf": "[Service]\nEnvironment=A=b\n"},
@@ -309,6 +312,21 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The package's own file can't be moved: it has to be brought anew.
+func TestPackagedUnitThatWasEdited(t *testing.T) {
+	m := newMachine(t)
+	m.write(caddyService, strings.ReplaceAll(packagedCaddy, "Caddyfile", "caddy.json"))
+	caddy := unit("caddy.service", plan.Unit{Reloader: plan.ReloadCaddy})
+	over := m.observe(caddy).Find(caddy.ID).Overrides
+	want := []plan.Override{{
+		Path: caddyService, Says: "by it unit caddy starts caddy --environ --config /etc/caddy/caddy.json",
+		Instead: "it is the package's, edited; to have it anew, on the host: apt-get install --reinstall caddy",
+	}}
+	if diff := cmp.Diff(want, over); diff != "" {
+		t.Error("(-want +got)\n" + diff)
 	}
 }
 

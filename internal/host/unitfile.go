@@ -35,6 +35,16 @@ var starting = map[string]bool{
 	"LoadCredential": false, "LoadCredentialEncrypted": false, "SetCredential": false, "SetCredentialEncrypted": false, "ImportCredential": false,
 }
 
+// tuning are variables that change neither what a program reads nor what it does
+// with it; those that name a proxy on the way out are of them, too.
+var tuning = []string{"LOG_LEVEL", "LOG_FORMAT", "TZ", "LANG", "GOMAXPROCS", "GOMEMLIMIT", "GOGC"}
+
+// isTuning reports whether an assignment is of such a variable.
+func isTuning(assignment string) bool {
+	name, _, _ := strings.Cut(strings.TrimLeft(assignment, `"'`), "=")
+	return slices.Contains(tuning, name) || strings.HasSuffix(strings.ToUpper(name), "_PROXY")
+}
+
 // settings are what a unit's files say of starting it: values by name. A name
 // without values was said and taken back.
 type settings map[string][]string
@@ -50,14 +60,18 @@ func (s settings) take(content string) {
 		name, value, ok := strings.Cut(line, "=")
 		name, value = strings.TrimSpace(name), strings.Join(strings.Fields(value), " ")
 		replaces, counts := starting[name]
+		told := value
+		if name == "Environment" {
+			told = strings.Join(slices.DeleteFunc(strings.Fields(value), isTuning), " ")
+		}
 		switch {
-		case section != "[Service]" || !ok || !counts:
+		case section != "[Service]" || !ok || !counts, told == "" && value != "":
 		case value == "":
 			s[name] = nil
 		case replaces:
 			s[name] = []string{value}
 		default:
-			s[name] = append(s[name], value)
+			s[name] = append(s[name], told)
 		}
 	}
 }

@@ -70,6 +70,7 @@ func TestOverride(t *testing.T) {
 	}
 	s.step("left alone", func() {
 		s.put(s.Edge, "/etc/systemd/system/caddy.service.d/limits.conf", "[Unit]\nAfter=ssh.service\n[Service]\nLimitNOFILE=4096\nRestart=always\nOOMScoreAdjust=-500\n")
+		s.put(s.Workers[1], "/etc/systemd/system/relay-worker.service.d/log.conf", "[Service]\nEnvironment=LOG_LEVEL=debug\n")
 		lab.MustRun(s.t, s.Workers[0], "systemctl set-property relay-worker MemoryMax=1G")
 		s.mustBeDone()
 		lab.MustRun(s.t, s.Edge, "systemctl daemon-reload")
@@ -156,7 +157,7 @@ func (s *site) overrides() []override {
 		plan: []string{"! file /etc/systemd/system/relay-server.service.d/10.conf", "it changes WorkingDirectory of unit relay-server"},
 	}, {
 		name: "for all services", host: second,
-		line:  dropIn("/etc/systemd/system/service.d", `Environment=HTTPS_PROXY=http://proxy.lab.test:3128\n`),
+		line:  dropIn("/etc/systemd/system/service.d", `Environment=SSL_CERT_FILE=/srv/ca.pem\n`),
 		plan:  []string{"! file /etc/systemd/system/service.d/override.conf", "stops apply, also with --adopt", "ln -s /dev/null"},
 		clear: "mkdir -p /etc/systemd/system/relay-worker.service.d && ln -s /dev/null /etc/systemd/system/relay-worker.service.d/override.conf && systemctl daemon-reload",
 	}, {

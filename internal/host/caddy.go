@@ -30,6 +30,7 @@ const (
 	caddyAPI       = "caddy-api.service" // of its package: resumes what it wrote down
 	caddyAdmin     = "localhost:2019"
 	caddyTimeout   = 30 * time.Second // for each of its commands: a reload is known to hang
+	caddyAnswers   = 10 * time.Second // for its admin endpoint: it doesn't answer while a reload hangs
 	maxCaddyConfig = 16 << 20
 )
 
@@ -282,7 +283,7 @@ func adminOf(config []byte) (address string, on bool) {
 
 // caddyConfig asks Caddy what it runs.
 func (h *Host) caddyConfig(ctx context.Context, admin string) (any, error) {
-	ask := hostapi.Ask{Method: http.MethodGet, URL: "http://" + admin + "/config/", Timeout: caddyTimeout}
+	ask := hostapi.Ask{Method: http.MethodGet, URL: "http://" + admin + "/config/", Timeout: caddyAnswers}
 	if socket, ok := strings.CutPrefix(admin, "unix/"); ok {
 		ask.Socket, ask.URL = strings.TrimPrefix(socket, "/"), "http://caddy/config/"
 		ask.Socket = "/" + ask.Socket

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -72,9 +73,19 @@ func overrideWords(unit string, differ []string, whole settings) string {
 	if !slices.Contains(differ, "ExecStart") {
 		return fmt.Sprintf("it changes %s of unit %s", strings.Join(differ, ", "), unit)
 	}
-	commands := whole["ExecStart"]
+	says := fmt.Sprintf("by it unit %s starts %s", unit, commandWords(whole["ExecStart"]))
+	rest := slices.DeleteFunc(slices.Clone(differ), func(name string) bool { return name == "ExecStart" || name == "ExecReload" })
+	if len(rest) > 0 {
+		says += ", and it changes " + strings.Join(rest, ", ")
+	}
+	return says
+}
+
+// commandWords tells the program of the last of some commands, its flags and
+// the paths that it is given.
+func commandWords(commands []string) string {
 	if len(commands) == 0 {
-		return fmt.Sprintf("by it unit %s starts nothing", unit)
+		return "nothing"
 	}
 	words := strings.Fields(commands[len(commands)-1])
 	told := []string{path.Base(words[0])}
@@ -87,7 +98,7 @@ func overrideWords(unit string, differ []string, whole settings) string {
 			told = append(told, name)
 		}
 	}
-	return fmt.Sprintf("by it unit %s starts %s", unit, strings.Join(told, " "))
+	return strings.Join(told, " ")
 }
 
 // leavingOut says how a unit is left out of a file that is not to be moved: it
@@ -120,9 +131,9 @@ func (h *Host) startedOtherwise(view *look, resource plan.Resource, state UnitSt
 	}
 	own := h.findUnitFiles(resource.Name, bringsOwnFile(resource)).own
 	says, process := h.say(own), filepath.Join("/proc", strconv.Itoa(state.MainPID))
-	command, err := readIfThere(h.path(filepath.Join(process, "cmdline")))
+	command, err := os.ReadFile(h.path(filepath.Join(process, "cmdline")))
 	if err != nil || len(command) == 0 || len(says["ExecStart"]) != 1 {
-		return nil, err
+		return nil, nil // it ended a moment ago, or nobody can say
 	}
 	present := says["ExecStart"][0]
 	started := strings.Split(strings.TrimSuffix(string(command), "\x00"), "\x00")
@@ -136,9 +147,9 @@ func (h *Host) startedOtherwise(view *look, resource plan.Resource, state UnitSt
 
 // runsAsAnother compares the user of a process with the one that a unit names.
 func (h *Host) runsAsAnother(view *look, names []string, process string) (bool, error) {
-	status, err := readIfThere(h.path(filepath.Join(process, "status")))
+	status, err := os.ReadFile(h.path(filepath.Join(process, "status")))
 	if err != nil || len(names) != 1 {
-		return false, err
+		return false, nil
 	}
 	accounts, err := view.accounts()
 	if err != nil {

@@ -43,6 +43,7 @@ func TestOverrides(t *testing.T) {
 		{"until the next boot", caddy, map[string]string{"/run/systemd/system/caddy.service.d/override.conf": runShop},
 			[]string{"/run/systemd/system/caddy.service.d/override.conf: " + startsShop}},
 		{"no command", caddy, map[string]string{caddyDropIn: "[Service]\nExecStart=\n"}, []string{caddyDropIn + ": by it unit caddy starts nothing"}},
+		{"another command, as root", caddy, map[string]string{caddyDropIn: runShop + "User=root\n"}, []string{caddyDropIn + ": " + startsShop + ", and it changes User"}},
 		{"what runs after the start", caddy, map[string]string{caddyDropIn: "[Service]\nExecStartPost=/usr/bin/curl --data @/srv/shop.json http://localhost:2019/load\n"},
 			[]string{caddyDropIn + ": it changes ExecStartPost of unit caddy"}},
 		{"limits, restarts and order", caddy, map[string]string{caddyDropIn: "[Unit]\nAfter=ssh.service\nStartLimitIntervalSec=0\n[Service]\nLimitNOFILE=4096\nRestart=always\nOOMScoreAdjust=-500\nMemoryMax=1G\nProtectHome=yes\n"}, nil},

@@ -192,7 +192,7 @@ func (v *view) originals(originals []engine.HostOriginal) {
 		return
 	}
 	v.out.printf("\n%s", v.wrapped(0, "Taken over with --adopt. The command below each brings it back, as root on its host; "+
-		"then reload what reads it. As long as the host is in the stack, the next apply takes it over again."))
+		"then reload what reads it. As long as the host is in the stack, the next apply takes it over again, or stops at it where it is a drop-in."))
 	host := ""
 	for _, o := range originals {
 		if o.Host != host {

@@ -102,10 +102,10 @@ func did(e engine.Event) string {
 		return "restarted"
 	case e.Action == plan.Reload:
 		return "reloaded"
-	case e.Action == plan.Remove:
-		return "removed"
 	case e.Adopt:
 		return "taken over"
+	case e.Action == plan.Remove:
+		return "removed"
 	case e.Action == plan.Update && e.ID.Kind == plan.KindUnit:
 		return "put right" // started, enabled, or the contrary
 	case e.Action == plan.Update:

@@ -142,6 +142,7 @@ func (b *builder) caddy(m made) error {
 	b.unit(caddyUnit, plan.Unit{
 		Reload:   []plan.ID{file}, // it names the root that the other two hold
 		Reloader: plan.ReloadCaddy,
+		Rivals:   []string{"caddy-api.service"},
 		Drain:    adminSocket,
 	}, at)
 	b.listens("", 80, caddyUnit, at)

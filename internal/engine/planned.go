@@ -214,7 +214,10 @@ func (p *Planned) Texts(host string, change plan.Change) (before, after string, 
 	if change.ID.Kind != plan.KindFile || change.Resource == nil || change.Resource.Sensitive || change.Resource.From != nil {
 		return "", "", false
 	}
-	content := change.Resource.Want[plan.AttrContent]
+	content, wanted := change.Resource.Want[plan.AttrContent]
+	if !wanted { // it has to go
+		return string(change.Fact.Content), "", change.Fact.Content != nil
+	}
 	if !content.IsKnown() && (change.Block != "" || change.Adopt) {
 		return string(change.Fact.Content), fmt.Sprintf("(made by apply on %s)\n", content.MadeOn), change.Fact.Content != nil
 	}

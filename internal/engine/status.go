@@ -114,6 +114,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	proxy := planned.sight.seen[s.config.Stack.Proxy.Name]
 	if manifest := proxy.Facts.Manifest; manifest != nil {
 		status.Applied, status.Operator = manifest.Time, manifest.Operator
+		status.blockProblems(planned)
 		status.unitProblems()
 		if err := s.modelStatus(ctx, status, planned); err != nil {
 			return nil, err
@@ -270,6 +271,18 @@ func (s *Status) standsStill(name string) bool {
 	return slices.ContainsFunc(s.Hosts, func(h HostStatus) bool {
 		return slices.ContainsFunc(h.Units, func(u UnitStatus) bool { return u.Name == name && !u.Active })
 	})
+}
+
+// blockProblems tells what is in the way: what else is wrong may follow from it.
+func (s *Status) blockProblems(planned *Planned) {
+	for _, host := range planned.Hosts {
+		for _, change := range host.Blocked() {
+			s.Problems = append(s.Problems, Problem{
+				Kind: DriftFromFile, Host: host.Name, Summary: change.ID.String() + ": " + change.Block,
+				Command: "relayctl plan", Why: "shows what is in the way",
+			})
+		}
+	}
 }
 
 func (s *Status) unitProblems() {

@@ -167,10 +167,12 @@ func TestUnitThatIsGoneWhenItStops(t *testing.T) {
 func TestCaddyThatTakesNoOrders(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
+		m.serveCaddy(t)
 		if err := m.apt([]string{"install"}, "caddy"); err != nil {
 			t.Fatal(err)
 		}
 		m.write("/etc/caddy/Caddyfile", "{\n\tadmin off\n}\n")
+		m.caddyRuns = m.read("/etc/caddy/Caddyfile")
 		caddy := m.systemd.unit("caddy.service")
 		caddy.reads = []string{"/etc/caddy/Caddyfile"}
 		caddy.start()

@@ -166,6 +166,9 @@ func (b *batch) do(ctx context.Context, index int) (plan.Fact, error) {
 	todo.applied = findApplied(s.manifest, change.ID)
 	switch change.Action {
 	case plan.Remove, plan.Forget:
+		if change.Adopt {
+			return b.moveAside(ctx, todo)
+		}
 		return b.leave(ctx, todo)
 	case plan.Take:
 		return b.take(ctx, todo)
@@ -264,6 +267,11 @@ func (b *batch) leave(ctx context.Context, todo step) (plan.Fact, error) {
 			return plan.Fact{}, err
 		}
 		h.session.noteChange(id)
+	}
+	if todo.isMovedAside() && !todo.now.Exists {
+		if err := h.moveBack(*todo.applied); err != nil {
+			return plan.Fact{}, err
+		}
 	}
 	h.session.dropApplied(id)
 	if err := h.saveManifest(); err != nil {

@@ -2,15 +2,20 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -20,9 +25,12 @@ import (
 // What relay-host knows of Caddy as the distribution packages it.
 const (
 	caddyfile      = "/etc/caddy/Caddyfile"
+	caddyAutosave  = "/var/lib/caddy/.config/caddy/autosave.json" // what it runs: it writes that down at each load
 	caddyUser      = "caddy"
+	caddyAPI       = "caddy-api.service" // of its package: resumes what it wrote down
 	caddyAdmin     = "localhost:2019"
 	caddyTimeout   = 30 * time.Second // for each of its commands: a reload is known to hang
+	caddyAnswers   = 10 * time.Second // for its admin endpoint: it doesn't answer while a reload hangs
 	maxCaddyConfig = 16 << 20
 )
 
@@ -119,7 +127,7 @@ func (u units) loadCaddyfile(ctx context.Context, b *batch, step step) error {
 		return err
 	}
 	u.drain(ctx, b, step)
-	if runs == noOrders {
+	if runs != another {
 		return u.job(ctx, b, step.index, RestartUnit, step.resource.Name)
 	}
 	text := func(elapsed time.Duration) string {
@@ -161,10 +169,14 @@ func (u units) restoreCaddyfile(ctx context.Context, b *batch, step step, before
 type caddyAnswer int
 
 const (
-	another  caddyAnswer = iota // it runs with another than the Caddyfile means
-	theSame                     // it runs just what the Caddyfile means
-	noOrders                    // it can't be asked, nor told: somebody turned its admin endpoint off, say
+	another   caddyAnswer = iota // it runs with another than the Caddyfile means
+	theSame                      // it runs just what the Caddyfile means
+	noOrders                     // it can't be asked, nor told: the Caddyfile turns its admin endpoint off, say
+	elsewhere                    // nobody listens where the Caddyfile has that: it runs with another, and can't be told
 )
+
+// differs reports whether it is known to run another configuration.
+func (a caddyAnswer) differs() bool { return a == another || a == elsewhere }
 
 // caddyRuns compares what Caddy runs with what the Caddyfile means.
 func (h *Host) caddyRuns(ctx context.Context) (caddyAnswer, error) {
@@ -176,8 +188,14 @@ func (h *Host) caddyRuns(ctx context.Context) (caddyAnswer, error) {
 	if err := json.Unmarshal(adapted, &wanted); err != nil {
 		return noOrders, fmt.Errorf("decode adapted Caddyfile: %w", err)
 	}
-	running, err := h.caddyConfig(ctx, adminOf(adapted))
+	admin, on := adminOf(adapted)
+	if !on {
+		return noOrders, nil
+	}
+	running, err := h.caddyConfig(ctx, admin)
 	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return elsewhere, nil
 	case err != nil:
 		return noOrders, nil
 	case reflect.DeepEqual(wanted, running):
@@ -186,24 +204,92 @@ func (h *Host) caddyRuns(ctx context.Context) (caddyAnswer, error) {
 	return another, nil
 }
 
-// adminOf is the address of Caddy's admin endpoint in a configuration.
-func adminOf(config []byte) string {
+// loadedByOthers says why the configuration that Caddy wrote down itself is
+// somebody else's and would be lost: it is resumed at each start, or runs
+// although no file says so. Empty: neither. What runs by another command is that
+// command's matter.
+func (h *Host) loadedByOthers(ctx context.Context, view *look, state UnitState, own, whole settings) string {
+	if _, err := os.Stat(h.path(caddyAutosave)); err != nil {
+		return ""
+	}
+	start := whole["ExecStart"]
+	if slices.ContainsFunc(start, resumes) {
+		return "unit caddy resumes it, whatever stands in " + caddyfile
+	}
+	if h.isOurs(view, caddyfile) {
+		return ""
+	}
+	if api, err := view.unit(ctx, caddyAPI); err == nil && (api.Enabled() || api.Running()) {
+		return "unit caddy-api resumes it"
+	}
+	if !state.Running() || !slices.Equal(own["ExecStart"], start) {
+		return ""
+	}
+	// A Caddyfile that makes no sense is not what runs.
+	if runs, err := h.caddyRuns(ctx); err == nil && !runs.differs() {
+		return ""
+	}
+	return "unit caddy runs it, and not " + caddyfile
+}
+
+// readsCaddyfile reports whether a command starts Caddy with the Caddyfile.
+func readsCaddyfile(command string) bool {
+	return slices.Contains(strings.Fields(command), caddyfile) && !resumes(command)
+}
+
+func resumes(command string) bool { return slices.Contains(strings.Fields(command), "--resume") }
+
+// isOurs reports whether relayctl wrote a file.
+func (h *Host) isOurs(view *look, path string) bool {
+	return findApplied(view.manifest, plan.ID{Kind: plan.KindFile, Name: path}) != nil
+}
+
+// runsOtherCaddyfile reports whether Caddy is known to run something else than
+// our Caddyfile, loaded through its admin endpoint, say.
+func (h *Host) runsOtherCaddyfile(ctx context.Context, view *look) bool {
+	if !h.isOurs(view, caddyfile) {
+		return false
+	}
+	runs, err := h.caddyRuns(ctx) // one that makes no sense was edited, and is told as such
+	return err == nil && runs.differs()
+}
+
+// mustRunCaddyfile is an error where Caddy, started or told anew, still runs
+// something else than the Caddyfile.
+func (u units) mustRunCaddyfile(ctx context.Context, b *batch, name string) error {
+	runs, err := u.caddyRuns(ctx)
+	if err != nil || !runs.differs() {
+		return err
+	}
+	failed := u.unitError(ctx, b, name, "runs, but with another configuration than "+caddyfile)
+	failed.Hint = "Is its unit as its package has it? On the host:\n  systemctl cat caddy\n  dpkg --verify caddy"
+	return failed
+}
+
+// adminOf is the address of Caddy's admin endpoint in a configuration; false:
+// it is off.
+func adminOf(config []byte) (address string, on bool) {
 	var parsed struct {
-		Admin struct{ Listen string }
+		Admin struct {
+			Listen   string
+			Disabled bool
+		}
 	}
-	if json.Unmarshal(config, &parsed) != nil || parsed.Admin.Listen == "" {
-		return caddyAdmin
+	if json.Unmarshal(config, &parsed) != nil {
+		return caddyAdmin, true
 	}
-	return parsed.Admin.Listen
+	return cmp.Or(parsed.Admin.Listen, caddyAdmin), !parsed.Admin.Disabled
 }
 
 // caddyConfig asks Caddy what it runs.
 func (h *Host) caddyConfig(ctx context.Context, admin string) (any, error) {
-	ask := hostapi.Ask{Method: http.MethodGet, URL: "http://" + admin + "/config/", Timeout: caddyTimeout}
+	ask := hostapi.Ask{Method: http.MethodGet, URL: "http://" + admin + "/config/", Timeout: caddyAnswers}
 	if socket, ok := strings.CutPrefix(admin, "unix/"); ok {
 		ask.Socket, ask.URL = strings.TrimPrefix(socket, "/"), "http://caddy/config/"
 		ask.Socket = "/" + ask.Socket
 	}
+	ctx, cancel := context.WithTimeout(ctx, ask.Timeout)
+	defer cancel()
 	response, err := h.send(ctx, ask)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package host_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"os"
 	"slices"
@@ -28,10 +27,13 @@ func caddyMachine(t *testing.T) (*machine, *session, *[]string) {
 	return m, s, told
 }
 
+// caddySocket is where every Caddyfile of the tests has its admin endpoint.
+const caddySocket = "/run/caddy.sock"
+
 // serveCaddy says what Caddy runs, at its admin endpoint.
 func (m *machine) serveCaddy(t testing.TB) {
-	serveSocket(t, m, "/run/caddy.sock", func(w http.ResponseWriter, _ *http.Request) {
-		json.NewEncoder(w).Encode(map[string]any{"admin": map[string]any{"listen": "unix//run/caddy.sock"}, "text": m.caddyRuns})
+	serveSocket(t, m, caddySocket, func(w http.ResponseWriter, _ *http.Request) {
+		w.Write(adapted(m.caddyRuns))
 	})
 }
 
@@ -109,6 +111,7 @@ func TestCaddyWithoutARelay(t *testing.T) {
 func TestFoundCaddyGetsItsOwnFileBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
+		m.serveCaddy(t)
 		if err := m.apt([]string{"install"}, "caddy"); err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,7 @@ type machine struct {
 	refuseCaddyfile string // text that Caddy's validation refuses
 	refuseReload    string // text that Caddy refuses only when it loads it
 	caddyRuns       string // the Caddyfile that Caddy has loaded
+	ignoresReload   bool   // Caddy says that it loads, and does not
 
 	listeners map[string]*pipeListener // by path of the socket
 
@@ -289,7 +290,7 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 	refused := func(text string) bool { return text != "" && strings.Contains(content, text) }
 	switch command.Args[0] {
 	case "adapt":
-		return fmt.Appendf(nil, `{"admin":{"listen":"unix//run/caddy.sock"},"text":%q}`, content), nil
+		return adapted(content), nil
 	case "validate":
 		if refused(m.refuseCaddyfile) {
 			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{
@@ -301,11 +302,20 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 		if refused(m.refuseReload) {
 			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration: HTTP 400"}}
 		}
+		if m.ignoresReload {
+			return nil, nil
+		}
 		m.caddyRuns = content
 		m.systemd.unit("caddy.service").load()
 		m.point("after caddy reload")
 	}
 	return nil, nil
+}
+
+// adapted is a Caddyfile as Caddy takes it.
+func adapted(caddyfile string) []byte {
+	return fmt.Appendf(nil, `{"admin":{"listen":"unix//run/caddy.sock","disabled":%t},"text":%q}`,
+		strings.Contains(caddyfile, "admin off"), caddyfile)
 }
 
 // observe looks at resources with a fresh relay-host.

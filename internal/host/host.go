@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -78,7 +79,7 @@ type session struct {
 func (s *session) noteChange(id plan.ID) {
 	s.sequence++
 	s.changed[id] = s.sequence
-	if id.Kind == plan.KindFile && strings.HasPrefix(id.Name, unitsDir+"/") {
+	if id.Kind == plan.KindFile && slices.ContainsFunc(unitPath, func(dir string) bool { return strings.HasPrefix(id.Name, dir+"/") }) {
 		s.unitFiles = true
 	}
 }

@@ -86,11 +86,29 @@ func (h *Host) observeAll(ctx context.Context, manifest *plan.Manifest, asked []
 		}
 		facts = append(facts, fact)
 	}
+	return h.withOverrides(ctx, view, facts)
+}
+
+// withOverrides adds the files that the units among facts are overridden by.
+func (h *Host) withOverrides(ctx context.Context, view *look, facts []plan.Fact) ([]plan.Fact, error) {
+	for _, unit := range facts {
+		for _, over := range unit.Overrides {
+			id := plan.ID{Kind: plan.KindFile, Name: over.Path}
+			if slices.ContainsFunc(facts, func(fact plan.Fact) bool { return fact.ID == id }) {
+				continue
+			}
+			fact, err := h.observeOne(ctx, view, plan.Resource{ID: id})
+			if err != nil {
+				return nil, err
+			}
+			facts = append(facts, fact)
+		}
+	}
 	return facts, nil
 }
 
-// withHolders adds to resources the units that hold ports, those that start
-// them, and those that a socket starts.
+// withHolders adds to resources the units that would take the place of one, that
+// hold ports, that start those, and that a socket starts.
 func (h *Host) withHolders(ctx context.Context, resources []plan.Resource, listeners []plan.Listener) ([]plan.Resource, error) {
 	var holders []string
 	for _, listener := range listeners {
@@ -103,6 +121,13 @@ func (h *Host) withHolders(ctx context.Context, resources []plan.Resource, liste
 		return nil, fmt.Errorf("ask systemd for units: %w", err)
 	}
 	all := slices.Clone(resources)
+	for _, resource := range resources {
+		if resource.Unit != nil {
+			for _, rival := range resource.Unit.Rivals {
+				all = append(all, plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: rival}})
+			}
+		}
+	}
 	for i, state := range states {
 		for _, name := range slices.Concat(holders[i:i+1], state.TriggeredBy, state.Triggers) {
 			if id := (plan.ID{Kind: plan.KindUnit, Name: name}); checkName(id) == nil {

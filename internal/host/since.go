@@ -24,6 +24,8 @@ func (b *batch) checkSince(todo step) error {
 		return changedSince(now.ID, "it is gone")
 	case !expected.Exists && now.Exists:
 		return changedSince(now.ID, "it is there now")
+	case len(now.Overrides) > 0: // what was there before is gone by now
+		return changedSince(now.ID, now.Overrides[0].Path+" is there now")
 	case now.Kind == plan.KindUnit:
 		return nil // that it stopped or started by itself is what apply mends
 	}

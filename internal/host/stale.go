@@ -43,6 +43,14 @@ func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, st
 			list = append(list, *unit.Program)
 		}
 	}
+	started, err := h.startedOtherwise(view, resource, state)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, started...)
+	if unit.Reloader == plan.ReloadCaddy && h.runsOtherCaddyfile(ctx, view) {
+		list = append(list, unit.Reload...)
+	}
 	unpublished := slices.DeleteFunc(reads, func(id plan.ID) bool {
 		return publishes(unit, state, id) || unit.Program != nil && id == *unit.Program
 	})

@@ -1,7 +1,11 @@
 package host
 
 import (
+	"context"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -46,4 +50,53 @@ func (h *Host) markTaken(todo step) error {
 // than it was.
 func isTaken(one making, fact plan.Fact) bool {
 	return one.Taken != nil && fact.Kind == plan.KindUnit && !maps.Equal(one.Taken.Before, fact.Have)
+}
+
+// moveAside takes a file of somebody else away that overrides a unit of ours.
+// It is in the manifest, with where it is kept, before it goes.
+func (b *batch) moveAside(ctx context.Context, todo step) (plan.Fact, error) {
+	h, path := b.host, todo.change.ID.Name
+	if todo.change.ID.Kind != plan.KindFile {
+		return plan.Fact{}, badRequest("%s can't be moved aside", todo.change.ID)
+	}
+	if err := b.checkSince(todo); err != nil || !todo.now.Exists {
+		return todo.now, err
+	}
+	kept, err := h.keepFormer(path, 0)
+	if err != nil {
+		return plan.Fact{}, err
+	}
+	entry := h.session.newApplied(todo.now)
+	entry.Kept, entry.Taken = kept, h.session.takenOver(step{change: todo.change})
+	h.session.setApplied(entry)
+	if err := h.saveManifest(); err != nil {
+		return plan.Fact{}, err
+	}
+	if err := os.Remove(h.path(path)); err != nil {
+		return plan.Fact{}, fmt.Errorf("move aside: %w", err)
+	}
+	h.session.noteChange(todo.change.ID)
+	if err := syncDir(filepath.Dir(h.path(path))); err != nil {
+		return plan.Fact{}, err
+	}
+	return h.observeOne(ctx, h.newLook(h.session.manifest), todo.resource)
+}
+
+// isMovedAside reports whether the step is about a file that moveAside took
+// away.
+func (s step) isMovedAside() bool {
+	return s.change.ID.Kind == plan.KindFile && s.applied != nil && !s.applied.Made && s.applied.Taken != nil
+}
+
+// moveBack puts what moveAside took away in its place again.
+func (h *Host) moveBack(entry plan.Applied) error {
+	if err := os.MkdirAll(filepath.Dir(h.path(entry.Name)), 0o755); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	if err := h.putBack(entry.Name, entry.Kept); err != nil {
+		return err
+	}
+	h.session.noteChange(entry.ID)
+	h.session.restored = append(h.session.restored, entry.Name)
+	return nil
 }

@@ -25,7 +25,7 @@ func (u units) observe(ctx context.Context, view *look, resource plan.Resource, 
 	if err != nil {
 		return err
 	}
-	if !state.Exists {
+	if fact.Overrides = u.overrides(ctx, view, resource, state); !state.Exists {
 		return nil
 	}
 	fact.Exists = true
@@ -241,6 +241,9 @@ func (u units) follow(ctx context.Context, b *batch, step step, state UnitState)
 		return err
 	}
 	state, err = u.verify(ctx, b, step, err)
+	if err == nil && step.resource.Unit.Reloader == plan.ReloadCaddy {
+		err = u.mustRunCaddyfile(ctx, b, name)
+	}
 	if err != nil {
 		return err
 	}

@@ -117,7 +117,7 @@ const reloadRefused = "reload refused: "
 
 // unitError is an error on a unit with the end of what it said since the step
 // began.
-func (h *Host) unitError(ctx context.Context, b *batch, name, text string) error {
+func (h *Host) unitError(ctx context.Context, b *batch, name, text string) *hostapi.Error {
 	lines, err := h.ownLog(ctx, name, b.began)
 	if err != nil {
 		lines = []string{"its log could not be read: " + err.Error()}

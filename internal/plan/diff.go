@@ -13,6 +13,7 @@ import (
 func Diff(h Host) HostPlan {
 	d := newDiffer(h)
 	todo := d.displaced()
+	todo = append(todo, d.overridden()...)
 	todo = append(todo, d.wantedChanges()...)
 	todo = append(todo, d.leaving()...)
 	todo = append(todo, d.restarts(todo)...)
@@ -43,7 +44,7 @@ func newDiffer(h Host) *differ {
 		d.facts[fact.ID] = fact
 	}
 	for _, want := range h.Want {
-		d.wanted[want.ID] = want
+		d.wanted[want.ID] = overriddenUnit(want, d.fact(want.ID).Overrides)
 	}
 	return d
 }
@@ -226,6 +227,8 @@ func (d *differ) part(c Change) int {
 	switch {
 	case c.Action == Restart || c.Action == Reload:
 		return partRestarts
+	case c.Adopt:
+		return partWanted // what it is in the way of comes behind it
 	case c.Action == Remove || c.Action == Forget:
 		return partLeaving
 	}

@@ -59,6 +59,21 @@ func (w *wayside) addStarters() {
 	}
 }
 
+// addRivals adds the units that would do what one of ours does in another way,
+// at the next boot if not now.
+func (w *wayside) addRivals() {
+	for _, want := range w.differ.host.Want {
+		if want.Unit == nil {
+			continue
+		}
+		for _, rival := range want.Unit.Rivals {
+			if w.isOn(rival) {
+				w.add(rival, "runs in the place of "+unitName(want.Name), want.Origin)
+			}
+		}
+	}
+}
+
 // isOn reports whether a unit of somebody else runs or would by itself.
 func (w *wayside) isOn(unit string) bool {
 	fact := w.differ.fact(ID{KindUnit, unit})
@@ -72,6 +87,7 @@ func (w *wayside) isOn(unit string) bool {
 func (d *differ) displaced() []Change {
 	way := &wayside{differ: d, units: map[string]*Change{}}
 	changes := d.holders(way)
+	way.addRivals()
 	way.addStarters()
 	for _, name := range slices.Sorted(maps.Keys(way.units)) {
 		c := way.units[name]

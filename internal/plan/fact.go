@@ -26,6 +26,9 @@ type Fact struct {
 	// PulledBy lists the units that start a unit at boot and go on doing so:
 	// it can be neither disabled nor masked.
 	PulledBy []string `json:"pulled_by,omitempty"`
+	// Overrides lists what has a unit start or read something else than its own
+	// file says.
+	Overrides []Override `json:"overrides,omitempty"`
 	// Content is a file's text where it is not sensitive and at most
 	// MaxShown bytes long.
 	Content []byte `json:"content,omitempty"`

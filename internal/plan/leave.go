@@ -12,6 +12,13 @@ func (d *differ) leaving() []Change {
 			continue
 		}
 		c := Change{ID: id, Action: Forget, Fact: fact}
+		if isMovedAside(fact) {
+			if d.host.Role != RoleDeparted {
+				continue // it is told for as long as the host belongs to the stack
+			}
+			changes = append(changes, c)
+			continue
+		}
 		if fact.Applied.Made && (fact.Exists || fact.Applied.Kept != "") {
 			c.Action = Remove
 			c.Reasons, c.Notes = unless(c), stays(fact)

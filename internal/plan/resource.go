@@ -151,6 +151,9 @@ type Unit struct {
 	Program *ID `json:"program,omitempty"`
 	// Reloader says how it is reloaded.
 	Reloader Reloader `json:"reloader,omitempty"`
+	// Rivals are units that would do the same in another way, and so have to be
+	// off.
+	Rivals []string `json:"rivals,omitempty"`
 	// Drain is the admin socket of a relay whose workers are told to come
 	// back later before this unit is reloaded or restarted. Empty: none.
 	Drain string `json:"drain,omitempty"`

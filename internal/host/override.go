@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// A unit that is enabled and runs may still run something else than its own
+// file says: by a drop-in, or by a file of its name that comes before its own.
+
+// overrides lists the files of others by which a unit starts or reads something
+// else than its own file says.
+func (u units) overrides(ctx context.Context, view *look, resource plan.Resource, state UnitState) []plan.Override {
+	if resource.Unit == nil || state.Masked() {
+		return nil
+	}
+	files := u.findUnitFiles(resource.Name, bringsOwnFile(resource))
+	own, whole := u.say(files.own), u.say(files.all()...)
+	var list []plan.Override
+	for _, file := range files.all() {
+		if does := u.differsBy(file, files, own, own.differing(whole)); len(does) > 0 {
+			list = append(list, plan.Override{
+				Path: file, Says: overrideWords(resource.Name, does, whole), Instead: leavingOut(resource.Name, file),
+			})
+		}
+	}
+	if resource.Unit.Reloader != plan.ReloadCaddy {
+		return list
+	}
+	if command := own["ExecStart"]; len(command) == 1 && !readsCaddyfile(command[0]) {
+		list = append(list, plan.Override{
+			Path: files.own, Says: overrideWords(resource.Name, []string{"ExecStart"}, own),
+			Instead: "it is the package's, edited; to have it anew, on the host: apt-get install --reinstall caddy",
+		})
+	}
+	if says := u.loadedByOthers(ctx, view, state, own, whole); says != "" {
+		list = append(list, plan.Override{Path: caddyAutosave, Says: says})
+	}
+	return list
+}
+
+// bringsOwnFile reports whether relayctl brings the file of a unit.
+func bringsOwnFile(resource plan.Resource) bool {
+	return slices.Contains(resource.Unit.Restart, plan.ID{Kind: plan.KindFile, Name: filepath.Join(unitsDir, resource.Name)})
+}
+
+// differsBy is which of the differences between a unit's own file and all its
+// files come from one of these: what it sets or takes back, and, where it stands
+// in the place of the own one, what it leaves out.
+func (u units) differsBy(file string, files unitFiles, own settings, differ []string) []string {
+	if file == files.own {
+		return nil
+	}
+	says := u.say(file)
+	return slices.DeleteFunc(slices.Clone(differ), func(name string) bool {
+		_, said := says[name]
+		return !said && !(file == files.main && len(own[name]) > 0)
+	})
+}
+
+// overrideWords says what a file does to a unit. Values may be secret: of a
+// command, only flags and paths are told.
+func overrideWords(unit string, differ []string, whole settings) string {
+	unit = strings.TrimSuffix(unit, ".service")
+	if !slices.Contains(differ, "ExecStart") {
+		return fmt.Sprintf("it changes %s of unit %s", strings.Join(differ, ", "), unit)
+	}
+	says := fmt.Sprintf("by it unit %s starts %s", unit, commandWords(whole["ExecStart"]))
+	rest := slices.DeleteFunc(slices.Clone(differ), func(name string) bool { return name == "ExecStart" || name == "ExecReload" })
+	if len(rest) > 0 {
+		says += ", and it changes " + strings.Join(rest, ", ")
+	}
+	return says
+}
+
+// commandWords tells the program of the last of some commands, its flags and
+// the paths that it is given.
+func commandWords(commands []string) string {
+	if len(commands) == 0 {
+		return "nothing"
+	}
+	words := strings.Fields(commands[len(commands)-1])
+	told := []string{path.Base(words[0])}
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		switch {
+		case strings.HasPrefix(word, "-") && strings.HasPrefix(value, "/"), strings.HasPrefix(word, "/"):
+			told = append(told, word)
+		case strings.HasPrefix(word, "-"):
+			told = append(told, name)
+		}
+	}
+	return strings.Join(told, " ")
+}
+
+// leavingOut says how a unit is left out of a file that is not to be moved: it
+// is for other units as well, or comes from a package or a generator. Empty: it
+// can be moved.
+func leavingOut(unit, file string) string {
+	dir, name := filepath.Split(file)
+	own := slices.ContainsFunc(byHand, func(folder string) bool {
+		return file == filepath.Join(folder, unit) || filepath.Clean(dir) == filepath.Join(folder, unit+".d")
+	})
+	if own {
+		return ""
+	}
+	if name == unit {
+		return "a generator or a program makes it: it has to be taken out of that"
+	}
+	folder := filepath.Join(unitsDir, unit+".d")
+	return fmt.Sprintf("not for %s alone, or of a package; to leave that out, on the host: "+
+		"mkdir -p %s && ln -s /dev/null %s && systemctl daemon-reload", strings.TrimSuffix(unit, ".service"), folder, filepath.Join(folder, name))
+}
+
+// startedOtherwise is a unit's own file where the main process was started by
+// another command or as another user than that says: by a drop-in, say, that is
+// gone again. A start that relay-host saw through is believed, and commands that
+// systemd rewrites are not compared.
+func (h *Host) startedOtherwise(view *look, resource plan.Resource, state UnitState) ([]plan.ID, error) {
+	record, err := h.loadLoaded(resource.Name)
+	if err != nil || state.MainPID == 0 || record.Invocation == state.Invocation {
+		return nil, err
+	}
+	own := h.findUnitFiles(resource.Name, bringsOwnFile(resource)).own
+	says, process := h.say(own), filepath.Join("/proc", strconv.Itoa(state.MainPID))
+	command, err := os.ReadFile(h.path(filepath.Join(process, "cmdline")))
+	if err != nil || len(command) == 0 || len(says["ExecStart"]) != 1 {
+		return nil, nil // it ended a moment ago, or nobody can say
+	}
+	present := says["ExecStart"][0]
+	started := strings.Split(strings.TrimSuffix(string(command), "\x00"), "\x00")
+	comparable := strings.HasPrefix(present, "/") && !strings.ContainsAny(present, `"'\$%;`)
+	another, err := h.runsAsAnother(view, says["User"], process)
+	if err != nil || !another && !(comparable && !slices.Equal(started, strings.Fields(present))) {
+		return nil, err
+	}
+	return []plan.ID{{Kind: plan.KindFile, Name: own}}, nil
+}
+
+// runsAsAnother compares the user of a process with the one that a unit names.
+func (h *Host) runsAsAnother(view *look, names []string, process string) (bool, error) {
+	status, err := os.ReadFile(h.path(filepath.Join(process, "status")))
+	if err != nil || len(names) != 1 {
+		return false, nil
+	}
+	accounts, err := view.accounts()
+	if err != nil {
+		return false, err
+	}
+	account, known := accounts.users[names[0]]
+	_, ids, found := strings.Cut(string(status), "\nUid:")
+	fields := strings.Fields(ids)
+	if !known || !found || len(fields) == 0 {
+		return false, nil
+	}
+	return fields[0] != strconv.Itoa(account.UID), nil
+}

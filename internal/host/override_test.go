@@ -1,0 +1,344 @@
+package host_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+const (
+	caddyService   = "/lib/systemd/system/caddy.service"
+	caddyDropIn    = "/etc/systemd/system/caddy.service.d/override.conf"
+	packagedCaddy  = "[Unit]\nAfter=network.target\n[Service]\nUser=caddy\nExecStart=/usr/bin/caddy run --environ --config /etc/caddy/Caddyfile\nLimitNOFILE=1048576\n"
+	relayService   = "/etc/systemd/system/relay-worker.service"
+	ourRelayWorker = "[Service]\nUser=relay\nExecStart=/usr/local/lib/relayctl/relay-worker/current/relay-worker --config /etc/relay/worker.json\n"
+)
+
+func relayWorker() plan.Resource {
+	return unit("relay-worker.service", plan.Unit{Restart: []plan.ID{fileID(relayService)}})
+}
+
+func packaged() plan.Resource { return unit("caddy.service", plan.Unit{}) }
+
+func TestOverrides(t *testing.T) {
+	const runShop = "[Service]\nExecStart=\nExecStart=/usr/bin/caddy run --config /etc/caddy/caddy.json --token=sesame sesame\n"
+	const startsShop = "by it unit caddy starts caddy --config /etc/caddy/caddy.json --token"
+	worker, caddy := relayWorker(), packaged()
+	for _, row := range []struct {
+		name  string
+		unit  plan.Resource
+		files map[string]string
+		want  []string // "PATH: what it does"
+	}{
+		{"none", caddy, nil, nil},
+		{"another command", caddy, map[string]string{caddyDropIn: runShop}, []string{caddyDropIn + ": " + startsShop}},
+		{"until the next boot", caddy, map[string]string{"/run/systemd/system/caddy.service.d/override.conf": runShop},
+			[]string{"/run/systemd/system/caddy.service.d/override.conf: " + startsShop}},
+		{"no command", caddy, map[string]string{caddyDropIn: "[Service]\nExecStart=\n"}, []string{caddyDropIn + ": by it unit caddy starts nothing"}},
+		{"another command, as root", caddy, map[string]string{caddyDropIn: runShop + "User=root\n"}, []string{caddyDropIn + ": " + startsShop + ", and it changes User"}},
+		{"what runs after the start", caddy, map[string]string{caddyDropIn: "[Service]\nExecStartPost=/usr/bin/curl --data @/srv/shop.json http://localhost:2019/load\n"},
+			[]string{caddyDropIn + ": it changes ExecStartPost of unit caddy"}},
+		{"limits, restarts and order", caddy, map[string]string{caddyDropIn: "[Unit]\nAfter=ssh.service\nStartLimitIntervalSec=0\n[Service]\nLimitNOFILE=4096\nRestart=always\nOOMScoreAdjust=-500\nMemoryMax=1G\nProtectHome=yes\n"}, nil},
+		{"a proxy on the way out, and more in the log", worker, map[string]string{"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nEnvironment=LOG_LEVEL=debug \"HTTPS_PROXY=http://proxy:3128\"\nEnvironment=no_proxy=localhost\n"}, nil},
+		{"that and more", worker, map[string]string{"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nEnvironment=LOG_LEVEL=debug SSL_CERT_FILE=/srv/ca.pem\n"},
+			[]string{"/etc/systemd/system/relay-worker.service.d/a.conf: it changes Environment of unit relay-worker"}},
+		{"a property set", worker, map[string]string{"/etc/systemd/system.control/relay-worker.service.d/50-MemoryMax.conf": "[Service]\nMemoryMax=1073741824\n"}, nil},
+		{"the same again", caddy, map[string]string{caddyDropIn: "# as it is\n[Service]\nUser = caddy\nExecStart=\nExecStart=/usr/bin/caddy run --environ \\\n# with its file\n  --config /etc/caddy/Caddyfile\n"}, nil},
+		{"taken back by a later one", caddy, map[string]string{caddyDropIn: "[Service]\nEnvironment=A=b\n", "/etc/systemd/system/caddy.service.d/zz.conf": "[Service]\nEnvironment=\n"}, nil},
+		{"another section", caddy, map[string]string{caddyDropIn: "[Socket]\nExecStartPre=/bin/true\n"}, nil},
+		{"not a drop-in", caddy, map[string]string{"/etc/systemd/system/caddy.service.d/override.conf.bak": runShop}, nil},
+		{"a file before the package's", caddy, map[string]string{"/etc/systemd/system/caddy.service": strings.ReplaceAll(packagedCaddy, "Caddyfile", "caddy.json")},
+			[]string{"/etc/systemd/system/caddy.service: by it unit caddy starts caddy --environ --config /etc/caddy/caddy.json"}},
+		{"a copy of the package's, with other limits", caddy, map[string]string{"/etc/systemd/system/caddy.service": strings.ReplaceAll(packagedCaddy, "1048576", "4096")}, nil},
+		{"a file without the user", caddy, map[string]string{"/etc/systemd/system/caddy.service": strings.ReplaceAll(packagedCaddy, "User=caddy\n", "")},
+			[]string{"/etc/systemd/system/caddy.service: it changes User of unit caddy"}},
+		{"as root, with a variable", worker, map[string]string{"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nUser=root\nEnvironment=TOKEN=sesame\n"},
+			[]string{"/etc/systemd/system/relay-worker.service.d/a.conf: it changes Environment, User of unit relay-worker"}},
+		{"a file of variables, and another folder", worker, map[string]string{
+			"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nEnvironmentFile=-/srv/env\n",
+			"/etc/systemd/system/relay-worker.service.d/b.conf": "[Service]\nWorkingDirectory=/srv\n"}, []string{
+			"/etc/systemd/system/relay-worker.service.d/a.conf: it changes EnvironmentFile of unit relay-worker",
+			"/etc/systemd/system/relay-worker.service.d/b.conf: it changes WorkingDirectory of unit relay-worker"}},
+		{"another file in the place of one that it reads", worker, map[string]string{"/etc/systemd/system/relay-worker.service.d/a.conf": "[Service]\nBindReadOnlyPaths=/srv/w.json:/etc/relay/worker.json\n"},
+			[]string{"/etc/systemd/system/relay-worker.service.d/a.conf: it changes BindReadOnlyPaths of unit relay-worker"}},
+		{"for all services", worker, map[string]string{"/etc/systemd/system/service.d/10-roots.conf": "[Service]\nEnvironment=SSL_CERT_FILE=/srv/ca.pem\n"},
+			[]string{"/etc/systemd/system/service.d/10-roots.conf: it changes Environment of unit relay-worker (ln -s /dev/null /etc/systemd/system/relay-worker.service.d/10-roots.conf)"}},
+		{"for all services, but not for this one", worker, map[string]string{
+			"/etc/systemd/system/service.d/10-roots.conf":              "[Service]\nEnvironment=SSL_CERT_FILE=/srv/ca.pem\n",
+			"/etc/systemd/system/relay-worker.service.d/10-roots.conf": ""}, nil},
+		{"for all that begin so", worker, map[string]string{"/etc/systemd/system/relay-.service.d/a.conf": "[Service]\nGroup=root\n"},
+			[]string{"/etc/systemd/system/relay-.service.d/a.conf: it changes Group of unit relay-worker (ln -s /dev/null /etc/systemd/system/relay-worker.service.d/a.conf)"}},
+		{"of a package", caddy, map[string]string{"/usr/lib/systemd/system/caddy.service.d/a.conf": "[Service]\nEnvironment=A=b\n"},
+			[]string{"/usr/lib/systemd/system/caddy.service.d/a.conf: it changes Environment of unit caddy (ln -s /dev/null /etc/systemd/system/caddy.service.d/a.conf)"}},
+		{"for a unit that is still to come", unit("relay-server.service", plan.Unit{Restart: []plan.ID{fileID("/etc/systemd/system/relay-server.service")}}),
+			map[string]string{"/etc/systemd/system/relay-server.service.d/a.conf": "[Service]\nUser=root\nNice=5\n"},
+			[]string{"/etc/systemd/system/relay-server.service.d/a.conf: it changes User of unit relay-server"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.write(caddyService, packagedCaddy)
+			m.write(relayService, ourRelayWorker)
+			for path, content := range row.files {
+				m.write(path, content)
+			}
+			facts := m.observe(row.unit)
+			var got []string
+			for _, over := range facts.Find(row.unit.ID).Overrides {
+				line := over.Path + ": " + over.Says
+				if _, how, ok := strings.Cut(over.Instead, " && "); ok {
+					line += " (" + strings.TrimSuffix(how, " && systemctl daemon-reload") + ")"
+				}
+				got = append(got, line)
+				if !facts.Find(fileID(over.Path)).Exists {
+					t.Errorf("%s is not among the facts", over.Path)
+				}
+			}
+			if diff := cmp.Diff(row.want, got); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+		})
+	}
+}
+
+// overridden is a machine on which relay-worker runs, and then a drop-in for it
+// came.
+func overridden(t *testing.T) (m *machine, s *session, dropIn string) {
+	m = newMachine(t)
+	s = m.lock()
+	s.bring(s.file(relayService, ourRelayWorker), relayWorker())
+	dropIn = "/etc/systemd/system/relay-worker.service.d/override.conf"
+	m.write(dropIn, "[Service]\nUser=root\n")
+	return m, s, dropIn
+}
+
+func TestDropInIsTakenOver(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, dropIn := overridden(t)
+		want := []plan.Resource{s.file(relayService, ourRelayWorker), relayWorker()}
+		if steps := s.plan(want...); len(steps) != 1 || steps[0].ID != fileID(dropIn) || steps[0].Block == "" || !steps[0].Adoptable {
+			t.Fatalf("without --adopt: %+v", steps)
+		}
+		s.adopt = true
+		u := m.systemd.unit("relay-worker.service")
+		u.jobs, m.systemd.reloads = nil, 0
+		s.bring(want...)
+		if got := m.read(dropIn); got != "absent" || m.systemd.reloads == 0 || !cmp.Equal(u.jobs, []host.JobVerb{host.RestartUnit}) {
+			t.Errorf("the drop-in is %q; %d reloads of unit files, jobs %v", got, m.systemd.reloads, u.jobs)
+		}
+		kept := "/var/lib/relayctl/generations/0" + dropIn
+		entry := m.observe().Find(fileID(dropIn)).Applied
+		if m.read(kept) != "[Service]\nUser=root\n" || entry == nil || entry.Kept != kept || entry.Made || entry.Taken == nil {
+			t.Errorf("kept %q; the manifest has %+v", m.read(kept), entry)
+		}
+		if steps := s.plan(want...); len(steps) > 0 {
+			t.Errorf("a second plan has %v", steps)
+		}
+
+		m.write(dropIn, "[Service]\nUser=root\nGroup=root\n") // again, and another
+		s.bring(want...)
+		if entry := m.observe().Find(fileID(dropIn)).Applied; entry.Kept != kept+".2" || m.read(entry.Kept) == m.read(kept) {
+			t.Errorf("the second one: the manifest has %+v", entry)
+		}
+
+		last := plan.Diff(plan.Host{Role: plan.RoleDeparted, Facts: m.observe()})
+		if _, err := s.apply(last.Changes); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.read(dropIn); got != "[Service]\nUser=root\nGroup=root\n" {
+			t.Errorf("after leaving the stack the drop-in is %q", got)
+		}
+	})
+}
+
+// One that comes between plan and apply is not started with.
+func TestDropInSinceThePlan(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, dropIn := overridden(t)
+		os.Remove(m.path(dropIn))
+		steps := s.plan(s.file(relayService, ourRelayWorker+"# another\n"), relayWorker())
+		m.write(dropIn, "[Service]\nUser=root\n")
+		if _, err := s.apply(steps); code(err) != hostapi.CodeChangedSince || !strings.Contains(err.Error(), dropIn) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+func TestDropInThatIsEditedSinceThePlan(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, dropIn := overridden(t)
+		s.adopt = true
+		steps := s.plan(s.file(relayService, ourRelayWorker), relayWorker())
+		m.write(dropIn, "[Service]\nUser=nobody\n")
+		if _, err := s.apply(steps); code(err) != hostapi.CodeChangedSince || m.read(dropIn) == "absent" {
+			t.Errorf("the drop-in is %q, the error %v", m.read(dropIn), err)
+		}
+	})
+}
+
+func TestProcessStartedOtherwise(t *testing.T) {
+	const program = "/usr/local/lib/relayctl/relay-worker/current/relay-worker"
+	for _, row := range []struct {
+		name, command string
+		uid           int
+		seen, stale   bool
+	}{
+		{"as its file says", program + " --config /etc/relay/worker.json", 1, false, false},
+		{"by another command", program + " --config /srv/worker.json", 1, false, true},
+		{"by a shell", "/bin/sh -c " + program, 1, false, true},
+		{"as another user", program + " --config /etc/relay/worker.json", 0, false, true},
+		{"by a start that was seen through", program + " --config /srv/worker.json", 1, true, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.addUser("relay", "/nonexistent")
+				s := m.lock()
+				s.bring(s.file(relayService, ourRelayWorker), relayWorker())
+				u := m.systemd.unit("relay-worker.service")
+				if !row.seen {
+					m.tick()
+					u.start()
+				}
+				u.state.MainPID = 4711
+				m.write("/proc/4711/cmdline", strings.ReplaceAll(row.command, " ", "\x00")+"\x00")
+				m.write("/proc/4711/status", fmt.Sprintf("Name:\tx\nUid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", os.Getuid()+row.uid))
+				stale := m.observe(relayWorker()).Find(relayWorker().ID).Stale
+				if got := len(stale) == 1 && stale[0] == fileID(relayService); got != row.stale || len(stale) > 1 {
+					t.Errorf("stale: %v", stale)
+				}
+			})
+		})
+	}
+}
+
+func TestCaddyThatRunsSomethingElse(t *testing.T) {
+	for _, row := range []struct {
+		name, runs string
+		job        []host.JobVerb
+	}{
+		{"loaded through its admin API", "shop\n", nil},
+		{"that turned the admin API off", "shop, admin off\n", []host.JobVerb{host.RestartUnit}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m, s, _ := caddyMachine(t)
+				m.caddyRuns = row.runs
+				caddy := m.systemd.unit("caddy.service")
+				caddy.jobs = nil
+				s.bring(s.caddy("one\n")...)
+				if m.caddyRuns != "one\n" || !cmp.Equal(caddy.jobs, row.job) {
+					t.Errorf("Caddy runs %q after %v", m.caddyRuns, caddy.jobs)
+				}
+				if steps := s.plan(s.caddy("one\n")...); len(steps) > 0 {
+					t.Errorf("a second plan has %v", steps)
+				}
+			})
+		})
+	}
+}
+
+// What Caddy runs before the first apply is somebody's, where no file that it
+// reads says so.
+func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
+	const autosave = "/var/lib/caddy/.config/caddy/autosave.json"
+	resumes := strings.Replace(packagedCaddy, "--config /etc/caddy/Caddyfile", "--resume", 1)
+	for _, row := range []struct {
+		name  string
+		set   func(m *machine)
+		wants []string
+	}{
+		{"its Caddyfile", func(*machine) {}, nil},
+		{"loaded through its admin API", func(m *machine) { m.caddyRuns = "shop\n" }, []string{autosave}},
+		{"loaded, and its admin API elsewhere", func(m *machine) { m.caddyRuns = "shop, admin off\n" }, []string{autosave}},
+		{"its Caddyfile, with the admin API off", func(m *machine) {
+			m.write("/etc/caddy/Caddyfile", "admin off\n")
+			m.caddyRuns = "admin off\n"
+		}, nil},
+		{"by a command of its own", func(m *machine) {
+			m.caddyRuns = "shop\n"
+			m.write(caddyDropIn, "[Service]\nExecStart=\nExecStart=/usr/bin/caddy run --config /srv/shop.json\n")
+		}, []string{caddyDropIn}},
+		{"what it resumes", func(m *machine) {
+			m.caddyRuns = "shop\n"
+			m.write("/etc/systemd/system/caddy.service", resumes)
+		}, []string{"/etc/systemd/system/caddy.service", autosave}},
+		{"by the package's other unit", func(m *machine) {
+			m.write("/lib/systemd/system/caddy-api.service", resumes)
+			m.systemd.unit("caddy.service").stop()
+			m.systemd.unit("caddy-api.service").enabled = true
+		}, []string{autosave}},
+		{"what it does not write down", func(m *machine) {
+			m.caddyRuns = "shop\n"
+			os.Remove(m.path(autosave))
+		}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.serveCaddy(t)
+				if err := m.apt([]string{"install"}, "caddy"); err != nil {
+					t.Fatal(err)
+				}
+				m.write(caddyService, packagedCaddy)
+				m.write(autosave, "{}")
+				row.set(m)
+				s := m.lock()
+				var got []string
+				for _, over := range m.observe(s.caddy("ours\n")...).Find(packaged().ID).Overrides {
+					got = append(got, over.Path)
+				}
+				if diff := cmp.Diff(row.wants, got); diff != "" {
+					t.Fatal("(-want +got)\n" + diff)
+				}
+				s.adopt = true
+				s.bring(s.caddy("ours\n")...)
+				if m.caddyRuns != "ours\n" {
+					t.Errorf("Caddy runs %q", m.caddyRuns)
+				}
+				for _, path := range row.wants {
+					if m.read(filepath.Join("/var/lib/relayctl/generations/0", path)) == "absent" {
+						t.Errorf("%s is not kept", path)
+					}
+				}
+				if steps := s.plan(s.caddy("ours\n")...); len(steps) > 0 {
+					t.Errorf("a second plan has %v", steps)
+				}
+			})
+		})
+	}
+}
+
+// The package's own file can't be moved: it has to be brought anew.
+func TestPackagedUnitThatWasEdited(t *testing.T) {
+	m := newMachine(t)
+	m.write(caddyService, strings.ReplaceAll(packagedCaddy, "Caddyfile", "caddy.json"))
+	caddy := unit("caddy.service", plan.Unit{Reloader: plan.ReloadCaddy})
+	over := m.observe(caddy).Find(caddy.ID).Overrides
+	want := []plan.Override{{
+		Path: caddyService, Says: "by it unit caddy starts caddy --environ --config /etc/caddy/caddy.json",
+		Instead: "it is the package's, edited; to have it anew, on the host: apt-get install --reinstall caddy",
+	}}
+	if diff := cmp.Diff(want, over); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+}
+
+// Whatever the reason: a Caddy that does not come up with the Caddyfile is told.
+func TestCaddyThatDoesNotTakeItsFile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, s, _ := caddyMachine(t)
+		m.ignoresReload = true
+		_, err := s.apply(s.plan(s.caddy("two\n")...))
+		if want := "unit caddy.service runs, but with another configuration than /etc/caddy/Caddyfile"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}

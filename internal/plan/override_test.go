@@ -1,0 +1,121 @@
+package plan_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+const (
+	shopDropIn  = "/etc/systemd/system/caddy.service.d/override.conf"
+	proxyDropIn = "/etc/systemd/system/service.d/proxy.conf"
+)
+
+// overriddenEdge is a proxy host that is as it should be, but for a drop-in of
+// Caddy and, with shared, one for all services.
+func overriddenEdge(shared bool) plan.Host {
+	facts := asWanted(proxyWants())
+	instead := func(unit string) string {
+		return "not for " + strings.TrimSuffix(unit, ".service") + " alone, or of a package; to leave that out, on the host: " +
+			"mkdir -p /etc/systemd/system/" + unit + ".d && ln -s /dev/null /etc/systemd/system/" + unit + ".d/proxy.conf && systemctl daemon-reload"
+	}
+	for i, fact := range facts {
+		if fact.Name == "caddy.service" {
+			facts[i].Overrides = append(facts[i].Overrides, plan.Override{Path: shopDropIn, Says: "by it unit caddy starts caddy --config /etc/caddy/caddy.json"})
+			facts[i].Stale = []plan.ID{{Kind: plan.KindFile, Name: "/etc/caddy/Caddyfile"}} // which is not our matter while that is so
+		}
+		if shared && fact.Kind == plan.KindUnit {
+			facts[i].Overrides = append(facts[i].Overrides, plan.Override{
+				Path: proxyDropIn, Says: "it changes Environment of unit " + strings.TrimSuffix(fact.Name, ".service"), Instead: instead(fact.Name)})
+		}
+	}
+	dropIn := found(plan.KindFile, shopDropIn, "mode=0644", "content=sha256:99")
+	dropIn.Content = []byte("[Service]\nExecStart=\nExecStart=/usr/bin/caddy run --config /etc/caddy/caddy.json\n")
+	return edge(append(facts, dropIn, found(plan.KindFile, proxyDropIn, "mode=0644", "content=sha256:98"))...)
+}
+
+func TestOverriddenUnits(t *testing.T) {
+	taken := func(h *plan.Host, exists bool) {
+		for i, fact := range h.Facts.Resources {
+			switch fact.Name {
+			case "caddy.service":
+				h.Facts.Resources[i].Overrides, h.Facts.Resources[i].Stale = nil, nil
+			case shopDropIn:
+				h.Facts.Resources[i].Exists = exists
+				h.Facts.Resources[i].Applied = &plan.Applied{ID: fact.ID, Taken: &plan.TakenOver{Number: 3}, Kept: "/kept"}
+			}
+		}
+	}
+	for _, row := range []struct {
+		name   string
+		shared bool
+		set    func(h *plan.Host)
+		want   []string
+	}{
+		{"stops apply", false, func(*plan.Host) {}, []string{
+			"attention file " + shopDropIn + " BLOCK not made by relayctl; by it unit caddy starts caddy --config /etc/caddy/caddy.json (adoptable)"}},
+		{"is taken over", false, func(h *plan.Host) { h.Adopt = true }, []string{
+			"remove file " + shopDropIn + ", by it unit caddy starts caddy --config /etc/caddy/caddy.json (adopted)",
+			"restart unit caddy.service, because " + shopDropIn + " changes"}},
+		{"is for others as well", true, func(h *plan.Host) { h.Adopt = true }, []string{
+			"remove file " + shopDropIn + ", by it unit caddy starts caddy --config /etc/caddy/caddy.json (adopted)",
+			"attention file " + proxyDropIn + " BLOCK not made by relayctl; it changes Environment of unit caddy; it changes Environment of unit relay-server"}},
+		{"was taken over", false, func(h *plan.Host) { taken(h, false) }, nil},
+		{"was taken over, and its like is harmless now", false, func(h *plan.Host) { taken(h, true) }, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			host := overriddenEdge(row.shared)
+			row.set(&host)
+			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+		})
+	}
+}
+
+// The other unit of Caddy's package would start in the place of ours.
+func TestRivalOfAUnit(t *testing.T) {
+	for _, row := range []struct {
+		name, enabled, running string
+		want                   []string
+	}{
+		{"off", "no", "no", nil},
+		{"set to start", "yes", "no", []string{"attention unit caddy-api.service BLOCK not ours; runs in the place of caddy (adoptable)"}},
+		{"on", "no", "yes", []string{"attention unit caddy-api.service BLOCK not ours; runs in the place of caddy (adoptable)"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			facts := append(asWanted(proxyWants()), found(plan.KindUnit, "caddy-api.service", "enabled="+row.enabled, "running="+row.running))
+			host := edge(facts...)
+			for i, want := range host.Want {
+				if want.Name == "caddy.service" {
+					of := *want.Unit
+					of.Rivals = []string{"caddy-api.service"}
+					host.Want[i].Unit = &of
+				}
+			}
+			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+		})
+	}
+}
+
+func TestTextOfOverriddenUnits(t *testing.T) {
+	for _, row := range []struct {
+		name          string
+		shared, adopt bool
+	}{{"overridden", true, false}, {"overridden-adopted", false, true}} {
+		host := overriddenEdge(row.shared)
+		host.Adopt = row.adopt
+		var b strings.Builder
+		whole := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+		if err := plan.WriteText(&b, whole, plan.TextOptions{Width: 80, File: "stack.hcl"}); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, filepath.Join("testdata", row.name+".golden"), b.String())
+	}
+}

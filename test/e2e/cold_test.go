@@ -17,7 +17,7 @@ import (
 // than status waits, gives the load up when nobody waits for it, and takes no
 // limit below 16 tokens: status does no harm, and apply waits.
 func TestColdEngine(t *testing.T) {
-	s := &site{TestLab: lab.New(t), t: t, home: t.TempDir()}
+	s := emptySite(t)
 	hosts := s.BootAll(lab.Spec{Name: "edge", Suite: lab.Trixie}, lab.Spec{Name: "gpu-1", Suite: lab.Bookworm})
 	s.Edge, s.Workers = hosts[0], hosts[1:]
 	s.Name(domain, s.Edge)

@@ -118,11 +118,17 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	}
 	response, err := e.call(r, &trace)
 	if err != nil {
+		if !isDial(err) && e.speaksTLS(ctx) {
+			return e.plainToTLS()
+		}
 		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode >= 300 && response.StatusCode < 400 {
+	switch {
+	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return e.redirected(response)
+	case response.StatusCode == http.StatusBadRequest && mediaType(response.Header) != "application/json" && e.speaksTLS(ctx):
+		return e.plainToTLS()
 	}
 	return e.pass(ctx, s, response)
 }
@@ -273,8 +279,7 @@ const maxUnframed = 16 << 20
 // (In an event stream the relay sees it.)
 func (e *engine) checkEnd(response *http.Response) error {
 	framed := response.ContentLength >= 0 || len(response.TransferEncoding) > 0
-	media, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
-	if framed || !strings.EqualFold(strings.TrimSpace(media), "application/json") {
+	if framed || mediaType(response.Header) != "application/json" {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxUnframed))
@@ -286,6 +291,12 @@ func (e *engine) checkEnd(response *http.Response) error {
 	}
 	response.Body = readCloser{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
 	return nil
+}
+
+// mediaType is that of a body, in lower case and without parameters.
+func mediaType(h http.Header) string {
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(media))
 }
 
 // readCloser reads from one and closes another.

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -28,7 +30,6 @@ func (e *engine) resetOf(err error) *protocol.ResetError {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var name *net.DNSError
-	var network *net.OpError
 	switch {
 	case errors.As(err, &reset):
 		return reset
@@ -38,21 +39,28 @@ func (e *engine) resetOf(err error) *protocol.ResetError {
 		return unreachable("the model's engine does not speak TLS", "%s does not speak TLS, and its address says https", where)
 	case errors.As(err, &name):
 		return unreachable("the name of the engine's host can't be resolved", "the name %s can't be resolved: %s", name.Name, name.Err)
-	case errors.As(err, &network) && network.Op == "dial":
-		return unreachable("the model's engine can't be reached, it may be starting", "%s", notDialled(where, network))
+	case isDial(err):
+		return unreachable("the model's engine can't be reached, it may be starting", "%s", notDialled(where, err))
 	}
 	return e.broken(err)
 }
 
-// notDialled says why there is no connection to an engine.
-func notDialled(where string, err *net.OpError) string {
+// isDial reports whether err is that there is no connection to an engine.
+func isDial(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) && network.Op == "dial"
+}
+
+// notDialled says why there is none.
+func notDialled(where string, err error) string {
+	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens on " + where
-	case err.Timeout():
+	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("%s does not answer: no connection within %s", where, dialTime)
 	}
-	return fmt.Sprintf("no connection to %s: %v", where, err.Err)
+	return fmt.Sprintf("no connection to %s: %v", where, err)
 }
 
 // broken is an engine that took a connection and then failed.
@@ -69,6 +77,30 @@ func (e *engine) broken(err error) *protocol.ResetError {
 		reset.Detail = fmt.Sprintf("%s failed %s: %v", where, when, err)
 	}
 	return reset
+}
+
+// speaksTLS reports whether an engine whose address says http speaks TLS, to
+// tell why its answers are none, or are refusals that no API gives.
+func (e *engine) speaksTLS(ctx context.Context) bool {
+	if e.model.Backend.Scheme != "http" {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // nothing is sent, whoever it is
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(e.model.Backend.Hostname(), cmp.Or(e.model.Backend.Port(), "80")))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+func (e *engine) plainToTLS() error {
+	return &protocol.ResetError{
+		Code: protocol.ResetUnreachable, Text: "the model's engine speaks TLS only",
+		Detail: e.model.Backend.Host + " speaks TLS, and its address says http",
+	}
 }
 
 // redirected is what becomes of an answer that sends elsewhere: the engine's

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +62,14 @@ func listenRaw(t *testing.T, serve func(net.Conn)) (address string) {
 	return l.Addr().String()
 }
 
+// replayed is a connection of which something was read already.
+type replayed struct {
+	net.Conn
+	io.Reader
+}
+
+func (r replayed) Read(p []byte) (int, error) { return r.Reader.Read(p) }
+
 // TestCauseOfAFailure: the worker's log and the relay hear where and why, the
 // client what kind of failure it was and no address.
 func TestCauseOfAFailure(t *testing.T) {
@@ -84,10 +93,20 @@ func TestCauseOfAFailure(t *testing.T) {
 		c.Read(make([]byte, 4096))
 		fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 	})
-	alert := listenRaw(t, func(c net.Conn) {
-		c.Read(make([]byte, 4096))
-		c.Write([]byte("\x15\x03\x01\x00\x02\x02\x46")) // what a TLS server says to HTTP
-	})
+	certificate := foreign.TLS.Certificates
+	speakTLS := func(toHTTP string) func(net.Conn) {
+		return func(c net.Conn) {
+			first := make([]byte, 4096)
+			n, _ := c.Read(first)
+			if n > 0 && first[0] == 'P' {
+				fmt.Fprint(c, toHTTP)
+				return
+			}
+			tls.Server(replayed{c, io.MultiReader(bytes.NewReader(first[:n]), c)}, &tls.Config{Certificates: certificate}).Handshake()
+		}
+	}
+	alert, silent := listenRaw(t, speakTLS("\x15\x03\x01\x00\x02\x02\x46")), listenRaw(t, speakTLS(""))
+	banner := listenRaw(t, func(c net.Conn) { fmt.Fprint(c, "220 mail.example ESMTP\r\n"); c.Read(make([]byte, 4096)) })
 	tests := []struct {
 		name, backend string
 		code          protocol.ResetCode
@@ -96,7 +115,10 @@ func TestCauseOfAFailure(t *testing.T) {
 		{"closed port", "http://" + nobody.Addr().String(), protocol.ResetUnreachable, "can't be reached", "nothing listens on " + nobody.Addr().String()},
 		{"foreign certificate", foreign.URL, protocol.ResetUnreachable, "certificate", "the certificate of " + foreign.Listener.Addr().String() + " is not one that this host trusts: "},
 		{"https to a port without TLS", strings.Replace(plain.URL, "http:", "https:", 1), protocol.ResetUnreachable, "TLS", "does not speak TLS"},
-		{"http to a TLS port", "http://" + alert, protocol.ResetEngine, "broke off", alert + " failed before it answered: "},
+		{"http to a TLS port", strings.Replace(foreign.URL, "https:", "http:", 1), protocol.ResetUnreachable, "speaks TLS", " speaks TLS, and its address says http"},
+		{"http to a TLS port that answers in TLS", "http://" + alert, protocol.ResetUnreachable, "speaks TLS", alert + " speaks TLS, and its address says http"},
+		{"http to a TLS port that says nothing to it", "http://" + silent, protocol.ResetUnreachable, "speaks TLS", silent + " speaks TLS, and its address says http"},
+		{"no HTTP at all", "http://" + banner, protocol.ResetEngine, "broke off", banner + " failed before it answered: "},
 		{"redirect", redirect.URL, protocol.ResetEngine, "redirect", redirect.Listener.Addr().String() + " redirects to https://elsewhere.example/v1"},
 		{"closes every connection", "http://" + closed, protocol.ResetEngine, "broke off", closed + " closed the connection before it answered"},
 		{"closes inside its answer", "http://" + half, protocol.ResetEngine, "broke off", half + " closed the connection in the middle of an answer"},

@@ -97,8 +97,7 @@ func (l *loader) fileFunction() function.Function {
 		case err != nil:
 			return cty.NilVal, functionErrorf("The file%s can't be read: %s.", shown, cause(err))
 		case wideEncoding(text) != "":
-			name, _, _ := strings.Cut(wideEncoding(text), " ")
-			return cty.NilVal, functionErrorf("The file%s is %s text, and only UTF-8 is read. Save it as UTF-8.", shown, name)
+			return cty.NilVal, functionErrorf("The file%s is %.6s text, and only UTF-8 is read. Save it as UTF-8.", shown, wideEncoding(text))
 		case !utf8.Valid(text):
 			return cty.NilVal, functionErrorf("The file%s is not UTF-8 text.", shown)
 		}

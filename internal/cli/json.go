@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -74,10 +76,30 @@ func (j *jsonOutput) print(document any) {
 	}
 }
 
+// jsonString is a text in a document, or with the colon a key.
+var jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*":?`)
+
+// encode prints a document, with the stack's secrets left out of its texts.
 func (j *jsonOutput) encode(document any) {
-	encoder := json.NewEncoder(j.view.out)
+	encoded := j.marshal(document)
+	j.view.out.Write(jsonString.ReplaceAllFunc(encoded, func(quoted []byte) []byte { // the page keeps its failure
+		var text string
+		if err := json.Unmarshal(quoted, &text); err != nil { // a key, with its colon
+			return quoted
+		}
+		if masked := j.view.mask(text); masked != text {
+			return bytes.TrimSuffix(j.marshal(masked), []byte("\n"))
+		}
+		return quoted
+	}))
+}
+
+func (j *jsonOutput) marshal(document any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	encoder.Encode(document) // the page keeps its failure
+	encoder.Encode(document) // of plain data to memory: never fails
+	return b.Bytes()
 }
 
 func (j *jsonOutput) fail(failures ...jsonError) {

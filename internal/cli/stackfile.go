@@ -61,6 +61,7 @@ func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 	s, sources, problems := stack.Load(o.file, stack.Options{
 		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: n != noValues, SecretsAside: n == noSecrets,
 	})
+	a.view.keep(sources)
 	a.view.diagnostics(sources, problems)
 	if problems.HasErrors() {
 		a.tellDefault(o)

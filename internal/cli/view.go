@@ -24,7 +24,8 @@ type view struct {
 	// live is the size of the terminal on which lines can be drawn again; nil:
 	// there is none.
 	live func() (columns, rows int)
-	json *jsonOutput // what is printed instead of text; nil: text is
+	mask func(text string) string // leaves the stack's secrets out
+	json *jsonOutput              // what is printed instead of text; nil: text is
 }
 
 // defaultWidth is for what is no terminal, and for terminals that do not say.
@@ -41,6 +42,21 @@ func newView(s System) *view {
 		width: width,
 		ascii: !s.isUTF8(),
 		live:  s.liveTerminal(),
+		mask:  func(text string) string { return text },
+	}
+}
+
+// keep has the secrets of a stack left out of everything that is printed from
+// now on. JSON is masked text by text, since its own words may be those of a
+// secret.
+func (v *view) keep(sources *stack.Sources) {
+	v.mask = sources.Mask
+	for _, p := range []*page{v.out, v.errs} {
+		p.mu.Lock()
+		if p == v.errs || v.json == nil {
+			p.mask = sources.Mask
+		}
+		p.mu.Unlock()
 	}
 }
 
@@ -55,7 +71,7 @@ func (v *view) err() error {
 }
 
 // clean makes text fit for the terminal, line by line.
-func (v *view) clean(text string) string { return plan.Printable(text, v.ascii) }
+func (v *view) clean(text string) string { return plan.Printable(v.mask(text), v.ascii) }
 
 // wrapped breaks text at spaces so that it fits the width behind indent
 // columns. Words are cleaned.
@@ -91,7 +107,8 @@ type page struct {
 
 	mu      sync.Mutex
 	w       io.Writer
-	used    bool // something was printed
+	mask    func(text string) string // nil: there is nothing to leave out
+	used    bool                     // something was printed
 	failure error
 }
 
@@ -108,6 +125,9 @@ func (p *page) print(text string, stays bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used = p.used || stays
+	if p.mask != nil {
+		text = p.mask(text)
+	}
 	if p.failure == nil {
 		_, p.failure = io.WriteString(p.w, text)
 	}

@@ -25,6 +25,7 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 		Took:   planned.Took,
 		Unseen: len(planned.Failed),
 		Texts:  planned.Texts,
+		Mask:   v.mask,
 	})
 	var aside []string
 	for _, lock := range planned.Locks {

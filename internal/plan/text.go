@@ -21,6 +21,9 @@ type TextOptions struct {
 	// Texts gives a file's text before and after a change; false where it may
 	// not be shown or is not known. Nil: none is.
 	Texts func(host string, c Change) (before, after string, ok bool)
+
+	// Mask leaves out of a text what may not be shown. Nil: nothing is.
+	Mask func(text string) string
 }
 
 // WriteText prints a plan for people: what would happen on each host and why,

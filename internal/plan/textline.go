@@ -44,6 +44,9 @@ func (p *page) symbol(a Action) string {
 // clean makes text fit for the terminal. The arrow is the one character outside
 // ASCII in our own words.
 func (p *page) clean(text string) string {
+	if p.Mask != nil {
+		text = p.Mask(text) // before it is broken into lines
+	}
 	if p.ASCII {
 		text = strings.ReplaceAll(text, "→", "->")
 	}

@@ -1,5 +1,6 @@
-// Package secret holds the type that masks itself everywhere, and the hashing
-// of keys. A Value reaches a socket or a file only through Reveal.
+// Package secret holds the type that masks itself everywhere, the finding of
+// secrets in texts of others, and the hashing of keys. A Value reaches a socket
+// or a file only through Reveal.
 package secret
 
 import (

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -37,9 +38,8 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 		if !d.checkSource(attr, v, marks) {
 			return
 		}
-	} else if _, ok := marks[sensitive]; ok {
-		d.report(attr.Expr.Range(), "Sensitive value not allowed",
-			"%s is shown in plans and on hosts, so it can't come from a sensitive variable.", a.name)
+	} else if o, ok := d.secretAmong(marks); ok {
+		d.reportSensitive(attr, o)
 		return
 	}
 	s.hidden[a.name] = len(marks) > 0
@@ -107,6 +107,23 @@ func show(name string, v cty.Value) string {
 		return name + " " + v.AsBigFloat().Text('g', 12)
 	}
 	return name
+}
+
+// looksUp are the arguments that are, or hold, the name of a host.
+var looksUp = []string{"address", "domain", "backend"}
+
+// reportSensitive reports a value where it would not stay secret.
+func (d decoder) reportSensitive(attr *hclsyntax.Attribute, o provenance) {
+	would := "shown in plans, in messages and on hosts"
+	if slices.Contains(looksUp, attr.Name) {
+		would += ", and asked of DNS"
+	}
+	why := o.shown + " is sensitive."
+	if use := d.secrets.why[o]; use != "" {
+		why = use + " " + o.shown + ": keep the two apart."
+	}
+	d.report(attr.Expr.Range(), "Sensitive value not allowed",
+		"A sensitive value can't stand here: as %s it would be %s. %s", attr.Name, would, why)
 }
 
 // checkSource refuses a secret that did not come from a sensitive variable,

@@ -33,6 +33,7 @@ func (l *loader) decodeFile(body *hclsyntax.Body, s *scope) *section {
 	d := decoder{l, s}
 	start := hcl.Range{Filename: l.filename, Start: hcl.InitialPos, End: hcl.InitialPos}
 	root := &section{schema: language(), Place: Place{Range: start}}
+	d.noteSecrets(body, root.schema)
 	d.decodeBody(body, root)
 	return root
 }

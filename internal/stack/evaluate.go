@@ -12,18 +12,6 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// mark says where a value came from. It stays on everything made from it.
-type mark string
-
-const (
-	// sensitive marks what came from a sensitive variable: it may go only
-	// where a secret is taken.
-	sensitive mark = "sensitive"
-	// outside marks what came from env() or file(): it may go anywhere, and
-	// is quoted in no message.
-	outside mark = "outside"
-)
-
 // scope is what expressions of the stack file can refer to.
 type scope struct {
 	variables map[string]variable

@@ -36,7 +36,8 @@ const (
 // are, and so does the meaning. Where it does not parse, the diagnostics say why;
 // the sources print them. The file itself is not touched.
 func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnostics) {
-	l := &loader{options: options, filename: filename, sources: newSources()}
+	l := newLoader(filename, options)
+	defer func() { l.sources.conceal(l.diags) }()
 	src, err := l.readFile(filename)
 	if err != nil {
 		l.reportUnreadable(filename, err)
@@ -54,8 +55,9 @@ func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnost
 	}
 	texts := newSources()
 	for name, text := range map[string][]byte{beforeFormat: src, afterFormat: after} {
-		texts.add(name, text, nil, secretSpans(text, true))
+		texts.add(name, text, nil, texts.secretSpans(text, true))
 	}
+	texts.conceal(nil)
 	return Formatted{Before: src, After: after, sources: texts}, l.sources, l.diags
 }
 

@@ -72,7 +72,7 @@ func (l *loader) functions() map[string]function.Function {
 
 // envFunction reads an environment variable of the operator's machine.
 func (l *loader) envFunction() function.Function {
-	return outsideFunction("name", func(name, shown string) (cty.Value, error) {
+	return l.outsideFunction("env", "name", func(name, shown string) (cty.Value, error) {
 		text, ok := l.env(name)
 		switch {
 		case !ok && l.options.needsAll():
@@ -89,7 +89,7 @@ func (l *loader) envFunction() function.Function {
 // fileFunction reads a text file of the operator's machine, relative to the
 // stack file.
 func (l *loader) fileFunction() function.Function {
-	return outsideFunction("path", func(path, shown string) (cty.Value, error) {
+	return l.outsideFunction("file", "path", func(path, shown string) (cty.Value, error) {
 		text, err := l.readFile(l.resolve(path))
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !l.options.NeedValues, err != nil && l.options.SecretsAside:
@@ -97,8 +97,7 @@ func (l *loader) fileFunction() function.Function {
 		case err != nil:
 			return cty.NilVal, functionErrorf("The file%s can't be read: %s.", shown, cause(err))
 		case wideEncoding(text) != "":
-			name, _, _ := strings.Cut(wideEncoding(text), " ")
-			return cty.NilVal, functionErrorf("The file%s is %s text, and only UTF-8 is read. Save it as UTF-8.", shown, name)
+			return cty.NilVal, functionErrorf("The file%s is %.6s text, and only UTF-8 is read. Save it as UTF-8.", shown, wideEncoding(text))
 		case !utf8.Valid(text):
 			return cty.NilVal, functionErrorf("The file%s is not UTF-8 text.", shown)
 		}
@@ -109,24 +108,31 @@ func (l *loader) fileFunction() function.Function {
 // outsideFunction is a function of one string that reads what stands outside
 // the stack file. shown is the string as messages quote it, after a space;
 // it is empty where the string itself is not to be shown.
-func outsideFunction(parameter string, read func(name, shown string) (cty.Value, error)) function.Function {
+func (l *loader) outsideFunction(called, parameter string, read func(name, shown string) (cty.Value, error)) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: parameter, Type: cty.String, AllowMarked: true, AllowUnknown: true}},
 		Type:   function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			name, marks := args[0].Unmark()
 			if !name.IsKnown() {
-				return name.WithMarks(marks).Mark(outside), nil
+				return name.WithMarks(marks).Mark(provenance{}), nil
 			}
-			shown := ""
+			o, shown := provenance{fmt.Sprintf("%s(%q)", called, name.AsString()), called + "()"}, ""
 			if len(marks) == 0 {
 				shown = " " + quote(name.AsString())
+				o.shown = called + "(" + quote(name.AsString()) + ")"
 			}
 			v, err := read(name.AsString(), shown)
 			if err != nil {
 				return cty.NilVal, err
 			}
-			return v.WithMarks(marks).Mark(outside), nil
+			if v.IsKnown() {
+				l.secrets.texts[o] = v.AsString()
+			}
+			if secret, ok := l.secretAmong(marks); ok {
+				v = v.Mark(secret)
+			}
+			return v.Mark(o), nil
 		},
 	})
 }

@@ -54,13 +54,20 @@ type loader struct {
 	sources  *Sources
 	diags    hcl.Diagnostics
 	unset    map[string]bool // variables that nothing gives a value; true: reported
+	secrets  secrets
+}
+
+func newLoader(filename string, options Options) *loader {
+	return &loader{options: options, filename: filename, sources: newSources(), unset: map[string]bool{},
+		secrets: secrets{map[provenance]string{}, map[provenance]string{}}}
 }
 
 // Load reads the stack file filename. With an error among the diagnostics the
 // stack is nil. The sources are never nil: they print the diagnostics.
 func Load(filename string, options Options) (*Stack, *Sources, hcl.Diagnostics) {
-	l := &loader{options: options, filename: filename, sources: newSources(), unset: map[string]bool{}}
+	l := newLoader(filename, options)
 	s := l.load()
+	l.sources.conceal(l.diags)
 	sortByPlace(l.diags)
 	if l.diags.HasErrors() {
 		return nil, l.sources, l.diags
@@ -163,7 +170,7 @@ func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
 	if hidden {
 		l.sources.add(filename, src, body, valueSpans(src))
 	} else {
-		l.sources.add(filename, src, body, secretSpans(src, !diags.HasErrors()))
+		l.sources.add(filename, src, body, l.sources.secretSpans(src, !diags.HasErrors()))
 	}
 	if !diags.HasErrors() {
 		return body

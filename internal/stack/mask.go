@@ -37,8 +37,9 @@ func valueSpans(src []byte) []span {
 // secretSpans covers the texts in a stack file that are given to arguments
 // that take a secret, or whose names suggest that they were meant to. In a
 // file that did not parse, where tokens may be told wrongly, it covers the
-// rest of every line that names such an argument, and what looks like a key.
-func secretSpans(src []byte, parsed bool) []span {
+// rest of every line that names such an argument, and what looks like a key. A
+// text that is surely a secret is noted, to be masked in other places, too.
+func (s *Sources) secretSpans(src []byte, parsed bool) []span {
 	tokens, _ := hclsyntax.LexConfig(src, "", hcl.InitialPos)
 	names := secretNames()
 	var spans []span
@@ -47,12 +48,22 @@ func secretSpans(src []byte, parsed bool) []span {
 			continue
 		}
 		name := string(tokens[i].Bytes)
-		if names.secret(name) || names.preset(name) && besideSensitive(tokens, i) {
-			spans = append(spans, valueTexts(tokens[i+2:])...)
+		isDefault := names.preset(name) && besideSensitive(tokens, i)
+		if !isDefault && !names.secret(name) {
+			continue
+		}
+		found := valueTexts(tokens[i+2:])
+		spans = append(spans, found...)
+		if (isDefault || slices.Contains(names.secrets, name)) && isLiteral(tokens[i+2:]) {
+			for _, literal := range found {
+				if literal.text != "" { // else it is a comment
+					s.secrets.Add(string(src[literal.start:literal.end]))
+				}
+			}
 		}
 	}
 	if !parsed {
-		spans = append(spans, names.lines(src)...)
+		spans = append(spans, names.lines(src, &s.secrets)...)
 	}
 	for _, m := range userInfo.FindAllIndex(src, -1) {
 		spans = append(spans, masked(m[0]+len("://"), m[1]-len("@")))
@@ -120,6 +131,12 @@ func valueTexts(tokens hclsyntax.Tokens) []span {
 		}
 	}
 	return spans
+}
+
+// isLiteral reports whether tokens begin with a text alone.
+func isLiteral(tokens hclsyntax.Tokens) bool {
+	return tokens[0].Type == hclsyntax.TokenOHeredoc ||
+		len(tokens) > 2 && tokens[0].Type == hclsyntax.TokenOQuote && tokens[2].Type == hclsyntax.TokenCQuote && tokens[1].Type == hclsyntax.TokenQuotedLit
 }
 
 // nesting says how a token changes the depth of brackets.

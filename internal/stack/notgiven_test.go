@@ -98,7 +98,7 @@ func TestOnlySecretsMayBeUnknown(t *testing.T) {
 		"environment, local": {"locals { a = env(\"NOWHERE\") }", `local.a`, `local.a`, "1: Error in function call", `"NOWHERE" is not set`},
 		"file":               {"", `chomp(file("nowhere"))`, `"x"`, "4: Error in function call", "can't be read"},
 		"path of a file":     {"variable \"a\" {}", `file("${var.a}/b")`, `"x"`, "1: Variable without value", "--var a=VALUE"},
-		"sensitive":          {"variable \"a\" { sensitive = true }", `var.a`, `"x"`, "4: Sensitive value not allowed", "can't come from"},
+		"sensitive":          {"variable \"a\" { sensitive = true }", `var.a`, `"x"`, "4: Sensitive value not allowed", "can't stand here: as address it would be"},
 		"not used":           {"variable \"a\" {}", `"10.0.0.1"`, `"x"`, "", ""},
 	} {
 		text := c.head + strings.NewReplacer("ADDRESS", c.address, "DOMAIN", c.domain).Replace(rest)

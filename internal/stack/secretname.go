@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // argumentNames tells arguments that take a secret from others by their
@@ -60,8 +62,9 @@ var (
 )
 
 // lines covers, in a file that did not parse, the rest of each line that
-// names an argument that takes a secret, and whatever looks like a key.
-func (n argumentNames) lines(src []byte) []span {
+// names an argument that takes a secret, and whatever looks like a key. What is
+// surely a secret is added to texts.
+func (n argumentNames) lines(src []byte, texts *secret.Texts) []span {
 	var spans []span
 	for at := 0; at < len(src); {
 		start, end := lineAround(src, at)
@@ -71,7 +74,8 @@ func (n argumentNames) lines(src []byte) []span {
 			names = len(line)
 		}
 		for _, m := range wordPattern.FindAllStringIndex(line[:names], -1) {
-			if word := line[m[0]:m[1]]; !n.secret(word) && !n.preset(word) {
+			word := line[m[0]:m[1]]
+			if !n.secret(word) && !n.preset(word) {
 				continue
 			}
 			from := names + 1
@@ -82,6 +86,9 @@ func (n argumentNames) lines(src []byte) []span {
 				from++
 			}
 			spans = append(spans, masked(start+from, end))
+			if slices.Contains(n.secrets, word) {
+				texts.Add(strings.Trim(line[from:], " \t\r\""))
+			}
 		}
 		for _, m := range keyPattern.FindAllStringIndex(line, -1) {
 			if !slices.Contains(n.others, line[m[0]:m[1]]) {

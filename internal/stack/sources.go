@@ -14,10 +14,11 @@ import (
 )
 
 // Sources holds the files that a stack was read from, to quote lines of them,
-// and knows which parts of them are never quoted. The zero value knows no
-// file.
+// and knows which parts of them are never quoted, and the secrets of the stack.
+// The zero value knows no file, and no secret.
 type Sources struct {
-	files map[string]source
+	files   map[string]source
+	secrets secret.Texts
 }
 
 // source is one file.
@@ -40,6 +41,29 @@ func newSources() *Sources { return &Sources{files: map[string]source{}} }
 // add takes a file, and the spans of it that are never quoted.
 func (s *Sources) add(filename string, src []byte, body *hclsyntax.Body, masked []span) {
 	s.files[filename] = source{src, body, masked}
+}
+
+// Mask gives a text with the stack's secrets left out, whoever wrote it.
+func (s *Sources) Mask(text string) string {
+	if s == nil {
+		return text
+	}
+	return s.secrets.Mask(text)
+}
+
+// conceal is called when all secrets are known. It masks them in the files,
+// wherever they stand, and in what was reported.
+func (s *Sources) conceal(diags hcl.Diagnostics) {
+	for name, f := range s.files {
+		for _, found := range s.secrets.Find(string(f.src)) {
+			f.masked = append(f.masked, masked(found[0], found[1]))
+		}
+		f.masked = merge(f.masked)
+		s.files[name] = f
+	}
+	for _, d := range diags {
+		d.Summary, d.Detail = s.Mask(d.Summary), s.Mask(d.Detail)
+	}
 }
 
 // Snippet shows where something stands in the stack file, for messages about

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -19,95 +20,59 @@ func firstProblem(src []byte, filename string, diags hcl.Diagnostics, hidden boo
 		return d
 	}
 	tokens, _ := hclsyntax.LexConfig(src, filename, hcl.InitialPos)
-	lexical := badToken(tokens, hidden)
-	var parsed *hcl.Diagnostic
-	unclosed := false
+	lexical := badToken(tokens)
+	first := lexical
 	for _, d := range diags {
-		if d.Severity != hcl.DiagError || d.Subject == nil {
-			continue
-		}
-		if neverClosed(d) {
-			unclosed = true
-			continue
-		}
-		if parsed == nil || d.Subject.Start.Byte < parsed.Subject.Start.Byte {
-			parsed = d
+		neverClosed := d.Summary == "Unclosed configuration block" || d.Summary == "Unclosed configuration body"
+		if !neverClosed && d.Subject != nil && (first == nil || d.Subject.Start.Line < first.Subject.Start.Line) {
+			first = d
 		}
 	}
+	switch open, extra := braces(tokens); {
+	case first == nil && open.Empty():
+		return diags[0]
+	case first == nil:
+		return problem(open, "Missing brace", "This brace is not closed: a } is missing behind it.")
+	case !extra.Empty() && extra.Start == first.Subject.Start:
+		return problem(extra, "Brace too many", "This brace closes nothing: it is one too many, here or above.")
+	case hidden && first != lexical:
+		return problem(*first.Subject, first.Summary, "A file of variables holds one NAME = VALUE after the other, and text stands in quotes.")
+	}
+	return first
+}
+
+// oddCharacter says what a character is that means nothing outside of quotes.
+func oddCharacter(r rune) string {
 	switch {
-	case lexical != nil && (parsed == nil || lexical.Subject.Start.Line <= parsed.Subject.Start.Line):
-		return lexical
-	case parsed == nil && unclosed:
-		if d := openBrace(tokens); d != nil {
-			return d
-		}
-	case parsed != nil && closesNothing(tokens, parsed.Subject.Start.Byte):
-		return braceTooMany(tokens, parsed)
-	case parsed != nil && hidden:
-		return problem(*parsed.Subject, parsed.Summary, "A file of variables holds one NAME = VALUE after the other, and text stands in quotes.")
+	case unicode.Is(unicode.Quotation_Mark, r) || r == '`' || r == '″':
+		return "a curly quote, a single quote or the like; text stands in straight double ones: \""
+	case unicode.Is(unicode.Zs, r):
+		return "a no-break space or the like; an ordinary one belongs there"
+	case unicode.Is(unicode.Cf, r):
+		return "one of no width, which can't be seen; take it out"
+	case unicode.Is(unicode.Dash, r):
+		return "a dash; a hyphen is -"
 	}
-	if parsed == nil {
-		parsed = diags[0]
-	}
-	if hidden {
-		return problem(*parsed.Subject, parsed.Summary, "A file of variables holds one NAME = VALUE after the other, and text stands in quotes.")
-	}
-	return parsed
-}
-
-// neverClosed reports whether an error is that of a block which the file ends
-// in.
-func neverClosed(d *hcl.Diagnostic) bool {
-	return d.Summary == "Unclosed configuration block" || d.Summary == "Unclosed configuration body"
-}
-
-// oddCharacters are those that look like one of the language, and come with
-// text from documents and web pages.
-var oddCharacters = map[rune]string{
-	'“': `a curly quote; text stands in straight ones: "`, '”': `a curly quote; text stands in straight ones: "`,
-	'„': `a curly quote; text stands in straight ones: "`, '«': `a quotation mark; text stands in straight ones: "`,
-	'»': `a quotation mark; text stands in straight ones: "`, '‘': `a curly quote; text stands in straight ones: "`,
-	'’': `a curly quote; text stands in straight ones: "`, '‟': `a curly quote; text stands in straight ones: "`,
-	'\'': `a single quote; text stands in double ones: "`, '`': `a backtick; text stands in double quotes: "`,
-	'″': `a double prime; text stands in straight quotes: "`, '＂': `a wide quote; text stands in straight ones: "`,
-	'\u00a0': "a no-break space; an ordinary one belongs there", '\u202f': "a no-break space; an ordinary one belongs there",
-	'\u2007': "a no-break space; an ordinary one belongs there", '\u3000': "a wide space; an ordinary one belongs there",
-	'\u2009': "a thin space; an ordinary one belongs there", '\u2003': "a wide space; an ordinary one belongs there",
-	'\u200b': "a space of no width, which can't be seen; take it out", '\u200c': "a character of no width, which can't be seen; take it out",
-	'\u200d': "a character of no width, which can't be seen; take it out", '\u2060': "a character of no width, which can't be seen; take it out",
-	'\u00ad': "a soft hyphen, which can't be seen; take it out",
-	'\ufeff': "a byte order mark, which belongs to the beginning of a file only; take it out",
-	'–':      "a dash; a hyphen is -", '—': "a dash; a hyphen is -", '−': "a minus sign; a hyphen is -",
-	'＝': "a wide equals sign; the plain one is =", '｛': "a wide brace; the plain one is {", '｝': "a wide brace; the plain one is }",
-	';': "a semicolon; every argument has a line of its own", '…': "three dots as one character; something was left out here",
+	return "one that means nothing outside of quotes"
 }
 
 // badToken finds what the lexer could make nothing of, or a text that does not
 // end.
-func badToken(tokens hclsyntax.Tokens, hidden bool) *hcl.Diagnostic {
+func badToken(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 	var open []hclsyntax.Token // quotes and heredocs
 	for _, token := range tokens {
+		if token.Type == hclsyntax.TokenQuotedNewline {
+			open = append(open, token)[max(0, len(open)-1):] // the innermost explains it
+			break
+		}
 		switch token.Type {
 		case hclsyntax.TokenOQuote, hclsyntax.TokenOHeredoc:
 			open = append(open, token)
 		case hclsyntax.TokenCQuote, hclsyntax.TokenCHeredoc:
 			open = open[:max(0, len(open)-1)]
-		case hclsyntax.TokenQuotedNewline:
-			at := token.Range
-			if len(open) > 0 {
-				at = open[len(open)-1].Range
-			}
-			return problem(at, "Missing quote", "The text that this quote begins does not end on its line: a quote is missing, or one is too many.")
 		case hclsyntax.TokenInvalid, hclsyntax.TokenApostrophe, hclsyntax.TokenBacktick, hclsyntax.TokenSemicolon:
 			r, _ := utf8.DecodeRune(token.Bytes)
-			what, known := oddCharacters[r]
-			switch {
-			case known:
-				return problem(token.Range, "Invalid character", "The character here is %s. There may be more of them below.", what)
-			case hidden:
-				return problem(token.Range, "Invalid character", "The character here means nothing outside of quotes.")
-			}
-			return problem(token.Range, "Invalid character", "The character here, %+q (U+%04X), means nothing outside of quotes.", r, r)
+			return problem(token.Range, "Invalid character", "The character at column %d is %s. There may be more of them below.", token.Range.Start.Column, oddCharacter(r))
 		}
 	}
 	switch {
@@ -116,7 +81,7 @@ func badToken(tokens hclsyntax.Tokens, hidden bool) *hcl.Diagnostic {
 	case open[0].Type == hclsyntax.TokenOHeredoc:
 		return problem(open[0].Range, "Text without end", "The text that begins below never ends: the word after << has to stand on a line of its own behind it.")
 	}
-	return problem(open[0].Range, "Missing quote", "The text that this quote begins does not end.")
+	return problem(open[0].Range, "Missing quote", "The text that this quote begins does not end on its line: a quote is missing, or one is too many.")
 }
 
 // outsideUTF8 finds the first byte that is not UTF-8 where it would mean
@@ -125,82 +90,41 @@ func outsideUTF8(src []byte, filename string) hcl.Diagnostics {
 	tokens, _ := hclsyntax.LexConfig(src, filename, hcl.InitialPos)
 	for _, token := range tokens {
 		if token.Type != hclsyntax.TokenComment && !utf8.Valid(token.Bytes) {
-			return hcl.Diagnostics{notEncoded(token.Range)}
+			return hcl.Diagnostics{problem(token.Range, "Not UTF-8",
+				"This line has a byte that is not UTF-8, and only UTF-8 is read. Save the file as UTF-8 in your editor. If it is Latin-1, as of Windows, this converts it:\n  %s",
+				convert8("WINDOWS-1252", filename))}
 		}
 	}
 	return nil
 }
 
-func notEncoded(at hcl.Range) *hcl.Diagnostic {
-	return problem(at, "Not UTF-8",
-		"This line has a byte that is not UTF-8, and only UTF-8 is read. Save the file as UTF-8 in your editor. If it is Latin-1, as of Windows, this converts it:\n  %s",
-		convert8("WINDOWS-1252", at.Filename))
-}
-
-// openBrace finds the brace that is not closed: the first one whose closing
-// brace is indented otherwise than the line it stands on, since that one was
-// meant for another; else the last that is left open.
-func openBrace(tokens hclsyntax.Tokens) *hcl.Diagnostic {
-	type brace struct {
-		at     hcl.Range
-		indent int
-	}
-	var open []brace
-	indent, line := 0, 0 // of the line that the token stands on
+// braces finds the brace that is not closed: the first one whose closing brace is
+// indented less than the line it stands on, since that one was meant for another;
+// else the last that is left open. extra is the first that closes nothing.
+func braces(tokens hclsyntax.Tokens) (open, extra hcl.Range) {
+	var all []hcl.Range
+	var indents []int // of the lines that they stand on
+	indent, line := 0, 0
 	for _, token := range tokens {
 		first := token.Range.Start.Line != line
 		if first {
 			line, indent = token.Range.Start.Line, token.Range.Start.Column
 		}
-		switch token.Type {
-		case hclsyntax.TokenOBrace:
-			open = append(open, brace{token.Range, indent})
-		case hclsyntax.TokenCBrace:
-			if len(open) == 0 {
-				continue
+		last := len(all) - 1
+		switch {
+		case token.Type == hclsyntax.TokenOBrace:
+			all, indents = append(all, token.Range), append(indents, indent)
+		case token.Type == hclsyntax.TokenCBrace && last >= 0:
+			if first && indents[last] > indent && open.Empty() {
+				open = all[last]
 			}
-			last := open[len(open)-1]
-			open = open[:len(open)-1]
-			if first && last.indent > indent {
-				return unclosedBrace(last.at)
-			}
+			all, indents = all[:last], indents[:last]
+		case token.Type == hclsyntax.TokenCBrace && extra.Empty():
+			extra = token.Range
 		}
 	}
-	if len(open) == 0 {
-		return nil
+	if open.Empty() && len(all) > 0 {
+		open = all[len(all)-1]
 	}
-	return unclosedBrace(open[len(open)-1].at)
-}
-
-func unclosedBrace(at hcl.Range) *hcl.Diagnostic {
-	return problem(at, "Missing brace", "This brace is not closed: a } is missing behind it.")
-}
-
-// closesNothing reports whether a closing brace stands at a byte.
-func closesNothing(tokens hclsyntax.Tokens, at int) bool {
-	for _, token := range tokens {
-		if token.Range.Start.Byte == at {
-			return token.Type == hclsyntax.TokenCBrace
-		}
-	}
-	return false
-}
-
-func braceTooMany(tokens hclsyntax.Tokens, d *hcl.Diagnostic) *hcl.Diagnostic {
-	depth := 0
-	for _, token := range tokens {
-		if token.Range.Start.Byte == d.Subject.Start.Byte {
-			break
-		}
-		switch token.Type {
-		case hclsyntax.TokenOBrace:
-			depth++
-		case hclsyntax.TokenCBrace:
-			depth--
-		}
-	}
-	if depth > 0 {
-		return d // it does close something, and comes too early
-	}
-	return problem(*d.Subject, "Brace too many", "This brace closes nothing: it is one too many, here or above.")
+	return open, extra
 }

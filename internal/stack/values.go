@@ -40,7 +40,8 @@ func (l *loader) variableValues(variables map[string]variable) map[string]cty.Va
 		v := variables[name]
 		values[name] = l.settle(v, all)
 		if v.sensitive {
-			values[name] = values[name].Mark(sensitive)
+			l.sources.hide(values[name])
+			values[name] = values[name].Mark(l.sensitive(name))
 		}
 	}
 	return values

@@ -18,10 +18,10 @@ type provenance struct {
 // secrets is what is known of secrets.
 type secrets struct {
 	texts map[provenance]string // what env() and file() gave
-	why   map[provenance]string // why an provenance is a secret: such may stand where a secret is taken only
+	why   map[provenance]string // why a provenance is a secret: such may stand where a secret is taken only
 }
 
-// declareSecret makes a secret of all that comes from an provenance.
+// declareSecret makes a secret of all that comes from a provenance.
 func (l *loader) declareSecret(o provenance, why string) {
 	if _, known := l.secrets.why[o]; known || o == (provenance{}) {
 		return
@@ -37,7 +37,7 @@ func (l *loader) sensitive(variable string) provenance {
 	return o
 }
 
-// secretAmong finds an provenance among marks that is a secret.
+// secretAmong finds a provenance among marks that is a secret.
 func (l *loader) secretAmong(marks cty.ValueMarks) (provenance, bool) {
 	for mark := range marks {
 		if _, ok := l.secrets.why[mark.(provenance)]; ok {

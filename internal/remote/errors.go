@@ -111,6 +111,7 @@ type HostKeyUnknownError struct {
 	Address     string // in known_hosts form
 	KeyType     string
 	Fingerprint string
+	Listing     string   // the file that it would be listed in; "" where there is none
 	Skipped     []string // what may be about the host and can't be read: "FILE:LINE: why"
 }
 
@@ -143,9 +144,12 @@ func skippedList(skipped []string) string {
 
 // Advice says what the operator can do.
 func (e *HostKeyUnknownError) Advice() string {
+	written := ""
+	if e.Listing != "" {
+		written = fmt.Sprintf(", or have it written to %s: relayctl plan --accept-new-host-keys", e.Listing)
+	}
 	return skippedList(e.Skipped) + fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
-		"If that is %s, put host_key = %q into the host's ssh block, or have it written down: relayctl plan --accept-new-host-keys",
-		keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint)
+		"If that is %s, put host_key = %q into the host's ssh block%s", keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint, written)
 }
 
 // HostKeyChangedError means that known_hosts lists another key for the host:

@@ -105,7 +105,13 @@ func (m *localMachine) withFolders(use func(folders) error) error { return use(l
 
 type localFolders struct{}
 
-func (localFolders) home() (string, error) { return os.UserHomeDir() }
+func (localFolders) home() (string, error) {
+	me, err := user.Current()
+	if err != nil {
+		return "", err
+	}
+	return me.HomeDir, nil
+}
 
 func (f localFolders) put(folder, name string, content io.Reader) error {
 	if err := os.Mkdir(folder, 0o700); err != nil {

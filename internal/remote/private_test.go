@@ -233,3 +233,29 @@ func TestServerThatMakesFoldersAsItLikes(t *testing.T) {
 		}
 	}
 }
+
+// Each packet but those of the content, which are on their way together, and of
+// the looks, which are, too, is a round trip.
+func TestFirstContactInPackets(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	session, err := dial(t, trusting(t), target(s)).Start(t.Context(), program(script{digest: "v1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, session)
+	const begin, open, shut, write, lstat, setMode, mkdir, rmdir, stat = 1, 3, 4, 6, 7, 10, 14, 15, 17 // of SFTP, version 3
+	together := map[byte]byte{stat: lstat}
+	var got []byte
+	for _, packet := range s.Packets() {
+		if other, ok := together[packet]; ok {
+			packet = other
+		}
+		got = append(got, packet)
+	}
+	if want := []byte{begin, mkdir, lstat, open, write, setMode, shut, rmdir}; !slices.Equal(slices.Compact(got), want) {
+		t.Errorf("packets are %v, want %v", got, want)
+	}
+	if ran := s.Commands(); len(ran) != 4 {
+		t.Errorf("ran %q", ran)
+	}
+}

@@ -11,7 +11,8 @@ import (
 // folders are to be made with: the SFTP library's server does not tell them.
 type packetReader struct {
 	io.ReadWriteCloser
-	rest []byte // of the packet that is being read
+	server *Server
+	rest   []byte // of the packet that is being read
 
 	mu    sync.Mutex
 	asked map[string]os.FileMode
@@ -47,9 +48,16 @@ func (r *packetReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// note takes down what a packet that makes a folder asks for: its type, its
-// number, the path, which attributes follow, and the mode.
+// note takes down a packet's type and, of one that makes a folder, what it asks
+// for: after its type come its number, the path, which attributes follow, and
+// the mode.
 func (r *packetReader) note(packet []byte) {
+	if len(packet) == 0 {
+		return
+	}
+	r.server.mu.Lock()
+	r.server.packets = append(r.server.packets, packet[0])
+	r.server.mu.Unlock()
 	if len(packet) < 9 || packet[0] != sftpMkdir {
 		return
 	}

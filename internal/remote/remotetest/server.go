@@ -99,6 +99,7 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
 	commands []string
+	packets  []byte
 }
 
 // Start starts a server that runs until the test ends.
@@ -149,6 +150,13 @@ func (s *Server) Commands() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.commands...)
+}
+
+// Packets are the types of SFTP's packets that came so far.
+func (s *Server) Packets() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.packets)
 }
 
 // Freeze lets nothing through in either direction any more, as a host does

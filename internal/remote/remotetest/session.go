@@ -174,7 +174,7 @@ func (s *Server) serveSFTP(channel ssh.Channel) {
 		return
 	}
 	defer root.Close()
-	packets := &packetReader{ReadWriteCloser: channel, asked: map[string]os.FileMode{}}
+	packets := &packetReader{ReadWriteCloser: channel, server: s, asked: map[string]os.FileMode{}}
 	files := rootFiles{root, s, packets}
 	server := sftp.NewRequestServer(packets,
 		sftp.Handlers{FileGet: files, FilePut: files, FileCmd: files, FileList: files},

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -240,7 +241,7 @@ func (e *AuthError) Error() string {
 	if e.Waited > 0 {
 		why += fmt.Sprintf(", for %.0f s now", e.Waited.Seconds())
 	}
-	if said := firstOf(e.Said, e.Banner); said != "" {
+	if said := cmp.Or(e.Said, e.Banner); said != "" {
 		why += "; it says: " + sentence(said)
 	}
 	return fmt.Sprintf("log in to %s as %s: %s", e.Address, e.User, why)

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 			return a.check.verify(ctx, remote, key)
 		},
 		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-			return a.logIn.next(c, a.keys.offers, firstError(ctx.Err(), a.conn.brokenBy()))
+			return a.logIn.next(c, a.keys.offers, cmp.Or(ctx.Err(), a.conn.brokenBy()))
 		},
 		BannerCallback: func(message string) error {
 			a.logIn.hear(message)
@@ -280,13 +281,4 @@ func (c *watchedConn) firstLine() string {
 func (c *watchedConn) isForeign() bool {
 	line := c.firstLine()
 	return !strings.HasPrefix(line, sshVersion[:min(len(line), len(sshVersion))])
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

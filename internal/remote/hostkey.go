@@ -81,10 +81,7 @@ func (c *hostKeyCheck) verifyPin(key ssh.PublicKey) error {
 		return nil
 	}
 	c.shown = append(c.shown, shown)
-	c.refused = append(c.refused, key.Type())
-	if key.Type() == ssh.KeyAlgoRSA {
-		c.refused = append(c.refused, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-	}
+	c.refused = append(c.refused, signatures(key.Type())...)
 	return c.pinError()
 }
 

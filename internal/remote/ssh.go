@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,7 +190,7 @@ func (f sftpFolders) look(paths []string) ([]place, error) {
 		})
 	}
 	asked.Wait()
-	return places, firstError(errs...)
+	return places, cmp.Or(errs...)
 }
 
 // write makes a file that the login may run.

@@ -59,7 +59,7 @@ const (
 func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 	a.view.about = o
 	s, sources, problems := stack.Load(o.file, stack.Options{
-		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, NeedValues: n != noValues, SecretsAside: n == noSecrets,
+		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, Home: a.Home, NeedValues: n != noValues, SecretsAside: n == noSecrets,
 	})
 	a.view.keep(sources)
 	a.view.diagnostics(sources, problems)

@@ -33,6 +33,7 @@ type System struct {
 	Env      func(name string) (string, bool)
 	Now      func() time.Time
 	Operator string // user@machine
+	Home     string // what ~/ stands for in a stack: the account's, as for ssh, whatever HOME says
 
 	// Interrupts delivers the signals that ask to stop: the first gracefully,
 	// the second at once, by Exit.
@@ -57,6 +58,7 @@ func Main(version string) int {
 		Env:            os.LookupEnv,
 		Now:            time.Now,
 		Operator:       operator(),
+		Home:           home(),
 		Interrupts:     interrupts,
 		Exit:           os.Exit,
 	}
@@ -86,6 +88,15 @@ func operator() string {
 		machine = "unknown"
 	}
 	return name + "@" + machine
+}
+
+// home is the home folder of who runs relayctl; "" where it is not known.
+func home() string {
+	me, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return me.HomeDir
 }
 
 // env is an environment variable, empty where it is not set.

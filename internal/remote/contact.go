@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,11 +196,11 @@ const notFound = 127
 // login may not become root, or because its shell runs no commands at all.
 func (h *Host) noRoot(ctx context.Context, ended *ExitError, complaint, said string) error {
 	if h.who.root {
-		return &ShellError{User: h.who.user, Said: lastLine(firstOf(complaint, said)), Err: ended}
+		return &ShellError{User: h.who.user, Said: lastLine(cmp.Or(complaint, said)), Err: ended}
 	}
 	said, unlike, err := h.run(ctx, "uname", "-sm")
 	if err != nil {
-		return &ShellError{User: h.who.user, Said: lastLine(firstOf(unlike, said)), Err: err}
+		return &ShellError{User: h.who.user, Said: lastLine(cmp.Or(unlike, said)), Err: err}
 	}
 	return &SudoError{User: h.who.user, Missing: ended.Status == notFound, Stderr: complaint}
 }

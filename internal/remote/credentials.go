@@ -114,21 +114,24 @@ func (c *credentials) readCertificates(paths []string) []*certificate {
 // offer adds the certificates for a key, of files and the agent's own, then the
 // key itself.
 func (c *credentials) offer(signer ssh.Signer, source string, certs []*certificate, held []ssh.Signer) {
+	key := signer.PublicKey()
 	for _, cert := range certs {
-		if sameKey(cert.Key, signer.PublicKey()) {
-			c.addCertificate(cert.Certificate, cert.path, signer)
+		if !sameKey(cert.Key, key) {
+			continue
 		}
+		certified, err := ssh.NewCertSigner(cert.Certificate, signer)
+		if err != nil {
+			c.skip("%s: %v", cert.path, err)
+			continue
+		}
+		c.add(certified, cert.path)
 	}
 	for _, other := range held {
-		if cert, ok := other.PublicKey().(*ssh.Certificate); ok && sameKey(cert.Key, signer.PublicKey()) {
-			c.add(other, source, validity(cert, c.user))
+		if cert, ok := other.PublicKey().(*ssh.Certificate); ok && sameKey(cert.Key, key) {
+			c.add(other, source)
 		}
 	}
-	note := ""
-	if cert, ok := signer.PublicKey().(*ssh.Certificate); ok {
-		note = validity(cert, c.user)
-	}
-	c.add(signer, source, note)
+	c.add(signer, source)
 }
 
 // offerForAgent adds what certificates of files are left for keys that the
@@ -145,15 +148,6 @@ func (c *credentials) offerForAgent(certs []*certificate, held []ssh.Signer) {
 			c.skip("%s: there is no private key for it", cert.path)
 		}
 	}
-}
-
-func (c *credentials) addCertificate(cert *ssh.Certificate, path string, signer ssh.Signer) {
-	certified, err := ssh.NewCertSigner(cert, signer)
-	if err != nil {
-		c.skip("%s: %v", path, err)
-		return
-	}
-	c.add(certified, path, validity(cert, c.user))
 }
 
 // validity is what may keep a server from taking a certificate. The server has
@@ -175,13 +169,16 @@ func (c *credentials) has(public ssh.PublicKey) bool {
 	return slices.ContainsFunc(c.offers, func(o *offer) bool { return sameKey(o.public, public) })
 }
 
-func (c *credentials) add(signer ssh.Signer, source, note string) {
+func (c *credentials) add(signer ssh.Signer, source string) {
 	public := signer.PublicKey()
 	if c.has(public) {
 		return
 	}
-	fingerprint := ssh.FingerprintSHA256(withoutCertificate(public)) // as ssh names a certificate, too
-	c.offers = append(c.offers, newOffer(signer, Key{Source: source, Type: public.Type(), Fingerprint: fingerprint, Note: note}))
+	key := Key{Source: source, Type: public.Type(), Fingerprint: ssh.FingerprintSHA256(withoutCertificate(public))} // as ssh names a certificate, too
+	if cert, ok := public.(*ssh.Certificate); ok {
+		key.Note = validity(cert, c.user)
+	}
+	c.offers = append(c.offers, newOffer(signer, key))
 }
 
 // agentPatience is how long the agent may take to list its keys, and at most a

@@ -9,7 +9,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -31,26 +30,20 @@ type Dialer struct {
 
 	// Connect makes the connection under SSH; nil means TCP.
 	Connect func(ctx context.Context, network, address string) (net.Conn, error)
-
-	knownHosts sync.Mutex // held while a file is appended to
 }
 
-// NewDialer is a Dialer as ssh itself would find things: the user's home,
-// agent and configuration.
+// NewDialer is a Dialer as ssh itself would find things: the user's home, which
+// is the account's whatever HOME says, agent and configuration.
 func NewDialer() (*Dialer, error) {
 	me, err := user.Current()
 	if err != nil {
 		return nil, fmt.Errorf("find out who runs relayctl: %w", err)
 	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = me.HomeDir
-	}
 	ssh, err := exec.LookPath("ssh")
 	if err != nil {
 		ssh = "" // its configuration is then not there to be asked for either
 	}
-	return &Dialer{User: me.Username, Home: home, AgentSocket: os.Getenv("SSH_AUTH_SOCK"), SSH: ssh}, nil
+	return &Dialer{User: me.Username, Home: me.HomeDir, AgentSocket: os.Getenv("SSH_AUTH_SOCK"), SSH: ssh}, nil
 }
 
 // Dial opens the way to one host. It fails with one of this package's error

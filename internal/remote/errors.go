@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -111,6 +112,7 @@ type HostKeyUnknownError struct {
 	Address     string // in known_hosts form
 	KeyType     string
 	Fingerprint string
+	Listing     string   // the file that it would be listed in; "" where there is none
 	Skipped     []string // what may be about the host and can't be read: "FILE:LINE: why"
 }
 
@@ -143,9 +145,12 @@ func skippedList(skipped []string) string {
 
 // Advice says what the operator can do.
 func (e *HostKeyUnknownError) Advice() string {
+	written := ""
+	if e.Listing != "" {
+		written = fmt.Sprintf(", or have it written to %s: relayctl plan --accept-new-host-keys", e.Listing)
+	}
 	return skippedList(e.Skipped) + fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
-		"If that is %s, put host_key = %q into the host's ssh block, or have it written down: relayctl plan --accept-new-host-keys",
-		keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint)
+		"If that is %s, put host_key = %q into the host's ssh block%s", keyFileWord(e.KeyType), e.Fingerprint, e.Fingerprint, written)
 }
 
 // HostKeyChangedError means that known_hosts lists another key for the host:
@@ -236,7 +241,7 @@ func (e *AuthError) Error() string {
 	if e.Waited > 0 {
 		why += fmt.Sprintf(", for %.0f s now", e.Waited.Seconds())
 	}
-	if said := firstOf(e.Said, e.Banner); said != "" {
+	if said := cmp.Or(e.Said, e.Banner); said != "" {
 		why += "; it says: " + sentence(said)
 	}
 	return fmt.Sprintf("log in to %s as %s: %s", e.Address, e.User, why)

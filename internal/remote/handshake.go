@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,9 +84,11 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 	return &ssh.ClientConfig{
 		User:              a.way.user,
 		HostKeyAlgorithms: a.check.algorithms(),
-		HostKeyCallback:   a.check.verify,
+		HostKeyCallback: func(_ string, remote net.Addr, key ssh.PublicKey) error {
+			return a.check.verify(ctx, remote, key)
+		},
 		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-			return a.logIn.next(c, a.keys.offers, firstError(ctx.Err(), a.conn.brokenBy()))
+			return a.logIn.next(c, a.keys.offers, cmp.Or(ctx.Err(), a.conn.brokenBy()))
 		},
 		BannerCallback: func(message string) error {
 			a.logIn.hear(message)
@@ -98,10 +101,10 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 // key, or the log-in.
 func (a *attempt) explain(ctx context.Context, err error) error {
 	switch {
-	case ctx.Err() != nil:
-		return a.silent(ctx)
 	case a.check.err != nil:
 		return a.check.err
+	case ctx.Err() != nil:
+		return a.silent(ctx)
 	case !a.check.passed && len(a.check.shown) > 0: // it has no key of the types that were left to ask for
 		a.check.refused = append(a.check.refused, a.check.algorithms()...)
 		return a.check.pinError()
@@ -278,13 +281,4 @@ func (c *watchedConn) firstLine() string {
 func (c *watchedConn) isForeign() bool {
 	line := c.firstLine()
 	return !strings.HasPrefix(line, sshVersion[:min(len(line), len(sshVersion))])
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

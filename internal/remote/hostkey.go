@@ -1,27 +1,16 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
-
-// NewHostKey is a host key that was taken on trust and listed in File.
-type NewHostKey struct {
-	Host        string // the target's name
-	Address     string // in known_hosts form
-	KeyType     string
-	Fingerprint string
-	File        string
-}
 
 // preferredHostKeys is ssh's own order, so that a host is listed with the key
 // that ssh will ask for as well.
@@ -75,11 +64,12 @@ func (c *hostKeyCheck) algorithms() []string {
 
 // verify is the handshake's callback. The signature over the handshake has
 // been checked by then.
-func (c *hostKeyCheck) verify(_ string, remote net.Addr, key ssh.PublicKey) error {
+func (c *hostKeyCheck) verify(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
+	var unknown *HostKeyUnknownError
 	if c.way.target.HostKey != "" {
 		c.err = c.verifyPin(key)
-	} else {
-		c.err = c.verifyListed(remote, key)
+	} else if c.err = c.verifyListed(remote, key); c.dialer.AcceptNewHostKeys && errors.As(c.err, &unknown) {
+		c.err = c.accept(ctx, remote, key)
 	}
 	c.passed = c.err == nil
 	return c.err
@@ -91,10 +81,7 @@ func (c *hostKeyCheck) verifyPin(key ssh.PublicKey) error {
 		return nil
 	}
 	c.shown = append(c.shown, shown)
-	c.refused = append(c.refused, key.Type())
-	if key.Type() == ssh.KeyAlgoRSA {
-		c.refused = append(c.refused, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-	}
+	c.refused = append(c.refused, signatures(key.Type())...)
 	return c.pinError()
 }
 
@@ -133,10 +120,7 @@ func (c *hostKeyCheck) verifyListed(remote net.Addr, shown ssh.PublicKey) error 
 		at := nearest(against, key.Type())
 		return &HostKeyChangedError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, File: at.file, Line: at.line, Skipped: skipped}
 	}
-	if !c.dialer.AcceptNewHostKeys {
-		return &HostKeyUnknownError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, Skipped: skipped}
-	}
-	return c.accept(key)
+	return &HostKeyUnknownError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, Listing: c.listing(), Skipped: skipped}
 }
 
 // nearest is the listed key of the same type, else the first.
@@ -147,59 +131,6 @@ func nearest(listed []knownHost, keyType string) knownHost {
 		}
 	}
 	return listed[0]
-}
-
-// accept lists the key in the first known_hosts file, under the name that was
-// dialled and never under the IP address it happens to have today.
-func (c *hostKeyCheck) accept(key ssh.PublicKey) error {
-	address := c.address
-	if len(c.way.knownHosts) == 0 {
-		return fmt.Errorf("list host key of %s: there is no known_hosts file to write to", address)
-	}
-	file := c.way.knownHosts[0]
-	name := address
-	if c.way.hashKnownHosts {
-		name = knownhosts.HashHostname(address)
-	}
-	line := fmt.Sprintf("%s %s", name, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key))))
-	c.dialer.knownHosts.Lock()
-	err := appendLine(file, line)
-	c.dialer.knownHosts.Unlock()
-	if err != nil {
-		return fmt.Errorf("list host key of %s: %w", address, err)
-	}
-	if tell := c.dialer.OnNewHostKey; tell != nil {
-		tell(NewHostKey{Host: c.way.target.Name, Address: address, KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(key), File: file})
-	}
-	return nil
-}
-
-// appendLine adds a line with one write, which other writers can't break into.
-func appendLine(path, line string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	text := line + "\n"
-	if !endsLine(file) {
-		text = "\n" + text
-	}
-	_, err = io.WriteString(file, text)
-	return errors.Join(err, file.Close())
-}
-
-// endsLine reports whether what is appended to file begins a line.
-func endsLine(file *os.File) bool {
-	info, err := file.Stat()
-	if err != nil || info.Size() == 0 {
-		return err == nil
-	}
-	var last [1]byte
-	_, err = file.ReadAt(last[:], info.Size()-1)
-	return err == nil && last[0] == '\n'
 }
 
 // keyFileWord is the part of /etc/ssh/ssh_host_*_key that stands for a type.

@@ -50,6 +50,7 @@ func TestUnknownHostKey(t *testing.T) {
 		Address:     fmt.Sprintf("[127.0.0.1]:%d", s.Port()),
 		KeyType:     "ssh-ed25519", // as ssh would have asked for
 		Fingerprint: ssh.FingerprintSHA256(s.HostKeys[2]),
+		Listing:     d.KnownHosts[0],
 	}
 	if diff := cmp.Diff(want, *err); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)

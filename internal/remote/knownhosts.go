@@ -114,16 +114,19 @@ func readKnownKey(words []string) (ssh.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no such key is known: %w", err)
 	}
-	if !namesKey(words[0], key.Type()) {
+	if !slices.Contains(signatures(key.Type()), words[0]) {
 		return nil, fmt.Errorf("the key is of type %s, not %s", key.Type(), firstChars(words[0], 32))
 	}
 	return key, nil
 }
 
-// namesKey reports whether a word names a type of key, as ssh has it by one of
-// its signature algorithms, too.
-func namesKey(word, keyType string) bool {
-	return word == keyType || keyType == ssh.KeyAlgoRSA && (word == ssh.KeyAlgoRSASHA256 || word == ssh.KeyAlgoRSASHA512)
+// signatures are the algorithms that a type of key signs by, the type's own name
+// last; ssh knows a key by any of them.
+func signatures(keyType string) []string {
+	if keyType == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA}
+	}
+	return []string{keyType}
 }
 
 // matchesHost reports whether a line's first word, patterns or a hash, stands
@@ -223,10 +226,7 @@ func (k *knownHosts) algorithms() []string {
 		wanted = append(wanted, certificateAlgorithms...)
 	}
 	for _, entry := range k.listed("") {
-		if entry.key.Type() == ssh.KeyAlgoRSA {
-			wanted = append(wanted, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-		}
-		wanted = append(wanted, entry.key.Type())
+		wanted = append(wanted, signatures(entry.key.Type())...)
 	}
 	return wanted
 }

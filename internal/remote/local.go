@@ -105,36 +105,67 @@ func (m *localMachine) withFolders(use func(folders) error) error { return use(l
 
 type localFolders struct{}
 
-func (localFolders) home() (string, error) { return os.UserHomeDir() }
+func (localFolders) home() (string, error) {
+	me, err := user.Current()
+	if err != nil {
+		return "", err
+	}
+	return me.HomeDir, nil
+}
 
-func (localFolders) put(folder, name string, content io.Reader) error {
+func (f localFolders) put(folder, name string, content io.Reader) error {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	// A child forked while the file is open for writing would hold it open,
-	// and the kernel refuses to run it then ("text file busy").
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	file, err := os.OpenFile(filepath.Join(folder, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
-	if err != nil {
-		return fmt.Errorf("make file: %w", err)
+	places, err := lookLocally(pathsUp(folder))
+	if err == nil {
+		err = checkPrivate(places)
 	}
-	_, err = io.Copy(file, content)
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err != nil {
+		syscall.Rmdir(folder) // and nothing else: it may be somebody else's
+		return err
+	}
+	if err := writeLocally(filepath.Join(folder, name+packedAs), content); err != nil {
+		f.remove(folder, name) // as far as it got; the error to report is the first
 		return fmt.Errorf("write file: %w", err)
 	}
 	return nil
 }
 
+// lookLocally tells what stands at a path, and at those above it.
+func lookLocally(paths []string) ([]place, error) {
+	var places []place
+	stat := os.Lstat
+	for _, at := range paths {
+		info, err := stat(at)
+		if err != nil {
+			return nil, fmt.Errorf("look at new folder: %w", err)
+		}
+		places = append(places, place{path: at, owner: info.Sys().(*syscall.Stat_t).Uid, mode: info.Mode()})
+		stat = os.Stat
+	}
+	return places, nil
+}
+
+// writeLocally makes a file that the login may run.
+func writeLocally(name string, content io.Reader) error {
+	// A child forked while the file is open for writing would hold it open,
+	// and the kernel refuses to run it then ("text file busy").
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, content)
+	return errors.Join(err, file.Close())
+}
+
 func (localFolders) remove(folder, name string) (bool, error) {
-	err := os.Remove(filepath.Join(folder, name))
-	stood := err == nil
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	if unlessGone(syscall.Rmdir(folder)) == nil {
+		return false, nil // mostly: the program has removed both
 	}
+	stood := syscall.Unlink(filepath.Join(folder, name)) == nil
 	os.Remove(filepath.Join(folder, name+packedAs)) // mostly unpacked and gone; else the folder stays, and says so
-	if gone := os.Remove(folder); !errors.Is(gone, os.ErrNotExist) {
-		err = errors.Join(err, gone)
-	}
-	return stood, err
+	return stood, unlessGone(os.Remove(folder))
 }

@@ -23,14 +23,9 @@ type offer struct {
 }
 
 func newOffer(signer ssh.Signer, key Key) *offer {
-	o := &offer{key: key, public: signer.PublicKey()}
-	switch signer := signer.(type) {
-	case ssh.MultiAlgorithmSigner:
-		o.signer = watchedMulti{watchedSigner{signer, o}, signer}
-	case ssh.AlgorithmSigner:
+	o := &offer{key: key, public: signer.PublicKey(), signer: signer}
+	if signer, ok := signer.(ssh.AlgorithmSigner); ok {
 		o.signer = watchedSigner{signer, o}
-	default:
-		o.signer = signer
 	}
 	return o
 }
@@ -50,15 +45,6 @@ func (s watchedSigner) SignWithAlgorithm(rand io.Reader, data []byte, algorithm 
 	s.offer.signing.Store(false)
 	return signature, err
 }
-
-// watchedMulti is a watchedSigner of several algorithms.
-type watchedMulti struct {
-	watchedSigner
-	multi ssh.MultiAlgorithmSigner
-}
-
-// Algorithms implements ssh.MultiAlgorithmSigner.
-func (s watchedMulti) Algorithms() []string { return s.multi.Algorithms() }
 
 // logIn is how far a log-in is, by what the server says.
 type logIn struct {

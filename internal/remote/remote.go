@@ -43,8 +43,9 @@ type login struct {
 type folders interface {
 	// home is the login user's home folder.
 	home() (string, error)
-	// put makes folder, which only the login user may enter, with a file in it
-	// that they may run.
+	// put makes folder, which only the login user may ever enter, with a packed
+	// program in it that they may run; or it fails and leaves nothing. It fails
+	// where anything stands there, or others could exchange it.
 	put(folder, name string, content io.Reader) error
 	// remove takes both away again, packed or not, and tells whether the
 	// unpacked program still stood there.

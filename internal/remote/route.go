@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -56,7 +57,7 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 	}
 	way := route{
 		target:         t,
-		user:           firstOf(t.User, conf.first("user", ""), d.User),
+		user:           cmp.Or(t.User, conf.first("user", ""), d.User),
 		address:        net.JoinHostPort(host, port),
 		listed:         net.JoinHostPort(host, port),
 		identitiesOnly: conf.first("identitiesonly", "no") == "yes",
@@ -185,13 +186,4 @@ func parseSSHConfig(out []byte) sshConfig {
 		conf[key] = append(conf[key], value)
 	}
 	return conf
-}
-
-func firstOf(values ...string) string {
-	for _, value := range values {
-		if value != "" {
-			return value
-		}
-	}
-	return ""
 }

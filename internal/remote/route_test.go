@@ -90,14 +90,12 @@ func TestBrokenSSHConfiguration(t *testing.T) {
 }
 
 func TestNewDialerFindsTheUser(t *testing.T) {
-	home := t.TempDir()
-	t.Setenv("HOME", home)
 	t.Setenv("SSH_AUTH_SOCK", "/run/agent")
 	d, err := remote.NewDialer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.User == "" || d.Home != home || d.AgentSocket != "/run/agent" {
+	if d.User == "" || d.Home != accountHome(t) || d.AgentSocket != "/run/agent" {
 		t.Errorf("dialer is %+v", d)
 	}
 }

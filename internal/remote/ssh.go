@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,7 @@ func (m *sshMachine) withFolders(use func(folders) error) error {
 	if err := errors.Join(inErr, outErr, session.RequestSubsystem("sftp")); err != nil {
 		return m.loss(&SFTPError{User: m.client.User(), Err: err})
 	}
-	client, err := sftp.NewClientPipe(out, in, sftp.MaxConcurrentRequestsPerFile(uploadsAhead))
+	client, err := sftp.NewClientPipe(out, &privateFolders{WriteCloser: in}, sftp.MaxConcurrentRequestsPerFile(uploadsAhead))
 	if err != nil {
 		return m.loss(&SFTPError{User: m.client.User(), Noise: true, Err: err})
 	}
@@ -150,23 +151,56 @@ type sftpFolders struct {
 func (f sftpFolders) home() (string, error) { return f.client.RealPath(".") }
 
 func (f sftpFolders) put(folder, name string, content io.Reader) error {
-	// The folder is ours alone once its mode is set; a name of 128 random bits
-	// leaves nobody time to enter before.
 	if err := f.client.Mkdir(folder); err != nil {
 		return f.why(folder, "make folder", err)
 	}
-	if err := f.client.Chmod(folder, 0o700); err != nil {
-		return f.why(folder, "close folder to others", err)
+	places, err := f.look(pathsUp(folder))
+	if err == nil {
+		err = checkPrivate(places)
 	}
-	file, err := f.client.OpenFile(path.Join(folder, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
-		return f.why(folder, "make file", err)
+		f.client.RemoveDirectory(folder) // and nothing else: it may be somebody else's
+		return err
 	}
-	_, err = file.ReadFromWithConcurrency(content, uploadsAhead)
-	if err = errors.Join(err, file.Chmod(0o700), file.Close()); err != nil {
-		return f.why(folder, "write file", err)
+	if err := f.write(path.Join(folder, name+packedAs), content); err != nil {
+		err = f.why(folder, "write file", err)
+		f.remove(folder, name) // as far as it got; the error to report is the first
+		return err
 	}
 	return nil
+}
+
+// look tells what stands at a path, and at those above it. All are asked for at
+// once: that is one round trip.
+func (f sftpFolders) look(paths []string) ([]place, error) {
+	places, errs := make([]place, len(paths)), make([]error, len(paths))
+	var asked sync.WaitGroup
+	for i, at := range paths {
+		asked.Go(func() {
+			stat := f.client.Stat
+			if i == 0 {
+				stat = f.client.Lstat
+			}
+			info, err := stat(at)
+			if err != nil {
+				errs[i] = f.machine.loss(fmt.Errorf("look at new folder: %w", err))
+				return
+			}
+			places[i] = place{path: at, owner: info.Sys().(*sftp.FileStat).UID, mode: info.Mode()}
+		})
+	}
+	asked.Wait()
+	return places, cmp.Or(errs...)
+}
+
+// write makes a file that the login may run.
+func (f sftpFolders) write(name string, content io.Reader) error {
+	file, err := f.client.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	_, err = file.ReadFromWithConcurrency(content, uploadsAhead)
+	return errors.Join(err, file.Chmod(0o700), file.Close())
 }
 
 // Of the file systems that OpenSSH's sftp-server tells of (its PROTOCOL file,
@@ -197,14 +231,10 @@ func (f sftpFolders) why(folder, doing string, err error) error {
 }
 
 func (f sftpFolders) remove(folder, name string) (bool, error) {
-	err := f.client.Remove(path.Join(folder, name))
-	stood := err == nil
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	if unlessGone(f.client.RemoveDirectory(folder)) == nil {
+		return false, nil // mostly: the program has removed both
 	}
+	stood := f.client.Remove(path.Join(folder, name)) == nil
 	f.client.Remove(path.Join(folder, name+packedAs)) // mostly unpacked and gone; else the folder stays, and says so
-	if gone := f.client.RemoveDirectory(folder); !errors.Is(gone, os.ErrNotExist) {
-		err = errors.Join(err, gone)
-	}
-	return stood, err
+	return stood, unlessGone(f.client.RemoveDirectory(folder))
 }

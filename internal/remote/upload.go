@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"regexp"
 	"strings"
@@ -80,11 +81,10 @@ func (h *Host) try(ctx context.Context, p Program, store folders, base string, p
 	var random [16]byte
 	rand.Read(random[:])
 	folder := path.Join(base, "relayctl-"+hex.EncodeToString(random[:]))
-	err := store.put(folder, p.Name+packedAs, &upload{ctx: ctx, rest: bytes.NewReader(packed), tell: p.Uploading})
-	if err == nil {
-		err = h.unpack(ctx, path.Join(folder, p.Name+packedAs))
+	if err := store.put(folder, p.Name, &upload{ctx: ctx, rest: bytes.NewReader(packed), tell: p.Uploading}); err != nil {
+		return nil, elsewhere(base, err)
 	}
-	if err != nil {
+	if err := h.unpack(ctx, path.Join(folder, p.Name+packedAs)); err != nil {
 		store.remove(folder, p.Name) // as far as it got; the error to report is the first
 		return nil, elsewhere(base, err)
 	}
@@ -101,6 +101,14 @@ func (h *Host) try(ctx context.Context, p Program, store folders, base string, p
 		return nil, fmt.Errorf("remove uploaded program from %s: %w", folder, left)
 	}
 	return session, nil
+}
+
+// unlessGone is an error of removing something, nil where it was not there.
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // packedAs ends the name of a program as it travels: as gzip packs it, with

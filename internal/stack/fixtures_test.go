@@ -26,7 +26,7 @@ const oldKey = "a-key-that-a-user-brought-along-0123456789"
 // fixtureEnv is the environment that fixtures are loaded in.
 func fixtureEnv(name string) (string, bool) {
 	v, ok := map[string]string{
-		"HOME":                    "/home/ops",
+		"HOME":                    "/home/elsewhere", // ssh goes by the account, and so does ~/
 		"OLD_KEY":                 oldKey,
 		"SHORT_KEY":               "under-thirty-two-characters",
 		"SPACED":                  "hunter2hunter2 ",
@@ -55,7 +55,7 @@ func TestValidFixtures(t *testing.T) {
 	for _, file := range fixtures(t, "testdata/valid/*.hcl") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			needValues := !strings.HasPrefix(filepath.Base(file), "unknown-")
-			got, src, diags := stack.Load(file, stack.Options{Env: fixtureEnv, NeedValues: needValues})
+			got, src, diags := stack.Load(file, stack.Options{Env: fixtureEnv, Home: "/home/ops", NeedValues: needValues})
 			if len(diags) > 0 || got == nil {
 				t.Fatalf("stack %v, and:\n%s", got, printed(t, src, diags))
 			}
@@ -72,7 +72,7 @@ func TestInvalidFixtures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, src, diags := stack.Load(file, stack.Options{Env: fixtureEnv, NeedValues: true})
+			got, src, diags := stack.Load(file, stack.Options{Env: fixtureEnv, Home: "/home/ops", NeedValues: true})
 			if got != nil {
 				t.Error("a stack came with the errors")
 			}

@@ -120,7 +120,7 @@ func TestFormsTakeWhatWorks(t *testing.T) {
 	} {
 		text := edited(c.where, c.argument, `file("value")`)
 		s, src, diags := stack.Load("/stack/stack.hcl", stack.Options{
-			NeedValues: true, Env: fixtureEnv, ReadFile: files{"/stack/stack.hcl": text, "/stack/value": c.value}.read,
+			NeedValues: true, Env: fixtureEnv, Home: "/home/ops", ReadFile: files{"/stack/stack.hcl": text, "/stack/value": c.value}.read,
 		})
 		if s == nil {
 			t.Errorf("%s = %q is refused:\n%s", c.argument, c.value, printed(t, src, diags))
@@ -180,7 +180,7 @@ func TestFormsSayWhyNot(t *testing.T) {
 		{"api_key", "expires", `"30.06.2027"`, "a date such as"},
 	} {
 		text := edited(c.where, c.argument, c.value)
-		s, src, diags := stack.Load("stack.hcl", stack.Options{NeedValues: true, Env: fixtureEnv, ReadFile: files{"stack.hcl": text}.read})
+		s, src, diags := stack.Load("stack.hcl", stack.Options{NeedValues: true, Env: fixtureEnv, Home: "/home/ops", ReadFile: files{"stack.hcl": text}.read})
 		all := strings.Join(strings.Fields(printed(t, src, diags)), " ")
 		if s != nil || len(diags) != 1 || !strings.Contains(all, c.want) {
 			t.Errorf("%s = %s: want %q in one error:\n%s", c.argument, c.value, c.want, all)

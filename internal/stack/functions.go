@@ -150,10 +150,10 @@ func cause(err error) error {
 // file, ~/ being the home folder where it is known.
 func (l *loader) resolve(path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
-		if home, ok := l.env("HOME"); ok && home != "" {
-			return filepath.Join(home, rest)
+		if l.options.Home == "" {
+			return path
 		}
-		return path
+		return filepath.Join(l.options.Home, rest)
 	}
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)

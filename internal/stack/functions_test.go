@@ -13,6 +13,7 @@ func userOf(t *testing.T, expr string) (user, printedErrors string) {
 	s, src, diags := stack.Load("dir/stack.hcl", stack.Options{
 		NeedValues: true,
 		Env:        fixtureEnv,
+		Home:       "/home/ops",
 		ReadFile: files{
 			"dir/stack.hcl": `
 stack "home" {}

@@ -21,9 +21,12 @@ type Options struct {
 	Vars     []string // NAME=VALUE as given to --var; refused for sensitive variables
 	VarFiles []string // paths of files of assignments; a later one wins
 
-	// Env looks up an environment variable: for RELAYCTL_VAR_name, env() and
-	// ~/ in paths (HOME). Nil is an empty environment.
+	// Env looks up an environment variable: for RELAYCTL_VAR_name and env().
+	// Nil is an empty environment.
 	Env func(name string) (string, bool)
+
+	// Home is what ~/ in paths stands for; "" leaves it as it stands.
+	Home string
 
 	// ReadFile reads the stack file, the files of VarFiles and those that
 	// file() names. Nil reads the file system, regular files only. Of neither

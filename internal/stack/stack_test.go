@@ -15,7 +15,7 @@ import (
 // load loads a fixture that has no mistakes.
 func load(t *testing.T, file string) *stack.Stack {
 	t.Helper()
-	s, src, diags := stack.Load(file, stack.Options{Env: fixtureEnv, NeedValues: true})
+	s, src, diags := stack.Load(file, stack.Options{Env: fixtureEnv, Home: "/home/ops", NeedValues: true})
 	if diags.HasErrors() {
 		t.Fatalf("load %s:\n%s", file, printed(t, src, diags))
 	}

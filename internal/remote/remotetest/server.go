@@ -46,19 +46,22 @@ type Options struct {
 
 	RTT    time.Duration      // of the simulated network, from the first byte after TCP's own handshake on
 	Silent bool               // accept connections and say nothing
-	On     func(point string) // called at "accept", "auth", "session", "exec" and "sftp", before the answer
+	On     func(point string) // called at "accept", "auth", "session", "exec", "sftp" and, once the folder stands, "mkdir", before the answer
 
-	Uname    string   // what uname -sm prints; "" means Linux x86_64
-	Sudo     Sudo     // what sudo -n does
-	NoExec   []string // folders that don't let programs run
-	NoSFTP   bool     // refuse the subsystem
-	Shell    bool     // run commands as this machine's own /bin/sh does, whatever is below Server.Root
-	Program  Program  // runs in place of every file of the host; nil: the files under Server.Root do
-	Noise    string   // what the login shell prints before any command's output
-	Chatty   bool     // it prints Noise before SFTP, too
-	NoLogin  bool     // the login shell is nologin
-	Hang     bool     // the login shell waits for input before it runs anything
-	LoginDir string   // the login user's home; "" means /home/ops
+	Uname    string                      // what uname -sm prints; "" means Linux x86_64
+	Sudo     Sudo                        // what sudo -n does
+	NoExec   []string                    // folders that don't let programs run
+	NoSFTP   bool                        // refuse the subsystem
+	Heedless bool                        // SFTP makes folders as its umask says, whatever mode is asked for
+	Umask    os.FileMode                 // of SFTP's session
+	Owner    func(name string) (uid int) // of the host's files; nil: who runs the test
+	Shell    bool                        // run commands as this machine's own /bin/sh does, whatever is below Server.Root
+	Program  Program                     // runs in place of every file of the host; nil: the files under Server.Root do
+	Noise    string                      // what the login shell prints before any command's output
+	Chatty   bool                        // it prints Noise before SFTP, too
+	NoLogin  bool                        // the login shell is nologin
+	Hang     bool                        // the login shell waits for input before it runs anything
+	LoginDir string                      // the login user's home; "" means /home/ops
 }
 
 // Program runs in the test's own process and returns an exit status. Its input
@@ -96,6 +99,7 @@ type Server struct {
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
 	commands []string
+	packets  []byte
 }
 
 // Start starts a server that runs until the test ends.
@@ -146,6 +150,13 @@ func (s *Server) Commands() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.commands...)
+}
+
+// Packets are the types of SFTP's packets that came so far.
+func (s *Server) Packets() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.packets)
 }
 
 // Freeze lets nothing through in either direction any more, as a host does

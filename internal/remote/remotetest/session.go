@@ -174,8 +174,9 @@ func (s *Server) serveSFTP(channel ssh.Channel) {
 		return
 	}
 	defer root.Close()
-	files := rootFiles{root}
-	server := sftp.NewRequestServer(channel,
+	packets := &packetReader{ReadWriteCloser: channel, server: s, asked: map[string]os.FileMode{}}
+	files := rootFiles{root, s, packets}
+	server := sftp.NewRequestServer(packets,
 		sftp.Handlers{FileGet: files, FilePut: files, FileCmd: files, FileList: files},
 		sftp.WithStartDirectory(s.options.LoginDir))
 	server.Serve()

@@ -99,7 +99,7 @@ func upstreamName() form {
 	says := fmt.Sprintf("a model name as the engine has it: any text without control characters, of at most %d", most)
 	return text(says, func(s string) string {
 		switch {
-		case s == "":
+		case strings.TrimSpace(s) == "":
 			return "is empty: leave it out where the engine calls the model as clients do"
 		case strings.ContainsFunc(s, unseen):
 			return "holds a line end or another control character" + trimAdvice(s)

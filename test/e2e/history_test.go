@@ -38,7 +38,11 @@ func TestHistory(t *testing.T) {
 		want(s.t, s.mustRelayctl("history", "--apply", "1"), "Stack lab: apply 1 by root@", "+ user relay", "+ program relay-server", "+ unit relay-worker")
 	})
 	s.step("a change, and an apply without one", func() {
-		s.writeStack(s.stackOf(s.proxy(), strings.Replace(s.worker(s.Workers[0]), "concurrency = 8", "concurrency = 9", 1), "api_key \"laptop\" {}\n"))
+		before := s.readHome("stack.hcl")
+		s.writeStack(strings.Replace(before, "//127.0.0.1:", "//localhost:", 1)) // which the proxy does not hear of
+		if s.readHome("stack.hcl") == before {
+			s.t.Fatal("the stack file is as before")
+		}
 		s.apply()
 		s.apply()
 		want(s.t, s.mustRelayctl("history"), "Stack lab: 2 applies", "edge: nothing changed", "gpu-1: 1 changed, 1 reloaded")
@@ -101,7 +105,8 @@ func (s *site) historyOfAPowerCut() {
 	s.writeStack(strings.ReplaceAll(s.stack(), "concurrency = 8", "concurrency = 7"))
 	lab.MustRun(s.t, h, "systemctl stop relay-worker")
 	// A start that takes its time.
-	s.put(h, "/etc/systemd/system/relay-worker.service.d/slow.conf", "[Service]\nExecStartPre=sleep 20\n")
+	s.put(h, "/etc/systemd/system/slow.service", "[Service]\nType=oneshot\nExecStart=sleep 20\n")
+	s.put(h, "/etc/systemd/system/relay-worker.service.d/slow.conf", "[Unit]\nRequires=slow.service\nAfter=slow.service\n")
 	lab.MustRun(s.t, h, "systemctl daemon-reload && sync")
 	s.struck(blow{line: "unit relay-worker: putting right", delay: time.Second, fall: s.cutPower(h)})
 	want(s.t, s.mustRelayctl("plan"), "gpu-2: what root@", "was cut off in the middle of unit relay-worker")
@@ -112,7 +117,7 @@ func (s *site) historyOfAPowerCut() {
 		s.t.Fatalf("no number in\n%s", said)
 	}
 	want(s.t, s.mustRelayctl("history", "--apply", number[1], "--host", "gpu-2"), "not ended  ~ unit relay-worker")
-	lab.MustRun(s.t, h, "rm -r /etc/systemd/system/relay-worker.service.d && systemctl daemon-reload")
+	lab.MustRun(s.t, h, "rm -r /etc/systemd/system/relay-worker.service.d /etc/systemd/system/slow.service && systemctl daemon-reload")
 	s.apply()
 	s.mustBeDone()
 	want(s.t, s.mustRelayctl("history", "--last", "2"), ": cut off", ": done", "unit relay-worker")

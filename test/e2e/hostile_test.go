@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/relayctl/relayctl/test/lab"
 )
@@ -81,20 +82,31 @@ var harmless = map[string]string{
 	"expires": "2199-12-31", "models": "stub",
 }
 
+// anyText are the places whose text nothing reads but whom it is meant for:
+// an engine that is told a name in JSON, a system call that opens a file. They
+// take all but what is no text, and what says nothing.
+var anyText = map[string]func(string) bool{
+	"upstream":      func(text string) bool { return strings.TrimSpace(text) != "" },
+	"identity_file": func(text string) bool { return text != "" && !strings.HasPrefix(text, "~") && !strings.HasPrefix(text, "$") },
+}
+
+// isText reports whether a string has nothing in it that can't be seen.
+func isText(text string) bool {
+	return utf8.ValidString(text) && len(text) < 4096 && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == '\u202e' })
+}
+
 // mayBe are the hostile strings that a place takes, since they mean there what
 // they say.
 var mayBe = map[string][]string{
-	"identity_file":  {" ", "--", "-rf", "a b", "-oProxyCommand=touch " + canary, "../../etc/passwd", "/etc/passwd", ".", "..", "a/../b", "é", "~", "null", "true", "local", "127.0.0.1", "0.0.0.0", "@", "a@b", "a:b", "a=b", "a,b"},
 	"stack":          {"null", "true", "local"},
 	"proxy":          {"null", "true", "local"},
 	"worker":         {"null", "true", "local"},
 	"api_key":        {"null", "true", "local"},
-	"user":           {"null", "true", "local", "127.0.0.1", "0.0.0.0"},
-	"address":        {"null", "true", "local", "127.0.0.1"},
-	"worker address": {"null", "true", "local", "127.0.0.1"},
-	"domain":         {"null", "true", "local", "127.0.0.1"},
+	"user":           {"null", "true", "local", "127.0.0.1", "0.0.0.0", "a@b", "é"},
+	"address":        {"null", "true", "local", "127.0.0.1", "[::1]", "é"},
+	"worker address": {"null", "true", "local", "127.0.0.1", "[::1]", "é"},
+	"domain":         {"null", "true", "local", "127.0.0.1", "[::1]", "é"},
 	"model":          {"null", "true", "local", "127.0.0.1", "0.0.0.0", "a:b"},
-	"upstream":       {"null", "true", "local", "127.0.0.1", "0.0.0.0", "a:b", "a@b", "/etc/passwd", ".", "..", "../../etc/passwd", "a/../b"},
 }
 
 // TestHostileStrings tries every hostile string in every place of a stack file
@@ -105,6 +117,9 @@ func TestHostileStrings(t *testing.T) {
 		for _, text := range hostile {
 			code, out := validateWith(t, place, text)
 			accepted := place == "description" && code == 0 || slices.Contains(mayBe[place], text)
+			if takes := anyText[place]; takes != nil {
+				accepted = isText(text) && takes(text)
+			}
 			if want := map[bool]int{true: 0, false: 1}[accepted]; code != want {
 				t.Errorf("%q as %s: exit code %d, want %d\n%s", text, place, code, want, out)
 			}
@@ -118,7 +133,7 @@ func TestHostileStrings(t *testing.T) {
 		if strings.Contains(text, "\x00") {
 			continue // not in an environment
 		}
-		visible := !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+		visible := !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) && !strings.HasPrefix(text, " ")
 		text += strings.Repeat("s", 32)
 		code, out := validateWith(t, "secret", text)
 		if want := map[bool]int{true: 0, false: 1}[visible && len(text) <= 4096]; code != want {

@@ -128,8 +128,19 @@ func lastSaid(stderr string) string {
 	return said
 }
 
+// closeTime is how long the end of a session may take. What takes nothing more
+// can't be told of it, and blocks who tries.
+const closeTime = 2 * time.Second
+
 // Close ends the session, then the connection.
 func (s *remoteStream) Close() error {
 	s.closed.Store(true)
-	return errors.Join(s.Session.Close(), s.way.Close())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Session.Close() }() // ends with the connection
+	var err error
+	select {
+	case err = <-ended:
+	case <-time.After(closeTime):
+	}
+	return errors.Join(err, s.way.Close())
 }

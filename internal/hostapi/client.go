@@ -34,6 +34,7 @@ type Client struct {
 	nextID  uint64
 	waiting map[uint64]*call
 	lost    error // why there will be no more answers
+	gaveUp  error // why this end does not wait any longer; nil: it does
 }
 
 type call struct {
@@ -68,19 +69,36 @@ func (c *Client) Run(ctx context.Context) error {
 		c.stream.Close() // unblocks the read below, and every write
 	})
 
-	reader := bufio.NewReaderSize(watch, 64<<10)
-	var err error
-	for err == nil {
-		var response Response
-		if err = ReadMessage(reader, &response); err == nil {
-			c.deliver(ctx, response)
-		}
-	}
-	cancel(err)
+	cancel(c.read(ctx, bufio.NewReaderSize(watch, 64<<10)))
 	cause := context.Cause(ctx)
+	c.mu.Lock()
+	if c.gaveUp != nil {
+		cause = c.gaveUp
+	}
+	c.mu.Unlock()
 	c.lose(cause)
 	background.Wait()
 	return cause
+}
+
+// read delivers answers until there are no more, or until relay-host says more
+// than it may.
+func (c *Client) read(ctx context.Context, from *bufio.Reader) error {
+	var aside chatter
+	for ctx.Err() == nil {
+		var response Response
+		size, err := readMessage(from, &response)
+		if err != nil {
+			return err
+		}
+		if !c.deliver(ctx, response) {
+			err = aside.hear(size)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // Close ends the conversation: relay-host finishes the step it is in.
@@ -105,18 +123,24 @@ func (c *Client) ping(ctx context.Context) {
 }
 
 // deliver hands a response to the call that waits for it; nobody waits for
-// one that was given up.
-func (c *Client) deliver(ctx context.Context, response Response) {
+// one that was given up, nor for a second end. It reports whether that was the
+// end of a request.
+func (c *Client) deliver(ctx context.Context, response Response) bool {
+	ends := response.Progress == nil
 	c.mu.Lock()
 	waiting := c.waiting[response.ID]
+	if ends {
+		delete(c.waiting, response.ID)
+	}
 	c.mu.Unlock()
 	if waiting == nil {
-		return
+		return false
 	}
 	select {
 	case waiting.responses <- response:
 	case <-ctx.Done():
 	}
+	return ends
 }
 
 // lose tells every call that there will be no answer. It is called once.
@@ -132,7 +156,8 @@ func (c *Client) lose(cause error) {
 }
 
 // call sends one request and waits for its end.
-func (c *Client) call(ctx context.Context, op Op, params any, onProgress func(Progress)) (json.RawMessage, error) {
+func (c *Client) call(ctx context.Context, op Op, b bound, params any, onProgress func(Progress)) (json.RawMessage, error) {
+	defer c.within(ctx, op, b)()
 	started, err := c.start(ctx, op, params, nil)
 	if err != nil {
 		return nil, err
@@ -166,10 +191,11 @@ func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progre
 				return nil, &LostError{started.op, c.cause()}
 			case response.Progress != nil:
 				if onProgress != nil {
+					response.Progress.Text = cut(response.Progress.Text)
 					onProgress(*response.Progress)
 				}
 			case response.Error != nil:
-				return nil, response.Error
+				return nil, response.Error.cut()
 			default:
 				return response.Result, nil
 			}

@@ -20,11 +20,25 @@ const relayHost = "relay-host"
 // remoteDialer reaches hosts by SSH, and this machine without.
 type remoteDialer struct {
 	dialer   *remote.Dialer
+	departed *remote.Dialer // for hosts that left the stack file: what another host remembers is not taken on trust
 	programs Programs
 	teller   *teller
 }
 
 func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
+	dialer, err := newSSHDialer(config, teller)
+	if err != nil {
+		return nil, err
+	}
+	departed, err := newSSHDialer(config, teller)
+	if err != nil {
+		return nil, err
+	}
+	departed.AcceptNewHostKeys = false
+	return &remoteDialer{dialer: dialer, departed: departed, programs: config.Programs, teller: teller}, nil
+}
+
+func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
 	dialer, err := remote.NewDialer()
 	if err != nil {
 		return nil, err
@@ -38,12 +52,16 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s, added to %s", key.KeyType, key.Fingerprint, key.File)})
 	}
 	dialer.OnWait = func(wait remote.Wait) { teller.waitFor(wait.Host, wait.For) }
-	return &remoteDialer{dialer: dialer, programs: config.Programs, teller: teller}, nil
+	return dialer, nil
 }
 
 // Dial implements Dialer.
 func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, error) {
-	way, err := d.dialer.Dial(ctx, remote.Target{
+	dialer := d.dialer
+	if target.Role == plan.RoleDeparted {
+		dialer = d.departed
+	}
+	way, err := dialer.Dial(ctx, remote.Target{
 		Name: target.Name, Address: target.Address, User: target.User, Port: target.Port,
 		IdentityFile: target.IdentityFile, HostKey: target.HostKey, Sudo: remote.Sudo(target.Sudo),
 	})

@@ -46,7 +46,7 @@ func (a *apply) lockRequest(w *work, wait time.Duration) hostapi.Lock {
 		return params
 	}
 	for _, seen := range a.planned.sight.seen {
-		if manifest := seen.Facts.Manifest; a.isOurs(manifest) {
+		if manifest := seen.Facts.Manifest; a.isOurs(manifest) && manifest.Number < maxNumber {
 			params.Number = max(params.Number, manifest.Number+1)
 		}
 	}

@@ -60,6 +60,7 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 		return nil, fmt.Errorf("look at hosts: %w", context.Cause(ctx))
 	}
 	s.refuseManifests(v)
+	v.refuseFalse(proposer)
 	s.refuseRelayHost(v)
 	s.keepWorker(v)
 	proposer = s.proposer()

@@ -190,3 +190,21 @@ func TestLocalWorkerThatLeft(t *testing.T) {
 		}
 	})
 }
+
+// More hosts than a stack can have left are not dialled one after the other.
+func TestFarTooManyRememberedHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		var many []string
+		for range 1001 {
+			many = append(many, `{"name":"gpu-9","address":"10.0.0.99"}`)
+		}
+		h.edge.lie = lieOnce(`"hosts":[`, `"hosts":[`+strings.Join(many, ",")+",")
+		j := travel(h)
+		planned := h.plan()
+		if _, went := j.to("10.0.0.99"); went || len(planned.Failed) != 1 || !errors.Is(planned.Failed[0], engine.ErrReport) {
+			t.Errorf("failed %v", planned.Failed)
+		}
+	})
+}

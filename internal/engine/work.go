@@ -86,6 +86,9 @@ func (w *work) lock(ctx context.Context, params hostapi.Lock) {
 	})
 	if err == nil {
 		w.locked, w.number, w.last = true, locked.Number, locked.Last
+		if locked.Number < 1 || locked.Number > maxLocked {
+			w.stop(w.host.reports("that this is apply %d", locked.Number))
+		}
 		return
 	}
 	failure := w.host.requestError(ctx, "take the lock", err)

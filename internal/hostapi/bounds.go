@@ -78,9 +78,17 @@ func (c *Client) giveUp(why error) {
 	c.mu.Lock()
 	if c.gaveUp == nil {
 		c.gaveUp = why
+		close(c.given)
 	}
 	c.mu.Unlock()
 	c.stream.Close() // unblocks the read, and every write
+}
+
+// givenUp is why this end does not wait any longer; nil: it does.
+func (c *Client) givenUp() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gaveUp
 }
 
 // chatter counts what relay-host says beside the answers that are waited for:

@@ -30,6 +30,7 @@ type Client struct {
 	writes chan struct{} // holds one token: the right to write
 
 	over    chan struct{} // closed when there will be no more answers
+	given   chan struct{} // closed when this end gives the conversation up
 	mu      sync.Mutex
 	nextID  uint64
 	waiting map[uint64]*call
@@ -50,7 +51,7 @@ const responsesAhead = 64
 // NewClient wraps a stream whose greeting has been read. Run has to be called
 // for answers to arrive.
 func NewClient(stream io.ReadWriteCloser) *Client {
-	c := &Client{stream: stream, writes: make(chan struct{}, 1), over: make(chan struct{}), waiting: map[uint64]*call{}}
+	c := &Client{stream: stream, writes: make(chan struct{}, 1), over: make(chan struct{}), given: make(chan struct{}), waiting: map[uint64]*call{}}
 	c.writes <- struct{}{}
 	return c
 }
@@ -71,11 +72,9 @@ func (c *Client) Run(ctx context.Context) error {
 
 	cancel(c.read(ctx, bufio.NewReaderSize(watch, 64<<10)))
 	cause := context.Cause(ctx)
-	c.mu.Lock()
-	if c.gaveUp != nil {
-		cause = c.gaveUp
+	if why := c.givenUp(); why != nil {
+		cause = why
 	}
-	c.mu.Unlock()
 	c.lose(cause)
 	background.Wait()
 	return cause
@@ -85,7 +84,7 @@ func (c *Client) Run(ctx context.Context) error {
 // than it may.
 func (c *Client) read(ctx context.Context, from *bufio.Reader) error {
 	var aside chatter
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && c.givenUp() == nil { // a stream may have more to give when it was closed
 		var response Response
 		size, err := readMessage(from, &response)
 		if err != nil {
@@ -199,6 +198,8 @@ func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progre
 			default:
 				return response.Result, nil
 			}
+		case <-c.given:
+			return nil, &LostError{started.op, c.givenUp()}
 		case <-done:
 			done = nil
 			c.cancelRequest(context.WithoutCancel(ctx), started.id)

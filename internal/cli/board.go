@@ -106,7 +106,7 @@ func (b *board) take(event engine.Event, now time.Time) {
 		e.step, e.steps = event.Step, event.Steps
 	}
 	switch event.Phase {
-	case engine.NewHostKey:
+	case engine.Left, engine.NewHostKey:
 	case engine.Looked, engine.Merged, engine.Reached:
 		e.state = idle
 	case engine.Finished:

@@ -3,34 +3,43 @@ package cli
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // errInterrupted is the cause of everything that ends because the user asked.
 var errInterrupted = errors.New("stopped as asked")
 
+// stopGrace is how long all may take to stop after the first signal: a host has
+// 2 minutes for the step it is in, and one for each end of an apply after that.
+const stopGrace = 5 * time.Minute
+
 // untilInterrupted ends the context at the first signal, so that every host
-// finishes the step it is in, and the program at the second one. stop ends the
-// watch.
+// finishes the step it is in, and the program at the second one, or when nothing
+// has come to an end in stopGrace. stop ends the watch.
 func (a *app) untilInterrupted(ctx context.Context, p *progress) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	over, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		for signals := 1; ; signals++ {
-			select {
-			case <-over:
-				return
-			case <-a.Interrupts:
-			}
-			if signals > 1 {
-				p.stoppedHard()
-				a.view.cutShort()
-				a.Exit(exitError)
-				return
-			}
-			p.stopping()
-			cancel(errInterrupted)
+		select {
+		case <-over:
+			return
+		case <-a.Interrupts:
 		}
+		p.stopping()
+		cancel(errInterrupted)
+		grace := time.NewTimer(stopGrace)
+		defer grace.Stop()
+		select {
+		case <-over:
+			return
+		case <-a.Interrupts:
+			p.stoppedHard()
+		case <-grace.C:
+			p.stoppedLate()
+		}
+		a.view.cutShort()
+		a.Exit(exitError)
 	}()
 	return ctx, func() {
 		close(over)

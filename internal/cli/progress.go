@@ -122,6 +122,12 @@ func (p *progress) stopping() {
 	p.hear(engine.Event{Phase: stopping, Text: "Stopping: every host finishes the step it is in. Ctrl-C again stops at once."})
 }
 
+// stoppedLate says that relayctl ends by itself, while a host goes on.
+func (p *progress) stoppedLate() {
+	p.hear(engine.Event{Phase: stopped, Text: "Stopped: not every host came to an end within " + plan.Seconds(stopGrace) +
+		". Each ends its step by itself; run apply again to go on."})
+}
+
 // stoppedHard says what becomes of the hosts when relayctl ends at once.
 func (p *progress) stoppedHard() {
 	p.hear(engine.Event{Phase: stopped, Text: "Stopped at once. Each host ends its step by itself; run apply again to go on."})

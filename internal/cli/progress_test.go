@@ -125,6 +125,28 @@ func TestFirstInterruptStopsGracefullyTheSecondAtOnce(t *testing.T) {
 	golden(t, "interrupted", c.screen())
 }
 
+// Whatever keeps relayctl from ending, one interrupt is enough.
+func TestOneInterruptEndsRelayctl(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		interrupts := make(chan os.Signal, 1)
+		c := newConsole(t, "", "apply", "--yes")
+		c.Interrupts = interrupts
+		hard := c.exited
+		c.run(&hosts{planned: planOf(newPackage), apply: func(ctx context.Context, _ *hosts, _ func(*engine.Outcome) error) (*engine.Outcome, error) {
+			began := time.Now()
+			interrupts <- os.Interrupt
+			if code, took := <-hard, time.Since(began); code != 1 || took > 5*time.Minute {
+				t.Errorf("stopped with code %d after %v", code, took)
+			}
+			return &engine.Outcome{}, context.Cause(ctx)
+		}})
+		c.wantCode(t, 1)
+		if said := c.stderr.String(); !strings.Contains(said, "Stopped: not every host came to an end within 5 min") {
+			t.Errorf("said %q", said)
+		}
+	})
+}
+
 func TestInterruptAtTheQuestionStopsToo(t *testing.T) {
 	interrupts := make(chan os.Signal, 1)
 	c := newConsole(t, "", "apply")

@@ -42,7 +42,7 @@ func (l *liveView) hear(e engine.Event, now time.Time) {
 		l.awake, l.began = !l.stood, now
 	}
 	switch e.Phase {
-	case engine.NewHostKey, engine.Reached:
+	case engine.Left, engine.NewHostKey, engine.Reached:
 		l.say(l.labelled(e), now)
 	case engine.Failed:
 		if e.Steps > 0 && e.ID.Name != "" { // else the line says it, and the whole error comes soon

@@ -52,7 +52,7 @@ func (p *plainView) beat(now time.Time) {
 func (p *plainView) hear(e engine.Event, _ time.Time) {
 	switch e.Phase {
 	case engine.Connecting, engine.Connected, engine.Merged, engine.Looked:
-	case engine.NewHostKey, engine.Reached, engine.Done, engine.Finished:
+	case engine.Left, engine.NewHostKey, engine.Reached, engine.Done, engine.Finished:
 		p.line(e.Host, happened(e))
 	case engine.Failed:
 		if e.Steps > 0 { // else the whole error comes at once

@@ -20,6 +20,8 @@ func thing(id plan.ID) string {
 // doing says what goes on.
 func doing(e engine.Event) string {
 	switch e.Phase {
+	case engine.Left:
+		return happened(e)
 	case engine.Connected:
 		return "waiting for the other hosts"
 	case engine.Locking:
@@ -40,6 +42,8 @@ func doing(e engine.Event) string {
 // happened says what is over.
 func happened(e engine.Event) string {
 	switch e.Phase {
+	case engine.Left:
+		return "left the stack file; " + e.Text
 	case engine.NewHostKey:
 		return "new host key accepted: " + e.Text
 	case engine.Reached:

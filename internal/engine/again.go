@@ -24,6 +24,7 @@ func (a *apply) lookAgain(ctx context.Context) error {
 		return nil
 	}
 	v.lookAll(ctx, again, want)
+	v.refuseFalse(a.proposer())
 	left, err := a.proposer().propose(v, a.planned.departed, false, connections{})
 	if err != nil {
 		return err

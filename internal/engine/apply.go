@@ -153,6 +153,7 @@ func (a *apply) refine(ctx context.Context) {
 		}
 	}
 	v.lookAll(ctx, again, want)
+	v.refuseFalse(a.proposer())
 	refined, err := a.proposer().propose(v, a.planned.departed, true, connections{})
 	if err != nil {
 		a.works[0].stop(a.works[0].host.fail("work out what is left to do: "+err.Error(), err))

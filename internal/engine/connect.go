@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -127,15 +126,14 @@ func targetOf(h *stack.Host) Target {
 	if h.Role == stack.RoleProxy {
 		role = plan.RoleProxy
 	}
-	return Target{Member: memberOf(h), Role: role, Origin: originOf(h)}
+	return Target{
+		Member: memberOf(h), IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Role: role, Origin: originOf(h),
+	}
 }
 
 // memberOf is what the proxy host remembers of a host.
 func memberOf(h *stack.Host) plan.Member {
-	return plan.Member{
-		Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port,
-		IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Sudo: string(h.SSH.Sudo),
-	}
+	return plan.Member{Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port, Sudo: string(h.SSH.Sudo)}
 }
 
 // originOf points at a host's block.
@@ -170,41 +168,4 @@ func (s *Session) reached() []plan.Member {
 		}
 	}
 	return members
-}
-
-// left lists the hosts that the proxy host remembers and that the stack file
-// does not name any more: by their names, or since another machine has the
-// name now.
-func (s *Session) left(remembered []plan.Member) []plan.Member {
-	return slices.DeleteFunc(plan.Remember(remembered, s.reached()), func(member plan.Member) bool {
-		return slices.ContainsFunc(s.targets, func(t Target) bool { return t.Name == member.Name })
-	})
-}
-
-// departed lists the hosts that left the stack and are not given up.
-func (s *Session) departed(remembered []plan.Member) []Target {
-	var gone []Target
-	for _, member := range s.left(remembered) {
-		if !slices.Contains(s.config.Forget, member.Name) {
-			gone = append(gone, Target{Member: member, Role: plan.RoleDeparted})
-		}
-	}
-	return gone
-}
-
-// forgotten tells the hosts that are given up as asked from names that no host
-// has which left the stack. Without a look at the proxy host it tells nothing.
-func (s *Session) forgotten(manifest *plan.Manifest) (givenUp, unknown []string) {
-	if !s.isOurs(manifest) {
-		return nil, nil
-	}
-	left := s.left(manifest.Hosts)
-	for _, name := range s.config.Forget {
-		if slices.ContainsFunc(left, func(member plan.Member) bool { return member.Name == name }) {
-			givenUp = append(givenUp, name)
-		} else {
-			unknown = append(unknown, name)
-		}
-	}
-	return givenUp, unknown
 }

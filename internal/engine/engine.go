@@ -79,8 +79,10 @@ type Dialer interface {
 // Target is a host as it is reached.
 type Target struct {
 	plan.Member
-	Role   plan.Role
-	Origin plan.Origin // zero for a host that left the stack
+	IdentityFile string // the one key to log in with; empty: ssh's own
+	HostKey      string // its fingerprint; empty: known_hosts decides
+	Role         plan.Role
+	Origin       plan.Origin // zero for a host that left the stack
 	// Worker is, of the proxy host, the worker on the same machine; empty: none
 	// is, or it is not known yet.
 	Worker string

@@ -31,6 +31,7 @@ type Phase string
 
 // The phases.
 const (
+	Left       Phase = "left the stack file" // and is about to be looked for; Text: "edge remembers it at 10.0.0.22"
 	Connecting Phase = "connecting"
 	NewHostKey Phase = "new host key" // Text is its fingerprint; it was accepted and written down
 	Connected  Phase = "connected"    // Text is the system: Debian 12, amd64

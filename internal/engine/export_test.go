@@ -1,5 +1,7 @@
 package engine
 
+import "time"
+
 // For tests.
 var (
 	Newer    = newer
@@ -11,4 +13,15 @@ var (
 func TellConnecting(host string, events func(Event)) (waitFor func(what string), stop func()) {
 	t := &teller{events: events}
 	return func(what string) { t.waitFor(host, what) }, t.during(Event{Host: host, Phase: Connecting})
+}
+
+// NewRemoteDialer is what reaches hosts by SSH; a start that is given up has
+// grace to stop.
+func NewRemoteDialer(config Config, grace time.Duration) (Dialer, error) {
+	dialer, err := newRemoteDialer(config, &teller{events: config.Events})
+	if err != nil {
+		return nil, err
+	}
+	dialer.grace = grace
+	return dialer, nil
 }

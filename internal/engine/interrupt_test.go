@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -211,6 +213,99 @@ func TestLockIsNotWaitedForLonger(t *testing.T) {
 		}
 		if planned := h.plan(); len(planned.Locks) != 1 || planned.Locks[0].Holder != "eve@laptop" {
 			t.Errorf("plan tells the locks %+v", planned.Locks)
+		}
+	})
+}
+
+// endless says in the place of what ends a request that it goes on, for ever.
+func endless(of string) lie {
+	return func(line string) (string, bool) {
+		id, _, _ := strings.Cut(strings.TrimPrefix(line, `{"id":`), ",")
+		if !strings.Contains(line, of) {
+			return line, false
+		}
+		<-time.After(5 * time.Second)
+		return `{"id":` + id + `,"progress":{"step":0,"state":"waiting","text":"looking"}}` + "\n", true
+	}
+}
+
+// A host that gives signs of life and no end stops neither a plan of the others,
+// nor an apply to them.
+func TestHostThatNeverEnds(t *testing.T) {
+	for name, of := range map[string]string{
+		"looking":    `"mac_key"`,
+		"locking":    `"result":{"apply"`,
+		"the steps":  `"result":{"facts":[`,
+		"the ending": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t)
+				h.gpu1.lie = endless(of)
+				if name == "the ending" {
+					h.gpu1.lie = endlessAt(h.gpu1, "finish")
+				}
+				began := time.Now()
+				outcome, err := h.apply()
+				mustFail(t, err, "gpu-1")
+				if !errors.Is(err, hostapi.ErrEndless) || outcome.Failed[0].Hint == "" || !h.gpu2.has("/etc/relay/worker.json") {
+					t.Errorf("error %v", err)
+				}
+				if took := time.Since(began); took > 2*time.Hour+10*time.Minute {
+					t.Errorf("it took %v", took)
+				}
+				h.gpu1.lie = nil
+				h.mustApply()
+				mustBeEmpty(t, h.plan())
+			})
+		})
+	}
+}
+
+// endlessAt is endless from the first request of a kind on.
+func endlessAt(m *machine, op string) lie {
+	never := endless("")
+	return func(line string) (string, bool) {
+		m.mu.Lock()
+		begun := slices.Contains(m.requests, op)
+		m.mu.Unlock()
+		if begun {
+			return never(line)
+		}
+		return line, false
+	}
+}
+
+// The first Ctrl-C ends a plan soon, whatever a host does.
+func TestInterruptedPlanOfAHostThatNeverEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.gpu1.lie = endless(`"mac_key"`)
+		session := h.connect()
+		defer session.Close()
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		stop := errors.New("ctrl-c")
+		time.AfterFunc(20*time.Second, func() { interrupt(stop) })
+		began := time.Now()
+		_, err := session.Plan(ctx)
+		if took := time.Since(began); !errors.Is(err, stop) || took > 31*time.Second {
+			t.Errorf("error %v after %v", err, took)
+		}
+	})
+}
+
+// So it does an apply.
+func TestInterruptedApplyToAHostThatNeverEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.edge.lie = endless(`"result":{"facts":[`)
+		ctx, interrupt := context.WithCancelCause(t.Context())
+		stop := errors.New("ctrl-c")
+		time.AfterFunc(20*time.Second, func() { interrupt(stop) })
+		began := time.Now()
+		_, err := h.applyContext(ctx)
+		if took := time.Since(began); !errors.Is(err, stop) || took > 4*time.Minute {
+			t.Errorf("error %v after %v", err, took)
 		}
 	})
 }

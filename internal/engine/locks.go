@@ -46,7 +46,7 @@ func (a *apply) lockRequest(w *work, wait time.Duration) hostapi.Lock {
 		return params
 	}
 	for _, seen := range a.planned.sight.seen {
-		if manifest := seen.Facts.Manifest; a.isOurs(manifest) {
+		if manifest := seen.Facts.Manifest; a.isOurs(manifest) && manifest.Number < maxNumber {
 			params.Number = max(params.Number, manifest.Number+1)
 		}
 	}
@@ -96,10 +96,8 @@ func (a *apply) unlockAll() {
 // things of ours.
 func (a *apply) members() []plan.Member {
 	remembered := map[string]plan.Member{}
-	if manifest := a.manifest(); manifest != nil {
-		for _, member := range manifest.Hosts {
-			remembered[member.Name] = member
-		}
+	for _, member := range a.remembered() {
+		remembered[member.Name] = member
 	}
 	members := []plan.Member{} // none at all is something to remember, too
 	for _, target := range a.targets {
@@ -118,6 +116,15 @@ func (a *apply) members() []plan.Member {
 		}
 	}
 	return members
+}
+
+// remembered lists the hosts that the proxy host remembers, also where it has
+// failed since it was planned.
+func (a *apply) remembered() []plan.Member {
+	if manifest := a.manifest(); manifest != nil {
+		return rememberedHosts(manifest)
+	}
+	return a.planned.remembered
 }
 
 // cleaned reports whether nothing of ours is left on a host that left the

@@ -16,14 +16,14 @@ type looker interface {
 	relayStatus(ctx context.Context) (relayStatus, error)
 }
 
-// look implements looker. It refuses a host that is not of this stack or that
-// a newer relayctl applied to: what it does not know, it could not keep.
+// look implements looker. What is not in form is refused, before anything is
+// made of it.
 func (h *host) look(ctx context.Context, resources []plan.Resource) (hostapi.Observation, *HostError) {
 	seen, err := h.client.Observe(ctx, hostapi.Observe{Resources: resources})
 	if err != nil {
 		return seen, h.requestError(ctx, "look at the host", err)
 	}
-	return seen, nil
+	return seen, h.checkReport(seen)
 }
 
 // refuseManifest says why a host that relayctl was applied to before may not

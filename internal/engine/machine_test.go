@@ -46,6 +46,7 @@ type machine struct {
 	clockOff    time.Duration                                                        // how far its clock is ahead
 	refuse      error                                                                // dialling fails so
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to itself; nil: really
+	lie         lie                                                                  // nil: it says what relay-host says
 	dials       int
 	open        int // conversations that were begun and not closed
 }
@@ -302,9 +303,47 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 	if err != nil {
 		return nil, err
 	}
+	if m.lie != nil {
+		reader = bufio.NewReader(&liar{from: reader, lie: m.lie})
+	}
 	return &engine.Conversation{
 		Hello: greeted, Stream: &stream{Reader: reader, Conn: near, machine: m, ended: make(chan struct{})},
 	}, nil
+}
+
+// lie is what a patched relay-host says in the place of a line; again asks for
+// more in the place of the same one.
+type lie func(line string) (said string, again bool)
+
+// lieOnce replaces text in everything that relay-host says.
+func lieOnce(replacements ...string) lie {
+	replacer := strings.NewReplacer(replacements...)
+	return func(line string) (string, bool) { return replacer.Replace(line), false }
+}
+
+// liar is what a patched relay-host says.
+type liar struct {
+	from  *bufio.Reader
+	lie   lie
+	line  string
+	again bool
+	rest  string
+}
+
+func (l *liar) Read(p []byte) (int, error) {
+	for l.rest == "" {
+		if !l.again {
+			line, err := l.from.ReadString('\n')
+			if err != nil {
+				return 0, err
+			}
+			l.line = line
+		}
+		l.rest, l.again = l.lie(l.line)
+	}
+	n := copy(p, l.rest)
+	l.rest = l.rest[n:]
+	return n, nil
 }
 
 // stream notes the requests that pass.

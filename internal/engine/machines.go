@@ -61,7 +61,7 @@ func (s *Session) mergeMachines() error {
 // areOneMachine reports whether two hosts that were reached are one machine.
 func (s *Session) areOneMachine(a, b Target) bool {
 	x, y := s.hosts[a.Name], s.hosts[b.Name]
-	return x != nil && y != nil && x.hello.Machine.MachineID == y.hello.Machine.MachineID &&
+	return x != nil && y != nil && x.hello.Machine.MachineID != "" && x.hello.Machine.BootID != "" && x.hello.Machine.MachineID == y.hello.Machine.MachineID &&
 		x.hello.Machine.BootID == y.hello.Machine.BootID
 }
 
@@ -97,7 +97,7 @@ func (s *Session) keepWorker(v *sight) {
 	proxy := &s.targets[0]
 	standing := desired.StandingWorker(v.seen[proxy.Name].Facts)
 	failure := v.failed[standing]
-	if proxy.Worker != "" || failure == nil {
+	if _, ours := s.config.Stack.Worker(standing); proxy.Worker != "" || failure == nil || !ours {
 		return
 	}
 	proxy.Worker = standing

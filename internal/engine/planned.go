@@ -29,6 +29,8 @@ type Planned struct {
 	sight    *sight
 	proposal *proposal
 	departed []Target
+
+	remembered []plan.Member // by the proxy host
 }
 
 // Lock says who holds a host's lock.
@@ -58,6 +60,7 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 		return nil, fmt.Errorf("look at hosts: %w", context.Cause(ctx))
 	}
 	s.refuseManifests(v)
+	v.refuseFalse(proposer)
 	s.refuseRelayHost(v)
 	s.keepWorker(v)
 	proposer = s.proposer()
@@ -69,6 +72,7 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 		return nil, err
 	}
 	planned := &Planned{Plan: made.Plan, Took: time.Since(s.began), sight: v, proposal: made, departed: departed}
+	planned.remembered = rememberedHosts(v.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	planned.describe(s)
 	return planned, nil
 }
@@ -98,40 +102,6 @@ func (s *Session) lookers(targets []Target) map[string]looker {
 		}
 	}
 	return lookers
-}
-
-// reachDeparted connects the hosts that left the stack and looks at them. One
-// that is a host of the stack under a former name, or that another stack has
-// taken since, is not ours to clean.
-func (s *Session) reachDeparted(ctx context.Context, v *sight) []Target {
-	seen := v.seen[s.config.Stack.Proxy.Name]
-	if !s.isOurs(seen.Facts.Manifest) {
-		return nil
-	}
-	departed := s.departed(seen.Facts.Manifest.Hosts)
-	s.dial(ctx, departed)
-	departed = slices.DeleteFunc(departed, s.hungUpRenamed)
-	v.lookAll(ctx, s.lookers(departed), nil)
-	s.tellLooked(v, departed)
-	return slices.DeleteFunc(departed, func(t Target) bool {
-		manifest := v.seen[t.Name].Facts.Manifest
-		return manifest != nil && !s.isOurs(manifest)
-	})
-}
-
-func (s *Session) isOurs(manifest *plan.Manifest) bool {
-	return manifest != nil && manifest.Stack == s.config.Stack.Name
-}
-
-// hungUpRenamed reports whether a host that left the stack is a machine that
-// the stack has under another name; then the conversation as the former one is
-// over.
-func (s *Session) hungUpRenamed(gone Target) bool {
-	renamed := slices.ContainsFunc(s.targets, func(t Target) bool { return s.areOneMachine(t, gone) })
-	if renamed {
-		s.hangUp(gone.Name)
-	}
-	return renamed
 }
 
 // refuseManifests takes hosts of another stack, or of a newer relayctl, out of

@@ -217,6 +217,10 @@ func (s *Session) ways(ctx context.Context, facts plan.Facts) ([]namedWay, error
 	if root == "" {
 		return nil, errors.New("the proxy host has no certificate authority yet")
 	}
+	root, err := onlyRoot(root, proxy.Domain)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := rootPool(root)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,11 +22,26 @@ const relayHost = "relay-host"
 // remoteDialer reaches hosts by SSH, and this machine without.
 type remoteDialer struct {
 	dialer   *remote.Dialer
+	departed *remote.Dialer // for hosts that left the stack file: what another host remembers is not taken on trust
 	programs Programs
 	teller   *teller
+	grace    time.Duration // for a start to stop, once it was given up
 }
 
 func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
+	dialer, err := newSSHDialer(config, teller)
+	if err != nil {
+		return nil, err
+	}
+	departed, err := newSSHDialer(config, teller)
+	if err != nil {
+		return nil, err
+	}
+	departed.AcceptNewHostKeys = false
+	return &remoteDialer{dialer: dialer, departed: departed, programs: config.Programs, teller: teller, grace: startGrace}, nil
+}
+
+func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
 	dialer, err := remote.NewDialer()
 	if err != nil {
 		return nil, err
@@ -38,12 +55,49 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s, added to %s", key.KeyType, key.Fingerprint, key.File)})
 	}
 	dialer.OnWait = func(wait remote.Wait) { teller.waitFor(wait.Host, wait.For) }
-	return &remoteDialer{dialer: dialer, programs: config.Programs, teller: teller}, nil
+	return dialer, nil
+}
+
+const (
+	// startTime is how long relay-host may take to be brought and started,
+	// whatever signs of life come: 2 MiB at 20 kbit/s.
+	startTime  = 15 * time.Minute
+	startGrace = 10 * time.Second
+)
+
+// within closes a way when what is done there has not ended in time, or some
+// time after ctx did: until then it clears up after itself.
+func (d *remoteDialer) within(ctx context.Context, way io.Closer) (within context.Context, over func()) {
+	within, cancel := context.WithTimeoutCause(ctx, startTime,
+		fmt.Errorf("%s was not brought and started within %s", relayHost, plan.Seconds(startTime)))
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-done:
+			return
+		case <-within.Done():
+		}
+		select {
+		case <-done:
+		case <-time.After(d.grace):
+			way.Close()
+		}
+	})
+	return within, func() {
+		close(done)
+		watching.Wait()
+		cancel()
+	}
 }
 
 // Dial implements Dialer.
 func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, error) {
-	way, err := d.dialer.Dial(ctx, remote.Target{
+	dialer := d.dialer
+	if target.Role == plan.RoleDeparted {
+		dialer = d.departed
+	}
+	way, err := dialer.Dial(ctx, remote.Target{
 		Name: target.Name, Address: target.Address, User: target.User, Port: target.Port,
 		IdentityFile: target.IdentityFile, HostKey: target.HostKey, Sudo: remote.Sudo(target.Sudo),
 	})
@@ -51,7 +105,9 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 		return nil, err
 	}
 	var hello hostapi.Hello
-	session, err := way.Start(ctx, remote.Program{
+	starting, over := d.within(ctx, way)
+	defer over()
+	session, err := way.Start(starting, remote.Program{
 		Name:   relayHost,
 		Source: carried{d.programs, relayHost},
 		Greet: func(r *bufio.Reader) (string, error) {
@@ -67,6 +123,9 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 	})
 	if err != nil {
 		way.Close()
+		if starting.Err() != nil {
+			err = fmt.Errorf("start %s: %w", relayHost, context.Cause(starting))
+		}
 		return nil, err
 	}
 	return &Conversation{Hello: hello, Stream: &remoteStream{Session: session, way: way}}, nil
@@ -128,8 +187,19 @@ func lastSaid(stderr string) string {
 	return said
 }
 
+// closeTime is how long the end of a session may take. What takes nothing more
+// can't be told of it, and blocks who tries.
+const closeTime = 2 * time.Second
+
 // Close ends the session, then the connection.
 func (s *remoteStream) Close() error {
 	s.closed.Store(true)
-	return errors.Join(s.Session.Close(), s.way.Close())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Session.Close() }() // ends with the connection
+	var err error
+	select {
+	case err = <-ended:
+	case <-time.After(closeTime):
+	}
+	return errors.Join(err, s.way.Close())
 }

@@ -188,14 +188,16 @@ func (a *apply) look(ctx context.Context, rotate map[string]desired.Rotation) (*
 		want[work.at] = a.planned.proposal.desired[work.at].Want
 	}
 	v.lookAll(ctx, again, want)
+	p := a.proposer()
+	p.rotate = rotate
+	v.refuseFalse(p)
+	made, err := p.propose(v, nil, true, connections{})
 	for i, work := range a.works {
 		if i == 0 || work.at != a.works[0].at { // else it is told of the proxy
 			work.stop(v.failed[work.at])
 		}
 	}
-	p := a.proposer()
-	p.rotate = rotate
-	return p.propose(v, nil, true, connections{})
+	return made, err
 }
 
 // bringOnly does the steps of a proposal on a work that belong to a rotation.

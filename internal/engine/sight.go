@@ -29,7 +29,7 @@ func (v *sight) lookAll(ctx context.Context, hosts map[string]looker, want map[s
 			mu.Lock()
 			defer mu.Unlock()
 			if failure != nil {
-				v.failed[name] = failure
+				v.drop(failure)
 				return
 			}
 			v.seen[name] = seen
@@ -74,7 +74,8 @@ func (p proposer) blind() desired.Input {
 	return desired.Input{Stack: p.stack, OnProxy: p.onProxy, Program: p.programs.Describe}
 }
 
-// propose says what leads from what was seen to what the stack file says.
+// propose says what leads from what was seen to what the stack file says. Hosts
+// that should have made something by now, and have not, are dropped.
 // departed are hosts that left it; open is how many workers are connected to
 // the relay just now.
 func (p proposer) propose(v *sight, departed []Target, prepared bool, open connections) (*proposal, error) {
@@ -83,6 +84,14 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 	hosts, err := desired.Build(in)
 	if err != nil {
 		return nil, fmt.Errorf("work out what hosts should be: %w", err)
+	}
+	if prepared {
+		if blamed := v.unmade(p, hosts); len(blamed) > 0 {
+			for _, failure := range blamed {
+				v.drop(failure)
+			}
+			return p.propose(v, departed, prepared, open)
+		}
 	}
 	made := &proposal{Plan: plan.Plan{Stack: p.stack.Name}, desired: map[string]desired.Host{}}
 	for _, h := range hosts {

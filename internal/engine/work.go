@@ -86,6 +86,9 @@ func (w *work) lock(ctx context.Context, params hostapi.Lock) {
 	})
 	if err == nil {
 		w.locked, w.number, w.last = true, locked.Number, locked.Last
+		if locked.Number < 1 || locked.Number > maxLocked {
+			w.stop(w.host.reports("that this is apply %d", locked.Number))
+		}
 		return
 	}
 	failure := w.host.requestError(ctx, "take the lock", err)
@@ -215,13 +218,19 @@ func (h *host) interrupted(ctx context.Context) *HostError {
 // requestError makes an error of what a request ended with, or says that it was
 // interrupted.
 func (h *host) requestError(ctx context.Context, doing string, err error) *HostError {
-	if ctx.Err() != nil {
+	switch endless := errors.Is(err, hostapi.ErrEndless); {
+	case ctx.Err() != nil && endless:
+		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
+	case ctx.Err() != nil:
 		return h.interrupted(ctx)
 	}
 	failure := h.fail(fmt.Sprintf("%s: %s", doing, inWords(err)), err)
 	var said *hostapi.Error
 	var lost *hostapi.LostError
 	switch {
+	case errors.Is(err, hostapi.ErrEndless):
+		failure.Hint = "relay-host is there and does not come to an end. Look at the host itself: is its disk, or a process, stuck?"
+		return failure
 	case errors.As(err, &lost):
 		failure.Hint = "Was this machine asleep, the network down, or the host restarted? " +
 			"relay-host finishes the step it is in, and gives its lock back by itself."

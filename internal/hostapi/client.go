@@ -30,10 +30,12 @@ type Client struct {
 	writes chan struct{} // holds one token: the right to write
 
 	over    chan struct{} // closed when there will be no more answers
+	given   chan struct{} // closed when this end gives the conversation up
 	mu      sync.Mutex
 	nextID  uint64
 	waiting map[uint64]*call
 	lost    error // why there will be no more answers
+	gaveUp  error // why this end does not wait any longer; nil: it does
 }
 
 type call struct {
@@ -49,7 +51,7 @@ const responsesAhead = 64
 // NewClient wraps a stream whose greeting has been read. Run has to be called
 // for answers to arrive.
 func NewClient(stream io.ReadWriteCloser) *Client {
-	c := &Client{stream: stream, writes: make(chan struct{}, 1), over: make(chan struct{}), waiting: map[uint64]*call{}}
+	c := &Client{stream: stream, writes: make(chan struct{}, 1), over: make(chan struct{}), given: make(chan struct{}), waiting: map[uint64]*call{}}
 	c.writes <- struct{}{}
 	return c
 }
@@ -68,19 +70,34 @@ func (c *Client) Run(ctx context.Context) error {
 		c.stream.Close() // unblocks the read below, and every write
 	})
 
-	reader := bufio.NewReaderSize(watch, 64<<10)
-	var err error
-	for err == nil {
-		var response Response
-		if err = ReadMessage(reader, &response); err == nil {
-			c.deliver(ctx, response)
-		}
-	}
-	cancel(err)
+	cancel(c.read(ctx, bufio.NewReaderSize(watch, 64<<10)))
 	cause := context.Cause(ctx)
+	if why := c.givenUp(); why != nil {
+		cause = why
+	}
 	c.lose(cause)
 	background.Wait()
 	return cause
+}
+
+// read delivers answers until there are no more, or until relay-host says more
+// than it may.
+func (c *Client) read(ctx context.Context, from *bufio.Reader) error {
+	var aside chatter
+	for ctx.Err() == nil && c.givenUp() == nil { // a stream may have more to give when it was closed
+		var response Response
+		size, err := readMessage(from, &response)
+		if err != nil {
+			return err
+		}
+		if !c.deliver(ctx, response) {
+			err = aside.hear(size)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // Close ends the conversation: relay-host finishes the step it is in.
@@ -105,18 +122,24 @@ func (c *Client) ping(ctx context.Context) {
 }
 
 // deliver hands a response to the call that waits for it; nobody waits for
-// one that was given up.
-func (c *Client) deliver(ctx context.Context, response Response) {
+// one that was given up, nor for a second end. It reports whether that was the
+// end of a request.
+func (c *Client) deliver(ctx context.Context, response Response) bool {
+	ends := response.Progress == nil
 	c.mu.Lock()
 	waiting := c.waiting[response.ID]
+	if ends {
+		delete(c.waiting, response.ID)
+	}
 	c.mu.Unlock()
 	if waiting == nil {
-		return
+		return false
 	}
 	select {
 	case waiting.responses <- response:
 	case <-ctx.Done():
 	}
+	return ends
 }
 
 // lose tells every call that there will be no answer. It is called once.
@@ -132,7 +155,8 @@ func (c *Client) lose(cause error) {
 }
 
 // call sends one request and waits for its end.
-func (c *Client) call(ctx context.Context, op Op, params any, onProgress func(Progress)) (json.RawMessage, error) {
+func (c *Client) call(ctx context.Context, op Op, b bound, params any, onProgress func(Progress)) (json.RawMessage, error) {
+	defer c.within(ctx, op, b)()
 	started, err := c.start(ctx, op, params, nil)
 	if err != nil {
 		return nil, err
@@ -166,13 +190,16 @@ func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progre
 				return nil, &LostError{started.op, c.cause()}
 			case response.Progress != nil:
 				if onProgress != nil {
+					response.Progress.Text = cut(response.Progress.Text)
 					onProgress(*response.Progress)
 				}
 			case response.Error != nil:
-				return nil, response.Error
+				return nil, response.Error.cut()
 			default:
 				return response.Result, nil
 			}
+		case <-c.given:
+			return nil, &LostError{started.op, c.givenUp()}
 		case <-done:
 			done = nil
 			c.cancelRequest(context.WithoutCancel(ctx), started.id)

@@ -53,6 +53,12 @@ func (p *peer) say(format string, args ...any) {
 	fmt.Fprintf(p.conn, format+"\n", args...)
 }
 
+// trySay says something and reports why it can't.
+func (p *peer) trySay(format string, args ...any) error {
+	_, err := fmt.Fprintf(p.conn, format+"\n", args...)
+	return err
+}
+
 func isLost(err error) bool {
 	var lost *hostapi.LostError
 	return errors.As(err, &lost)

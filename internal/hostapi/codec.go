@@ -55,14 +55,20 @@ func ReadGreeting(r *bufio.Reader) (Hello, error) {
 
 // ReadMessage reads one line into v. It returns io.EOF at a clean end.
 func ReadMessage(r *bufio.Reader, v any) error {
+	_, err := readMessage(r, v)
+	return err
+}
+
+// readMessage is ReadMessage that tells how many bytes the line had.
+func readMessage(r *bufio.Reader, v any) (size int, err error) {
 	line, err := readLine(r, maxLine)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := json.Unmarshal(line, v); err != nil {
-		return fmt.Errorf("decode message: %w", err)
+		return 0, fmt.Errorf("decode message: %w", err)
 	}
-	return nil
+	return len(line), nil
 }
 
 // EncodeMessage is v as one line.

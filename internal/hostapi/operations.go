@@ -8,9 +8,9 @@ import (
 )
 
 // do sends a request and decodes its result.
-func do[Result any](ctx context.Context, c *Client, op Op, params any, onProgress func(Progress)) (Result, error) {
+func do[Result any](ctx context.Context, c *Client, op Op, b bound, params any, onProgress func(Progress)) (Result, error) {
 	var result Result
-	encoded, err := c.call(ctx, op, params, onProgress)
+	encoded, err := c.call(ctx, op, b, params, onProgress)
 	if err != nil {
 		return result, err
 	}
@@ -22,17 +22,17 @@ func do[Result any](ctx context.Context, c *Client, op Op, params any, onProgres
 
 // Observe looks at the host and changes nothing.
 func (c *Client) Observe(ctx context.Context, params Observe) (Observation, error) {
-	return do[Observation](ctx, c, OpObserve, params, nil)
+	return do[Observation](ctx, c, OpObserve, bound{lookTime, stopTime}, params, nil)
 }
 
 // Lock takes the host's lock; onWait hears who holds it meanwhile.
 func (c *Client) Lock(ctx context.Context, params Lock, onWait func(Progress)) (Locked, error) {
-	return do[Locked](ctx, c, OpLock, params, onWait)
+	return do[Locked](ctx, c, OpLock, bound{params.Wait + lookTime, stopTime}, params, onWait)
 }
 
 // Unlock gives the lock back.
 func (c *Client) Unlock(ctx context.Context) error {
-	_, err := c.call(ctx, OpUnlock, nil, nil)
+	_, err := c.call(ctx, OpUnlock, bound{endTime, stopTime}, nil, nil)
 	return err
 }
 
@@ -44,6 +44,7 @@ const piecesAhead = 32
 // encoded is the blob as it travels; onSent hears how many of its bytes have
 // arrived.
 func (c *Client) Put(ctx context.Context, digest string, encoding Encoding, encoded []byte, onSent func(sent int)) error {
+	defer c.within(ctx, OpPut, bound{putTime, stopTime})()
 	var sent []*call
 	defer func() {
 		for _, given := range sent { // up, after an error
@@ -86,32 +87,36 @@ func roomFor(encoding Encoding, encoded []byte) int64 {
 // Apply brings steps about and returns how each changed thing is now. After an
 // *Error, the facts of the steps that were done are unknown: observe again.
 func (c *Client) Apply(ctx context.Context, params Apply, onProgress func(Progress)) (AppliedSteps, error) {
-	return do[AppliedSteps](ctx, c, OpApply, params, onProgress)
+	return do[AppliedSteps](ctx, c, OpApply, bound{applyTime, stopStepTime}, params, onProgress)
 }
 
 // Finish ends an apply.
 func (c *Client) Finish(ctx context.Context, params Finish) error {
-	_, err := c.call(ctx, OpFinish, params, nil)
+	_, err := c.call(ctx, OpFinish, bound{endTime, stopTime}, params, nil)
 	return err
 }
 
 // Ask makes the host send an HTTP request to itself.
 func (c *Client) Ask(ctx context.Context, params Ask) (Answer, error) {
-	return do[Answer](ctx, c, OpAsk, params, nil)
+	answer, err := do[Answer](ctx, c, OpAsk, bound{params.Timeout + askMargin, stopTime}, params, nil)
+	if len(answer.Body) > MaxAnswer {
+		return Answer{}, fmt.Errorf("%s: an answer of %d bytes", OpAsk, len(answer.Body))
+	}
+	return answer, err
 }
 
 // Journal reads the end of a unit's log.
 func (c *Client) Journal(ctx context.Context, unit string, lines int) ([]string, error) {
-	result, err := do[JournalLines](ctx, c, OpJournal, Journal{Unit: unit, Lines: lines}, nil)
-	return result.Lines, err
+	result, err := do[JournalLines](ctx, c, OpJournal, bound{lookTime, stopTime}, Journal{Unit: unit, Lines: lines}, nil)
+	return cutLines(result.Lines, lines), err
 }
 
 // Reveal reads the probe key.
 func (c *Client) Reveal(ctx context.Context) (Revealed, error) {
-	return do[Revealed](ctx, c, OpReveal, Reveal{}, nil)
+	return do[Revealed](ctx, c, OpReveal, bound{lookTime, stopTime}, Reveal{}, nil)
 }
 
 // History tells of former applies.
 func (c *Client) History(ctx context.Context, params History) (HistoryTold, error) {
-	return do[HistoryTold](ctx, c, OpHistory, params, nil)
+	return do[HistoryTold](ctx, c, OpHistory, bound{lookTime, stopTime}, params, nil)
 }

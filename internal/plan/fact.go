@@ -99,16 +99,16 @@ type Manifest struct {
 	Hosts     []Member  `json:"hosts,omitempty"` // on the proxy host only
 }
 
-// Member is another host of the stack and how it is reached: what the proxy
-// host remembers, so that a worker taken out of the file is found.
+// Member is another host of the stack and where it is reached: what the proxy
+// host remembers, so that a worker taken out of the file is found. By what it is
+// known and with what relayctl logs in is not in it: the operator's side has to
+// know that, whatever a host remembers.
 type Member struct {
-	Name         string `json:"name"`
-	Address      string `json:"address"`
-	User         string `json:"user,omitempty"`
-	Port         int    `json:"port,omitempty"`
-	IdentityFile string `json:"identity_file,omitempty"`
-	HostKey      string `json:"host_key,omitempty"`
-	Sudo         string `json:"sudo,omitempty"`
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	User    string `json:"user,omitempty"`
+	Port    int    `json:"port,omitempty"`
+	Sudo    string `json:"sudo,omitempty"`
 	// MachineID tells which machine it was when it was last reached, since its
 	// address may change, and another machine may get its name.
 	MachineID string `json:"machine_id,omitempty"`

@@ -86,6 +86,13 @@ func parseAddress(s string) (host, problem string) {
 	return "", says
 }
 
+// Address brings where a host is reached into the form that it has in a Stack,
+// and reports whether it is an address at all.
+func Address(s string) (string, bool) {
+	host, problem := parseAddress(s)
+	return host, problem == ""
+}
+
 // address takes where a host is reached by SSH.
 func address() form {
 	return text(`a host name, an IP address, or "local" for this machine`, func(s string) string {

@@ -12,8 +12,8 @@ import (
 // build turns checked sections into a Stack. What was reported as wrong is
 // zero in it.
 func (l *loader) build(root *section) *Stack {
-	s := &Stack{Proxy: &Proxy{}}
 	base := root.only("ssh")
+	s := &Stack{Proxy: &Proxy{}, SSH: l.layered(SSH{Sudo: SudoAuto}, base)}
 	for _, nested := range root.sections {
 		switch nested.schema.name {
 		case "stack":
@@ -42,8 +42,12 @@ func (l *loader) buildHost(s *section, role Role, base *section) Host {
 
 // buildSSH lays a host's own ssh block over that of the file.
 func (l *loader) buildSSH(host, base *section) SSH {
-	ssh := SSH{Place: host.Place, Sudo: SudoAuto}
-	for _, s := range []*section{base, host.only("ssh")} {
+	return l.layered(SSH{Place: host.Place, Sudo: SudoAuto}, base, host.only("ssh"))
+}
+
+// layered lays ssh blocks over each other, attribute by attribute.
+func (l *loader) layered(ssh SSH, blocks ...*section) SSH {
+	for _, s := range blocks {
 		if s == nil {
 			continue
 		}

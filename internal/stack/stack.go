@@ -33,6 +33,7 @@ type Stack struct {
 	Proxy   *Proxy
 	Workers []*Worker // in the order of the file
 	APIKeys []*APIKey // in the order of the file
+	SSH     SSH       // of the file's own ssh block: for hosts that left the file
 
 	// Sources holds the text that the stack was read from.
 	Sources *Sources

@@ -74,6 +74,7 @@ func TestLoadFull(t *testing.T) {
 		}, {
 			Name: "old", Value: secret.New(oldKey),
 		}},
+		SSH: stack.SSH{User: "ubuntu", Port: 2222, IdentityFile: "testdata/valid/keys/id_ed25519", Sudo: stack.SudoNone},
 	}
 	got := load(t, "testdata/valid/full.hcl")
 	if diff := cmp.Diff(want, got, comparing); diff != "" {
@@ -99,6 +100,7 @@ func TestLoadMinimal(t *testing.T) {
 				MaxQueue:         100,
 			},
 		},
+		SSH: ssh,
 	}
 	if diff := cmp.Diff(want, load(t, "testdata/valid/minimal.hcl"), comparing); diff != "" {
 		t.Errorf("stack (-want +got):\n%s", diff)

@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// What the proxy host remembers of hosts that left the stack file tells whom to
+// look for, and where. It may be written by whoever has that machine, so it
+// decides nothing else: not with which key relayctl logs in, not which host key
+// is right, and not that something runs on the operator's own machine.
+
+// ErrNotFollowed means that relayctl does not go where the proxy host remembers
+// a host that left the stack file.
+var ErrNotFollowed = errors.New("not looked for")
+
+// maxRemembered is how many hosts a stack may have left behind.
+const maxRemembered = 1000
+
+var (
+	// rememberedName is a host's label, or what plan.Member.Aside makes of it.
+	rememberedName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}( at [0-9A-Za-z._:%-]{1,253})?$`)
+	plainUser      = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+)
+
+// rememberedHosts lists what a manifest remembers. What is no host's name gets
+// one that can be shown, and typed behind --forget.
+func rememberedHosts(manifest *plan.Manifest) []plan.Member {
+	if manifest == nil {
+		return nil
+	}
+	hosts := slices.Clone(manifest.Hosts)
+	for i, h := range hosts {
+		if rememberedName.MatchString(h.Name) {
+			continue
+		}
+		const most = 60
+		name := plan.Printable(h.Name, true)
+		if len(name) > most {
+			name = name[:most] + "..."
+		}
+		hosts[i].Name = fmt.Sprintf("(%s)", name)
+	}
+	return hosts
+}
+
+// left lists the hosts that the proxy host remembers and that the stack file
+// does not name any more: by their names, or since another machine has the
+// name now.
+func (s *Session) left(remembered []plan.Member) []plan.Member {
+	return slices.DeleteFunc(plan.Remember(remembered, s.reached()), func(member plan.Member) bool {
+		return slices.ContainsFunc(s.targets, func(t Target) bool { return t.Name == member.Name })
+	})
+}
+
+// departed lists the hosts that left the stack and are not given up.
+func (s *Session) departed(remembered []plan.Member) []Target {
+	var gone []Target
+	for _, member := range s.left(remembered) {
+		if !slices.Contains(s.config.Forget, member.Name) {
+			gone = append(gone, s.departedTarget(member))
+		}
+	}
+	return gone
+}
+
+// departedTarget is how a host that left the stack file is reached: where the
+// proxy host remembers it, and else as the file has it for all hosts.
+func (s *Session) departedTarget(member plan.Member) Target {
+	ssh := s.config.Stack.SSH
+	if member.Sudo != string(stack.SudoNone) {
+		member.Sudo = string(ssh.Sudo)
+	}
+	return Target{Member: member, IdentityFile: ssh.IdentityFile, HostKey: ssh.HostKey, Role: plan.RoleDeparted}
+}
+
+// mayFollow says why a host that left the stack file is not looked for where
+// the proxy host remembers it; nil: it is.
+func (s *Session) mayFollow(t Target) *HostError {
+	proxy := s.config.Stack.Proxy
+	why := ""
+	switch address, ok := stack.Address(t.Address); {
+	case !rememberedName.MatchString(t.Name):
+		why = "something that is no host's name"
+	case !ok || address != t.Address:
+		why = fmt.Sprintf("it at %q, which is no address", short(t.Address))
+	case t.Address == stack.Local && !proxy.IsLocal(), isThisMachine(t.Address) && !isThisMachine(proxy.Address):
+		why = fmt.Sprintf("it at %q, which is this machine: only the stack file can say that", t.Address)
+	case t.Port < 0 || t.Port > 65535:
+		why = fmt.Sprintf("it at port %d, which is none", t.Port)
+	case t.User != "" && t.User != s.config.Stack.SSH.User && !plainUser.MatchString(t.User):
+		why = fmt.Sprintf("it with the user %q, which only the stack file can name", short(t.User))
+	default:
+		return nil
+	}
+	failure := t.fail(fmt.Sprintf("it is not looked for: %s remembers %s", proxy.Name, why), ErrNotFollowed)
+	failure.Hint = "To have it cleaned up, put its block back into the stack file, apply, and take it out again."
+	return failure
+}
+
+// isThisMachine reports whether an address leads to the machine that it is
+// used on, or to a tunnel that begins there.
+func isThisMachine(address string) bool {
+	name := strings.ToLower(strings.TrimSuffix(address, "."))
+	if name == stack.Local || name == "localhost" || strings.HasPrefix(name, "localhost.") || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(name)
+	return err == nil && (ip.Unmap().IsLoopback() || ip.Unmap().IsUnspecified())
+}
+
+// short is as much of a text as fits into a line.
+func short(text string) string { return text[:min(len(text), 80)] }
+
+// reachDeparted connects the hosts that left the stack, each named before it is
+// dialled, and looks at them. One that is a host of the stack under a former
+// name, or that another stack has taken since, is not ours to clean.
+func (s *Session) reachDeparted(ctx context.Context, v *sight) []Target {
+	seen := v.seen[s.config.Stack.Proxy.Name]
+	if !s.isOurs(seen.Facts.Manifest) {
+		return nil
+	}
+	departed := s.departed(rememberedHosts(seen.Facts.Manifest))
+	var follow []Target
+	for _, target := range departed {
+		if failure := s.mayFollow(target); failure != nil {
+			s.failed[target.Name] = failure
+			continue
+		}
+		s.teller.tell(Event{
+			Host: target.Name, Phase: Left, Text: fmt.Sprintf("%s remembers it at %s", s.config.Stack.Proxy.Name, target.Address),
+		})
+		follow = append(follow, target)
+	}
+	s.dial(ctx, follow)
+	departed = slices.DeleteFunc(departed, s.hungUpRenamed)
+	v.lookAll(ctx, s.lookers(departed), nil)
+	s.tellLooked(v, departed)
+	return slices.DeleteFunc(departed, func(t Target) bool {
+		manifest := v.seen[t.Name].Facts.Manifest
+		return manifest != nil && !s.isOurs(manifest)
+	})
+}
+
+func (s *Session) isOurs(manifest *plan.Manifest) bool {
+	return manifest != nil && manifest.Stack == s.config.Stack.Name
+}
+
+// hungUpRenamed reports whether a host that left the stack is a machine that
+// the stack has under another name; then the conversation as the former one is
+// over.
+func (s *Session) hungUpRenamed(gone Target) bool {
+	renamed := slices.ContainsFunc(s.targets, func(t Target) bool { return s.areOneMachine(t, gone) })
+	if renamed {
+		s.hangUp(gone.Name)
+	}
+	return renamed
+}
+
+// forgotten tells the hosts that are given up as asked from names that no host
+// has which left the stack. Without a look at the proxy host it tells nothing.
+func (s *Session) forgotten(manifest *plan.Manifest) (givenUp, unknown []string) {
+	if !s.isOurs(manifest) {
+		return nil, nil
+	}
+	left := s.left(rememberedHosts(manifest))
+	for _, name := range s.config.Forget {
+		if slices.ContainsFunc(left, func(member plan.Member) bool { return member.Name == name }) {
+			givenUp = append(givenUp, name)
+		} else {
+			unknown = append(unknown, name)
+		}
+	}
+	return givenUp, unknown
+}

@@ -1,0 +1,153 @@
+package hostapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// relay-host runs on a machine that may be anybody's by now. Signs of life show
+// that it is there, not that a request will ever end; so each has a bound in
+// all, and what a conversation says beside its answers has one, too.
+
+// ErrEndless means that relayctl ended a conversation that would not have ended
+// by itself: a request took too long, or relay-host said too much.
+var ErrEndless = errors.New("relayctl does not wait any longer")
+
+// bound is how long a request may take in all, and how long it may go on once
+// its caller has given it up. relay-host finishes the step that it is in by
+// itself, whether anybody waits or not.
+type bound struct{ total, grace time.Duration }
+
+const (
+	// lookTime is for looking: some seconds at most on a host that is well,
+	// and some 30 for each of the commands that may hang there.
+	lookTime = 3 * time.Minute
+	// askMargin is what a request with a time of its own may take beside that.
+	askMargin = time.Minute
+	// putTime is for one program, 10 MiB at most, at 50 kbit/s.
+	putTime = 30 * time.Minute
+	// applyTime is for all steps of one request: apt alone has 15 minutes for a
+	// package and waits 5 for its lock, and a unit has 5 for each job.
+	applyTime = 2 * time.Hour
+	// endTime is for taking the end of an apply down.
+	endTime = 2 * time.Minute
+
+	stopTime     = 10 * time.Second // to stop what changes nothing
+	stopStepTime = 2 * time.Minute  // to finish a step
+)
+
+// within ends the conversation when a request is not over in time.
+func (c *Client) within(ctx context.Context, op Op, b bound) (over func()) {
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		last := time.Now().Add(b.total)
+		timer := time.NewTimer(b.total)
+		defer timer.Stop()
+		given, why := ctx.Done(), "took longer than "+plan.Seconds(b.total)
+		for {
+			select {
+			case <-done:
+				return
+			case <-given:
+				given = nil
+				if b.grace < time.Until(last) {
+					timer.Reset(b.grace)
+					why = fmt.Sprintf("did not stop within %s when it was told to", plan.Seconds(b.grace))
+				}
+			case <-timer.C:
+				c.giveUp(fmt.Errorf("its %q %s: %w", op, why, ErrEndless))
+				return
+			}
+		}
+	})
+	return func() {
+		close(done)
+		watching.Wait()
+	}
+}
+
+// giveUp ends the conversation from this side.
+func (c *Client) giveUp(why error) {
+	c.mu.Lock()
+	if c.gaveUp == nil {
+		c.gaveUp = why
+		close(c.given)
+	}
+	c.mu.Unlock()
+	c.stream.Close() // unblocks the read, and every write
+}
+
+// givenUp is why this end does not wait any longer; nil: it does.
+func (c *Client) givenUp() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gaveUp
+}
+
+// chatter counts what relay-host says beside the answers that are waited for:
+// progress, and answers to nobody. It may say much at once, as of an apply of
+// many small steps, but not for long.
+type chatter struct {
+	spent float64 // lines, of at most lineSize bytes each
+	at    time.Time
+}
+
+const (
+	chatterAtOnce = 10_000 // lines
+	chatterRate   = 100    // lines a second that are forgiven
+	lineSize      = 1 << 10
+)
+
+// hear takes a line of so many bytes.
+func (c *chatter) hear(bytes int) error {
+	now := time.Now()
+	if !c.at.IsZero() {
+		c.spent = max(0, c.spent-chatterRate*now.Sub(c.at).Seconds())
+	}
+	c.at = now
+	if c.spent += float64(1 + bytes/lineSize); c.spent > chatterAtOnce {
+		return fmt.Errorf("it sends more progress than anybody could read: %w", ErrEndless)
+	}
+	return nil
+}
+
+// How much of a text for people is passed on, in bytes, and how many lines of a
+// log.
+const (
+	maxText     = 4 << 10
+	maxLogLines = 200 // the most that is asked for, too
+)
+
+// cut bounds a text for people.
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	end := maxText
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}
+
+// cutLines bounds the lines of a log: the last of them matter.
+func cutLines(lines []string, most int) []string {
+	lines = lines[max(0, len(lines)-most):]
+	for i := range lines {
+		lines[i] = cut(lines[i])
+	}
+	return lines
+}
+
+// cut bounds what an error says.
+func (e *Error) cut() *Error {
+	e.Message, e.Hint, e.Log = cut(e.Message), cut(e.Hint), cutLines(e.Log, maxLogLines)
+	return e
+}

@@ -35,9 +35,11 @@ type site struct {
 	said    *bytes.Buffer // everything that relayctl printed, for any operator
 }
 
-// emptySite is a lab without a host, and an operator.
+// emptySite is a lab without a host, and an operator. Tests with one run side by
+// side: they mostly wait.
 func emptySite(t *testing.T) *site {
 	t.Helper()
+	t.Parallel()
 	return &site{TestLab: lab.New(t), t: t, home: t.TempDir(), said: &bytes.Buffer{}}
 }
 

@@ -125,6 +125,17 @@ func TestFirstInterruptStopsGracefullyTheSecondAtOnce(t *testing.T) {
 	golden(t, "interrupted", c.screen())
 }
 
+// A host that left the file is named before it is dialled.
+func TestHostThatLeftIsNamedFirst(t *testing.T) {
+	c := newConsole(t, "", "apply", "--yes")
+	c.run(&hosts{planned: planOf(newPackage), apply: story(
+		event(engine.Event{Host: "gpu-9", Phase: engine.Left, Text: "edge remembers it at 10.0.0.99\x1b[2J"}),
+	)})
+	if said := c.stderr.String(); !strings.Contains(said, `gpu-9  left the stack file; edge remembers it at 10.0.0.99\x1b[2J`) {
+		t.Errorf("said %q", said)
+	}
+}
+
 // Whatever keeps relayctl from ending, one interrupt is enough.
 func TestOneInterruptEndsRelayctl(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

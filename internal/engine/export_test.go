@@ -15,13 +15,12 @@ func TellConnecting(host string, events func(Event)) (waitFor func(what string),
 	return func(what string) { t.waitFor(host, what) }, t.during(Event{Host: host, Phase: Connecting})
 }
 
-// NewRemoteDialer is what reaches hosts by SSH; a start that is given up has
-// grace to stop.
-func NewRemoteDialer(config Config, grace time.Duration) (Dialer, error) {
+// NewRemoteDialer is what reaches hosts by SSH, with some patience for a start.
+func NewRemoteDialer(config Config, patience time.Duration) (Dialer, error) {
 	dialer, err := newRemoteDialer(config, &teller{events: config.Events})
 	if err != nil {
 		return nil, err
 	}
-	dialer.grace = grace
+	dialer.patience = patience
 	return dialer, nil
 }

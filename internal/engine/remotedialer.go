@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +23,7 @@ type remoteDialer struct {
 	departed *remote.Dialer // for hosts that left the stack file: what another host remembers is not taken on trust
 	programs Programs
 	teller   *teller
-	grace    time.Duration // for a start to stop, once it was given up
+	patience time.Duration // with a start
 }
 
 func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
@@ -38,7 +36,7 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 		return nil, err
 	}
 	departed.AcceptNewHostKeys = false
-	return &remoteDialer{dialer: dialer, departed: departed, programs: config.Programs, teller: teller, grace: startGrace}, nil
+	return &remoteDialer{dialer: dialer, departed: departed, programs: config.Programs, teller: teller, patience: startTime}, nil
 }
 
 func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
@@ -58,38 +56,9 @@ func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
 	return dialer, nil
 }
 
-const (
-	// startTime is how long relay-host may take to be brought and started,
-	// whatever signs of life come: 2 MiB at 20 kbit/s.
-	startTime  = 15 * time.Minute
-	startGrace = 10 * time.Second
-)
-
-// within closes a way when what is done there has not ended in time, or some
-// time after ctx did: until then it clears up after itself.
-func (d *remoteDialer) within(ctx context.Context, way io.Closer) (within context.Context, over func()) {
-	within, cancel := context.WithTimeoutCause(ctx, startTime,
-		fmt.Errorf("%s was not brought and started within %s", relayHost, plan.Seconds(startTime)))
-	done := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		select {
-		case <-done:
-			return
-		case <-within.Done():
-		}
-		select {
-		case <-done:
-		case <-time.After(d.grace):
-			way.Close()
-		}
-	})
-	return within, func() {
-		close(done)
-		watching.Wait()
-		cancel()
-	}
-}
+// startTime is how long relay-host may take to be brought and started, whatever
+// signs of life come: 2 MiB at 20 kbit/s.
+const startTime = 15 * time.Minute
 
 // Dial implements Dialer.
 func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, error) {
@@ -105,8 +74,9 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 		return nil, err
 	}
 	var hello hostapi.Hello
-	starting, over := d.within(ctx, way)
-	defer over()
+	starting, cancel := context.WithTimeoutCause(ctx, d.patience,
+		fmt.Errorf("%s was not brought and started within %s: %w", relayHost, plan.Seconds(d.patience), hostapi.ErrEndless))
+	defer cancel()
 	session, err := way.Start(starting, remote.Program{
 		Name:   relayHost,
 		Source: carried{d.programs, relayHost},
@@ -123,9 +93,6 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 	})
 	if err != nil {
 		way.Close()
-		if starting.Err() != nil {
-			err = fmt.Errorf("start %s: %w", relayHost, context.Cause(starting))
-		}
 		return nil, err
 	}
 	return &Conversation{Hello: hello, Stream: &remoteStream{Session: session, way: way}}, nil

@@ -86,8 +86,10 @@ var harmless = map[string]string{
 // an engine that is told a name in JSON, a system call that opens a file. They
 // take all but what is no text, and what says nothing.
 var anyText = map[string]func(string) bool{
-	"upstream":      func(text string) bool { return strings.TrimSpace(text) != "" },
-	"identity_file": func(text string) bool { return text != "" && !strings.HasPrefix(text, "~") && !strings.HasPrefix(text, "$") },
+	"upstream": func(text string) bool { return strings.TrimSpace(text) != "" },
+	"identity_file": func(text string) bool {
+		return text != "" && !strings.HasPrefix(text, "~") && !strings.HasPrefix(text, "$")
+	},
 }
 
 // isText reports whether a string has nothing in it that can't be seen.

@@ -290,7 +290,7 @@ func (h *Host) caddyConfig(ctx context.Context, admin string) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, ask.Timeout)
 	defer cancel()
-	response, err := h.send(ctx, ask)
+	response, err := h.send(ctx, ask, caddyUser)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,11 @@ func pristine(ctx context.Context, view *look, path string, content []byte) (boo
 
 // readRegular reads a file that is one: the name may have come to mean
 // something else since it was looked at.
-func readRegular(path string) ([]byte, error) {
+func readRegular(path string) ([]byte, error) { return readBounded(path, maxFile) }
+
+// readBounded reads a regular file of at most limit bytes. It follows no link,
+// and a pipe doesn't hold it up.
+func readBounded(path string, limit int64) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -88,10 +92,10 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("read %s: not a regular file of at most %d bytes", path, maxFile)
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("read %s: not a regular file of at most %d bytes", path, limit)
 	}
-	return io.ReadAll(io.LimitReader(file, maxFile))
+	return io.ReadAll(io.LimitReader(file, limit))
 }
 
 func (f files) bring(ctx context.Context, b *batch, step step) (outcome, error) {

@@ -46,6 +46,7 @@ type Host struct {
 	systemd Systemd
 	sockets SocketLister
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	open    func(ctx context.Context, path string, uids []int) (net.Conn, error) // a local socket; see openSocket
 
 	program, programDigest string // its own
 
@@ -91,8 +92,9 @@ func New(config Config) *Host {
 		dial:    config.Dial,
 		program: config.Program, programDigest: config.Digest,
 	}
+	h.open = func(ctx context.Context, path string, _ []int) (net.Conn, error) { return h.dial(ctx, "unix", path) }
 	if h.dial == nil {
-		h.dial = (&net.Dialer{}).DialContext
+		h.dial, h.open = (&net.Dialer{}).DialContext, openSocket
 	}
 	return h
 }

@@ -151,7 +151,7 @@ func (f files) keepOriginal(b *batch, step step) (kept string, err error) {
 			}
 		}
 	}
-	f.session.replaced[path] = before
+	f.session.replaced[step.change.ID] = before
 	return kept, nil
 }
 
@@ -181,7 +181,7 @@ func (f files) remove(_ context.Context, b *batch, step step) error {
 			return err
 		}
 	}
-	f.session.replaced[path] = before
+	f.session.replaced[step.change.ID] = before
 	if step.applied != nil && step.applied.Kept != "" {
 		if _, err := os.Lstat(filepath.Dir(f.path(path))); gone(err) {
 			b.ended = "its folder is gone: what stood there before is kept in " + step.applied.Kept

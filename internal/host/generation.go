@@ -23,9 +23,9 @@ const keptGenerations = 10
 // maxFormers is how many forms of one file a generation holds.
 const maxFormers = 100
 
-// former is what a file was before this session last swapped it.
+// former is what a file or a program was before this session last swapped it.
 type former struct {
-	kept    string        // absolute path of the copy; empty: there was no file
+	kept    string        // absolute path of the copy, or a program's folder; empty: there was none
 	applied *plan.Applied // the manifest's entry; nil: none
 }
 

@@ -67,13 +67,13 @@ type session struct {
 	forgotten bool // the stack has left this machine, and the lock's file with it
 	packages  bool // a package was installed: files, users and units came along
 
-	sequence  int               // rises with every change
-	changed   map[plan.ID]int   // what this session changed, and when
-	loaded    map[string]int    // when this session last saw a unit run with all its files
-	replaced  map[string]former // what files were before this session last swapped them, by path
-	restored  []string          // files whose originals were put back
-	unitFiles bool              // systemd has not read them all yet
-	intents   []string          // units whose restart this batch intended
+	sequence  int                // rises with every change
+	changed   map[plan.ID]int    // what this session changed, and when
+	loaded    map[string]int     // when this session last saw a unit run with all its files
+	replaced  map[plan.ID]former // what files and programs were before this session last swapped them
+	restored  []string           // files whose originals were put back
+	unitFiles bool               // systemd has not read them all yet
+	intents   []string           // units whose restart this batch intended
 }
 
 // noteChange remembers that this session changed a thing.

@@ -75,6 +75,7 @@ func (b *batch) moveAside(ctx context.Context, todo step) (plan.Fact, error) {
 	if err := os.Remove(h.path(path)); err != nil {
 		return plan.Fact{}, fmt.Errorf("move aside: %w", err)
 	}
+	h.session.replaced[todo.change.ID] = former{kept: kept, applied: todo.applied}
 	h.session.noteChange(todo.change.ID)
 	if err := syncDir(filepath.Dir(h.path(path))); err != nil {
 		return plan.Fact{}, err

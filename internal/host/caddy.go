@@ -17,13 +17,14 @@ import (
 // What relay-host knows of Caddy as the distribution packages it.
 const (
 	caddyfile      = "/etc/caddy/Caddyfile"
-	caddyAutosave  = "/var/lib/caddy/.config/caddy/autosave.json" // what it runs: it writes that down at each load
+	caddyHome      = "/var/lib/caddy"                           // its user's, who may put anything there
+	caddyAutosave  = caddyHome + "/.config/caddy/autosave.json" // what it runs: it writes that down at each load
 	caddyUser      = "caddy"
-	caddyAPI       = "caddy-api.service"                       // of its package: resumes what it wrote down
-	caddyAdmin     = "localhost:2019"                          // where it takes orders unless it is told otherwise
-	caddyOwnAdmin  = "unix//var/lib/caddy/relayctl/admin.sock" // where the stack's Caddyfile has it take them
-	caddyTimeout   = 30 * time.Second                          // for each of its commands: a reload is known to hang
-	caddyAnswers   = 10 * time.Second                          // for its admin endpoint: it doesn't answer while a reload hangs
+	caddyAPI       = "caddy-api.service"                          // of its package: resumes what it wrote down
+	caddyAdmin     = "localhost:2019"                             // where it takes orders unless it is told otherwise
+	caddyOwnAdmin  = "unix/" + caddyHome + "/relayctl/admin.sock" // where the stack's Caddyfile has it take them
+	caddyTimeout   = 30 * time.Second                             // for each of its commands: a reload is known to hang
+	caddyAnswers   = 10 * time.Second                             // for its admin endpoint: it doesn't answer while a reload hangs
 	maxCaddyConfig = 16 << 20
 )
 
@@ -123,7 +124,7 @@ func (u units) loadCaddyfile(ctx context.Context, b *batch, step step) error {
 // although no file says so. Empty: neither. What runs by another command is that
 // command's matter.
 func (h *Host) loadedByOthers(ctx context.Context, view *look, state UnitState, own, whole settings) string {
-	if _, err := os.Stat(h.path(caddyAutosave)); err != nil {
+	if info, err := os.Lstat(h.path(caddyAutosave)); err != nil || !info.Mode().IsRegular() {
 		return ""
 	}
 	start := whole["ExecStart"]

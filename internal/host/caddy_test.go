@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -191,6 +192,24 @@ func TestCaddyThatTakesOrdersElsewhere(t *testing.T) {
 					t.Errorf("a second plan has %v", steps)
 				}
 			})
+		})
+	}
+}
+
+// Where Caddy does not listen on a port, anybody may: nobody else is told in
+// Caddy's place.
+func TestSomebodyElseOnCaddysPort(t *testing.T) {
+	for uid, job := range map[int]host.JobVerb{os.Getuid() + 1: "", os.Getuid() + 2: host.RestartUnit} {
+		bubble(t, func(t *testing.T) {
+			m, s, _ := caddyMachine(t)
+			s.bring(s.caddy("one\nadmin " + usualAdmin + "\n")...)
+			m.write("/proc/net/tcp", fmt.Sprintf("0: 0100007F:07E3 00000000:0000 0A 0:0 0:0 0 %d 0 71 1\n", uid))
+			caddy := m.systemd.unit("caddy.service")
+			caddy.jobs = nil
+			s.bring(s.caddy("two\nadmin " + ownAdmin + "\n")...)
+			if did := slices.Contains(caddy.jobs, host.RestartUnit); did != (job != "") {
+				t.Errorf("user %d listens: did %v", uid, caddy.jobs)
+			}
 		})
 	}
 }

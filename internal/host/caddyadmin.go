@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -73,11 +74,29 @@ func (h *Host) findCaddy(ctx context.Context, admin string) (answer caddyAnswer,
 		if place == admin || slices.Contains(places[:i], place) {
 			continue
 		}
-		if _, err := h.caddyConfig(ctx, place); err == nil {
+		if _, err := h.caddyConfig(ctx, place); err == nil && h.mayBeCaddy(place) {
 			return movedAway, place
 		}
 	}
 	return elsewhere, ""
+}
+
+// mayBeCaddy reports whether root or Caddy's user listens at a place. On a port
+// of loopback anybody may, when Caddy does not, and take its orders for it.
+func (h *Host) mayBeCaddy(place string) bool {
+	if strings.HasPrefix(place, "unix/") {
+		return true // whoever answered there was one of them
+	}
+	uids, err := h.rootAnd(caddyUser)
+	if err != nil {
+		return false
+	}
+	sockets, err := h.listening()
+	_, port, _ := strings.Cut(place[max(0, strings.LastIndexByte(place, ':')):], ":")
+	others := slices.ContainsFunc(sockets, func(one socket) bool {
+		return strconv.Itoa(one.port) == port && !slices.Contains(uids, one.uid)
+	})
+	return err == nil && !others
 }
 
 // isNotThere reports whether a question to Caddy failed since Caddy does not

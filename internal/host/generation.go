@@ -118,7 +118,7 @@ func copyFile(from, to string) error {
 }
 
 func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error {
-	source, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	source, err := openRegular(from, maxFile)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error 
 		return err
 	}
 	defer target.Close()
-	if _, err := io.Copy(target, source); err != nil {
+	if _, err := io.Copy(target, io.LimitReader(source, maxFile)); err != nil {
 		return err
 	}
 	return finishFile(target, int(stat.Uid), int(stat.Gid), mode.Perm())

@@ -22,17 +22,25 @@ var errStranger = errors.New("not the service's own socket")
 
 // dialSocket connects to a local socket of the service that runs as user.
 func (h *Host) dialSocket(ctx context.Context, path, user string) (net.Conn, error) {
+	uids, err := h.rootAnd(user)
+	if err != nil {
+		return nil, err
+	}
+	return h.open(ctx, h.path(path), uids)
+}
+
+// rootAnd are the numbers of root and of another user.
+func (h *Host) rootAnd(user string) (uids []int, err error) {
 	accounts, err := h.accounts()
 	if err != nil {
 		return nil, err
 	}
-	var uids []int
 	for _, name := range []string{"root", user} {
 		if account, ok := accounts.users[name]; ok {
 			uids = append(uids, account.UID)
 		}
 	}
-	return h.open(ctx, h.path(path), uids)
+	return uids, nil
 }
 
 // openSocket connects to a local socket, if a process of one of the users

@@ -316,6 +316,39 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 	}
 }
 
+// Caddy's user may have its folder lead anywhere: nothing is taken from there,
+// and nothing written to it.
+func TestCaddyFolderThatIsALink(t *testing.T) {
+	const autosave = "/var/lib/caddy/.config/caddy/autosave.json"
+	for _, link := range []string{"/var/lib/caddy/.config", "/var/lib/caddy/.config/caddy"} {
+		t.Run(link, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.serveCaddy(t)
+				if err := m.apt([]string{"install"}, "caddy"); err != nil {
+					t.Fatal(err)
+				}
+				m.write(caddyService, packagedCaddy)
+				m.write(autosave, "{}")
+				m.caddyRuns = "shop\n"
+				s := m.lock()
+				s.adopt = true
+				steps := s.plan(s.caddy("ours\n")...)
+				if err := os.Rename(m.path(link), m.path("/etc/elsewhere")); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Symlink(m.path("/etc/elsewhere"), m.path(link)); err != nil {
+					t.Fatal(err)
+				}
+				_, err := s.apply(steps)
+				if err == nil || !strings.Contains(err.Error(), "move aside: open /var/lib/caddy/.config/caddy: ") || m.read(autosave) != "{}" {
+					t.Errorf("the error is %v; what the link leads to is %q", err, m.read(autosave))
+				}
+			})
+		})
+	}
+}
+
 // The package's own file can't be moved: it has to be brought anew.
 func TestPackagedUnitThatWasEdited(t *testing.T) {
 	m := newMachine(t)

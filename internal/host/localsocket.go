@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,9 +48,16 @@ func (h *Host) rootAnd(user string) (uids []int, err error) {
 // listens. The folder is the service's, which may put anything there: a link
 // would have root ask another service.
 func openSocket(ctx context.Context, path string, uids []int) (net.Conn, error) {
+	failed := func(err error) error {
+		var cause syscall.Errno
+		if errors.As(err, &cause) {
+			return &fs.PathError{Op: "dial unix", Path: path, Err: cause}
+		}
+		return fmt.Errorf("dial unix %s: %w", path, err)
+	}
 	held, err := os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return nil, err
+		return nil, failed(err)
 	}
 	defer held.Close()
 	info, err := held.Stat()
@@ -61,7 +69,7 @@ func openSocket(ctx context.Context, path string, uids []int) (net.Conn, error) 
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(held.Fd())))
 	if err != nil {
-		return nil, err
+		return nil, failed(err)
 	}
 	uid, err := peerOf(conn.(*net.UnixConn))
 	if err == nil && !slices.Contains(uids, uid) {

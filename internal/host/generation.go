@@ -118,7 +118,7 @@ func copyFile(from, to string) error {
 }
 
 func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error {
-	source, err := openRegular(from, maxFile)
+	source, err := openRegular(from, maxFile, syscall.O_NOFOLLOW)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -313,6 +314,37 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Whatever a service's user, or whoever a link of root's leads to, has in the
+// place of a file: nobody waits for a pipe.
+func TestPipesHoldNobodyUp(t *testing.T) {
+	m := newMachine(t)
+	m.write(caddyService, packagedCaddy)
+	m.write("/lib/systemd/system/nginx.service", "[Service]\n")
+	for path, link := range map[string]string{
+		"/var/lib/caddy/.config/caddy/autosave.json": "",
+		"/home/you/a.conf":                           caddyDropIn,
+		"/home/you/b.conf":                           "/etc/nginx/sites-enabled/b",
+		"/home/you/variables":                        "/etc/environment",
+	} {
+		m.mkdir(filepath.Dir(path))
+		if err := syscall.Mkfifo(m.path(path), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if link != "" {
+			m.mkdir(filepath.Dir(link))
+			if err := os.Symlink(m.path(path), m.path(link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := m.lock()
+	nginx := plan.ID{Kind: plan.KindUnit, Name: "nginx.service"}
+	seen := m.observe(append(s.caddy("ours\n"), plan.Resource{ID: nginx})...)
+	if overrides := seen.Find(packaged().ID).Overrides; len(overrides) > 0 || len(seen.Find(nginx).Serves) > 0 {
+		t.Errorf("overrides %+v, sites %v", overrides, seen.Find(nginx).Serves)
 	}
 }
 

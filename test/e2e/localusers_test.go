@@ -106,6 +106,10 @@ const sandboxed = `sed -e 's#^ExecStart=.*#ExecStart=/usr/bin/python3 /srv/askin
   /etc/systemd/system/relay-server.service > /run/systemd/system/asking.service
 systemctl daemon-reload && systemctl start asking && journalctl --sync && journalctl -u asking _COMM=python3 -o cat --no-pager -q`
 
+// asWorker are the headers of a worker that comes without a secret, for curl.
+const asWorker = "-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' " +
+	"-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' -H 'Sec-WebSocket-Protocol: relay.v1' "
+
 // TestLocalUsers holds what users of a host can do with what apply made there:
 // nobody in particular, the user of the relay and of the worker, and Caddy's.
 func TestLocalUsers(t *testing.T) {
@@ -137,7 +141,8 @@ func TestLocalUsers(t *testing.T) {
 		for line, want := range map[string]string{
 			"http://127.0.0.1:8080/v1/models":                           "401",
 			"http://127.0.0.1:8080/v1/status":                           "404",
-			"http://127.0.0.1:8080/v1/worker/connect":                   "401",
+			"http://127.0.0.1:8080/v1/worker/connect":                   "426",
+			asWorker + "http://127.0.0.1:8080/v1/worker/connect":        "401",
 			"-X POST http://127.0.0.1:8080/v1/drain":                    "404",
 			"http://127.0.0.1:8081/metrics":                             "200",
 			"http://127.0.0.1:8081/v1/status":                           "404",

@@ -22,6 +22,13 @@ func TestFormerFilesComeBack(t *testing.T) {
 		s.goesBack(s.Edge, server, "Error: edge: unit relay-server.service runs, but refused its new settings: ", "/etc/relay/keys.json",
 			"put back as before: /etc/relay/relay.json")
 	})
+	s.step("a Caddyfile that Caddy refuses", func() {
+		lab.MustRun(s.t, s.Edge, "nsenter --mount --target "+pidOf("caddy")+" mount --bind /dev/null /etc/caddy/relayctl/ca.key") // its validation sees it
+		s.writeStack(strings.Replace(stack, "  tls \"internal\" {}", "  tls \"internal\" {}\n  relay {\n    request_timeout = \"50m\"\n  }", 1))
+		s.goesBack(s.Edge, "caddy", "Error: edge: unit caddy.service: caddy reload refused Caddyfile; put back as before: /etc/caddy/Caddyfile")
+		s.apply()
+		s.mustBeDone()
+	})
 	s.step("settings that a worker does not come to load", func() {
 		lab.MustRun(s.t, s.Workers[0], "prlimit --pid "+pidOf(worker)+" --nofile=3:")
 		s.writeStack(strings.Replace(stack, "concurrency = 8", "concurrency = 9", 1))
@@ -50,7 +57,10 @@ func pidOf(unit string) string { return "$(systemctl show -p MainPID --value " +
 // host is as it was, also when the unit is started anew.
 func (s *site) goesBack(h *lab.Host, unit string, says ...string) {
 	s.t.Helper()
-	const settings = "cd / && sha256sum etc/relay/*.* etc/relay/*/* etc/caddy/Caddyfile etc/systemd/system/relay-*.service 2>/dev/null; true"
+	settings := "cd / && sha256sum etc/relay/*.* etc/relay/*/* etc/caddy/Caddyfile etc/systemd/system/relay-*.service 2>/dev/null; true"
+	if unit == "caddy" { // the relay has its new settings by then
+		settings = "sha256sum /etc/caddy/Caddyfile"
+	}
 	before := lab.MustRun(s.t, h, settings)
 	r := s.relayctl("apply", "--yes", "--keys-out", "keys")
 	if r.code != 1 {

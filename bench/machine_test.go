@@ -117,6 +117,9 @@ func (m *machine) install(name string) error {
 	if err := m.add("/etc/caddy/Caddyfile", stockCaddyfile); err != nil {
 		return err
 	}
+	if err := m.add("/var/lib/caddy/.profile", ""); err != nil { // its home
+		return err
+	}
 	return m.add("/lib/systemd/system/"+name+".service", "[Service]\n")
 }
 

@@ -26,6 +26,10 @@ const (
 	caddyCertPath = caddyCADir + "/ca.crt"
 	caddyKeyPath  = caddyCADir + "/ca.key"
 
+	// Below Caddy's home, which it may write to whatever else it is shut out from.
+	caddyAdminDir    = "/var/lib/caddy/relayctl"
+	caddyAdminSocket = caddyAdminDir + "/admin.sock"
+
 	unitsDir    = "/etc/systemd/system"
 	programsDir = "/usr/local/lib/relayctl"
 	adminSocket = "/run/relay/admin.sock"

@@ -22,6 +22,7 @@ var (
 	relayReads     = access{"0640", "root", relayUser}
 	caddyReadsDir  = access{"0750", "root", caddyUser}
 	caddyReads     = access{"0640", "root", caddyUser}
+	caddyOwnDir    = access{"0700", caddyUser, caddyUser} // also of root, as all is
 	everybodyReads = access{"0644", "root", "root"}
 )
 
@@ -115,9 +116,6 @@ func (b *builder) relayServer(m made) error {
 	return nil
 }
 
-// caddyAdminPort is where Caddy takes its configuration, on loopback.
-const caddyAdminPort = 2019
-
 // caddy adds the server in front of the relay, with its copy of the stack's
 // certificate authority.
 func (b *builder) caddy(m made) error {
@@ -133,6 +131,7 @@ func (b *builder) caddy(m made) error {
 		Origin: at,
 	})
 	b.directory(caddyCADir, caddyReadsDir, at)
+	b.directory(caddyAdminDir, caddyOwnDir, at) // the socket in it may be opened by whoever gets there
 	root := m.root()
 	b.file(caddyCertPath, caddyReads, text{known: root.Text, madeOn: root.MadeOn}, at)
 	b.fileFrom(caddyKeyPath, caddyReads, caKeyID, m.rootKey(), at)
@@ -147,6 +146,5 @@ func (b *builder) caddy(m made) error {
 	}, at)
 	b.listens("", 80, caddyUnit, at)
 	b.listens("", 443, caddyUnit, at)
-	b.listens("127.0.0.1", caddyAdminPort, caddyUnit, at)
 	return nil
 }

@@ -17,6 +17,7 @@ type caddyfile struct {
 	URL            string // without a path
 	CA             string // its name
 	CACert, CAKey  string // paths
+	Admin          string // path
 	Relay          string // address and port
 	RequestTimeout string
 }
@@ -40,6 +41,7 @@ func renderCaddyfile(m made) (text, error) {
 		CA:             ca.Text,
 		CACert:         caddyCertPath,
 		CAKey:          caddyKeyPath,
+		Admin:          caddyAdminSocket,
 		Relay:          p.Relay.Listen.String(),
 		RequestTimeout: (p.Relay.RequestTimeout + proxyPatience).String(),
 	})

@@ -171,6 +171,7 @@ func (m *machine) apt(args []string, name string) error {
 		m.packages[name] = "2.6.2-5"
 		m.addUser(name)
 		m.write("/etc/caddy/Caddyfile", defaultCaddyfile)
+		m.write("/var/lib/caddy/.profile", "") // its home
 		m.write("/lib/systemd/system/"+name+".service", "[Service]\n")
 		m.starts++
 		m.units[name+".service"] = &unit{enabled: true, active: true, fragment: "/lib/systemd/system/" + name + ".service", invocation: m.starts}

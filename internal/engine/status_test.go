@@ -52,7 +52,7 @@ func newAdmin(t *testing.T, status string) string {
 func (m *machine) useAdmin(socket string) {
 	m.t.Helper()
 	m.write("/run/relay/note", "made by relay-server's unit\n")
-	if err := os.Symlink(socket, m.path("/run/relay/admin.sock")); err != nil {
+	if err := os.Link(socket, m.path("/run/relay/admin.sock")); err != nil { // a symbolic one is not asked
 		m.t.Fatal(err)
 	}
 }
@@ -209,7 +209,7 @@ func TestStatusOfTrouble(t *testing.T) {
 				}
 				got := problems(status)
 				for i := range got {
-					got[i] = strings.ReplaceAll(got[i], " "+h.edge.path("/run/relay/admin.sock")+": connect", "")
+					got[i] = strings.ReplaceAll(got[i], " "+h.edge.path("/run/relay/admin.sock"), "")
 				}
 				if diff := cmp.Diff(test.want, got); diff != "" {
 					t.Errorf("problems (-want +got):\n%s", diff)

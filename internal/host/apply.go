@@ -262,6 +262,11 @@ func (b *batch) leave(ctx context.Context, todo step) (plan.Fact, error) {
 		if err := b.checkSince(todo); err != nil {
 			return plan.Fact{}, err
 		}
+		if id.Kind == plan.KindDirectory { // what was put back may have a unit leave the folder
+			if err := h.followRestored(ctx, b); err != nil {
+				return plan.Fact{}, err
+			}
+		}
 		worker, _ := h.worker(id.Kind)
 		if err := worker.remove(ctx, b, todo); err != nil {
 			return plan.Fact{}, err

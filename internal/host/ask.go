@@ -28,7 +28,7 @@ func (h *Host) Ask(ctx context.Context, params hostapi.Ask) (hostapi.Answer, err
 	ctx, cancel := context.WithTimeoutCause(ctx, params.Timeout, fmt.Errorf("no answer within %s", plan.Seconds(params.Timeout)))
 	defer cancel()
 	begun := time.Now()
-	response, err := h.send(ctx, params)
+	response, err := h.send(ctx, params, relayUser)
 	if err != nil {
 		return hostapi.Answer{}, err
 	}
@@ -51,9 +51,10 @@ func (h *Host) Ask(ctx context.Context, params hostapi.Ask) (hostapi.Answer, err
 	return answer, nil
 }
 
-// send sends the request without following redirects.
-func (h *Host) send(ctx context.Context, params hostapi.Ask) (*http.Response, error) {
-	dial, err := h.localDialer(params)
+// send sends the request without following redirects. On a local socket, only
+// root and user are believed.
+func (h *Host) send(ctx context.Context, params hostapi.Ask, user string) (*http.Response, error) {
+	dial, err := h.localDialer(params, user)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func askTLS(params hostapi.Ask) (*tls.Config, error) {
 
 // localDialer connects to this machine only: relay-host is no way into the
 // network that the machine stands in.
-func (h *Host) localDialer(params hostapi.Ask) (func(context.Context, string, string) (net.Conn, error), error) {
+func (h *Host) localDialer(params hostapi.Ask, user string) (func(context.Context, string, string) (net.Conn, error), error) {
 	target, err := url.Parse(params.URL)
 	if err != nil {
 		return nil, badRequest("%v", err)
@@ -127,7 +128,7 @@ func (h *Host) localDialer(params hostapi.Ask) (func(context.Context, string, st
 			return nil, badRequest("%q is not the path of a socket", params.Socket)
 		}
 		return func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return h.dial(ctx, "unix", h.path(params.Socket))
+			return h.dialSocket(ctx, params.Socket, user)
 		}, nil
 	}
 	host := target.Hostname()

@@ -24,7 +24,7 @@ func (u units) drain(ctx context.Context, b *batch, step step) {
 	if step.resource.Unit == nil || step.resource.Unit.Drain == "" {
 		return
 	}
-	if _, err := os.Stat(u.path(step.resource.Unit.Drain)); gone(err) {
+	if _, err := os.Lstat(u.path(step.resource.Unit.Drain)); gone(err) {
 		return // no relay runs, so nobody is connected to it
 	}
 	text := func(elapsed time.Duration) string {
@@ -41,7 +41,7 @@ func (u units) drain(ctx context.Context, b *batch, step step) {
 // resume has the relay use its workers' connections again. It does so by
 // itself some time later, so that a failure is no matter.
 func (u units) resume(ctx context.Context, step step) {
-	if step.resource.Unit.Drain != "" {
+	if step.resource.Unit != nil && step.resource.Unit.Drain != "" {
 		_ = u.tellRelay(ctx, step, "resume", resumeTimeout)
 	}
 }

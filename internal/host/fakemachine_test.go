@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"fmt"
@@ -32,8 +33,10 @@ type machine struct {
 	refuseReload    string // text that Caddy refuses only when it loads it
 	caddyRuns       string // the Caddyfile that Caddy has loaded
 	ignoresReload   bool   // Caddy says that it loads, and does not
+	caddyMoved      string // where a reload that it refused had Caddy take orders; empty: where what it runs says
 
-	listeners map[string]*pipeListener // by path of the socket
+	listeners    map[string]*pipeListener // by path of the socket
+	caddyListens map[string]bool          // which of them are Caddy's, one at a time
 
 	// point is told before and after everything that changes the machine; a
 	// test makes it panic to end relay-host there.
@@ -55,7 +58,7 @@ type fakePackage struct {
 func newMachine(t testing.TB) *machine {
 	m := &machine{
 		t: t, root: folder(t), packages: map[string]*fakePackage{}, journal: map[string][]string{}, env: map[string][]string{},
-		point: func(string) {}, listeners: map[string]*pipeListener{},
+		point: func(string) {}, listeners: map[string]*pipeListener{}, caddyListens: map[string]bool{},
 	}
 	m.systemd = &fakeSystemd{machine: m, units: map[string]*fakeUnit{}}
 	m.write("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n")
@@ -299,13 +302,24 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 		}
 	case "reload":
 		m.point("before caddy reload")
+		to := adminIn(content)
+		if at := slices.Index(command.Args, "--address"); at > 0 {
+			to = command.Args[at+1]
+		}
+		if to != m.caddyTakesOrders() {
+			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration to instance: dial " + to}}
+		}
+		if content == m.caddyRuns && !slices.Contains(command.Args, "--force") {
+			return nil, nil
+		}
 		if refused(m.refuseReload) {
+			m.caddyMoved = adminIn(content) // as Caddy 2.6.2 does
 			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration: HTTP 400"}}
 		}
 		if m.ignoresReload {
 			return nil, nil
 		}
-		m.caddyRuns = content
+		m.caddyRuns, m.caddyMoved = content, ""
 		m.systemd.unit("caddy.service").load()
 		m.point("after caddy reload")
 	}
@@ -314,9 +328,20 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 
 // adapted is a Caddyfile as Caddy takes it.
 func adapted(caddyfile string) []byte {
-	return fmt.Appendf(nil, `{"admin":{"listen":"unix//run/caddy.sock","disabled":%t},"text":%q}`,
-		strings.Contains(caddyfile, "admin off"), caddyfile)
+	return fmt.Appendf(nil, `{"admin":{"listen":%q,"disabled":%t},"text":%q}`,
+		adminIn(caddyfile), adminIn(caddyfile) == "off", caddyfile)
 }
+
+// adminIn is where a Caddyfile has Caddy take orders.
+func adminIn(caddyfile string) string {
+	_, place, said := strings.Cut(caddyfile, "admin ")
+	if !said {
+		return "unix/" + caddySocket
+	}
+	return strings.Fields(place)[0]
+}
+
+func (m *machine) caddyTakesOrders() string { return cmp.Or(m.caddyMoved, adminIn(m.caddyRuns)) }
 
 // observe looks at resources with a fresh relay-host.
 func (m *machine) observe(resources ...plan.Resource) plan.Facts {

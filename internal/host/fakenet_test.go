@@ -43,7 +43,7 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net:
 // dial connects to what serve serves.
 func (m *machine) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	l := m.listeners[address]
-	if l == nil || address == m.path(caddySocket) && strings.Contains(m.caddyRuns, "admin off") {
+	if l == nil || m.caddyListens[address] && address != m.path(strings.TrimPrefix(m.caddyTakesOrders(), "unix/")) && address != strings.Replace(m.caddyTakesOrders(), "localhost", "127.0.0.1", 1) {
 		return nil, fmt.Errorf("dial %s %s: %w", network, address, syscall.ECONNREFUSED)
 	}
 	here, there := net.Pipe()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/host"
@@ -28,6 +29,7 @@ type fakeUnit struct {
 	loaded  map[string]string // their contents when it did, by path
 	publish func() string     // its status
 	fails   bool              // it stops soon after every start
+	bad     string            // it does so where what it reads holds this
 	refuses host.JobVerb      // a job that fails
 	jobs    []host.JobVerb
 }
@@ -66,7 +68,7 @@ func (s *fakeSystemd) Units(_ context.Context, names []string) ([]host.UnitState
 			state.StatusText = unit.publish()
 		}
 		states = append(states, state)
-		if unit.fails && unit.state.Running() { // it was seen up once
+		if (unit.fails || unit.hasLoaded(unit.bad)) && unit.state.Running() { // it was seen up once
 			unit.state.Active, unit.state.Sub, unit.state.Result = "failed", "failed", "exit-code"
 			unit.state.ExitCode, unit.state.ExitStatus = 1, 3
 		}
@@ -90,7 +92,7 @@ func (s *fakeSystemd) Job(_ context.Context, verb host.JobVerb, name string) err
 	default:
 		unit.start()
 		if name == "caddy.service" {
-			s.machine.caddyRuns = s.machine.read("/etc/caddy/Caddyfile")
+			s.machine.caddyRuns, s.machine.caddyMoved = s.machine.read("/etc/caddy/Caddyfile"), ""
 		}
 	}
 	s.machine.point(fmt.Sprintf("after %s %s", verb, name))
@@ -130,6 +132,16 @@ func (u *fakeUnit) load() {
 	for _, path := range u.reads {
 		u.loaded[path] = u.systemd.machine.content(path)
 	}
+}
+
+// hasLoaded reports whether a text is in what the unit has loaded.
+func (u *fakeUnit) hasLoaded(text string) bool {
+	for _, content := range u.loaded {
+		if text != "" && strings.Contains(content, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // fresh reports whether the unit has loaded what stands there now.

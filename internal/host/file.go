@@ -11,8 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -78,20 +81,44 @@ func pristine(ctx context.Context, view *look, path string, content []byte) (boo
 
 // readRegular reads a file that is one: the name may have come to mean
 // something else since it was looked at.
-func readRegular(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+func readRegular(path string) ([]byte, error) { return readBounded(path, maxFile) }
+
+// readBounded reads a regular file of at most limit bytes. It follows no link,
+// and a pipe doesn't hold it up.
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := openRegular(path, limit, syscall.O_NOFOLLOW)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
+	return io.ReadAll(io.LimitReader(file, limit))
+}
+
+// readLinked is readBounded for what may be a link of root's, such as a site
+// that is enabled: to where, others may decide.
+func readLinked(path string, limit int64) ([]byte, error) {
+	file, err := openRegular(path, limit, 0)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxFile {
-		return nil, fmt.Errorf("read %s: not a regular file of at most %d bytes", path, maxFile)
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, limit))
+}
+
+func openRegular(path string, limit int64, how int) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|how, 0)
+	if err != nil {
+		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(file, maxFile))
+	info, err := file.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > limit) {
+		err = fmt.Errorf("read %s: not a regular file of at most %d bytes", path, limit)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 func (f files) bring(ctx context.Context, b *batch, step step) (outcome, error) {
@@ -147,7 +174,7 @@ func (f files) keepOriginal(b *batch, step step) (kept string, err error) {
 			}
 		}
 	}
-	f.session.replaced[path] = before
+	f.session.replaced[step.change.ID] = before
 	return kept, nil
 }
 
@@ -177,7 +204,7 @@ func (f files) remove(_ context.Context, b *batch, step step) error {
 			return err
 		}
 	}
-	f.session.replaced[path] = before
+	f.session.replaced[step.change.ID] = before
 	if step.applied != nil && step.applied.Kept != "" {
 		if _, err := os.Lstat(filepath.Dir(f.path(path))); gone(err) {
 			b.ended = "its folder is gone: what stood there before is kept in " + step.applied.Kept
@@ -195,10 +222,35 @@ func (f files) remove(_ context.Context, b *batch, step step) error {
 
 // putBack copies a kept file to its place.
 func (h *Host) putBack(path, kept string) error {
-	if err := copyFile(h.path(kept), h.path(path)); err != nil {
+	err := h.inFolder(path, func(name string) error { return copyFile(h.path(kept), name) })
+	if err != nil {
 		return fmt.Errorf("put %s back: %w", path, err)
 	}
 	return nil
+}
+
+// inFolder does something about a path, by a name that leads into its folder
+// whatever becomes of that. On the way through a service's home no link is
+// followed: root would write and remove where its user likes.
+func (h *Host) inFolder(path string, do func(name string) error) error {
+	folder := filepath.Dir(path)
+	rest, isBelow := strings.CutPrefix(folder, caddyHome+"/")
+	if !isBelow {
+		return do(h.path(path))
+	}
+	home, err := unix.Open(h.path(caddyHome), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: caddyHome, Err: err}
+	}
+	defer unix.Close(home)
+	held, err := unix.Openat2(home, rest, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
+	})
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: folder, Err: err}
+	}
+	defer unix.Close(held)
+	return do(filepath.Join("/proc/self/fd", strconv.Itoa(held), filepath.Base(path)))
 }
 
 // temporaryName is where the next form of a file is written: beside it, so

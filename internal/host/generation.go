@@ -23,9 +23,9 @@ const keptGenerations = 10
 // maxFormers is how many forms of one file a generation holds.
 const maxFormers = 100
 
-// former is what a file was before this session last swapped it.
+// former is what a file or a program was before this session last swapped it.
 type former struct {
-	kept    string        // absolute path of the copy; empty: there was no file
+	kept    string        // absolute path of the copy, or a program's folder; empty: there was none
 	applied *plan.Applied // the manifest's entry; nil: none
 }
 
@@ -118,7 +118,7 @@ func copyFile(from, to string) error {
 }
 
 func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error {
-	source, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	source, err := openRegular(from, maxFile, syscall.O_NOFOLLOW)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error 
 		return err
 	}
 	defer target.Close()
-	if _, err := io.Copy(target, source); err != nil {
+	if _, err := io.Copy(target, io.LimitReader(source, maxFile)); err != nil {
 		return err
 	}
 	return finishFile(target, int(stat.Uid), int(stat.Gid), mode.Perm())

@@ -46,6 +46,7 @@ type Host struct {
 	systemd Systemd
 	sockets SocketLister
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	open    func(ctx context.Context, path string, uids []int) (net.Conn, error) // a local socket; see openSocket
 
 	program, programDigest string // its own
 
@@ -66,13 +67,13 @@ type session struct {
 	forgotten bool // the stack has left this machine, and the lock's file with it
 	packages  bool // a package was installed: files, users and units came along
 
-	sequence  int               // rises with every change
-	changed   map[plan.ID]int   // what this session changed, and when
-	loaded    map[string]int    // when this session last saw a unit run with all its files
-	replaced  map[string]former // what files were before this session last swapped them, by path
-	restored  []string          // files whose originals were put back
-	unitFiles bool              // systemd has not read them all yet
-	intents   []string          // units whose restart this batch intended
+	sequence  int                // rises with every change
+	changed   map[plan.ID]int    // what this session changed, and when
+	loaded    map[string]int     // when this session last saw a unit run with all its files
+	replaced  map[plan.ID]former // what files and programs were before this session last swapped them
+	restored  []string           // files whose originals were put back
+	unitFiles bool               // systemd has not read them all yet
+	intents   []string           // units whose restart this batch intended
 }
 
 // noteChange remembers that this session changed a thing.
@@ -91,8 +92,9 @@ func New(config Config) *Host {
 		dial:    config.Dial,
 		program: config.Program, programDigest: config.Digest,
 	}
+	h.open = func(ctx context.Context, path string, _ []int) (net.Conn, error) { return h.dial(ctx, "unix", path) }
 	if h.dial == nil {
-		h.dial = (&net.Dialer{}).DialContext
+		h.dial, h.open = (&net.Dialer{}).DialContext, openSocket
 	}
 	return h
 }

@@ -20,21 +20,15 @@ import (
 type socket struct {
 	address netip.Addr
 	port    int
+	uid     int // of the process that opened it
 	inode   string
 }
 
 // listeners says who listens on TCP ports, each address and port once.
 func (h *Host) listeners() ([]plan.Listener, error) {
-	var sockets []socket
-	for _, name := range []string{"tcp", "tcp6"} {
-		table, err := readIfThere(h.path("/proc/net/" + name)) // tcp6 is missing without IPv6
-		if err != nil {
-			return nil, fmt.Errorf("read /proc/net/%s: %w", name, err)
-		}
-		sockets = append(sockets, parseListening(string(table))...)
-	}
-	if len(sockets) == 0 {
-		return nil, nil
+	sockets, err := h.listening()
+	if err != nil || len(sockets) == 0 {
+		return nil, err
 	}
 	owners, err := h.socketOwners(sockets)
 	if err != nil {
@@ -58,6 +52,19 @@ func (h *Host) listeners() ([]plan.Listener, error) {
 	return slices.CompactFunc(list, func(a, b plan.Listener) bool { return a.Port == b.Port && a.Address == b.Address }), nil
 }
 
+// listening lists the listening TCP sockets.
+func (h *Host) listening() ([]socket, error) {
+	var sockets []socket
+	for _, name := range []string{"tcp", "tcp6"} {
+		table, err := readIfThere(h.path("/proc/net/" + name)) // tcp6 is missing without IPv6
+		if err != nil {
+			return nil, fmt.Errorf("read /proc/net/%s: %w", name, err)
+		}
+		sockets = append(sockets, parseListening(string(table))...)
+	}
+	return sockets, nil
+}
+
 // parseListening reads /proc/net/tcp or tcp6; lines that make no sense are
 // passed over.
 func parseListening(table string) []socket {
@@ -71,10 +78,11 @@ func parseListening(table string) []socket {
 		hexAddress, hexPort, ok := strings.Cut(fields[1], ":")
 		address, addressOK := parseProcAddress(hexAddress)
 		port, err := strconv.ParseUint(hexPort, 16, 16)
-		if !ok || !addressOK || err != nil || port == 0 {
+		uid, uidErr := strconv.ParseUint(fields[7], 10, 32)
+		if !ok || !addressOK || err != nil || port == 0 || uidErr != nil {
 			continue
 		}
-		sockets = append(sockets, socket{address, int(port), fields[9]})
+		sockets = append(sockets, socket{address, int(port), int(uid), fields[9]})
 	}
 	return sockets
 }

@@ -86,7 +86,7 @@ func (h *Host) begin(ctx context.Context, held *lock, params hostapi.Lock) (last
 	}
 	h.session = &session{
 		lock: held, stack: params.Stack, number: sign.Number, past: sign.past(), manifest: manifest, claimed: claimed,
-		changed: map[plan.ID]int{}, loaded: map[string]int{}, replaced: map[string]former{},
+		changed: map[plan.ID]int{}, loaded: map[string]int{}, replaced: map[plan.ID]former{},
 	}
 	if err = h.settleMaking(ctx); err == nil {
 		err = h.rememberReached(params.Reached)

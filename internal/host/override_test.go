@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -310,6 +311,70 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 				}
 				if steps := s.plan(s.caddy("ours\n")...); len(steps) > 0 {
 					t.Errorf("a second plan has %v", steps)
+				}
+			})
+		})
+	}
+}
+
+// Whatever a service's user, or whoever a link of root's leads to, has in the
+// place of a file: nobody waits for a pipe.
+func TestPipesHoldNobodyUp(t *testing.T) {
+	m := newMachine(t)
+	m.write(caddyService, packagedCaddy)
+	m.write("/lib/systemd/system/nginx.service", "[Service]\n")
+	for path, link := range map[string]string{
+		"/var/lib/caddy/.config/caddy/autosave.json": "",
+		"/home/you/a.conf":                           caddyDropIn,
+		"/home/you/b.conf":                           "/etc/nginx/sites-enabled/b",
+		"/home/you/variables":                        "/etc/environment",
+	} {
+		m.mkdir(filepath.Dir(path))
+		if err := syscall.Mkfifo(m.path(path), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if link != "" {
+			m.mkdir(filepath.Dir(link))
+			if err := os.Symlink(m.path(path), m.path(link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s := m.lock()
+	nginx := plan.ID{Kind: plan.KindUnit, Name: "nginx.service"}
+	seen := m.observe(append(s.caddy("ours\n"), plan.Resource{ID: nginx})...)
+	if overrides := seen.Find(packaged().ID).Overrides; len(overrides) > 0 || len(seen.Find(nginx).Serves) > 0 {
+		t.Errorf("overrides %+v, sites %v", overrides, seen.Find(nginx).Serves)
+	}
+}
+
+// Caddy's user may have its folder lead anywhere: nothing is taken from there,
+// and nothing written to it.
+func TestCaddyFolderThatIsALink(t *testing.T) {
+	const autosave = "/var/lib/caddy/.config/caddy/autosave.json"
+	for _, link := range []string{"/var/lib/caddy/.config", "/var/lib/caddy/.config/caddy"} {
+		t.Run(link, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				m := newMachine(t)
+				m.serveCaddy(t)
+				if err := m.apt([]string{"install"}, "caddy"); err != nil {
+					t.Fatal(err)
+				}
+				m.write(caddyService, packagedCaddy)
+				m.write(autosave, "{}")
+				m.caddyRuns = "shop\n"
+				s := m.lock()
+				s.adopt = true
+				steps := s.plan(s.caddy("ours\n")...)
+				if err := os.Rename(m.path(link), m.path("/etc/elsewhere")); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Symlink(m.path("/etc/elsewhere"), m.path(link)); err != nil {
+					t.Fatal(err)
+				}
+				_, err := s.apply(steps)
+				if err == nil || !strings.Contains(err.Error(), "move aside: open /var/lib/caddy/.config/caddy: ") || m.read(autosave) != "{}" {
+					t.Errorf("the error is %v; what the link leads to is %q", err, m.read(autosave))
 				}
 			})
 		})

@@ -52,11 +52,14 @@ func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error)
 	if err := writeProgram(filepath.Join(folder, release, name), content); err != nil {
 		return outcome{}, err
 	}
-	former, _ := os.Readlink(filepath.Join(folder, "current")) // none the first time
+	before, _ := os.Readlink(filepath.Join(folder, "current")) // none the first time
 	if err := swapLink(filepath.Join(folder, "current"), release); err != nil {
 		return outcome{}, err
 	}
-	return outcome{made: true}, sweepReleases(folder, release, former)
+	if before != "" && before != release {
+		p.session.replaced[step.change.ID] = former{kept: before, applied: step.applied}
+	}
+	return outcome{made: true}, sweepReleases(folder, release, before)
 }
 
 // content is a program: this very one, or else what was put.

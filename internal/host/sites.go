@@ -1,7 +1,6 @@
 package host
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -31,11 +30,7 @@ func (h *Host) sites(unit string) []string {
 	for _, pattern := range siteFiles[unit] {
 		paths, _ := filepath.Glob(h.path(pattern)) // the patterns are well-formed
 		for _, path := range paths {
-			info, err := os.Stat(path) // mostly a link
-			if err != nil || !info.Mode().IsRegular() || info.Size() > maxSiteFile {
-				continue
-			}
-			content, err := os.ReadFile(path)
+			content, err := readLinked(path, maxSiteFile)
 			if err != nil {
 				continue
 			}

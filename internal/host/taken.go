@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -72,13 +73,17 @@ func (b *batch) moveAside(ctx context.Context, todo step) (plan.Fact, error) {
 	if err := h.saveManifest(); err != nil {
 		return plan.Fact{}, err
 	}
-	if err := os.Remove(h.path(path)); err != nil {
+	err = h.inFolder(path, func(name string) error {
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+		return syncDir(filepath.Dir(name))
+	})
+	if err != nil {
 		return plan.Fact{}, fmt.Errorf("move aside: %w", err)
 	}
+	h.session.replaced[todo.change.ID] = former{kept: kept, applied: todo.applied}
 	h.session.noteChange(todo.change.ID)
-	if err := syncDir(filepath.Dir(h.path(path))); err != nil {
-		return plan.Fact{}, err
-	}
 	return h.observeOne(ctx, h.newLook(h.session.manifest), todo.resource)
 }
 
@@ -90,8 +95,10 @@ func (s step) isMovedAside() bool {
 
 // moveBack puts what moveAside took away in its place again.
 func (h *Host) moveBack(entry plan.Applied) error {
-	if err := os.MkdirAll(filepath.Dir(h.path(entry.Name)), 0o755); err != nil {
-		return fmt.Errorf("make folder: %w", err)
+	if !strings.HasPrefix(entry.Name, caddyHome+"/") { // which is Caddy's own to make
+		if err := os.MkdirAll(filepath.Dir(h.path(entry.Name)), 0o755); err != nil {
+			return fmt.Errorf("make folder: %w", err)
+		}
 	}
 	if err := h.putBack(entry.Name, entry.Kept); err != nil {
 		return err

@@ -219,18 +219,32 @@ func (b *batch) restartsLater(index int) bool {
 	})
 }
 
-// follow has a unit run with its present files, by the least that does it.
+// follow has a unit run with its present files, by the least that does it. One
+// that ran before and does not with those gets its former files back.
 func (u units) follow(ctx context.Context, b *batch, step step, state UnitState) error {
 	verb, err := u.neededJob(ctx, step.resource, state)
 	if err != nil {
 		return err
 	}
-	name, reads := step.resource.Name, readsOf(step.resource.Unit)
+	if verb == "" {
+		return u.recordLoaded(ctx, step.resource.Name, readsOf(step.resource.Unit), state)
+	}
+	err = u.load(ctx, b, step, verb)
+	if err == nil || !state.Running() {
+		return err
+	}
+	return u.goBack(ctx, b, step, verb, err)
+}
+
+// load has a unit take its present files by a job, sees that it does, and
+// writes that down.
+func (u units) load(ctx context.Context, b *batch, step step, verb JobVerb) error {
+	name, of := step.resource.Name, step.resource.Unit
+	isCaddy := of != nil && of.Reloader == plan.ReloadCaddy
+	var err error
 	switch {
-	case verb == "":
-		return u.recordLoaded(ctx, name, reads, state)
-	case verb == ReloadUnit && step.resource.Unit.Reloader == plan.ReloadCaddy:
-		err = u.reloadCaddy(context.WithoutCancel(ctx), b, step)
+	case verb == ReloadUnit && isCaddy:
+		err = u.loadCaddyfile(context.WithoutCancel(ctx), b, step)
 	case verb != StartUnit:
 		u.drain(ctx, b, step)
 		fallthrough
@@ -240,14 +254,14 @@ func (u units) follow(ctx context.Context, b *batch, step step, state UnitState)
 	if err != nil && !errors.Is(err, ErrJobFailed) {
 		return err
 	}
-	state, err = u.verify(ctx, b, step, err)
-	if err == nil && step.resource.Unit.Reloader == plan.ReloadCaddy {
+	state, err := u.verify(ctx, b, step, err)
+	if err == nil && isCaddy {
 		err = u.mustRunCaddyfile(ctx, b, name)
 	}
 	if err != nil {
 		return err
 	}
-	return u.recordLoaded(ctx, name, reads, state)
+	return u.recordLoaded(ctx, name, readsOf(of), state)
 }
 
 // neededJob is what has to be done so that a unit runs with its present files;
@@ -340,9 +354,12 @@ func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, re
 	if err != nil || !state.Running() {
 		return err
 	}
-	verb := ReloadUnit
+	verb, last := ReloadUnit, len(b.steps)-1
 	if anyCovers(reads.Restart, id) {
 		verb = RestartUnit
 	}
-	return units{h}.job(ctx, b, len(b.steps)-1, verb, unit)
+	if verb == ReloadUnit && id.Name == caddyfile { // it may have Caddy take orders elsewhere than it does
+		return units{h}.loadCaddyfile(ctx, b, step{index: last, resource: plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: unit}}})
+	}
+	return units{h}.job(ctx, b, last, verb, unit)
 }

@@ -204,11 +204,12 @@ func TestReloadThatSystemdCouldNotDo(t *testing.T) {
 		s.bring(s.service("a", map[string]string{"one": "1"})...)
 		u.refuses = host.ReloadUnit
 		_, err := s.apply(s.plan(s.service("a", map[string]string{"one": "2"})...))
-		if want := "unit relay.service runs on as before: reload relay.service: job failed: failed"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		want := "unit relay.service runs on as before: reload relay.service: job failed: failed"
+		if err == nil || !strings.HasSuffix(err.Error(), want+"; put back as before: /etc/workers.d/one; and that failed, too: "+want) {
 			t.Errorf("the error is %v", err)
 		}
-		if m.observe(relayUnit()).Find(relayUnit().ID).Stale == nil {
-			t.Error("the reload is not owed any more")
+		if m.read("/etc/workers.d/one") != "1" || !u.fresh() {
+			t.Errorf("%s stands there; the unit is %+v", m.read("/etc/workers.d/one"), u)
 		}
 	})
 }

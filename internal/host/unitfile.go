@@ -166,12 +166,15 @@ func dropInFolders(name string) []string {
 	return append(folders, strings.TrimPrefix(kind, ".")+".d")
 }
 
+// maxUnitFile is the longest file of a unit, in bytes, that is read.
+const maxUnitFile = 16 << 20
+
 // say reads what files say together. One that can't be read says nothing, as
 // to systemd.
 func (h *Host) say(paths ...string) settings {
 	all := settings{}
 	for _, path := range paths {
-		content, _ := os.ReadFile(h.path(path))
+		content, _ := readLinked(h.path(path), maxUnitFile)
 		all.take(string(content))
 	}
 	return all

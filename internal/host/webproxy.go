@@ -3,7 +3,6 @@ package host
 import (
 	"encoding/base64"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,12 +31,7 @@ type webProxy struct {
 // webProxy reads the machine's web proxy. A file that can't be read counts as
 // none: logins go without it, too.
 func (h *Host) webProxy() webProxy {
-	path := h.path(environmentFile)
-	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() { // a pipe would be waited for
-		return webProxy{}
-	}
-	text, err := os.ReadFile(path)
+	text, err := readLinked(h.path(environmentFile), maxFile)
 	if err != nil {
 		return webProxy{}
 	}

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// caddyAdminPort is where Caddy takes its configuration, on loopback.
+// caddyAdminPort is where Caddy takes its configuration until the stack has it
+// take that elsewhere.
 const caddyAdminPort = 2019
 
 // maxModels is how many models a worker may offer: protocol.MaxOffers.
@@ -61,7 +62,7 @@ func (l *loader) checkHosts(s *Stack) {
 // the relay's.
 var onProxyHost = map[int]string{
 	MetricsPort:    "relay-server shows its metrics there",
-	caddyAdminPort: "Caddy takes its configuration there",
+	caddyAdminPort: "a Caddy that relayctl did not set up takes its configuration there",
 }
 
 // checkPorts refuses a port that something else on the proxy host listens on.

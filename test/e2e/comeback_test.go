@@ -32,13 +32,16 @@ var comingBack = map[string]string{
 	// One that systemd makes of an init script.
 	"/etc/init.d/legacy": "#!/bin/sh\n### BEGIN INIT INFO\n# Provides: legacy\n# Required-Start: $network\n# Required-Stop:\n" +
 		"# Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n### END INIT INFO\n" +
-		"case \"$1\" in\nstart) setsid " + holding("AF_INET", "127.0.0.1", 2019) + " </dev/null >/dev/null 2>&1 & ;;\nesac\n",
+		"case \"$1\" in\nstart) setsid " + holding("AF_INET", "127.0.0.2", 443) + " </dev/null >/dev/null 2>&1 & ;;\nesac\n",
 	// One that was masked while it ran.
-	"/usr/lib/systemd/system/hidden.service": "[Service]\nExecStart=" + holding("AF_INET", "0.0.0.0", 443) + "\n[Install]\nWantedBy=multi-user.target\n",
+	"/usr/lib/systemd/system/hidden.service": "[Service]\nExecStart=" + holding("AF_INET", "127.0.0.1", 443) + "\n[Install]\nWantedBy=multi-user.target\n",
 }
 
+// legacyListens lists what the init script started.
+const legacyListens = "ss --no-header --listening --tcp 'src 127.0.0.2:443'"
+
 // TestAdoptWhatWouldComeBack takes over units that stopping and disabling alone
-// would not keep off, each on another of the ports that a stack needs.
+// would not keep off, on all the ports that a stack needs.
 func TestAdoptWhatWouldComeBack(t *testing.T) {
 	s := newHandMade(t, lab.Spec{Name: "edge", Suite: lab.Trixie})
 	s.setUpWhatComesBack()
@@ -84,7 +87,8 @@ func TestAdoptWhatWouldComeBack(t *testing.T) {
 			}
 		}
 		lab.MustRun(s.t, s.Edge, "systemctl start legacy web") // an init script is not started by enabling it, nor a service by its socket
-		s.awaitListening(80, 443, 2019, 8080, 8081)
+		s.awaitListening(80, 443, 8080, 8081)
+		s.await(s.t, "legacy", func() bool { return lab.MustRun(s.t, s.Edge, legacyListens) != "" })
 	})
 }
 
@@ -109,6 +113,7 @@ systemctl daemon-reload
 systemctl enable --now web.socket page.timer site.target hidden
 systemctl start web legacy page
 systemctl disable hidden && systemctl mask hidden`)
-	s.awaitListening(80, 443, 2019, 8080, 8081)
+	s.awaitListening(80, 443, 8080, 8081)
+	s.await(s.t, "legacy", func() bool { return lab.MustRun(s.t, s.Edge, legacyListens) != "" })
 
 }

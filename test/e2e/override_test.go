@@ -174,11 +174,11 @@ func (s *site) overrides() []override {
 		plan: []string{"! file " + shopDropInPath, "by it unit caddy starts caddy --environ --resume", "autosave.json", "unit caddy resumes it"},
 	}, {
 		name: "another configuration loaded", host: edge,
-		line: "curl -sS --fail -X POST -H 'Content-Type: application/json' --data @/etc/caddy/caddy.json http://127.0.0.1:2019/load",
+		line: "curl -sS --fail -X POST -H 'Host;' -H 'Content-Type: application/json' --data @/etc/caddy/caddy.json --unix-socket /var/lib/caddy/relayctl/admin.sock http://caddy/load",
 		plan: []string{"↻ reload caddy", "runs without the present /etc/caddy/Caddyfile"},
 	}, {
 		name: "another configuration, and its admin API elsewhere", host: edge,
-		line: `sed 's/^{/{"admin":{"listen":"127.0.0.1:2020"},/' /etc/caddy/caddy.json > /etc/caddy/other.json && caddy reload --config /etc/caddy/other.json --address 127.0.0.1:2019`,
+		line: `sed 's/^{/{"admin":{"listen":"127.0.0.1:2020"},/' /etc/caddy/caddy.json > /etc/caddy/other.json && caddy reload --config /etc/caddy/other.json --address unix//var/lib/caddy/relayctl/admin.sock`,
 		plan: []string{"↻ reload caddy", "runs without the present /etc/caddy/Caddyfile"},
 	}, {
 		name: "the other unit of Caddy's package", host: edge, args: adopt,

@@ -173,7 +173,7 @@ func (s *site) refuses(worker string, says ...string) {
 
 // workerAt is the block of a worker with something in its ssh block.
 func (s *site) workerAt(name, address, ssh string) string {
-	return fmt.Sprintf("worker %q {\n  address = %q\n\n  ssh {\n    %s\n  }\n\n  model \"stub\" {\n    backend     = \"http://127.0.0.1:8000\"\n    backend_key = file(%q)\n  }\n}\n",
+	return fmt.Sprintf("worker %q {\n  address = %q\n\n  ssh {\n    %s\n  }\n\n  model \"stub\" {\n    backend     = \"http://127.0.0.1:8000\"\n    backend_key = file(%q)\n    concurrency = 8\n  }\n}\n",
 		name, address, ssh, s.Workers[1].Name+".key")
 }
 

@@ -226,8 +226,8 @@ func (a *answer) flush() error {
 }
 
 // breakOff tells the client of an answer that will not come to its end: in an
-// event stream by an error event, else by breaking the message, since a short
-// one would pass for the whole.
+// event stream by an error event, else by tearing the connection, since a short
+// message would pass for the whole.
 func (a *answer) breakOff(err error) {
 	if cancelledBy(err) {
 		return
@@ -235,7 +235,8 @@ func (a *answer) breakOff(err error) {
 	e := failure(err)
 	a.code, a.err = e.Code, err
 	if !a.events.on {
-		panic(http.ErrAbortHandler)
+		a.tear = true
+		return
 	}
 	a.control.SetWriteDeadline(time.Now().Add(clientStall))
 	a.w.Write(append(a.events.gap(), e.Event()...))

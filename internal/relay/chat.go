@@ -47,6 +47,8 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 		rq.outcome = answered
 	case cancelledBy(err):
 		rq.outcome = cancelled
+	case rq.tear:
+		panic(http.ErrAbortHandler)
 	case rq.outcome == broken: // a part was delivered: the answer writer has said so
 	default:
 		// The deadline set at the request's start may have passed by now.

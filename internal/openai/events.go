@@ -44,18 +44,32 @@ func StreamHasEnded(tail []byte) bool {
 	if hasReason(tail) {
 		return true
 	}
-	var last []byte
+	done, last := lastData(tail)
+	if done {
+		return true
+	}
+	_, isError := ParseError(last)
+	return isError
+}
+
+// StreamIsDone reports whether tail holds [DONE], where clients stop reading.
+func StreamIsDone(tail []byte) bool {
+	done, _ := lastData(tail)
+	return done
+}
+
+// lastData is the last data in tail, or that [DONE] is in it.
+func lastData(tail []byte) (done bool, last []byte) {
 	for line := range bytes.FieldsFuncSeq(tail, func(r rune) bool { return r == '\r' || r == '\n' }) {
 		data, ok := bytes.CutPrefix(line, []byte("data:"))
 		switch {
 		case ok && string(bytes.TrimSpace(data)) == Done:
-			return true
+			return true, nil
 		case ok:
 			last = data
 		}
 	}
-	_, isError := ParseError(last)
-	return isError
+	return false, last
 }
 
 // hasReason reports whether tail holds a reason to finish: neither null nor an

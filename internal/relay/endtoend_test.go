@@ -53,8 +53,8 @@ func TestUnaryPassesByteForByte(t *testing.T) {
 	if strings.Contains(seen, laptopKey.Reveal()) || strings.Contains(seen, "session=1") || strings.Contains(seen, "1.2.3.4") {
 		t.Errorf("the engine saw what is none of its business: %s", seen)
 	}
-	if !strings.Contains(seen, "Openai-Beta:[x]") {
-		t.Errorf("the engine did not see OpenAI-Beta: %s", seen)
+	if !strings.Contains(seen, "Openai-Beta:[x]") || !strings.Contains(seen, "Accept-Encoding:[identity]") {
+		t.Errorf("the engine did not see OpenAI-Beta, or that nothing is to be compressed: %s", seen)
 	}
 	if !strings.HasPrefix(h.Get("X-Request-Id"), "req_") {
 		t.Errorf("request id is %q", h.Get("X-Request-Id"))

@@ -168,6 +168,7 @@ func fields(from []protocol.Field) http.Header {
 	if h.Get("User-Agent") == "" {
 		h.Set("User-Agent", "") // or net/http would put in its own
 	}
+	h.Set("Accept-Encoding", "identity") // without a word any encoding may come, and no client asked for one
 	return h
 }
 
@@ -243,10 +244,13 @@ func (e *engine) pass(ctx context.Context, s *protocol.Stream, response *http.Re
 		buf = new([protocol.MaxBody]byte)
 	}
 	defer e.buffers.Put(buf)
-	begun := false
+	begun, came := false, 0 // bytes that the last read brought
 	for {
 		n, err := response.Body.Read(buf[:])
-		last := errors.Is(err, io.EOF)
+		if n > 0 {
+			came = n
+		}
+		last := errors.Is(err, io.EOF) || err != nil && isDone(response, buf[:came])
 		if err != nil && !last {
 			return &midAnswer{err}
 		}
@@ -279,7 +283,7 @@ const maxUnframed = 16 << 20
 // (In an event stream the relay sees it.)
 func (e *engine) checkEnd(response *http.Response) error {
 	framed := response.ContentLength >= 0 || len(response.TransferEncoding) > 0
-	if framed || mediaType(response.Header) != "application/json" {
+	if framed || response.Header.Get("Content-Encoding") != "" || mediaType(response.Header) != "application/json" {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxUnframed))
@@ -291,6 +295,12 @@ func (e *engine) checkEnd(response *http.Response) error {
 	}
 	response.Body = readCloser{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
 	return nil
+}
+
+// isDone reports whether a stream of events whose connection broke had come to
+// its end before, by what came last.
+func isDone(response *http.Response, tail []byte) bool {
+	return mediaType(response.Header) == "text/event-stream" && openai.StreamIsDone(tail)
 }
 
 // mediaType is that of a body, in lower case and without parameters.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -281,6 +282,29 @@ func TestEngineHearsOfAClientThatLeaves(t *testing.T) {
 			t.Errorf("streaming %v: the engine still works after a second", streaming)
 		}
 		<-done
+	}
+}
+
+// TestHalfClosedClientGetsNoAnswer rather than an empty one: who ends its side of
+// the connection counts as gone.
+func TestHalfClosedClientGetsNoAnswer(t *testing.T) {
+	engine := startEngine(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	})
+	r := startRelay(t, newStack(t).load(t))
+	connectedWorker(t, r, "gpu-1", engine.URL, 1, "m")
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: relay\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n%s", laptopKey.Reveal(), len(askM), askM)
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || len(got) > 0 {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

@@ -248,6 +248,35 @@ func TestEngineThatMisbehaves(t *testing.T) {
 	}
 }
 
+// TestEngineThatReadsNotAll of a request and has answered is heard: large bodies
+// are refused so, wrong keys, and requests while a model loads.
+func TestEngineThatReadsNotAll(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 2000))
+			io.WriteString(c, "HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+			c.Close() // with a reset, since there is more to read
+		}
+	}()
+	r := startRelay(t, newStack(t).load(t))
+	connectedWorker(t, r, "gpu-1", "http://"+l.Addr().String(), 4, "m")
+	body := `{"model":"m","x":"` + strings.Repeat("x", 5<<20) + `"}`
+	for range 10 {
+		if status, _, answer := ask(t, r.URL, laptopKey, body); status != http.StatusRequestEntityTooLarge || answer != "{}" {
+			t.Fatalf("got %d %s", status, answer)
+		}
+	}
+}
+
 // TestEngineHearsOfAClientThatLeaves, at every stage, soon.
 func TestEngineHearsOfAClientThatLeaves(t *testing.T) {
 	for _, streaming := range []bool{false, true} {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
@@ -60,7 +61,7 @@ type engine struct {
 func newEngine(m Model, memory *memory, log *slog.Logger) *engine {
 	kept := &http.Transport{
 		Proxy:               nil, // the engine's address is fixed by the settings
-		DialContext:         (&net.Dialer{Timeout: dialTime}).DialContext,
+		DialContext:         dialEngine,
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: m.Concurrency,
 		IdleConnTimeout:     4 * time.Second, // uvicorn, and so vLLM, closes its side after 5
@@ -75,6 +76,27 @@ func newEngine(m Model, memory *memory, log *slog.Logger) *engine {
 
 // dialTime is how long an engine may take to accept a connection.
 const dialTime = 5 * time.Second
+
+func dialEngine(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return heardOut{c}, nil
+}
+
+// heardOut is a connection to an engine that may end it before it has read all
+// of a request, and have answered: what is written then counts as written, since
+// what is read tells the end, and net/http reads no answer after a failed write.
+type heardOut struct{ net.Conn }
+
+func (c heardOut) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(p), nil
+	}
+	return n, err
+}
 
 // serve answers one request with what the engine says.
 func (e *engine) serve(ctx context.Context, s *protocol.Stream) {

@@ -37,24 +37,54 @@ func WholeEvents(data []byte) int {
 
 // StreamHasEnded reports whether tail, the last bytes of a stream of
 // completions, holds what one ends with: [DONE], a choice's reason to finish,
-// or an error. Without any of them the stream was cut, however properly its
-// connection was closed: a proxy between does that, and HTTP/1.0 knows no
-// other way.
+// or, in its last data, an error. Without any of them the stream was cut,
+// however properly its connection was closed: a proxy between does that, and
+// HTTP/1.0 knows no other way.
 func StreamHasEnded(tail []byte) bool {
-	// In what a model says, quotes are escaped.
-	if bytes.Contains(tail, []byte(`"finish_reason":"`)) || bytes.Contains(tail, []byte(`"finish_reason": "`)) {
+	if hasReason(tail) {
 		return true
 	}
-	tail = bytes.TrimRight(tail, "\r\n")
-	last, ok := bytes.CutPrefix(tail[bytes.LastIndexAny(tail, "\r\n")+1:], []byte("data:"))
-	if !ok {
-		return false
-	}
-	if string(bytes.TrimSpace(last)) == Done {
+	done, last := lastData(tail)
+	if done {
 		return true
 	}
 	_, isError := ParseError(last)
 	return isError
+}
+
+// StreamIsDone reports whether tail holds [DONE], where clients stop reading.
+func StreamIsDone(tail []byte) bool {
+	done, _ := lastData(tail)
+	return done
+}
+
+// lastData is the last data in tail, or that [DONE] is in it.
+func lastData(tail []byte) (done bool, last []byte) {
+	for line := range bytes.FieldsFuncSeq(tail, func(r rune) bool { return r == '\r' || r == '\n' }) {
+		data, ok := bytes.CutPrefix(line, []byte("data:"))
+		switch {
+		case ok && string(bytes.TrimSpace(data)) == Done:
+			return true, nil
+		case ok:
+			last = data
+		}
+	}
+	return false, last
+}
+
+// hasReason reports whether tail holds a reason to finish: neither null nor an
+// empty text, which engines give as long as there is none.
+func hasReason(tail []byte) bool {
+	for {
+		_, after, found := bytes.Cut(tail, []byte(`"finish_reason"`)) // in what a model says, quotes are escaped
+		if !found {
+			return false
+		}
+		if value := bytes.TrimLeft(after, ": \t"); len(value) > 1 && value[0] == '"' && value[1] != '"' {
+			return true
+		}
+		tail = after
+	}
 }
 
 // EventReader reads the data of server-sent events, as the WHATWG HTML

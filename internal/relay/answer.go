@@ -71,9 +71,12 @@ func (a *answer) begin(ctx context.Context) error {
 	if turnsAway(head.Status) {
 		return a.takeRefusal(ctx, head)
 	}
-	a.events.on = isEventStream(head)
+	a.events.on = carriesEvents(head)
 	chunk, err := a.next(ctx)
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF) && len(chunk) == 0 && head.Status == http.StatusOK:
+		return errEmpty
+	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	}
 	a.idle.stop() // the client's pace is not the engine's
@@ -116,14 +119,24 @@ func addFields(h http.Header, head protocol.ResponseHead) {
 	h["X-Request-Id"] = id
 }
 
-func isEventStream(head protocol.ResponseHead) bool {
+// errEmpty is an engine that says it has answered, and has not.
+var errEmpty = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the model's engine gave an empty answer"}
+
+// carriesEvents reports whether an answer's body is looked into as a stream of
+// events. An error is none, whatever it is called, and what is compressed can't
+// be looked into.
+func carriesEvents(head protocol.ResponseHead) bool {
+	events := false
 	for _, field := range head.Header {
-		media, _, _ := strings.Cut(field[1], ";")
-		if strings.EqualFold(field[0], "Content-Type") {
-			return strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
+		switch {
+		case strings.EqualFold(field[0], "Content-Encoding"):
+			return false
+		case strings.EqualFold(field[0], "Content-Type"):
+			media, _, _ := strings.Cut(field[1], ";")
+			events = strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
 		}
 	}
-	return false
+	return events && head.Status < http.StatusBadRequest
 }
 
 // lengthIn is the body's length as h has it, -1 where it has none that can be
@@ -226,8 +239,8 @@ func (a *answer) flush() error {
 }
 
 // breakOff tells the client of an answer that will not come to its end: in an
-// event stream by an error event, else by breaking the message, since a short
-// one would pass for the whole.
+// event stream by an error event, else by tearing the connection, since a short
+// message would pass for the whole.
 func (a *answer) breakOff(err error) {
 	if cancelledBy(err) {
 		return
@@ -235,7 +248,8 @@ func (a *answer) breakOff(err error) {
 	e := failure(err)
 	a.code, a.err = e.Code, err
 	if !a.events.on {
-		panic(http.ErrAbortHandler)
+		a.tear = true
+		return
 	}
 	a.control.SetWriteDeadline(time.Now().Add(clientStall))
 	a.w.Write(append(a.events.gap(), e.Event()...))

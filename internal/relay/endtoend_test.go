@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,8 +54,8 @@ func TestUnaryPassesByteForByte(t *testing.T) {
 	if strings.Contains(seen, laptopKey.Reveal()) || strings.Contains(seen, "session=1") || strings.Contains(seen, "1.2.3.4") {
 		t.Errorf("the engine saw what is none of its business: %s", seen)
 	}
-	if !strings.Contains(seen, "Openai-Beta:[x]") {
-		t.Errorf("the engine did not see OpenAI-Beta: %s", seen)
+	if !strings.Contains(seen, "Openai-Beta:[x]") || !strings.Contains(seen, "Accept-Encoding:[identity]") {
+		t.Errorf("the engine did not see OpenAI-Beta, or that nothing is to be compressed: %s", seen)
 	}
 	if !strings.HasPrefix(h.Get("X-Request-Id"), "req_") {
 		t.Errorf("request id is %q", h.Get("X-Request-Id"))
@@ -247,6 +248,35 @@ func TestEngineThatMisbehaves(t *testing.T) {
 	}
 }
 
+// TestEngineThatReadsNotAll of a request and has answered is heard: large bodies
+// are refused so, wrong keys, and requests while a model loads.
+func TestEngineThatReadsNotAll(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 2000))
+			io.WriteString(c, "HTTP/1.1 413 Payload Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+			c.Close() // with a reset, since there is more to read
+		}
+	}()
+	r := startRelay(t, newStack(t).load(t))
+	connectedWorker(t, r, "gpu-1", "http://"+l.Addr().String(), 4, "m")
+	body := `{"model":"m","x":"` + strings.Repeat("x", 5<<20) + `"}`
+	for range 10 {
+		if status, _, answer := ask(t, r.URL, laptopKey, body); status != http.StatusRequestEntityTooLarge || answer != "{}" {
+			t.Fatalf("got %d %s", status, answer)
+		}
+	}
+}
+
 // TestEngineHearsOfAClientThatLeaves, at every stage, soon.
 func TestEngineHearsOfAClientThatLeaves(t *testing.T) {
 	for _, streaming := range []bool{false, true} {
@@ -281,6 +311,29 @@ func TestEngineHearsOfAClientThatLeaves(t *testing.T) {
 			t.Errorf("streaming %v: the engine still works after a second", streaming)
 		}
 		<-done
+	}
+}
+
+// TestHalfClosedClientGetsNoAnswer rather than an empty one: who ends its side of
+// the connection counts as gone.
+func TestHalfClosedClientGetsNoAnswer(t *testing.T) {
+	engine := startEngine(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	})
+	r := startRelay(t, newStack(t).load(t))
+	connectedWorker(t, r, "gpu-1", engine.URL, 1, "m")
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: relay\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n%s", laptopKey.Reveal(), len(askM), askM)
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || len(got) > 0 {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

@@ -115,7 +115,11 @@ func sawNothing(err error) bool {
 	var away *turnedAway
 	switch {
 	case errors.As(err, &away):
-		return away.head.Status != http.StatusInternalServerError
+		switch away.head.Status {
+		case http.StatusInternalServerError, http.StatusRequestTimeout, http.StatusGatewayTimeout:
+			return false
+		}
+		return true
 	case errors.As(err, &reset):
 		return reset.Code == protocol.ResetUnreachable || reset.Code == protocol.ResetRefused
 	}

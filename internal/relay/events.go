@@ -11,6 +11,10 @@ import (
 // in bytes: room for the event that says so and one of figures after it.
 const tailSize = 4 << 10
 
+// maxHeld is how much of an event is waited for, in bytes. No budget counts it:
+// what workers can make the relay hold is this, twice, for each request.
+const maxHeld = 1 << 20
+
 // errCutOff is a stream of events that ended before its answer did.
 var errCutOff = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the stream ended before its answer did"}
 
@@ -24,7 +28,7 @@ type events struct {
 }
 
 // take is what may be delivered once chunk has come, valid until the next call.
-// An event that does not fit into openai.MaxEvent bytes is not waited for.
+// An event that does not fit into maxHeld bytes is not waited for.
 func (e *events) take(chunk []byte) []byte {
 	if len(e.held) == 0 {
 		n := openai.WholeEvents(chunk)
@@ -36,7 +40,7 @@ func (e *events) take(chunk []byte) []byte {
 	n := openai.WholeEvents(e.spare[searched:])
 	if n > 0 {
 		n += searched
-	} else if len(e.spare) > openai.MaxEvent {
+	} else if len(e.spare) > maxHeld {
 		n = len(e.spare)
 	}
 	if n == 0 {

@@ -30,6 +30,7 @@ func TestEventsPassUnchanged(t *testing.T) {
 		"no DONE":             `data: {"choices":[{"finish_reason":"stop"}]}` + "\n\n",
 		"usage in the end":    `data: {"choices":[{"finish_reason":"stop"}]}` + "\n\n" + `data: {"choices":[],"usage":{"total_tokens":3}}` + "\n\n",
 		"the engine's error":  `data: {"error":{"message":"out of memory"}}` + "\n\n",
+		"more after DONE":     "data: 1\n\ndata: [DONE]\n\n: bye\n\n",
 		"an event of 1 MB":    "data: " + strings.Repeat("x", 1<<20) + "\n\ndata: [DONE]\n\n",
 		"an event over 4 MiB": "data: " + strings.Repeat("x", 5<<20) + "\n\ndata: [DONE]\n\n",
 	}
@@ -111,6 +112,9 @@ func TestCutAnswerIsSeenAsOne(t *testing.T) {
 		{"HTTP/1.0, cut between events", "HTTP/1.0 200 OK\r\n" + events + "\r\n" + event, false},
 		{"HTTP/1.0, cut inside an event", "HTTP/1.0 200 OK\r\n" + events + "\r\n" + event + `data: {"id"`, false},
 		{"HTTP/1.1 until close, cut", "HTTP/1.1 200 OK\r\nConnection: close\r\n" + events + "\r\n" + event, false},
+		{"chunked, cut after [DONE]", chunked(whole), true},
+		{"chunked, cut where one of two choices has ended", chunked(strings.TrimSuffix(whole, "data: [DONE]\n\n") + event), false},
+		{"chunked, a part with empty reasons to finish", chunked(strings.Replace(event, "null", `""`, 1)) + "0\r\n\r\n", false},
 		{"nothing at all", "HTTP/1.0 200 OK\r\n" + events + "\r\n", false},
 	}
 	for _, test := range tests {
@@ -137,8 +141,9 @@ func TestCutAnswerIsSeenAsOne(t *testing.T) {
 	}
 }
 
-// TestCutJSONIsNoAnswer where HTTP/1.0 gives no length.
-func TestCutJSONIsNoAnswer(t *testing.T) {
+// TestPartIsNoAnswer where HTTP/1.0 gives no length, nor is nothing. What can't
+// be told from a whole answer passes unchanged.
+func TestPartIsNoAnswer(t *testing.T) {
 	head := "HTTP/1.0 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n\r\n"
 	tests := []struct {
 		name, answer string
@@ -149,12 +154,16 @@ func TestCutJSONIsNoAnswer(t *testing.T) {
 		{"cut in its text", head + `{"choices":[{"message":{"content":"ye`, 502},
 		{"nothing", head, 502},
 		{"no JSON, and does not say so", "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nyes", 200},
+		{"nothing, and says so", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n", 502},
+		{"compressed, unasked", "HTTP/1.0 200 OK\r\nContent-Encoding: br\r\nContent-Type: application/json\r\n\r\n\x8b\x01\x80", 200},
+		{"events, compressed", "HTTP/1.0 200 OK\r\nContent-Encoding: br\r\nContent-Type: text/event-stream\r\n\r\n\x8b\n\n\x80", 200},
+		{"an error that is called events", "HTTP/1.0 400 Bad Request\r\nContent-Type: text/event-stream\r\n\r\n" + `{"error":{"message":"too long"}}`, 400},
 	}
 	for _, test := range tests {
 		r := startRelay(t, newStack(t).load(t))
 		connectedWorker(t, r, "gpu-1", rawEngine(t, test.answer), 4, "m")
 		status, _, body := ask(t, r.URL, laptopKey, askM)
-		if status != test.status || status == http.StatusOK && !strings.HasSuffix(test.answer, body) {
+		if status != test.status || status != http.StatusBadGateway && !strings.HasSuffix(test.answer, body) {
 			t.Errorf("%s: got %d %s", test.name, status, body)
 		}
 	}

@@ -243,6 +243,41 @@ func TestBrokenUnaryAnswerIsNoWholeOne(t *testing.T) {
 	}
 }
 
+// TestBrokenUnaryAnswerIsGivenUp: its worker hears of it, and the status tells.
+func TestBrokenUnaryAnswerIsGivenUp(t *testing.T) {
+	tests := []struct {
+		name, sent, code string
+	}{
+		{"stops", `{"half":`, "idle_timeout"},
+		{"goes on beyond its length", `{"longer":"than 10"`, "engine_failed"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, stop := inMemory(t, newStack(t))
+				givenUp := false
+				w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+					s.Respond(ctx, protocol.ResponseHead{Status: 200, Header: []protocol.Field{{"Content-Length", "10"}}}, []byte(test.sent), false)
+					<-ctx.Done()
+					givenUp = true
+				}, offer("m", 4))
+				if got := b.ask(t.Context(), laptopKey, askM); got.err == nil {
+					t.Errorf("got %+v without an error", got)
+				}
+				synctest.Wait()
+				if !givenUp {
+					t.Error("the worker still answers nobody")
+				}
+				if failed := b.Status().Workers[0].Models[0].Failed; failed == nil || failed.Code != test.code {
+					t.Errorf("the status has %+v", failed)
+				}
+				w.stop()
+				stop()
+			})
+		})
+	}
+}
+
 // TestStalledClientHoldsNoSlot once the engine has finished, though most of the
 // answer still waits for the client.
 func TestStalledClientHoldsNoSlot(t *testing.T) {

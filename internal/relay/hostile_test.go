@@ -88,6 +88,25 @@ func TestWorkerThatOffersTooMuch(t *testing.T) {
 	})
 }
 
+// TestEventWithoutEndIsNotHeld: a worker can't fill the memory with it.
+func TestEventWithoutEndIsNotHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStack(t)
+		st.relay["first_byte_timeout"] = "1m"
+		b, stop := inMemory(t, st)
+		w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
+			eventStream(ctx, s, "data: ")
+			s.Write(ctx, make([]byte, 1<<20), false)
+			<-ctx.Done()
+		}, offer("m", 1))
+		if got := b.ask(t.Context(), laptopKey, askM); got.status != http.StatusOK || len(got.body) < 1<<20 {
+			t.Errorf("got status %d, %d bytes", got.status, len(got.body))
+		}
+		w.stop()
+		stop()
+	})
+}
+
 // TestBrokenOffAnswerIsLoggedWithItsReason, also where it ends by a broken
 // connection, which leaves the handler by a panic.
 func TestBrokenOffAnswerIsLoggedWithItsReason(t *testing.T) {

@@ -34,12 +34,13 @@ func (t *turnedAway) Error() string {
 
 // turnsAway reports whether an answer of that status says nothing of the
 // request but that this engine does not serve it: it loads, has no room, is
-// broken, does not have the model, or does not take the worker's key. What the
-// request itself is refused for (400, 422, …) would be refused elsewhere too,
-// and 501 is said of a feature.
+// broken or no engine, did not get it in time, does not have the model, or does
+// not take the worker's key. What the request itself is refused for (400, 422,
+// …) would be refused elsewhere too, and 501 is said of a feature.
 func turnsAway(status int) bool {
 	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired,
+		http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return true
 	case http.StatusNotImplemented:
 		return false
@@ -91,10 +92,11 @@ const refusedRetry = 5 * time.Second
 // ownError is the relay's own error for a refusal that is not passed on; nil
 // for all others.
 func (t *turnedAway) ownError() *openai.Error {
-	if t.head.Status != http.StatusUnauthorized && t.head.Status != http.StatusForbidden {
-		return nil
+	switch t.head.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return serverError(http.StatusBadGateway, "engine_key_refused", "the model's engine does not take the key that its worker has for it")
 	}
-	return serverError(http.StatusBadGateway, "engine_key_refused", "the model's engine does not take the key that its worker has for it")
+	return nil
 }
 
 // code says for programs which kind of refusal it is.

@@ -28,7 +28,7 @@ const loadingAnswer = `{"error":{"code":503,"message":"Loading model","type":"un
 // TestEngineThatTurnsAwayIsNotAskedAgain, as long as another one serves: it
 // would be idle always, and draw every request.
 func TestEngineThatTurnsAwayIsNotAskedAgain(t *testing.T) {
-	for _, status := range []int{401, 403, 404, 429, 500, 502, 503, 504, 529} {
+	for _, status := range []int{401, 403, 404, 405, 407, 408, 429, 500, 502, 503, 504, 529} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, stop := inMemory(t, newStack(t))
@@ -118,9 +118,12 @@ func TestRefusalIsPassedOn(t *testing.T) {
 		{503, []protocol.Field{{"Retry-After", "17"}}, 503, "", "17"},
 		{429, nil, 429, "", "5"},
 		{404, nil, 404, "", ""},
+		{405, nil, 405, "", ""},
+		{408, nil, 408, "", ""},
 		{500, nil, 500, "", ""},
 		{401, []protocol.Field{{"Www-Authenticate", "Bearer"}}, 502, "engine_key_refused", ""},
 		{403, nil, 502, "engine_key_refused", ""},
+		{407, nil, 502, "engine_key_refused", ""},
 	}
 	for _, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
@@ -169,7 +172,7 @@ func TestWhatARequestIsRefusedForIsItsOwn(t *testing.T) {
 // TestPoisonIsBounded: a request that breaks engines breaks three at most.
 func TestPoisonIsBounded(t *testing.T) {
 	for name, breaks := range map[string]func(context.Context, *protocol.Stream){
-		"breaks off": resetWith(protocol.ResetEngine), "500": refuseWith(500, "{}"),
+		"breaks off": resetWith(protocol.ResetEngine), "500": refuseWith(500, "{}"), "504": refuseWith(504, "{}"),
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			st := newStack(t)

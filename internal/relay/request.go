@@ -37,6 +37,7 @@ type request struct {
 	model   string // only once it is known to be one of ours
 	worker  string
 	outcome outcome
+	tear    bool // its answer was broken off, and its connection is to tell so
 	status  int
 	code    string // of the error, if one was sent
 	err     error  // why, for the log only

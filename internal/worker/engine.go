@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
@@ -60,7 +61,7 @@ type engine struct {
 func newEngine(m Model, memory *memory, log *slog.Logger) *engine {
 	kept := &http.Transport{
 		Proxy:               nil, // the engine's address is fixed by the settings
-		DialContext:         (&net.Dialer{Timeout: dialTime}).DialContext,
+		DialContext:         dialEngine,
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: m.Concurrency,
 		IdleConnTimeout:     4 * time.Second, // uvicorn, and so vLLM, closes its side after 5
@@ -75,6 +76,27 @@ func newEngine(m Model, memory *memory, log *slog.Logger) *engine {
 
 // dialTime is how long an engine may take to accept a connection.
 const dialTime = 5 * time.Second
+
+func dialEngine(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return heardOut{c}, nil
+}
+
+// heardOut is a connection to an engine that may end it before it has read all
+// of a request, and have answered: what is written then counts as written, since
+// what is read tells the end, and net/http reads no answer after a failed write.
+type heardOut struct{ net.Conn }
+
+func (c heardOut) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(p), nil
+	}
+	return n, err
+}
 
 // serve answers one request with what the engine says.
 func (e *engine) serve(ctx context.Context, s *protocol.Stream) {
@@ -168,6 +190,7 @@ func fields(from []protocol.Field) http.Header {
 	if h.Get("User-Agent") == "" {
 		h.Set("User-Agent", "") // or net/http would put in its own
 	}
+	h.Set("Accept-Encoding", "identity") // without a word any encoding may come, and no client asked for one
 	return h
 }
 
@@ -243,10 +266,13 @@ func (e *engine) pass(ctx context.Context, s *protocol.Stream, response *http.Re
 		buf = new([protocol.MaxBody]byte)
 	}
 	defer e.buffers.Put(buf)
-	begun := false
+	begun, came := false, 0 // bytes that the last read brought
 	for {
 		n, err := response.Body.Read(buf[:])
-		last := errors.Is(err, io.EOF)
+		if n > 0 {
+			came = n
+		}
+		last := errors.Is(err, io.EOF) || err != nil && isDone(response, buf[:came])
 		if err != nil && !last {
 			return &midAnswer{err}
 		}
@@ -279,7 +305,7 @@ const maxUnframed = 16 << 20
 // (In an event stream the relay sees it.)
 func (e *engine) checkEnd(response *http.Response) error {
 	framed := response.ContentLength >= 0 || len(response.TransferEncoding) > 0
-	if framed || mediaType(response.Header) != "application/json" {
+	if framed || response.Header.Get("Content-Encoding") != "" || mediaType(response.Header) != "application/json" {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxUnframed))
@@ -291,6 +317,12 @@ func (e *engine) checkEnd(response *http.Response) error {
 	}
 	response.Body = readCloser{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
 	return nil
+}
+
+// isDone reports whether a stream of events whose connection broke had come to
+// its end before, by what came last.
+func isDone(response *http.Response, tail []byte) bool {
+	return mediaType(response.Header) == "text/event-stream" && openai.StreamIsDone(tail)
 }
 
 // mediaType is that of a body, in lower case and without parameters.

@@ -73,12 +73,8 @@ func (r replayed) Read(p []byte) (int, error) { return r.Reader.Read(p) }
 // TestCauseOfAFailure: the worker's log and the relay hear where and why, the
 // client what kind of failure it was and no address.
 func TestCauseOfAFailure(t *testing.T) {
-	closed := listenRaw(t, func(net.Conn) {})
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody.Close()
+	closed := listenRaw(t, func(c net.Conn) { c.Read(make([]byte, 4096)) })
+	nobody := "127.0.0.1:1" // not one that was free a moment ago: it may be taken by now
 	foreign := httptest.NewUnstartedServer(http.NotFoundHandler())
 	foreign.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	foreign.StartTLS()
@@ -112,7 +108,7 @@ func TestCauseOfAFailure(t *testing.T) {
 		code          protocol.ResetCode
 		text, detail  string
 	}{
-		{"closed port", "http://" + nobody.Addr().String(), protocol.ResetUnreachable, "can't be reached", "nothing listens on " + nobody.Addr().String()},
+		{"closed port", "http://" + nobody, protocol.ResetUnreachable, "can't be reached", "nothing listens on " + nobody},
 		{"foreign certificate", foreign.URL, protocol.ResetUnreachable, "certificate", "the certificate of " + foreign.Listener.Addr().String() + " is not one that this host trusts: "},
 		{"https to a port without TLS", strings.Replace(plain.URL, "http:", "https:", 1), protocol.ResetUnreachable, "TLS", "does not speak TLS"},
 		{"http to a TLS port", strings.Replace(foreign.URL, "https:", "http:", 1), protocol.ResetUnreachable, "speaks TLS", " speaks TLS, and its address says http"},

@@ -27,6 +27,11 @@ const (
 	stableAfter = 10 * time.Second // a connection that held that long starts the bounds anew
 )
 
+// maxSessions bounds how many connections stand at once, however often the relay
+// asks for another: one that answers, one more per drain or reload that its
+// answers outlast.
+const maxSessions = 4
+
 // Config is what a Worker is made of.
 type Config struct {
 	Settings *Settings
@@ -118,8 +123,8 @@ func (w *Worker) stay(ctx context.Context, n *session, b *backoff) {
 			return
 		case d := <-n.drains:
 			w.config.Log.Info("the relay asks to come back", "when", d.ComeBack, "within_ms", d.WithinMS)
-			comeBack = time.Duration(min(max(d.WithinMS, 0), 60_000)) * time.Millisecond
-			if d.ComeBack == protocol.AtOnce {
+			comeBack = max(backoffBase, time.Duration(min(d.WithinMS, 60_000))*time.Millisecond)
+			if d.ComeBack == protocol.AtOnce && w.sessionsLive() < maxSessions {
 				b.reset(comeBack)
 				return
 			}
@@ -128,6 +133,12 @@ func (w *Worker) stay(ctx context.Context, n *session, b *backoff) {
 			return
 		}
 	}
+}
+
+func (w *Worker) sessionsLive() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.live)
 }
 
 // lost decides how soon to come back after a connection has ended.

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -191,6 +192,40 @@ func TestComeBackAtOnce(t *testing.T) {
 		}
 		stop()
 	})
+}
+
+// TestRelayThatAsksToComeBackForEver gets a few connections, one after the other.
+func TestRelayThatAsksToComeBackForEver(t *testing.T) {
+	for name, wish := range map[string]protocol.ComeBack{"at once": protocol.AtOnce, "after a close": protocol.AfterClose} {
+		inBubble(t, func(t *testing.T, r *handRelay) {
+			_, _, stop := r.start(r.settings(model(t, "m", "http://engine")))
+			ctx, enough := context.WithTimeout(t.Context(), 10*time.Second)
+			defer enough()
+			got := 0
+			for ctx.Err() == nil {
+				select {
+				case l := <-r.links:
+					got++
+					l.conn.Drain(protocol.Drain{ComeBack: wish})
+					if wish == protocol.AfterClose {
+						synctest.Wait()
+						l.conn.Close(protocol.CloseDrained, "")
+					}
+				case <-ctx.Done():
+				}
+				if got > 1000 {
+					enough()
+				}
+			}
+			switch {
+			case wish == protocol.AtOnce && got != 4:
+				t.Errorf("%s: the worker opened %d connections", name, got)
+			case wish == protocol.AfterClose && (got < 20 || got > 200):
+				t.Errorf("%s: the worker connected %d times in ten seconds", name, got)
+			}
+			stop()
+		})
+	}
 }
 
 // TestReload: the new settings get a connection of their own, and until the

@@ -123,7 +123,7 @@ func presentedKey(h http.Header) (secret.Value, error) {
 	case len(values) == 0:
 		return token, nil
 	}
-	plain := secret.New(strings.TrimSpace(values[0]))
+	plain := secret.New(trimmed(values[0]))
 	switch {
 	case plain.IsZero():
 		return secret.Value{}, errNoKey
@@ -140,9 +140,13 @@ func bearer(h http.Header) (secret.Value, bool) {
 		return secret.Value{}, false
 	}
 	scheme, token, ok := strings.Cut(values[0], " ")
-	token = strings.TrimSpace(token)
+	token = trimmed(token)
 	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return secret.Value{}, false
 	}
 	return secret.New(token), true
 }
+
+// trimmed is a value without the blanks that HTTP allows around it, and no
+// others: those beyond ASCII are a part of what was presented.
+func trimmed(value string) string { return strings.Trim(value, " \t") }

@@ -13,7 +13,7 @@ LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
 RACE     := $(if $(shell command -v gcc),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build programs test unit reproducible e2e lint fmt bench demo lab lab-ready clean
+.PHONY: help build programs test unit reproducible e2e lint fmt bench demo lab lab-ready clean vulnerable
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,17 @@ lint: ## look for what is not as it should be
 	@test -z "$$(gofmt -l .)" || { echo "not formatted, make fmt does it:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	@$(MAKE) -s vulnerable
+
+# What is known against the libraries, and called by our code. The database is
+# not in everybody's reach: then this says so and goes on. VULNDB is another one.
+vulnerable:
+	@said=$$(go tool govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); code=$$?; \
+	case "$$code$$said" in \
+	0*) ;; \
+	1*"fetching vulnerabilities"*) echo "not looked for known vulnerabilities: $${said##*: }" ;; \
+	*) echo "$$said"; exit 1 ;; \
+	esac
 
 fmt: ## format the code
 	gofmt -w .

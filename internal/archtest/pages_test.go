@@ -83,7 +83,7 @@ func onEveryHost(id plan.ID) string {
 
 // Every library has its line, with what it is for, and no line is left over.
 func TestLibrariesAreExplained(t *testing.T) {
-	module := regexp.MustCompile(`(?m)^\t([\w./-]+) v\S+$|^tool (\S+)$`)
+	module := regexp.MustCompile(`(?m)^\t([\w./-]+) v\S+$|^(?:tool |\t)(\S+/cmd/\S+)$`)
 	var libraries []string
 	for _, match := range module.FindAllStringSubmatch(readText(t, "../../go.mod"), -1) {
 		libraries = append(libraries, libraryName(match[1]+match[2]))
@@ -111,7 +111,7 @@ func TestLibrariesAreExplained(t *testing.T) {
 // libraryName is a module as people call it: without host and version.
 func libraryName(module string) string {
 	module = strings.TrimPrefix(module, "github.com/")
-	for _, inner := range []string{"/ssh", "/cmd/staticcheck"} { // of x/crypto, of go/tools
+	for _, inner := range []string{"/ssh", "/cmd/staticcheck", "/cmd/govulncheck"} { // of x/crypto, of go/tools, of x/vuln
 		module = strings.TrimSuffix(module, inner)
 	}
 	return regexp.MustCompile(`/v\d+$`).ReplaceAllString(module, "")

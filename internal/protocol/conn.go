@@ -51,6 +51,7 @@ type Conn struct {
 	mu      sync.Mutex
 	err     error // why the connection ended
 	streams map[uint32]*Stream
+	serving int // handlers that run: of some the stream has ended before them
 	lastID  uint32
 	control []byte    // encoded frames that go before all bodies
 	ping    []byte    // payload of a PING that waits, nil for none
@@ -276,7 +277,7 @@ func (c *Conn) takeOpen(f Frame) error {
 		return fmt.Errorf("%w: stream %d is open already", ErrFrame, f.Stream)
 	case len(c.control) > controlLimit:
 		return fmt.Errorf("%w: OPEN after OPEN while nothing of the answers is read", ErrFrame)
-	case len(c.streams) >= c.config.MaxStreams:
+	case max(len(c.streams), c.serving) >= c.config.MaxStreams:
 		refusal := &ResetError{Code: ResetRefused, Text: "the worker has too many streams"}
 		c.control = append(c.control, encodeText(TypeReset, f.Stream, refusal)...)
 		c.wake()
@@ -285,10 +286,14 @@ func (c *Conn) takeOpen(f Frame) error {
 	c.streams[f.Stream] = s
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancel = cancel
+	c.serving++
 	c.handlers.Go(func() {
 		defer cancel(nil)
 		c.config.Serve(ctx, s)
 		s.Reset(ResetEngine, "the worker gave no answer") // does nothing after an answer
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.serving--
 	})
 	return nil
 }

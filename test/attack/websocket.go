@@ -55,7 +55,7 @@ func WebSocket(masked bool) []Sent {
 		{"more than 64 KiB", a.frame(final|binaryData, make([]byte, protocol.MaxMessage+1)), true},
 		{"63 bits of length", a.header(final|binaryData, 1<<63-1), true},
 		{"64 bits of length", a.header(final|binaryData, 1<<64-1), true},
-		{"a length in too many bytes", append(a.header(final|binaryData, 0)[:1:1], append([]byte{a.bit() | 127, 0, 0, 0, 0, 0, 0, 0, 8}, append(a.key(), a.mask(whole)...)...)...), false},
+		{"a length in too many bytes", append(a.header(final|binaryData, 0)[:1:1], append([]byte{a.bit() | 127, 0, 0, 0, 0, 0, 0, 0, byte(len(whole))}, append(a.key(), a.mask(whole)...)...)...), false},
 		{"a header that ends in the middle", a.header(final|binaryData, 1000)[:3], true},
 		{"a message that ends in the middle", append(a.header(final|binaryData, 1000), make([]byte, 10)...), true},
 		{"a fragmented message without end", a.frame(binaryData, whole[:4]), true},
@@ -86,7 +86,8 @@ func WebSocket(masked bool) []Sent {
 	} {
 		one := protocol.AppendFrame(nil, f)
 		full := a.frame(final|binaryData, repeat(one, protocol.MaxMessage/2/len(one)))
-		all = append(all, Sent{name, repeat(full, 8), false}, Sent{name + ", each alone", repeat(a.frame(final|binaryData, one), 500), false})
+		ends := f.Type == protocol.TypeDrain && masked // a relay closes the connection of a worker that leaves
+		all = append(all, Sent{name, repeat(full, 8), ends}, Sent{name + ", each alone", repeat(a.frame(final|binaryData, one), 500), ends})
 	}
 	return all
 }

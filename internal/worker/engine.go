@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -82,7 +81,7 @@ func dialEngine(ctx context.Context, network, address string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	return heardOut{c}, nil
+	return &watched{Conn: heardOut{c}}, nil
 }
 
 // heardOut is a connection to an engine that may end it before it has read all
@@ -157,9 +156,16 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 
 // call makes a request. An engine closes a connection that it kept whenever it
 // likes, also while a request is on its way to it: where a kept one ends before
-// a byte of an answer came, the request is made again, on one of its own.
+// a byte of an answer came, or what it says is none to this request, the request
+// is made again, on one of its own.
 func (e *engine) call(r *http.Request, trace *callTrace) (*http.Response, error) {
 	response, err := e.kept.RoundTrip(r) // not a client: it would follow redirects
+	if trace.stray.Load() {
+		if err == nil {
+			response.Body.Close()
+		}
+		response, err = nil, errStray
+	}
 	if err == nil || !trace.kept.Load() || trace.answered.Load() || r.Context().Err() != nil {
 		return response, err
 	}
@@ -168,19 +174,6 @@ func (e *engine) call(r *http.Request, trace *callTrace) (*http.Response, error)
 		return nil, err
 	}
 	return e.fresh.RoundTrip(again)
-}
-
-// callTrace is what has to be known of the connection that a request went out on.
-type callTrace struct {
-	kept     atomic.Bool // from a request before
-	answered atomic.Bool // a byte has come
-}
-
-func (t *callTrace) within(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(c httptrace.GotConnInfo) { t.kept.Store(c.Reused) },
-		GotFirstResponseByte: func() { t.answered.Store(true) },
-	})
 }
 
 // fields is the engine's share of a request's header, held to the same list

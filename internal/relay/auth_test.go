@@ -177,6 +177,10 @@ func TestOnlyTheRightKeyPasses(t *testing.T) {
 				answers := exchange(t, r.URL, request.String())
 				at := len(way.all) / 2 // of the one that is tried
 				tried++
+				if at >= len(answers) && !p.good { // it hung up, with more of the request on its way
+					refused++
+					continue
+				}
 				if at >= len(answers) {
 					t.Errorf("%s, %s %s: %d answers", p.name, way.version, route, len(answers))
 					continue
@@ -230,6 +234,7 @@ func TestOnlyTheRightSecretConnects(t *testing.T) {
 			answers := exchange(t, r.URL, p.request("GET "+protocol.ConnectPath, version, false))
 			tried++
 			switch {
+			case len(answers) == 0 && !p.good: // it hung up, with more of the request on its way
 			case len(answers) != 1:
 				t.Errorf("%s, %s: %d answers", p.name, version, len(answers))
 			case p.good != (answers[0].status == http.StatusSwitchingProtocols):
@@ -293,9 +298,9 @@ func exchange(t *testing.T, base, request string) (all []said) {
 			return append(all, said{response.StatusCode, response.Header, ""})
 		}
 		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Errorf("read answer: %v", err)
-		}
 		all = append(all, said{response.StatusCode, response.Header, string(body)})
+		if err != nil { // it hung up, with more of the request on its way
+			return all
+		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,6 +73,22 @@ func TestRoutes(t *testing.T) {
 		{"OPTIONS", "*", 404, 404, 404},
 		{"PRI", "*", 404, 404, 404},
 	}
+	for _, target := range spellings() {
+		for _, method := range []string{"GET", "POST"} {
+			tests = append(tests, struct {
+				method, target     string
+				none, user, worker int
+			}{method, target, 404, 404, 404})
+		}
+	}
+	for _, path := range []string{"/v1/models", "/v1/chat/completions", "/v1/worker/connect", "/health"} {
+		for _, method := range []string{"HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "TRACK", "DEBUG", "CONNECT", "PROPFIND", "PURGE", "get", "Post", "GET1", "X"} {
+			tests = append(tests, struct {
+				method, target     string
+				none, user, worker int
+			}{method, path, 405, 405, 405})
+		}
+	}
 	for _, test := range tests {
 		for _, as := range []struct {
 			name string
@@ -86,6 +104,60 @@ func TestRoutes(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("%d requests tried", 3*len(tests))
+	if len(tests) < 200 {
+		t.Error("too few were tried")
+	}
+}
+
+// spellings are targets that somebody has been seen to take for one that is
+// served. None is.
+func spellings() (all []string) {
+	paths := []string{"/v1/models", "/v1/chat/completions", "/v1/worker/connect", "/health"}
+	for _, path := range paths {
+		name := path[1:]
+		all = append(all,
+			path+"/", path+"//", path+"/.", path+"/..;", path+"/./", path+"/x/..", path+";", path+";a=b", path+";/", path+"%00", path+"%0a", path+"%20", path+"%2f", path+"%3f", path+"%23", path+"#", path+"#?",
+			path+".", path+".json", path+"~", path+"*", path+"&", path+"%", path+"%zz"[:1], path+"\\", path+"%5c", path+":443", path+"\u00e9", path+strings.Repeat("/", 3000), path+strings.Repeat("x", 8000),
+			"/"+path, "//"+path, "/."+path, "/.."+path, "/./"+name, "/../"+name, "/x/../"+name, "/x/..;/"+name, "/;/"+name, "/;x"+path, "/%2e%2e"+path, "/%2e"+path, "/%2f"+name, "/%5c"+name, "\\"+name, "/\\"+name, "/%00"+path,
+			strings.ToUpper(path), path[:len(path)-1]+strings.ToUpper(path[len(path)-1:]), fmt.Sprintf("/%%%02x%s", name[0], name[1:]), fmt.Sprintf("/%%%02X%s", name[0], name[1:]), fmt.Sprintf("/%%25%02x%s", name[0], name[1:]),
+			strings.ReplaceAll(path, "o", "%6f"), strings.ReplaceAll(path, "e", "%u0065"), strings.ReplaceAll(path[1:], "/", "//"), "/"+strings.ReplaceAll(name, "/", "%2f"), "/"+strings.ReplaceAll(name, "/", "\\"), "/"+strings.ReplaceAll(name, "/", "/./"),
+			"http://x"+path, "https://x"+path, "HTTP://X"+path, "http://x:80"+path, "http://user@x"+path, "http://127.0.0.1:8080"+path, "//x"+path, "ftp://x"+path, "http://x/"+path, "http:"+path, "x:"+path, "/http://x"+path,
+			"/v2"+path[min(3, len(path)):], "/v1/x/.."+path, "/api"+path, "/v1"+path, "/metrics/.."+path)
+	}
+	bad := func(target string) bool { // what net/http itself refuses, with 400 and no body of ours
+		_, err := url.ParseRequestURI(target)
+		return err != nil || slices.Contains(paths, target) || strings.HasPrefix(target, "/v1/models/") // any name of a model
+	}
+	return slices.DeleteFunc(all, bad)
+}
+
+// TestTargetsThatAreNone are refused before any route.
+func TestTargetsThatAreNone(t *testing.T) {
+	r := startRelay(t, newStack(t).load(t))
+	tried := 0
+	for _, line := range []string{
+		"GET", "GET ", "GET /v1/models", "GET  /v1/models HTTP/1.1", "GET /v1/models  HTTP/1.1", "GET\t/v1/models HTTP/1.1", "GET /v1/models\tHTTP/1.1", "GET /v1/models HTTP/1.1 x", " GET /v1/models HTTP/1.1", "GET v1/models HTTP/1.1",
+		"GET ?/v1/models HTTP/1.1", "GET #/v1/models HTTP/1.1", "GET /v1/ models HTTP/1.1", "GET /v1/models%zz HTTP/1.1", "GET /v1/models\x00 HTTP/1.1", "GET /v1/models HTTP/0.9", "GET /v1/models HTTP/2.0", "GET /v1/models HTTP/3",
+		"GET /v1/models http/1.1", "GET /v1/models HTTP/1.1\r", "GET /v1/models HTTPS/1.1", "GET /v1/models", "G\x00T /v1/models HTTP/1.1", "G(T /v1/models HTTP/1.1", "\x16\x03\x01\x02\x00\x01", "GET /" + strings.Repeat("x", 40_000) + " HTTP/1.1",
+		"CONNECT x:443 HTTP/1.1", "CONNECT 127.0.0.1:8081 HTTP/1.1", "CONNECT /v1/models?x HTTP/1.1", "CONNECT x HTTP/1.1", "TRACE / HTTP/1.1", "OPTIONS * HTTP/1.1", "PRI * HTTP/2.0", "GET * HTTP/1.1", "GET x:443 HTTP/1.1",
+	} {
+		for _, host := range []string{"Host: x", "Host: 127.0.0.1:8081", "Host: a b", "Host: x\r\nHost: y", "Host: ../x", "Host: \x00", "Host:", "X: y", "Host: x/v1/models", "Host: [::1", "Host: user@x", "Host: " + strings.Repeat("x", 9000)} {
+			for _, answer := range exchange(t, r.URL, line+"\r\n"+host+"\r\nAuthorization: Bearer "+laptopKey.Reveal()+"\r\nConnection: close\r\n\r\n") {
+				if answer.status < 400 || strings.Contains(answer.body, `"renamed"`) || answer.header.Get("Location") != "" {
+					t.Errorf("%.80q with %.40q: %d %s", line, host, answer.status, answer.body)
+				}
+			}
+			tried++
+		}
+	}
+	for _, host := range []string{"Host: a b", "Host: x\r\nHost: y", "Host: ../x", "Host: \x00", "X: y", "Host: x/y", "Host: a\x7f", "Host : x", "Host: x\r\n y"} {
+		answers := exchange(t, r.URL, "GET /v1/models HTTP/1.1\r\n"+host+"\r\nAuthorization: Bearer "+laptopKey.Reveal()+"\r\nConnection: close\r\n\r\n")
+		if tried++; len(answers) != 1 || answers[0].status != http.StatusBadRequest {
+			t.Errorf("%q: %+v", host, answers)
+		}
+	}
+	t.Logf("%d requests tried", tried)
 }
 
 // raw sends a request line as it stands.
@@ -177,7 +249,7 @@ func TestOneModel(t *testing.T) {
 func TestRequestsThatCouldBeTwo(t *testing.T) {
 	r := startRelay(t, newStack(t).load(t))
 	post := "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
-	for _, request := range []string{
+	requests := []string{
 		post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
 		post + "Content-Length: +5\r\n\r\nhello",
 		post + "Content-Length: 0x5\r\n\r\nhello",
@@ -189,7 +261,8 @@ func TestRequestsThatCouldBeTwo(t *testing.T) {
 		post + "X: a\x00b\r\n\r\n",
 		"POST /v1/chat/completions HTTP/1.1\r\n\r\n",
 		"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-	} {
+	}
+	for _, request := range requests {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(r.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
@@ -202,4 +275,5 @@ func TestRequestsThatCouldBeTwo(t *testing.T) {
 		}
 		conn.Close()
 	}
+	t.Logf("%d requests tried", len(requests))
 }

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -82,7 +85,7 @@ var jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*":?`)
 // encode prints a document, with the stack's secrets left out of its texts.
 func (j *jsonOutput) encode(document any) {
 	encoded := j.marshal(document)
-	j.view.out.Write(jsonString.ReplaceAllFunc(encoded, func(quoted []byte) []byte { // the page keeps its failure
+	masked := jsonString.ReplaceAllFunc(encoded, func(quoted []byte) []byte {
 		var text string
 		if err := json.Unmarshal(quoted, &text); err != nil { // a key, with its colon
 			return quoted
@@ -91,7 +94,27 @@ func (j *jsonOutput) encode(document any) {
 			return bytes.TrimSuffix(j.marshal(masked), []byte("\n"))
 		}
 		return quoted
-	}))
+	})
+	j.view.out.Write(escaped(masked)) // the page keeps its failure
+}
+
+// escaped writes what can't be seen, or changes the direction of writing, as
+// JSON writes characters by number: the same document, and no terminal acts on
+// it. encoding/json does that for the controls of ASCII only.
+func escaped(document []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(document) {
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.Bytes()
 }
 
 func (j *jsonOutput) marshal(document any) []byte {
@@ -158,7 +181,7 @@ func (j *jsonOutput) outcome(outcome *engine.Outcome) {
 	for _, h := range outcome.Hosts {
 		j.done.Created, j.done.Changed, j.done.Removed = j.done.Created+h.Created, j.done.Changed+h.Changed, j.done.Removed+h.Removed
 		line.Hosts = append(line.Hosts, jsonHostOutcome{
-			Name: printable(h.Name), OK: h.OK, Done: h.Done, Steps: h.Steps, Created: h.Created, Changed: h.Changed, Removed: h.Removed, Skipped: h.Skipped,
+			Name: printable(h.Name), OK: h.OK, Done: h.Done, Steps: h.Steps, Created: h.Created, Changed: h.Changed, Removed: h.Removed, Skipped: printable(h.Skipped),
 		})
 	}
 	j.print(line)

@@ -47,6 +47,7 @@ type machine struct {
 	refuse      error                                                                // dialling fails so
 	dial        func(ctx context.Context, network, address string) (net.Conn, error) // to itself; nil: really
 	lie         lie                                                                  // nil: it says what relay-host says
+	greets      lie                                                                  // the same, of its greeting
 	dials       int
 	open        int // conversations that were begun and not closed
 }
@@ -300,8 +301,12 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 	hello := hostapi.Hello{Protocol: hostapi.ProtocolVersion, Version: testVersion, Digest: plan.Digest(own), Machine: about}
 	go host.NewConversation(h, far, far).Serve(context.Background(), hello)
 	reader := bufio.NewReader(near)
+	if m.greets != nil {
+		reader = bufio.NewReader(&liar{from: reader, lie: m.greets})
+	}
 	greeted, err := hostapi.ReadGreeting(reader)
 	if err != nil {
+		near.Close()
 		return nil, err
 	}
 	if m.lie != nil {

@@ -18,6 +18,7 @@ func (s *site) searchForSecrets() {
 		s.t.Error("no secret is known that could be searched for")
 	}
 	s.search("the output of relayctl", s.said.String(), secrets)
+	searched, size := 1, s.said.Len()
 	for _, h := range append([]*lab.Host{s.Edge}, s.Workers...) {
 		for what, line := range map[string]string{
 			"the journal":       "journalctl --no-pager --output=cat",
@@ -30,8 +31,10 @@ func (s *site) searchForSecrets() {
 				s.t.Errorf("%s on %s are %d bytes: nothing to search", what, h.Name, len(out))
 			}
 			s.search(what+" on "+h.Name, out, secrets)
+			searched, size = searched+1, size+len(out)
 		}
 	}
+	s.t.Logf("%d secrets looked for in %d outputs of %d KiB", len(secrets), searched, size>>10)
 }
 
 // leastSearched is how many bytes a running host has of anything that is

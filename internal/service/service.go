@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -36,6 +37,9 @@ func Main(name, version string, parse func() (Program, error)) int {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		return 1
 	}
+	// net/http quotes what a server says that nobody asked for: of an engine, an
+	// answer, which is for no log.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	hup := make(chan os.Signal, 1)

@@ -9,7 +9,7 @@ import (
 
 // schemaVersion is that of everything that --json prints; docs/json.md says
 // what its numbers promise, docs/relayctl.schema.json holds its fields.
-const schemaVersion = "1.0"
+const schemaVersion = "1.1"
 
 // The types of documents: the first four end what a command prints.
 const (

@@ -41,7 +41,7 @@ reproducible: build ## build once more elsewhere and compare (about a minute)
 	cmp bin/relayctl $$dir/bin/relayctl && echo "two builds, the same bytes"
 
 e2e: lab-ready
-	go test -count=1 -timeout 45m -p 1 ./test/...
+	go test -count=1 -timeout 60m -p 1 -parallel 1 ./test/...
 
 lint: ## look for what is not as it should be
 	@test -z "$$(gofmt -l .)" || { echo "not formatted, make fmt does it:"; gofmt -l .; exit 1; }

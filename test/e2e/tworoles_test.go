@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,20 +87,23 @@ type relayConnection struct {
 	Direct      bool
 }
 
-func (s *site) connection(worker string) relayConnection {
+// connection waits for a worker's: it may have been refused before the relay
+// knew it, and be about to come back.
+func (s *site) connection(worker string) (found relayConnection) {
 	s.t.Helper()
-	said := lab.MustRun(s.t, s.Edge, "curl --silent --fail --unix-socket /run/relay/admin.sock http://relay/v1/status")
-	var status struct{ Workers []relayConnection }
-	if err := json.Unmarshal([]byte(said), &status); err != nil {
-		s.t.Fatal(err)
-	}
-	for _, connection := range status.Workers {
-		if connection.Name == worker && connection.Since != "" {
-			return connection
+	s.await(s.t, worker+" is connected", func() bool {
+		said := lab.MustRun(s.t, s.Edge, "curl --silent --fail --unix-socket /run/relay/admin.sock http://relay/v1/status")
+		var status struct{ Workers []relayConnection }
+		if err := json.Unmarshal([]byte(said), &status); err != nil {
+			s.t.Fatal(err)
 		}
-	}
-	s.t.Fatalf("%s is not connected: %s", worker, said)
-	return relayConnection{}
+		at := slices.IndexFunc(status.Workers, func(c relayConnection) bool { return c.Name == worker && c.Since != "" })
+		if at >= 0 {
+			found = status.Workers[at]
+		}
+		return at >= 0
+	})
+	return found
 }
 
 // movesAndBack moves a worker from a machine of its own to the proxy's.

@@ -82,13 +82,17 @@ func (s *Server) knock(r *http.Request) (*WorkerFile, string, *openai.Error) {
 		return nil, "", refuseConnect(http.StatusUpgradeRequired, "upgrade_required", "workers connect here by WebSocket")
 	}
 	worker, hash := s.current().ring.worker(r.Header)
+	who, source := hash, sourceOf(r)
 	if worker == nil {
-		s.refusals.count(sourceOf(r), "invalid_secret")
-		return nil, "", refuseConnect(http.StatusUnauthorized, "invalid_secret", "no worker secret that is good here")
+		who = source
 	}
-	if !s.mayConnect(hash) {
-		s.refusals.count(sourceOf(r), "too_many_connections")
+	if !s.mayConnect(who) {
+		s.refusals.count(source, "too_many_connections")
 		return nil, "", refuseConnect(http.StatusTooManyRequests, "too_many_connections", "this worker connects again and again: come back later")
+	}
+	if worker == nil {
+		s.refusals.count(source, "invalid_secret")
+		return nil, "", refuseConnect(http.StatusUnauthorized, "invalid_secret", "no worker secret that is good here")
 	}
 	offered := websocket.Subprotocols(r)
 	if !slices.Contains(offered, protocol.Subprotocol) {
@@ -107,15 +111,22 @@ const (
 	connectEvery = time.Second
 )
 
-// mayConnect reports whether a worker with the secret of that hash does not
-// connect too often.
-func (s *Server) mayConnect(hash string) bool {
+// maxConnecting bounds of how many it is known how often they connect. Beyond
+// it, all is forgotten.
+const maxConnecting = 10_000
+
+// mayConnect reports whether one does not connect too often: the hash of a good
+// secret, or the address that a wrong one comes from.
+func (s *Server) mayConnect(who string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limiter := s.connects[hash]
+	limiter := s.connects[who]
 	if limiter == nil {
+		if len(s.connects) >= maxConnecting {
+			clear(s.connects)
+		}
 		limiter = rate.NewLimiter(rate.Every(connectEvery), connectBurst)
-		s.connects[hash] = limiter
+		s.connects[who] = limiter
 	}
 	return limiter.Allow()
 }

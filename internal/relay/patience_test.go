@@ -116,9 +116,10 @@ func TestSlowClientIsGivenUp(t *testing.T) {
 		b, stop := inMemory(t, newStack(t))
 		sent, ended := 0, make(chan time.Time, 1)
 		w := b.join("gpu-1", func(ctx context.Context, s *protocol.Stream) {
-			eventStream(ctx, s, "data: 1\n\n")
-			for s.Write(ctx, make([]byte, 4096), false) == nil {
-				sent += 4096
+			event := []byte("data: " + strings.Repeat("x", 4088) + "\n\n")
+			eventStream(ctx, s, string(event))
+			for s.Write(ctx, event, false) == nil {
+				sent += len(event)
 			}
 			ended <- time.Now()
 		}, offer("m", 1))

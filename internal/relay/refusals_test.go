@@ -58,7 +58,7 @@ func TestNobodyFillsTheLog(t *testing.T) {
 			t.Errorf("%d of 10 answered requests have a line", n)
 		}
 		for _, want := range []string{
-			`from=192.0.2.1 requests=2500 codes="invalid_api_key: 1000, unknown_url: 1000, invalid_secret: 500"`,
+			`from=192.0.2.1 requests=2500 codes="invalid_api_key: 1000, unknown_url: 1000, too_many_connections: 470, invalid_secret: 30"`,
 			`from=2001:db8::1 requests=1 codes="wrong_method: 1"`, `from=others requests=981`,
 		} {
 			if !strings.Contains(text, want) {

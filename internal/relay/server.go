@@ -48,7 +48,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	links    map[*link]bool
-	connects map[string]*rate.Limiter // by the hash of a good secret
+	connects map[string]*rate.Limiter // by who connects, see mayConnect
 	byName   map[string]*link         // the newest connection of each worker
 	doors    []*door                  // while it serves: for the API, metrics and admin
 

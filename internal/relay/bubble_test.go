@@ -169,7 +169,12 @@ type reply struct {
 
 // ask asks for a completion and reads all of the answer.
 func (b *bubble) ask(ctx context.Context, key secret.Value, body string) reply {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL+"/v1/chat/completions", strings.NewReader(body))
+	return b.send(ctx, key, strings.NewReader(body))
+}
+
+// send asks with a body that comes as it comes.
+func (b *bubble) send(ctx context.Context, key secret.Value, body io.Reader) reply {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL+"/v1/chat/completions", body)
 	if err != nil {
 		return reply{err: err}
 	}

@@ -64,9 +64,9 @@ func TestEventsPassUnchanged(t *testing.T) {
 	}
 }
 
-// rawEngine answers every connection's first request with these bytes, and
-// closes it.
-func rawEngine(t testing.TB, answer string) (url string) {
+// listenRaw has serve take every connection to an address, HOST:PORT, until the
+// test ends.
+func listenRaw(t testing.TB, serve func(net.Conn)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,15 +79,22 @@ func rawEngine(t testing.TB, answer string) (url string) {
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				if readRequest(c) == nil {
-					fmt.Fprint(c, answer)
-				}
-			}()
+			go serve(c)
 		}
 	}()
-	return "http://" + l.Addr().String()
+	return l.Addr().String()
+}
+
+// rawEngine answers every connection's first request with these bytes, and
+// closes it.
+func rawEngine(t testing.TB, answer string) (url string) {
+	t.Helper()
+	return "http://" + listenRaw(t, func(c net.Conn) {
+		defer c.Close()
+		if readRequest(c) == nil {
+			fmt.Fprint(c, answer)
+		}
+	})
 }
 
 // TestCutAnswerIsSeenAsOne by a client of today, also where the connection was

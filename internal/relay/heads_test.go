@@ -132,26 +132,6 @@ type headEngine struct {
 	says string // to the next request; "": well
 }
 
-// listen serves until the test ends.
-func (e *headEngine) listen(t *testing.T) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go e.serve(c)
-		}
-	}()
-	return l.Addr().String()
-}
-
 const wellSaid = `{"well":"said"}`
 
 func (e *headEngine) serve(c net.Conn) {
@@ -190,7 +170,7 @@ var mayCome = []string{"Cache-Control", "Connection", "Content-Length", "Content
 // answer that should not be one, and the next client's answer is its own.
 func TestOddHeads(t *testing.T) {
 	e := &headEngine{}
-	address := e.listen(t)
+	address := listenRaw(t, e.serve)
 	r := startRelay(t, newStack(t).load(t))
 	connectedWorker(t, r, "gpu-1", "http://"+address, 4, "m")
 	good, heads, failed := "", oddHeads(), 0
@@ -231,7 +211,7 @@ func TestOddHeads(t *testing.T) {
 // with it.
 func TestStrayBytes(t *testing.T) {
 	e := &headEngine{}
-	address := e.listen(t)
+	address := listenRaw(t, e.serve)
 	r := startRelay(t, newStack(t).load(t))
 	connectedWorker(t, r, "gpu-1", "http://"+address, 16, "m")
 	e.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(wellSaid), wellSaid) + strings.Repeat(smuggled, 3))

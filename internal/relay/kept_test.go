@@ -28,22 +28,8 @@ func readRequest(r io.Reader) error {
 // come, when it has come. It returns how often it closed one under a request.
 func fickleEngine(t testing.TB) (url string, closed *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	closed = new(atomic.Int64)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go serveFickle(c.(*net.TCPConn), closed)
-		}
-	}()
-	return "http://" + l.Addr().String(), closed
+	return "http://" + listenRaw(t, func(c net.Conn) { serveFickle(c.(*net.TCPConn), closed) }), closed
 }
 
 func serveFickle(c *net.TCPConn, closed *atomic.Int64) {

@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"io"
-	"net/http"
 	"testing"
 	"testing/synctest"
 
@@ -47,7 +46,7 @@ func TestRevokedKey(t *testing.T) {
 
 				body, send := io.Pipe()
 				late := make(chan reply, 1)
-				go func() { late <- b.send(t.Context(), body) }()
+				go func() { late <- b.send(t.Context(), laptopKey, body) }()
 				half := len(askM) / 2
 				io.WriteString(send, askM[:half])
 				if where == "waiting for a slot" {
@@ -78,20 +77,4 @@ func TestRevokedKey(t *testing.T) {
 			})
 		}
 	}
-}
-
-// send asks with a body that comes as it comes.
-func (b *bubble) send(ctx context.Context, body io.Reader) reply {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL+"/v1/chat/completions", body)
-	if err != nil {
-		return reply{err: err}
-	}
-	r.Header.Set("X-Api-Key", laptopKey.Reveal())
-	response, err := b.client.Do(r)
-	if err != nil {
-		return reply{err: err}
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	return reply{response.StatusCode, response.Header, string(data), err}
 }

@@ -51,6 +51,9 @@ type Applied struct {
 	Taken  *TakenOver `json:"taken,omitempty"`
 	Number int        `json:"apply"` // number of the apply that last changed it
 	Time   time.Time  `json:"time"`
+	// As is how it was asked for, with all values settled; nil: nobody asked
+	// for it, or that is not known.
+	As *Resource `json:"as,omitempty"`
 }
 
 // Facts is what one look at a host found. Resources holds a fact for everything

@@ -120,6 +120,13 @@ type Resource struct {
 	// it, the content never travels. For a secret it names the one that takes
 	// its place, and is gone then.
 	From *ID `json:"from,omitempty"`
+	// Kept is where the host keeps the content, which is not put then: of what
+	// goes back.
+	Kept string `json:"kept,omitempty"`
+	// Grants says that a file's content names by their hashes who is let in:
+	// JSON, in which a former content that goes back loses the hashes that are
+	// not in the present one.
+	Grants bool `json:"grants,omitempty"`
 	// Check names the test that a file's new content must pass before it is
 	// swapped in.
 	Check Check `json:"check,omitempty"`

@@ -30,7 +30,7 @@ func (d *differ) leave(id ID, fact Fact) []Change {
 	case wasDisplaced(fact) && !isDeparted, isMovedAside(fact) && !isDeparted:
 		return nil // it is told for as long as the host belongs to the stack
 	case isMovedAside(fact):
-	case isDeparted && id.Kind.outlivesStack() && !d.host.Purge:
+	case isDeparted && d.host.KeepTrust && id.Kind.outlivesStack():
 		return []Change{c, {ID: id, Action: Attention, Fact: fact, Reasons: []string{"goes with --purge only"}}}
 	case fact.Applied.Made && (fact.Exists || fact.Applied.Kept != ""):
 		c.Action = Remove

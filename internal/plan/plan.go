@@ -59,9 +59,9 @@ type Host struct {
 	// GiveBack says which of the things that were taken over are given back;
 	// nil: none is.
 	GiveBack func(ID) bool
-	// Purge has a host that leaves lose its credentials as well: what clients
-	// trust, and know themselves by.
-	Purge bool
+	// KeepTrust leaves on a host of RoleDeparted what clients trust and are
+	// known by: the CA, and the hashes of API keys.
+	KeepTrust bool
 	// WorkerConnections is how many workers are connected to the relay on
 	// this host just now; 0 where there is no relay to ask.
 	WorkerConnections int

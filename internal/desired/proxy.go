@@ -102,7 +102,7 @@ func (b *builder) relayServer(m made) error {
 		}
 		b.file(workerEntryPath(w.Name), relayReads, entry, workerOrigin(w, w.Place, ""))
 	}
-	serviceFile := b.file(unitsDir+"/"+serverUnit, everybodyReads, service, at)
+	serviceFile := b.file(plan.UnitsDir+"/"+serverUnit, everybodyReads, service, at)
 	b.unit(serverUnit, plan.Unit{
 		Restart:  []plan.ID{serviceFile},
 		Reload:   []plan.ID{settingsFile, keysFile, workers},
@@ -131,11 +131,11 @@ func (b *builder) caddy(m made) error {
 		Origin: at,
 	})
 	b.directory(caddyCADir, caddyReadsDir, at)
-	b.directory(caddyAdminDir, caddyOwnDir, at) // the socket in it may be opened by whoever gets there
+	b.directory(plan.CaddyDir, caddyOwnDir, at) // the socket in it may be opened by whoever gets there
 	root := m.root()
 	b.file(caddyCertPath, caddyReads, text{known: root.Text, madeOn: root.MadeOn}, at)
 	b.fileFrom(caddyKeyPath, caddyReads, caKeyID, m.rootKey(), at)
-	r := b.plainFile(caddyfilePath, everybodyReads, caddyfile, at)
+	r := b.plainFile(plan.Caddyfile, everybodyReads, caddyfile, at)
 	r.Check, r.Site = plan.CheckCaddy, p.Domain
 	file := b.want(r)
 	b.unit(caddyUnit, plan.Unit{

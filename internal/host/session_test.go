@@ -29,7 +29,7 @@ type session struct {
 	macKey  []byte
 }
 
-func (m *machine) lock() *session {
+func (m *debian) lock() *session {
 	m.t.Helper()
 	s := &session{t: m.t, host: m.host(), blobs: map[string][]byte{}}
 	_, err := s.host.Lock(m.t.Context(), hostapi.Lock{

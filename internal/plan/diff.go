@@ -137,7 +137,7 @@ func (d *differ) isForeign(want Resource, fact Fact, differ []AttrChange) bool {
 	case KindFile:
 		return hasAttr(differ, AttrContent)
 	case KindUnit:
-		return d.comesFromUs(want) && !d.fact(ID{KindFile, "/etc/systemd/system/" + want.Name}).Exists
+		return d.comesFromUs(want) && !d.fact(ID{KindFile, UnitsDir + "/" + want.Name}).Exists
 	}
 	return false
 }
@@ -154,7 +154,7 @@ func (d *differ) isInTheWay(want Resource, fact Fact, differ []AttrChange) bool 
 // comesFromUs reports whether a unit's file is brought by relayctl, which
 // clears what was done to the unit.
 func (d *differ) comesFromUs(want Resource) bool {
-	_, ours := d.wanted[ID{KindFile, "/etc/systemd/system/" + want.Name}]
+	_, ours := d.wanted[ID{KindFile, UnitsDir + "/" + want.Name}]
 	return want.Kind == KindUnit && ours
 }
 

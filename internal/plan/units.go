@@ -33,7 +33,7 @@ func (d *differ) restarts(changes []Change) []Change {
 // stands in the way: whether it has loaded that is not our matter yet.
 func readsBlocked(unit *Unit, changes []Change) bool {
 	return slices.ContainsFunc(changes, func(c Change) bool {
-		return c.Block != "" && slices.ContainsFunc(slices.Concat(unit.Restart, unit.Reload), func(id ID) bool { return covers(id, c.ID) })
+		return c.Block != "" && slices.ContainsFunc(slices.Concat(unit.Restart, unit.Reload), func(id ID) bool { return Covers(id, c.ID) })
 	})
 }
 
@@ -76,7 +76,7 @@ func (d *differ) restart(want Resource, changes []Change) (Change, bool) {
 func changedOf(ids []ID, changes []Change) []ID {
 	var list []ID
 	for _, id := range ids {
-		if slices.ContainsFunc(changes, func(c Change) bool { return covers(id, c.ID) && replaces(c) }) {
+		if slices.ContainsFunc(changes, func(c Change) bool { return Covers(id, c.ID) && Replaces(c) }) {
 			list = append(list, id)
 		}
 	}
@@ -88,20 +88,21 @@ func changedOf(ids []ID, changes []Change) []ID {
 func staleBut(stale, reload, restart []ID) []ID {
 	return slices.DeleteFunc(slices.Clone(stale), func(id ID) bool {
 		in := func(list []ID) bool {
-			return slices.ContainsFunc(list, func(one ID) bool { return covers(one, id) })
+			return slices.ContainsFunc(list, func(one ID) bool { return Covers(one, id) })
 		}
 		return in(reload) && !in(restart)
 	})
 }
 
-func covers(id, other ID) bool {
+// Covers reports whether id is other, or a folder that the file other stands in.
+func Covers(id, other ID) bool {
 	return id == other ||
 		id.Kind == KindDirectory && other.Kind == KindFile && strings.HasPrefix(other.Name, id.Name+"/")
 }
 
-// replaces reports whether a change is one that a running service has to load:
+// Replaces reports whether a change is one that a running service has to load:
 // the owner or the mode of what it has loaded already does not matter to it.
-func replaces(c Change) bool {
+func Replaces(c Change) bool {
 	switch c.Action {
 	case Create, Remove:
 		return true
@@ -121,7 +122,7 @@ func because(changed, stale []ID) []string {
 		reasons = append(reasons, fmt.Sprintf("because %s %s", names(changed), verb(changed, "changes", "change")))
 	}
 	missed := slices.DeleteFunc(slices.Clone(stale), func(id ID) bool {
-		return slices.ContainsFunc(changed, func(one ID) bool { return covers(one, id) })
+		return slices.ContainsFunc(changed, func(one ID) bool { return Covers(one, id) })
 	})
 	if len(missed) > 0 {
 		reasons = append(reasons, fmt.Sprintf("runs without the present %s", names(missed)))

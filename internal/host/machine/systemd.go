@@ -1,14 +1,27 @@
-package host
+package machine
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 )
+
+// Systemd is the machine's service manager.
+type Systemd interface {
+	// Units tells how units are, in the order of names.
+	Units(ctx context.Context, names []string) ([]UnitState, error)
+	// Job starts, stops, restarts or reloads a unit and waits until systemd
+	// is done with it; ErrJobFailed when the unit would not.
+	Job(ctx context.Context, verb JobVerb, unit string) error
+	// Configure changes what systemd knows of a unit; the unit is not named
+	// for ReloadUnitFiles.
+	Configure(ctx context.Context, verb ConfigureVerb, unit string) error
+}
 
 // JobVerb is what systemd is asked to do with a unit.
 type JobVerb string
@@ -30,6 +43,7 @@ const (
 	DisableUnit     ConfigureVerb = "disable"
 	ResetFailed     ConfigureVerb = "reset-failed"
 	MaskUnit        ConfigureVerb = "mask"
+	UnmaskUnit      ConfigureVerb = "unmask"
 	ReloadUnitFiles ConfigureVerb = "daemon-reload"
 )
 
@@ -67,6 +81,64 @@ func (s UnitState) Masked() bool { return s.FileState == "masked" || s.FileState
 
 // Enabled reports whether the unit is set to start at boot.
 func (s UnitState) Enabled() bool { return s.FileState == "enabled" }
+
+// Ended reports whether systemd has given the unit up, or was told to.
+func (s UnitState) Ended() bool { return s.Active == "failed" || s.Active == "inactive" }
+
+// Describe is one line on a unit for people.
+func (s UnitState) Describe() string {
+	text := s.Active
+	if s.Sub != "" && s.Sub != s.Active {
+		text += " (" + s.Sub + ")"
+	}
+	if s.Masked() {
+		text += ", masked"
+	}
+	if s.Result != "" && s.Result != "success" {
+		text += ", " + s.LastEnd()
+	}
+	if s.Restarts > 0 {
+		text += fmt.Sprintf(", restarted %d times by systemd", s.Restarts)
+	}
+	return text
+}
+
+// How a main process ended, from wait(2).
+const (
+	exited = 1
+	killed = 2
+	dumped = 3
+)
+
+// LastEnd says how the unit's main process last ended.
+func (s UnitState) LastEnd() string {
+	switch {
+	case s.Result == "start-limit-hit" || s.Result == "timeout" || s.Result == "watchdog":
+		return "last " + s.Result
+	case s.ExitCode == exited:
+		return fmt.Sprintf("last with exit code %d", s.ExitStatus)
+	case s.ExitCode == killed || s.ExitCode == dumped:
+		return fmt.Sprintf("last by signal %d", s.ExitStatus)
+	}
+	return "last result " + s.Result
+}
+
+// unitName is the form of units' names. Names reach systemd and commands as
+// arguments of their own and never a shell; the form keeps them from being
+// taken for options or for another path.
+var unitName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|socket|timer|path|target|mount)$`)
+
+// IsUnitName reports whether a unit may have a name.
+func IsUnitName(name string) bool { return unitName.MatchString(name) }
+
+// Unit tells how one unit is.
+func (m *Machine) Unit(ctx context.Context, name string) (UnitState, error) {
+	states, err := m.Systemd.Units(ctx, []string{name})
+	if err != nil {
+		return UnitState{}, fmt.Errorf("ask systemd for %s: %w", name, err)
+	}
+	return states[0], nil
+}
 
 // Manager is the machine's systemd, spoken to over D-Bus. It connects when it
 // is first asked something.
@@ -216,6 +288,8 @@ func (m *Manager) Configure(ctx context.Context, verb ConfigureVerb, unit string
 		_, err = conn.DisableUnitFilesContext(ctx, []string{unit}, false)
 	case MaskUnit:
 		_, err = conn.MaskUnitFilesContext(ctx, []string{unit}, false, true)
+	case UnmaskUnit:
+		_, err = conn.UnmaskUnitFilesContext(ctx, []string{unit}, false)
 	case ResetFailed:
 		err = conn.ResetFailedUnitContext(ctx, unit)
 	case ReloadUnitFiles:

@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"path/filepath"
@@ -22,15 +22,15 @@ const maxSites = 50
 // maxSiteFile is the longest file of a site, in bytes, that is looked into.
 const maxSiteFile = 1 << 20
 
-// sites lists the names by which a well-known server's sites are reached, as
+// Sites lists the names by which a well-known server's sites are reached, as
 // far as its files tell: what those include is not followed, and what can't be
 // read has nothing to tell. Other units have none.
-func (h *Host) sites(unit string) []string {
+func (m *Machine) Sites(unit string) []string {
 	var names []string
 	for _, pattern := range siteFiles[unit] {
-		paths, _ := filepath.Glob(h.path(pattern)) // the patterns are well-formed
+		paths, _ := filepath.Glob(m.Path(pattern)) // the patterns are well-formed
 		for _, path := range paths {
-			content, err := readLinked(path, maxSiteFile)
+			content, err := ReadLinked(path, maxSiteFile)
 			if err != nil {
 				continue
 			}

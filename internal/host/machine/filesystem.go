@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"fmt"
@@ -10,27 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileSystem is what a path is on.
-type fileSystem struct {
-	mount       string // where it is mounted
-	free, whole int64  // bytes; free is what may still be written
-	files       uint64 // that it can hold; 0: as many as there is room for
-	filesFree   uint64
+// FileSystem is what a path is on.
+type FileSystem struct {
+	Mount       string // where it is mounted
+	Free, Whole int64  // bytes; Free is what may still be written
+	Files       uint64 // that it can hold; 0: as many as there is room for
+	FilesFree   uint64
 }
 
-// isOutOfNames reports whether there is room, and no inode to use it.
-func (s fileSystem) isOutOfNames() bool { return s.files > 0 && s.filesFree == 0 && s.free > 0 }
+// IsOutOfNames reports whether there is room, and no inode to use it.
+func (s FileSystem) IsOutOfNames() bool { return s.Files > 0 && s.FilesFree == 0 && s.Free > 0 }
 
-func (s fileSystem) room() string { return fmt.Sprintf("%s free of %s", size(s.free), size(s.whole)) }
+// Room is how full it is, for people.
+func (s FileSystem) Room() string { return fmt.Sprintf("%s free of %s", Size(s.Free), Size(s.Whole)) }
 
-// fileSystemOf finds what a path is on, or would be. What can't be found out
+// FileSystemOf finds what a path is on, or would be. What can't be found out
 // is left empty: it is for messages.
-func fileSystemOf(path string) fileSystem {
+func FileSystemOf(path string) FileSystem {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return fileSystem{mount: filepath.Dir(path)}
+		return FileSystem{Mount: filepath.Dir(path)}
 	}
-	system := fileSystem{mount: mountOf(parseMounts(string(mounts)), path)}
+	system := FileSystem{Mount: mountOf(parseMounts(string(mounts)), path)}
 	for ; ; path = filepath.Dir(path) {
 		if system.measure(path) || path == filepath.Dir(path) {
 			return system
@@ -39,13 +40,13 @@ func fileSystemOf(path string) fileSystem {
 }
 
 // measure fills in how full it is, if there is anything at path.
-func (s *fileSystem) measure(path string) bool {
+func (s *FileSystem) measure(path string) bool {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(path, &stat); err != nil {
 		return false
 	}
-	s.free, s.whole = int64(stat.Bavail)*stat.Frsize, int64(stat.Blocks)*stat.Frsize
-	s.files, s.filesFree = stat.Files, stat.Ffree
+	s.Free, s.Whole = int64(stat.Bavail)*stat.Frsize, int64(stat.Blocks)*stat.Frsize
+	s.Files, s.FilesFree = stat.Files, stat.Ffree
 	return true
 }
 
@@ -112,8 +113,8 @@ func mountOf(mounts []mount, path string) string {
 	return deepest
 }
 
-// size is a number of bytes for people.
-func size(bytes int64) string {
+// Size is a number of bytes for people.
+func Size(bytes int64) string {
 	switch {
 	case bytes >= 1<<30:
 		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
@@ -123,4 +124,37 @@ func size(bytes int64) string {
 		return fmt.Sprintf("%d KiB", bytes>>10)
 	}
 	return fmt.Sprintf("%d B", bytes)
+}
+
+// RoomError is a write that failed, with how many bytes it had to write.
+type RoomError struct {
+	Need int64
+	err  error
+}
+
+func (e *RoomError) Error() string { return e.err.Error() }
+
+// Unwrap returns the failure itself.
+func (e *RoomError) Unwrap() error { return e.err }
+
+// Needing tells how many bytes were to be written; nil stays nil.
+func Needing(bytes int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &RoomError{Need: int64(bytes), err: err}
+}
+
+// Immutable is which of path and its folder can't be changed by anybody, as
+// chattr(1) has it; empty: neither.
+func Immutable(path string) string {
+	const flags = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND
+	for _, path := range []string{path, filepath.Dir(path)} {
+		var stat unix.Statx_t
+		err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS, &stat)
+		if err == nil && stat.Attributes&flags != 0 {
+			return path
+		}
+	}
+	return ""
 }

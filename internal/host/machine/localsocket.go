@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"context"
@@ -14,30 +14,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relayUser is the user that relay-server runs as.
-const relayUser = "relay"
-
-// errStranger is what keeps relay-host from asking at a local socket: there is
+// ErrStranger is what keeps relay-host from asking at a local socket: there is
 // something else, or somebody else listens.
-var errStranger = errors.New("not the service's own socket")
+var ErrStranger = errors.New("not the service's own socket")
 
 // dialSocket connects to a local socket of the service that runs as user.
-func (h *Host) dialSocket(ctx context.Context, path, user string) (net.Conn, error) {
-	uids, err := h.rootAnd(user)
+func (m *Machine) dialSocket(ctx context.Context, path, user string) (net.Conn, error) {
+	uids, err := m.RootAnd(user)
 	if err != nil {
 		return nil, err
 	}
-	return h.open(ctx, h.path(path), uids)
+	return m.open(ctx, m.Path(path), uids)
 }
 
-// rootAnd are the numbers of root and of another user.
-func (h *Host) rootAnd(user string) (uids []int, err error) {
-	accounts, err := h.accounts()
+// RootAnd are the numbers of root and of another user.
+func (m *Machine) RootAnd(user string) (uids []int, err error) {
+	accounts, err := m.Accounts()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range []string{"root", user} {
-		if account, ok := accounts.users[name]; ok {
+		if account, ok := accounts.Users[name]; ok {
 			uids = append(uids, account.UID)
 		}
 	}
@@ -65,7 +62,7 @@ func openSocket(ctx context.Context, path string, uids []int) (net.Conn, error) 
 		return nil, err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%w: %s is %s", errStranger, path, describeMode(info.Mode()))
+		return nil, fmt.Errorf("%w: %s is %s", ErrStranger, path, DescribeMode(info.Mode()))
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(held.Fd())))
 	if err != nil {
@@ -73,7 +70,7 @@ func openSocket(ctx context.Context, path string, uids []int) (net.Conn, error) 
 	}
 	uid, err := peerOf(conn.(*net.UnixConn))
 	if err == nil && !slices.Contains(uids, uid) {
-		err = fmt.Errorf("%w: user %d listens on %s", errStranger, uid, path)
+		err = fmt.Errorf("%w: user %d listens on %s", ErrStranger, uid, path)
 	}
 	if err != nil {
 		conn.Close()

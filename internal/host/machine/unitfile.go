@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"cmp"
@@ -7,19 +7,34 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // unitPath is where systemd looks for unit files and drop-ins: what comes
 // first wins. See systemd.unit(5).
 var unitPath = []string{
 	"/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient", "/run/systemd/generator.early",
-	unitsDir, "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached", "/run/systemd/generator",
+	plan.UnitsDir, "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached", "/run/systemd/generator",
 	"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/generator.late",
+}
+
+// IsUnitFile reports whether systemd reads a path as a unit's file or drop-in.
+func IsUnitFile(path string) bool {
+	return slices.ContainsFunc(unitPath, func(dir string) bool { return strings.HasPrefix(path, dir+"/") })
 }
 
 // byHand are those of the folders that people write to.
 var byHand = []string{
-	"/etc/systemd/system.control", "/run/systemd/system.control", unitsDir, "/run/systemd/system", "/usr/local/lib/systemd/system",
+	"/etc/systemd/system.control", "/run/systemd/system.control", plan.UnitsDir, "/run/systemd/system", "/usr/local/lib/systemd/system",
+}
+
+// IsByHand reports whether a file stands where people put files of one unit, and
+// is for that one alone.
+func IsByHand(unit, file string) bool {
+	return slices.ContainsFunc(byHand, func(folder string) bool {
+		return file == filepath.Join(folder, unit) || filepath.Dir(file) == filepath.Join(folder, unit+".d")
+	})
 }
 
 // starting are the settings that decide what a unit starts, as whom, and which
@@ -45,12 +60,12 @@ func isTuning(assignment string) bool {
 	return slices.Contains(tuning, name) || strings.HasSuffix(strings.ToUpper(name), "_PROXY")
 }
 
-// settings are what a unit's files say of starting it: values by name. A name
+// Settings are what a unit's files say of starting it: values by name. A name
 // without values was said and taken back.
-type settings map[string][]string
+type Settings map[string][]string
 
 // take adds what one more file says.
-func (s settings) take(content string) {
+func (s Settings) take(content string) {
 	section := ""
 	for line := range strings.Lines(unfolded(content)) {
 		line = strings.TrimSpace(line)
@@ -94,8 +109,8 @@ func unfolded(content string) string {
 	return whole.String()
 }
 
-// differing lists the settings in which two units differ.
-func (s settings) differing(other settings) []string {
+// Differing lists the settings in which two units differ.
+func (s Settings) Differing(other Settings) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(starting)) {
 		if !slices.Equal(s[name], other[name]) {
@@ -105,43 +120,43 @@ func (s settings) differing(other settings) []string {
 	return names
 }
 
-// unitFiles are the files that make up a unit, as they stand: systemd reads
+// UnitFiles are the files that make up a unit, as they stand: systemd reads
 // them when it is told to, and at the next boot.
-type unitFiles struct {
-	own     string   // the one that relayctl or the package brings
-	main    string   // the one that counts; empty: there is none
-	dropIns []string // in the order in which they count
+type UnitFiles struct {
+	Own     string   // the one that relayctl or the package brings
+	Main    string   // the one that counts; empty: there is none
+	DropIns []string // in the order in which they count
 }
 
-// all are the files that count, in their order.
-func (f unitFiles) all() []string {
-	if f.main == "" {
-		return f.dropIns
+// All are the files that count, in their order.
+func (f UnitFiles) All() []string {
+	if f.Main == "" {
+		return f.DropIns
 	}
-	return append([]string{f.main}, f.dropIns...)
+	return append([]string{f.Main}, f.DropIns...)
 }
 
-// findUnitFiles looks for the files of a unit. ours says that its file is one
+// FindUnitFiles looks for the files of a unit. ours says that its file is one
 // of relayctl's.
-func (h *Host) findUnitFiles(name string, ours bool) unitFiles {
-	var files unitFiles
+func (m *Machine) FindUnitFiles(name string, ours bool) UnitFiles {
+	var files UnitFiles
 	for _, dir := range unitPath {
 		path := filepath.Join(dir, name)
-		if _, err := os.Stat(h.path(path)); err != nil {
+		if _, err := os.Stat(m.Path(path)); err != nil {
 			continue
 		}
-		files.main = cmp.Or(files.main, path)
-		if ours && dir == unitsDir || !ours && strings.HasSuffix(dir, "/lib/systemd/system") && dir != "/usr/local/lib/systemd/system" {
-			files.own = cmp.Or(files.own, path)
+		files.Main = cmp.Or(files.Main, path)
+		if ours && dir == plan.UnitsDir || !ours && strings.HasSuffix(dir, "/lib/systemd/system") && dir != "/usr/local/lib/systemd/system" {
+			files.Own = cmp.Or(files.Own, path)
 		}
 	}
-	if ours && files.own == "" {
-		files.main = "" // ours is still to come, and hides it
+	if ours && files.Own == "" {
+		files.Main = "" // ours is still to come, and hides it
 	}
 	named := map[string]string{} // drop-ins by their own name: the first hides the others
 	for _, dir := range unitPath {
-		for _, of := range dropInFolders(name) {
-			entries, _ := os.ReadDir(h.path(filepath.Join(dir, of)))
+		for _, of := range DropInFolders(name) {
+			entries, _ := os.ReadDir(m.Path(filepath.Join(dir, of)))
 			for _, entry := range entries {
 				if strings.HasSuffix(entry.Name(), ".conf") && named[entry.Name()] == "" {
 					named[entry.Name()] = filepath.Join(dir, of, entry.Name())
@@ -150,14 +165,14 @@ func (h *Host) findUnitFiles(name string, ours bool) unitFiles {
 		}
 	}
 	for _, one := range slices.Sorted(maps.Keys(named)) {
-		files.dropIns = append(files.dropIns, named[one])
+		files.DropIns = append(files.DropIns, named[one])
 	}
 	return files
 }
 
-// dropInFolders are the names of the folders with drop-ins for a service, its
+// DropInFolders are the names of the folders with drop-ins for a service, its
 // own first: a-b.service.d, a-.service.d, service.d.
-func dropInFolders(name string) []string {
+func DropInFolders(name string) []string {
 	kind := filepath.Ext(name)
 	stem, folders := strings.TrimSuffix(name, kind), []string{name + ".d"}
 	for at := strings.LastIndex(stem, "-"); at > 0; at = strings.LastIndex(stem[:at], "-") {
@@ -169,13 +184,22 @@ func dropInFolders(name string) []string {
 // maxUnitFile is the longest file of a unit, in bytes, that is read.
 const maxUnitFile = 16 << 20
 
-// say reads what files say together. One that can't be read says nothing, as
+// Say reads what files say together. One that can't be read says nothing, as
 // to systemd.
-func (h *Host) say(paths ...string) settings {
-	all := settings{}
+func (m *Machine) Say(paths ...string) Settings {
+	all := Settings{}
 	for _, path := range paths {
-		content, _ := readLinked(h.path(path), maxUnitFile)
+		content, _ := ReadLinked(m.Path(path), maxUnitFile)
 		all.take(string(content))
 	}
 	return all
+}
+
+// HasPackagedFile reports whether a unit has a file beneath what masks it: the
+// removal of a package masks its units, and its next installation lets them go.
+func (m *Machine) HasPackagedFile(name string) bool {
+	return slices.ContainsFunc([]string{"/usr/lib/systemd/system", "/lib/systemd/system"}, func(dir string) bool {
+		_, err := os.Stat(m.Path(filepath.Join(dir, name)))
+		return err == nil
+	})
 }

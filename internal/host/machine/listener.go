@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"context"
@@ -16,29 +16,29 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// socket is a listening TCP socket as /proc/net/tcp tells it.
-type socket struct {
-	address netip.Addr
-	port    int
-	uid     int // of the process that opened it
+// Socket is a listening TCP socket as /proc/net/tcp tells it.
+type Socket struct {
+	Address netip.Addr
+	Port    int
+	UID     int // of the process that opened it
 	inode   string
 }
 
-// listeners says who listens on TCP ports, each address and port once.
-func (h *Host) listeners() ([]plan.Listener, error) {
-	sockets, err := h.listening()
+// Listeners says who listens on TCP ports, each address and port once.
+func (m *Machine) Listeners(ctx context.Context) ([]plan.Listener, error) {
+	sockets, err := m.Listening()
 	if err != nil || len(sockets) == 0 {
 		return nil, err
 	}
-	owners, err := h.socketOwners(sockets)
+	owners, err := m.socketOwners(sockets)
 	if err != nil {
 		return nil, err
 	}
 	var list []plan.Listener
 	for _, one := range sockets {
-		listener := plan.Listener{Address: one.address.String(), Port: one.port}
+		listener := plan.Listener{Address: one.Address.String(), Port: one.Port}
 		if pid := owners[one.inode]; pid != 0 {
-			h.nameOwner(&listener, pid)
+			m.nameOwner(&listener, pid)
 		}
 		list = append(list, listener)
 	}
@@ -49,14 +49,15 @@ func (h *Host) listeners() ([]plan.Listener, error) {
 		return strings.Compare(a.Address, b.Address)
 	})
 	// A port that several sockets share is one listener: SO_REUSEPORT.
-	return slices.CompactFunc(list, func(a, b plan.Listener) bool { return a.Port == b.Port && a.Address == b.Address }), nil
+	list = slices.CompactFunc(list, func(a, b plan.Listener) bool { return a.Port == b.Port && a.Address == b.Address })
+	return list, m.nameSocketUnits(ctx, list)
 }
 
-// listening lists the listening TCP sockets.
-func (h *Host) listening() ([]socket, error) {
-	var sockets []socket
+// Listening lists the listening TCP sockets.
+func (m *Machine) Listening() ([]Socket, error) {
+	var sockets []Socket
 	for _, name := range []string{"tcp", "tcp6"} {
-		table, err := readIfThere(h.path("/proc/net/" + name)) // tcp6 is missing without IPv6
+		table, err := ReadIfThere(m.Path("/proc/net/" + name)) // tcp6 is missing without IPv6
 		if err != nil {
 			return nil, fmt.Errorf("read /proc/net/%s: %w", name, err)
 		}
@@ -67,9 +68,9 @@ func (h *Host) listening() ([]socket, error) {
 
 // parseListening reads /proc/net/tcp or tcp6; lines that make no sense are
 // passed over.
-func parseListening(table string) []socket {
+func parseListening(table string) []Socket {
 	const stateListen = "0A"
-	var sockets []socket
+	var sockets []Socket
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
 		if len(fields) < 10 || fields[3] != stateListen {
@@ -82,7 +83,7 @@ func parseListening(table string) []socket {
 		if !ok || !addressOK || err != nil || port == 0 || uidErr != nil {
 			continue
 		}
-		sockets = append(sockets, socket{address, int(port), int(uid), fields[9]})
+		sockets = append(sockets, Socket{address, int(port), int(uid), fields[9]})
 	}
 	return sockets
 }
@@ -104,13 +105,13 @@ func parseProcAddress(text string) (netip.Addr, bool) {
 
 // socketOwners finds the processes that hold sockets, by inode. A process that
 // ends meanwhile, or may not be looked at, is passed over.
-func (h *Host) socketOwners(sockets []socket) (map[string]int, error) {
+func (m *Machine) socketOwners(sockets []Socket) (map[string]int, error) {
 	missing := map[string]bool{}
 	for _, one := range sockets {
 		missing[one.inode] = true
 	}
 	owners := map[string]int{}
-	processes, err := os.ReadDir(h.path("/proc"))
+	processes, err := os.ReadDir(m.Path("/proc"))
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
@@ -119,7 +120,7 @@ func (h *Host) socketOwners(sockets []socket) (map[string]int, error) {
 		if err != nil {
 			continue
 		}
-		folder := h.path(filepath.Join("/proc", process.Name(), "fd"))
+		folder := m.Path(filepath.Join("/proc", process.Name(), "fd"))
 		files, err := os.ReadDir(folder)
 		if err != nil {
 			continue
@@ -141,13 +142,13 @@ func (h *Host) socketOwners(sockets []socket) (map[string]int, error) {
 }
 
 // nameOwner says which process and which service hold a port.
-func (h *Host) nameOwner(listener *plan.Listener, pid int) {
+func (m *Machine) nameOwner(listener *plan.Listener, pid int) {
 	listener.PID = pid
 	folder := filepath.Join("/proc", strconv.Itoa(pid))
-	if name, err := os.ReadFile(h.path(folder + "/comm")); err == nil {
+	if name, err := os.ReadFile(m.Path(folder + "/comm")); err == nil {
 		listener.Process = strings.TrimSpace(string(name))
 	}
-	groups, err := os.ReadFile(h.path(folder + "/cgroup"))
+	groups, err := os.ReadFile(m.Path(folder + "/cgroup"))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		listener.Unit = serviceOf(string(groups))
 	}
@@ -165,12 +166,12 @@ type SocketLister interface {
 }
 
 // nameSocketUnits says which socket units systemd listens for itself.
-func (h *Host) nameSocketUnits(ctx context.Context, listeners []plan.Listener) error {
+func (m *Machine) nameSocketUnits(ctx context.Context, listeners []plan.Listener) error {
 	bySystemd := func(l plan.Listener) bool { return l.PID == 1 && l.Unit == "" }
-	if h.sockets == nil || !slices.ContainsFunc(listeners, bySystemd) {
+	if m.sockets == nil || !slices.ContainsFunc(listeners, bySystemd) {
 		return nil
 	}
-	units, err := h.sockets.SocketUnits(ctx)
+	units, err := m.sockets.SocketUnits(ctx)
 	if err != nil {
 		return fmt.Errorf("ask systemd for socket units: %w", err)
 	}
@@ -179,7 +180,7 @@ func (h *Host) nameSocketUnits(ctx context.Context, listeners []plan.Listener) e
 			continue
 		}
 		for _, unit := range units {
-			if unitName.MatchString(unit.Name) && slices.ContainsFunc(unit.Listens, isAddressOf(l)) {
+			if IsUnitName(unit.Name) && slices.ContainsFunc(unit.Listens, isAddressOf(l)) {
 				listeners[i].Unit = unit.Name
 			}
 		}
@@ -207,7 +208,7 @@ func serviceOf(groups string) string {
 			if part == "user.slice" || strings.HasSuffix(part, ".scope") {
 				return ""
 			}
-			if strings.HasSuffix(part, ".service") && unitName.MatchString(part) {
+			if strings.HasSuffix(part, ".service") && IsUnitName(part) {
 				return part
 			}
 		}

@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"fmt"
@@ -10,15 +10,15 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// Machine says what the machine is. A file that is missing leaves its field
+// Describe says what the machine is. A file that is missing leaves its field
 // empty: the greeting must go out on any system.
-func (h *Host) Machine() (plan.Machine, error) {
-	release, err := readIfThere(h.path("/etc/os-release"))
+func (m *Machine) Describe() (plan.Machine, error) {
+	release, err := ReadIfThere(m.Path("/etc/os-release"))
 	if err != nil {
 		return plan.Machine{}, fmt.Errorf("read os-release: %w", err)
 	}
 	fields := parseOSRelease(string(release))
-	machine := plan.Machine{
+	is := plan.Machine{
 		System:  fields["ID"],
 		Version: fields["VERSION_ID"],
 		Pretty:  prettySystem(fields),
@@ -26,36 +26,36 @@ func (h *Host) Machine() (plan.Machine, error) {
 		Clock:   time.Now().UTC().Format(time.RFC3339),
 	}
 	for path, field := range map[string]*string{
-		"/etc/machine-id":                 &machine.MachineID,
-		"/proc/sys/kernel/random/boot_id": &machine.BootID,
-		"/proc/sys/kernel/hostname":       &machine.Hostname,
+		"/etc/machine-id":                 &is.MachineID,
+		"/proc/sys/kernel/random/boot_id": &is.BootID,
+		"/proc/sys/kernel/hostname":       &is.Hostname,
 	} {
-		content, err := readIfThere(h.path(path))
+		content, err := ReadIfThere(m.Path(path))
 		if err != nil {
 			return plan.Machine{}, fmt.Errorf("read %s: %w", path, err)
 		}
 		*field = strings.TrimSpace(string(content))
 	}
-	if machine.Init, err = h.otherInit(); err != nil {
+	if is.Init, err = m.otherInit(); err != nil {
 		return plan.Machine{}, err
 	}
-	if machine.Hostname == "" {
-		machine.Hostname, _ = os.Hostname() // for people only: empty does no harm
+	if is.Hostname == "" {
+		is.Hostname, _ = os.Hostname() // for people only: empty does no harm
 	}
-	return machine, nil
+	return is, nil
 }
 
 // otherInit names what runs as pid 1 where systemd does not, as in most
 // containers; the folder is what sd_booted(3) looks for.
-func (h *Host) otherInit() (string, error) {
-	_, err := os.Stat(h.path("/run/systemd/system"))
+func (m *Machine) otherInit() (string, error) {
+	_, err := os.Stat(m.Path("/run/systemd/system"))
 	if err == nil {
 		return "", nil
 	}
-	if !gone(err) {
+	if !Gone(err) {
 		return "", fmt.Errorf("look for systemd: %w", err)
 	}
-	name, err := readIfThere(h.path("/proc/1/comm"))
+	name, err := ReadIfThere(m.Path("/proc/1/comm"))
 	if err != nil {
 		return "", fmt.Errorf("look at pid 1: %w", err)
 	}

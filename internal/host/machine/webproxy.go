@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"encoding/base64"
@@ -16,31 +16,31 @@ import (
 // that logins take it from, pam_env's. Where else a login may have one from
 // (profile.d, pam_env.conf, sshd or systemd) is not looked at.
 
-// environmentFile is where a machine keeps variables for all its logins.
-const environmentFile = "/etc/environment"
+// EnvironmentFile is where a machine keeps variables for all its logins.
+const EnvironmentFile = "/etc/environment"
 
 // webProxyNames are the variables that lead to a web proxy, or past it. Each is
 // known in upper case, too.
 var webProxyNames = []string{"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"}
 
-// webProxy is what programs that download are told. A password may be in it.
-type webProxy struct {
-	env []string // NAME=VALUE
+// WebProxy is what programs that download are told. A password may be in it.
+type WebProxy struct {
+	Env []string // NAME=VALUE
 }
 
-// webProxy reads the machine's web proxy. A file that can't be read counts as
+// WebProxy reads the machine's web proxy. A file that can't be read counts as
 // none: logins go without it, too.
-func (h *Host) webProxy() webProxy {
-	text, err := readLinked(h.path(environmentFile), maxFile)
+func (m *Machine) WebProxy() WebProxy {
+	text, err := ReadLinked(m.Path(EnvironmentFile), MaxFile)
 	if err != nil {
-		return webProxy{}
+		return WebProxy{}
 	}
 	values := parseEnvironment(string(text))
-	var proxy webProxy
+	var proxy WebProxy
 	for _, name := range webProxyNames {
 		for _, name := range []string{name, strings.ToUpper(name)} {
 			if value, isSet := values[name]; isSet {
-				proxy.env = append(proxy.env, name+"="+value)
+				proxy.Env = append(proxy.Env, name+"="+value)
 			}
 		}
 	}
@@ -106,20 +106,20 @@ func unquoteEnvironment(value string) string {
 
 func isQuote(c byte) bool { return c == '"' || c == '\'' }
 
-// names lists the variables that are set.
-func (p webProxy) names() []string {
+// Names lists the variables that are set.
+func (p WebProxy) Names() []string {
 	var names []string
-	for _, one := range p.env {
+	for _, one := range p.Env {
 		name, _, _ := strings.Cut(one, "=")
 		names = append(names, name)
 	}
 	return names
 }
 
-// leadsApt reports whether apt heeds any of the variables: it knows two of them,
+// LeadsApt reports whether apt heeds any of the variables: it knows two of them,
 // and no upper case.
-func (p webProxy) leadsApt() bool {
-	return slices.ContainsFunc(p.env, func(one string) bool {
+func (p WebProxy) LeadsApt() bool {
+	return slices.ContainsFunc(p.Env, func(one string) bool {
 		name, value, _ := strings.Cut(one, "=")
 		return value != "" && (name == "http_proxy" || name == "https_proxy")
 	})
@@ -130,7 +130,7 @@ var login = regexp.MustCompile(`://[^\s/@]*@`)
 
 // mask takes passwords out of what a program said: those of the web proxy in
 // every form that they may take, and those in front of an @ in any URL.
-func (p webProxy) mask(text string) string {
+func (p WebProxy) mask(text string) string {
 	for _, hidden := range p.hidden() {
 		mask := secret.Mask
 		if strings.HasSuffix(hidden, "@") {
@@ -141,7 +141,7 @@ func (p webProxy) mask(text string) string {
 	return login.ReplaceAllString(text, "://"+secret.Mask+"@")
 }
 
-func (p webProxy) maskAll(lines []string) []string {
+func (p WebProxy) maskAll(lines []string) []string {
 	var masked []string
 	for _, line := range lines {
 		masked = append(masked, p.mask(line))
@@ -155,9 +155,9 @@ const shortestHidden = 4
 
 // hidden lists the forms of the web proxy's logins and passwords, long ones
 // first.
-func (p webProxy) hidden() []string {
+func (p WebProxy) hidden() []string {
 	var list []string
-	for _, one := range p.env {
+	for _, one := range p.Env {
 		_, value, _ := strings.Cut(one, "=")
 		at := strings.LastIndexByte(value, '@')
 		if at < 0 {

@@ -1,4 +1,4 @@
-package host
+package machine
 
 import (
 	"bytes"
@@ -17,8 +17,16 @@ import (
 type Command struct {
 	Name string
 	Args []string
-	Env  []string // beside PATH, HOME and LC_ALL; nothing is inherited, see webProxy for what downloads
+	Env  []string // beside PATH, HOME and LC_ALL; nothing is inherited, see WebProxy for what downloads
 	As   *Account // nil: as relay-host itself
+}
+
+// Runner runs commands on the machine.
+type Runner interface {
+	// Run returns what the command wrote to its standard output. The error is
+	// a *CommandError when the command ran and failed, and wraps
+	// exec.ErrNotFound when there is no such command.
+	Run(ctx context.Context, command Command) ([]byte, error)
 }
 
 // CommandError is the failure of a command that did run.
@@ -29,16 +37,17 @@ type CommandError struct {
 	Stderr   []string // likewise
 }
 
+// Error is one line: the exit code and the last line that the command said.
 func (e *CommandError) Error() string {
 	text := fmt.Sprintf("%s: exit code %d", e.Name, e.ExitCode)
-	if said := e.said(); len(said) > 0 {
+	if said := e.Said(); len(said) > 0 {
 		text += ": " + said[len(said)-1]
 	}
 	return text
 }
 
-// said is the end of all that the command said.
-func (e *CommandError) said() []string { return slices.Concat(tail(e.Stdout), tail(e.Stderr)) }
+// Said is the end of all that the command said.
+func (e *CommandError) Said() []string { return slices.Concat(Tail(e.Stdout), Tail(e.Stderr)) }
 
 // keptLines is how many of a failed command's last lines are kept.
 const keptLines = 100
@@ -46,7 +55,8 @@ const keptLines = 100
 // toldLines is how many lines of what a command said an error carries.
 const toldLines = 10
 
-func tail(lines []string) []string { return lines[max(0, len(lines)-toldLines):] }
+// Tail is the end of what a command said, at most toldLines.
+func Tail(lines []string) []string { return lines[max(0, len(lines)-toldLines):] }
 
 // waitAfterKill bounds the wait for the output of what a killed command left
 // behind.
@@ -87,7 +97,7 @@ func (ExecRunner) Run(ctx context.Context, command Command) ([]byte, error) {
 		return stdout.Bytes(), fmt.Errorf("run %s: %w", command.Name, context.Cause(ctx))
 	case errors.As(err, &exit):
 		return stdout.Bytes(), &CommandError{
-			Name: command.Name, ExitCode: exit.ExitCode(), Stdout: lastLines(stdout.Bytes()), Stderr: lastLines(stderr.Bytes()),
+			Name: command.Name, ExitCode: exit.ExitCode(), Stdout: LastLines(stdout.Bytes()), Stderr: LastLines(stderr.Bytes()),
 		}
 	default:
 		return stdout.Bytes(), fmt.Errorf("run %s: %w", command.Name, err)
@@ -106,8 +116,8 @@ func findProgram(name, path string) (string, error) {
 	return "", fmt.Errorf("run %s: %w", name, exec.ErrNotFound)
 }
 
-// lastLines returns the last keptLines lines of output that are not empty.
-func lastLines(output []byte) []string {
+// LastLines returns the last keptLines lines of output that are not empty.
+func LastLines(output []byte) []string {
 	var lines []string
 	for line := range strings.Lines(strings.ToValidUTF8(string(output), "?")) {
 		if line = strings.TrimSpace(line); line != "" {

@@ -1,4 +1,4 @@
-package host_test
+package machine_test
 
 import (
 	"strings"
@@ -6,11 +6,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 )
 
 func TestParseOSRelease(t *testing.T) {
-	got := host.ParseOSRelease("# a comment\nID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"a \\\"b\\\" \\$c\"\nHOME='x y'\n\nnonsense\n")
+	got := machine.ParseOSRelease("# a comment\nID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"a \\\"b\\\" \\$c\"\nHOME='x y'\n\nnonsense\n")
 	want := map[string]string{"ID": "debian", "VERSION_ID": "12", "PRETTY_NAME": `a "b" $c`, "HOME": "x y"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -22,7 +22,7 @@ func FuzzParseOSRelease(f *testing.F) {
 	f.Add("ID=\"")
 	f.Add("ID='\\")
 	f.Fuzz(func(t *testing.T, text string) {
-		for name, value := range host.ParseOSRelease(text) {
+		for name, value := range machine.ParseOSRelease(text) {
 			if strings.ContainsAny(name+value, "\n") {
 				t.Errorf("%q has the value %q, over two lines", name, value)
 			}
@@ -31,7 +31,7 @@ func FuzzParseOSRelease(f *testing.F) {
 }
 
 func TestParseDpkg(t *testing.T) {
-	versions, conffiles := host.ParseDpkg("caddy\tii \t2.6.2-5\n" +
+	versions, conffiles := machine.ParseDpkg("caddy\tii \t2.6.2-5\n" +
 		" /etc/caddy/Caddyfile 0123456789abcdef0123456789abcdef\n" +
 		" /etc/with space 0123456789abcdef0123456789abcdee obsolete\n" +
 		" /etc/new newconffile\n\n" +
@@ -51,7 +51,7 @@ func FuzzParseDpkg(f *testing.F) {
 	f.Add("caddy\tii \t2.6.2-5\n /etc/caddy/Caddyfile 0123456789abcdef0123456789abcdef\n")
 	f.Add(" a 0123456789abcdef0123456789abcdef 0123456789abcdef0123456789abcdef\n")
 	f.Fuzz(func(t *testing.T, output string) {
-		versions, conffiles := host.ParseDpkg(output)
+		versions, conffiles := machine.ParseDpkg(output)
 		for name := range versions {
 			if strings.ContainsAny(name, "\t\n") || strings.HasPrefix(name, " ") {
 				t.Errorf("a package %q", name)
@@ -66,16 +66,16 @@ func FuzzParseDpkg(f *testing.F) {
 }
 
 func TestParseAccounts(t *testing.T) {
-	users, groups := host.ParseAccounts(
+	parsed := machine.ParseAccounts(
 		"root:x:0:0:root:/root:/bin/bash\nrelay:x:998:997::/nonexistent:/usr/sbin/nologin\nbad:x:a:1::/:/\nshort:x\nroot:x:5:5::/other:/\n:x:1:1::/:/\n",
 		"root:x:0:\nrelay:x:997:a,b\nbad:x:-1:\n")
-	wantUsers := map[string]host.Account{
+	wantUsers := map[string]machine.Account{
 		"root": {Name: "root", Home: "/root", Shell: "/bin/bash"}, "relay": {Name: "relay", UID: 998, GID: 997, Home: "/nonexistent", Shell: "/usr/sbin/nologin"},
 	}
-	if diff := cmp.Diff(wantUsers, users); diff != "" {
+	if diff := cmp.Diff(wantUsers, parsed.Users); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[string]int{"root": 0, "relay": 997}, groups); diff != "" {
+	if diff := cmp.Diff(map[string]int{"root": 0, "relay": 997}, parsed.Groups); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -83,13 +83,13 @@ func TestParseAccounts(t *testing.T) {
 func FuzzParseAccounts(f *testing.F) {
 	f.Add("root:x:0:0:root:/root:/bin/bash\n", "root:x:0:\n")
 	f.Fuzz(func(t *testing.T, passwd, group string) {
-		users, groups := host.ParseAccounts(passwd, group)
-		for name, user := range users {
+		parsed := machine.ParseAccounts(passwd, group)
+		for name, user := range parsed.Users {
 			if name == "" || name != user.Name || user.UID < 0 || user.GID < 0 || strings.ContainsAny(name, ":\n") {
 				t.Errorf("%q is %+v", name, user)
 			}
 		}
-		for name, gid := range groups {
+		for name, gid := range parsed.Groups {
 			if name == "" || gid < 0 {
 				t.Errorf("%q is %d", name, gid)
 			}
@@ -109,10 +109,10 @@ const procTCP6 = `  sl  local_address                         remote_address    
 `
 
 func TestParseListening(t *testing.T) {
-	if diff := cmp.Diff([]string{"0.0.0.0 17420", "127.0.0.1 20001"}, host.ParseListening(procTCP)); diff != "" {
+	if diff := cmp.Diff([]string{"0.0.0.0 17420", "127.0.0.1 20001"}, machine.ParseListening(procTCP)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{":: 20002", "::1 20003"}, host.ParseListening(procTCP6)); diff != "" {
+	if diff := cmp.Diff([]string{":: 20002", "::1 20003"}, machine.ParseListening(procTCP6)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -122,7 +122,7 @@ func FuzzParseListening(f *testing.F) {
 	f.Add(procTCP6)
 	f.Add("0: 0100007F:FFFFF 0 0A 0 0 0 0 0 1\n")
 	f.Fuzz(func(t *testing.T, table string) {
-		if got := host.ParseListening(table); len(got) > strings.Count(table, "\n")+1 {
+		if got := machine.ParseListening(table); len(got) > strings.Count(table, "\n")+1 {
 			t.Errorf("more sockets than lines: %v", got)
 		}
 	})
@@ -135,7 +135,7 @@ func TestHasCandidate(t *testing.T) {
 		"":                       false,
 		"caddy:\n  Candidate:\n": false,
 	} {
-		if got := host.HasCandidate(policy); got != want {
+		if got := machine.HasCandidate(policy); got != want {
 			t.Errorf("%q: %v", policy, got)
 		}
 	}
@@ -154,14 +154,14 @@ func TestServiceOf(t *testing.T) {
 		"":                                  "",
 		"0::/system.slice/a$(id).service\n": "",
 	} {
-		if got := host.ServiceOf(groups); got != want {
+		if got := machine.ServiceOf(groups); got != want {
 			t.Errorf("%q: %q instead of %q", groups, got, want)
 		}
 	}
 }
 
 func TestNewUnitState(t *testing.T) {
-	got := host.NewUnitState(map[string]any{
+	got := machine.NewUnitState(map[string]any{
 		"LoadState": "loaded", "FragmentPath": "/lib/systemd/system/x.service", "UnitFileState": "enabled",
 		"ActiveState": "active", "SubState": "running", "InvocationID": []byte{0xab, 0x01}, "MainPID": uint32(12),
 		"NRestarts": uint32(2), "ExecMainCode": int32(1), "ExecMainStatus": int32(3), "Result": "success",
@@ -171,14 +171,14 @@ func TestNewUnitState(t *testing.T) {
 		got.ExitStatus != 3 || !got.NeedsReload || got.StatusText != "settings x" || got.Began.Unix() != 1_700_000_000 {
 		t.Errorf("the state is %+v", got)
 	}
-	if host.NewUnitState(map[string]any{"LoadState": "not-found", "ActiveState": "inactive"}).Exists {
+	if machine.NewUnitState(map[string]any{"LoadState": "not-found", "ActiveState": "inactive"}).Exists {
 		t.Error("a unit that is not there exists")
 	}
 }
 
 // A socket unit may take datagrams at the port of somebody else's stream.
 func TestListens(t *testing.T) {
-	got := host.Listens([][]any{{"Datagram", "[::]:443"}, {"Stream", "[::]:80"}, {"Stream", "/run/x"}, {"Stream"}, {"FIFO", "/run/y"}})
+	got := machine.Listens([][]any{{"Datagram", "[::]:443"}, {"Stream", "[::]:80"}, {"Stream", "/run/x"}, {"Stream"}, {"FIFO", "/run/y"}})
 	if diff := cmp.Diff([]string{"[::]:80", "/run/x"}, got); diff != "" {
 		t.Errorf("listens (-want +got):\n%s", diff)
 	}

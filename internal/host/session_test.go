@@ -50,7 +50,7 @@ func (s *session) plan(want ...plan.Resource) []plan.Change {
 		s.t.Fatal(err)
 	}
 	s.macKey = observation.MACKey
-	s.planned = plan.Diff(plan.Host{Name: "edge", Role: cmp.Or(s.role, plan.RoleProxy), Want: want, Ports: s.ports, Facts: observation.Facts, Adopt: s.adopt})
+	s.planned = planOf(s.t, plan.Host{Name: "edge", Role: cmp.Or(s.role, plan.RoleProxy), Want: want, Ports: s.ports, Facts: observation.Facts, Adopt: s.adopt})
 	return s.planned.Changes
 }
 
@@ -154,3 +154,13 @@ func unit(name string, of plan.Unit) plan.Resource {
 }
 
 func fileID(path string) plan.ID { return plan.ID{Kind: plan.KindFile, Name: path} }
+
+// planOf plans what has an order.
+func planOf(t testing.TB, h plan.Host) plan.HostPlan {
+	t.Helper()
+	p, err := plan.Diff(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

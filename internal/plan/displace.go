@@ -197,11 +197,3 @@ func staysOn(unit string) bool {
 		return err != nil || match
 	})
 }
-
-// startsOthers puts what starts a unit before it, so that it stays off.
-func startsOthers(c Change) int {
-	if strings.HasSuffix(c.ID.Name, ".service") {
-		return 1
-	}
-	return 0
-}

@@ -43,5 +43,5 @@ func oneMachinePlan() plan.Plan {
 		}
 	}
 	proxy.Want = append(proxy.Want, want(plan.KindSecret, "worker"), want(plan.KindProgram, "relay-worker", "version=0.3.0", "digest=sha256:ab"))
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(proxy), plan.Diff(left)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(proxy), planOf(left)}}
 }

@@ -70,7 +70,7 @@ func TestOverriddenUnits(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			host := overriddenEdge(row.shared)
 			row.set(&host)
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
@@ -97,7 +97,7 @@ func TestRivalOfAUnit(t *testing.T) {
 					host.Want[i].Unit = &of
 				}
 			}
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
@@ -112,7 +112,7 @@ func TestTextOfOverriddenUnits(t *testing.T) {
 		host := overriddenEdge(row.shared)
 		host.Adopt = row.adopt
 		var b strings.Builder
-		whole := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+		whole := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(host)}}
 		if err := plan.WriteText(&b, whole, plan.TextOptions{Width: 80, File: "stack.hcl"}); err != nil {
 			t.Fatal(err)
 		}

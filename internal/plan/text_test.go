@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestTextOfPlans(t *testing.T) {
 	quiet := edge(asWanted(proxyWants())...)
-	nothing := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(quiet)}}
+	nothing := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(quiet)}}
 	for _, row := range []struct {
 		name    string
 		plan    plan.Plan
@@ -41,7 +41,7 @@ func TestTextOfPlans(t *testing.T) {
 		{"set-up-by-hand", handMadePlan(false), plan.TextOptions{}},
 		{"set-up-by-hand-diff", handMadePlan(false), plan.TextOptions{Diff: true}},
 		{"set-up-by-hand-adopted", handMadePlan(true), plan.TextOptions{}},
-		{"adopted-by-half", plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(cutOffHost())}}, plan.TextOptions{}},
+		{"adopted-by-half", plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(cutOffHost())}}, plan.TextOptions{}},
 		{"left-the-stack", departedPlan(), plan.TextOptions{}},
 		{"hostile", hostilePlan(), plan.TextOptions{}},
 		{"hostile-ascii", hostilePlan(), plan.TextOptions{ASCII: true}},
@@ -107,7 +107,7 @@ func busyPlan() plan.Plan {
 	entry.Want[plan.AttrContent] = plan.MadeOn("gpu-2")
 	proxy.Want = append(proxy.Want, entry)
 	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{
-		plan.Diff(proxy), plan.Diff(driftedWorker()), plan.Diff(newWorker()),
+		planOf(proxy), planOf(driftedWorker()), planOf(newWorker()),
 	}}
 }
 
@@ -122,7 +122,7 @@ func anotherBuildPlan() plan.Plan {
 	}
 	host := driftedWorker()
 	host.Want, host.Facts.Resources = wants, facts
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(host)}}
 }
 
 func workerWants() []plan.Resource {
@@ -187,7 +187,7 @@ func newWorker() plan.Host {
 
 func attentionPlan() plan.Plan {
 	host := edge(asWanted(proxyWants())...)
-	p := plan.Diff(host)
+	p := planOf(host)
 	p.Changes = []plan.Change{{ID: id(plan.KindUnit, "ollama.service"), Action: plan.Attention, Reasons: []string{"not ours, left alone"}}}
 	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{p}}
 }
@@ -206,14 +206,14 @@ func inTheWay() plan.Host {
 }
 
 func blockedPlan() plan.Plan {
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(inTheWay())}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(inTheWay())}}
 }
 
 func adoptedPlan() plan.Plan {
 	host := inTheWay()
 	host.Adopt = true
 	host.Facts.Listeners = host.Facts.Listeners[:2]
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(host)}}
 }
 
 // handMadePlan is of a host that somebody set up by hand, with a site of their
@@ -232,6 +232,8 @@ func handMadePlan(adopt bool) plan.Plan {
 	for i := range wants {
 		if wants[i].ID == caddyfile.ID {
 			wants[i].Check, wants[i].Site = plan.CheckCaddy, "llm.example.com"
+			wants[i].After = []plan.ID{id(plan.KindFile, "/etc/relay/relay.json"), id(plan.KindFile, "/etc/relay/workers.d/gpu-1.json"),
+				id(plan.KindFile, "/etc/systemd/system/relay-server.service")}
 		}
 	}
 	host.Want, host.Adopt, host.Facts.Manifest = wants, adopt, nil
@@ -243,13 +245,13 @@ func handMadePlan(adopt bool) plan.Plan {
 		{Address: "10.0.0.2", Port: 80, Process: "systemd", PID: 1, Unit: "page.socket"},
 		{Address: "127.0.0.1", Port: 8080, Process: "modelrelay-serv", PID: 640, Unit: "modelrelay-server.service"},
 	}
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(host)}}
 }
 
 func departedPlan() plan.Plan {
 	host := driftedWorker()
 	host.Role, host.Want = plan.RoleDeparted, nil
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(edge(asWanted(proxyWants())...)), plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(edge(asWanted(proxyWants())...)), planOf(host)}}
 }
 
 // hostilePlan is of a host whose owner tries to draw on the operator's screen.
@@ -260,7 +262,7 @@ func hostilePlan() plan.Plan {
 		{Address: "::", Port: 443, Process: "a\nb\x1b[2J\u202e\xff", PID: 7},
 		{Address: "::", Port: 8080, Unit: "evil\x1b[1A.service"},
 	}
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{planOf(host)}}
 }
 
 func TestNoPlanReachesBeyondThePage(t *testing.T) {
@@ -319,7 +321,7 @@ func TestPlanOfAHostThatLies(t *testing.T) {
 	const csi = "\u009b31m"
 	fact := found(csi, csi, "mode=0644")
 	fact.Applied = &plan.Applied{ID: fact.ID, Made: true}
-	host := plan.Diff(plan.Host{Name: csi, Address: csi, Role: plan.RoleDeparted, Facts: plan.Facts{
+	host := planOf(plan.Host{Name: csi, Address: csi, Role: plan.RoleDeparted, Facts: plan.Facts{
 		Machine: plan.Machine{Pretty: csi, Arch: csi}, Resources: []plan.Fact{fact},
 	}})
 	var text strings.Builder

@@ -116,7 +116,7 @@ func diagnosticsOf(problems hcl.Diagnostics, sources *stack.Sources) []jsonError
 		}
 		failure := jsonError{Code: codeStack, Message: printable(d.Summary), Detail: printable(d.Detail), Log: []string{}}
 		if at := d.Subject; at != nil {
-			failure.At = &plan.PlaceDocument{
+			failure.At = &jsonPlace{
 				File: at.Filename, Line: at.Start.Line, Column: at.Start.Column, EndLine: at.End.Line, EndColumn: at.End.Column,
 				Block: sources.Block(*at),
 			}
@@ -126,11 +126,11 @@ func diagnosticsOf(problems hcl.Diagnostics, sources *stack.Sources) []jsonError
 	return list
 }
 
-func placeOf(origin plan.Origin) *plan.PlaceDocument {
+func placeOf(origin plan.Origin) *jsonPlace {
 	if origin == (plan.Origin{}) {
 		return nil
 	}
-	return &plan.PlaceDocument{File: origin.File, Line: origin.Line, Block: origin.Block}
+	return &jsonPlace{File: origin.File, Line: origin.Line, Block: origin.Block}
 }
 
 func resourceOf(id plan.ID) *jsonResource {

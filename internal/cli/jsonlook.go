@@ -1,51 +1,10 @@
 package cli
 
 import (
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/relayctl/relayctl/internal/engine"
-	"github.com/relayctl/relayctl/internal/plan"
 )
-
-// plannedOf brings a plan, and what was seen beside it, into its form.
-func (j *jsonOutput) plannedOf(planned *engine.Planned, diff bool) *jsonPlanned {
-	texts := planned.Texts
-	if !diff {
-		texts = nil
-	}
-	shape := &jsonPlanned{
-		TookSeconds: seconds(planned.Took), Document: plan.NewDocument(planned.Plan, texts),
-		NewKeys: append([]string{}, planned.Keys...), Notices: []jsonNotice{},
-	}
-	notice := func(code, host, format string, args ...any) *jsonNotice {
-		shape.Notices = append(shape.Notices, jsonNotice{Code: code, Host: printable(host), Message: printable(fmt.Sprintf(format, args...))})
-		return &shape.Notices[len(shape.Notices)-1]
-	}
-	for _, lock := range planned.Locks {
-		notice("at_work", lock.Host, "%s is at work there (%s, since %s)", lock.Holder, lock.Command, lock.Since.UTC().Format(time.RFC3339))
-	}
-	for _, cut := range planned.CutOff {
-		told := notice("cut_off", cut.Host, "what %s began there (%s, %s) was cut off; apply goes on from where it ended",
-			cut.Holder, cut.Command, cut.Since.UTC().Format(time.RFC3339))
-		told.Resource = resourceOf(cut.At)
-	}
-	for _, clock := range planned.Clocks {
-		told := notice("clock_off", clock.Host, "%s", clock.Summary())
-		told.AheadSeconds = seconds(clock.Off)
-	}
-	for _, failure := range planned.Stays {
-		notice("left_behind", failure.Host, "left the stack and can't be cleaned up: %s", failure.Summary)
-	}
-	for _, name := range planned.GivenUp {
-		notice("given_up", name, "left the stack and is given up: what stands on it stays there")
-	}
-	for _, name := range planned.Unknown {
-		notice("unknown_host", name, "--forget %s: no host of this name left the stack", name)
-	}
-	return shape
-}
 
 // status takes how a stack is.
 func (j *jsonOutput) status(s *engine.Status, o stackOptions) {

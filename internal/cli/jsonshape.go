@@ -54,7 +54,7 @@ type jsonPlan struct {
 // jsonPlanned is a plan with what was seen beside it.
 type jsonPlanned struct {
 	TookSeconds float64 `json:"took_seconds"`
-	plan.Document
+	jsonChanges
 	NewKeys []string     `json:"new_keys"` // API keys that apply will make
 	Notices []jsonNotice `json:"notices"`
 }
@@ -70,16 +70,26 @@ type jsonNotice struct {
 
 // jsonError is something that went wrong. Code is what programs go by.
 type jsonError struct {
-	Code     string              `json:"code"`
-	Message  string              `json:"message"`
-	Detail   string              `json:"detail,omitempty"`
-	Host     string              `json:"host,omitempty"`
-	Model    string              `json:"model,omitempty"`
-	Resource *jsonResource       `json:"resource,omitempty"`
-	At       *plan.PlaceDocument `json:"at,omitempty"`
-	Log      []string            `json:"log"`
-	Hint     string              `json:"hint,omitempty"`
-	State    string              `json:"state,omitempty"` // what stands on the host now
+	Code     string        `json:"code"`
+	Message  string        `json:"message"`
+	Detail   string        `json:"detail,omitempty"`
+	Host     string        `json:"host,omitempty"`
+	Model    string        `json:"model,omitempty"`
+	Resource *jsonResource `json:"resource,omitempty"`
+	At       *jsonPlace    `json:"at,omitempty"`
+	Log      []string      `json:"log"`
+	Hint     string        `json:"hint,omitempty"`
+	State    string        `json:"state,omitempty"` // what stands on the host now
+}
+
+// jsonPlace is a place in the stack file.
+type jsonPlace struct {
+	File      string `json:"file"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column,omitempty"`
+	EndLine   int    `json:"end_line,omitempty"`
+	EndColumn int    `json:"end_column,omitempty"`
+	Block     string `json:"block,omitempty"`
 }
 
 type jsonResource struct {

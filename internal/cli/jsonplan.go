@@ -8,13 +8,16 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// jsonChanges is a plan as machines read it.
-type jsonChanges struct {
-	Hosts     []jsonHost   `json:"hosts"`
-	Changes   []jsonChange `json:"changes"`   // what apply would do, in the order of work on each host
-	Blocked   []jsonChange `json:"blocked"`   // what stops apply
-	Attention []jsonChange `json:"attention"` // what only people should know
-	Summary   plan.Counts  `json:"summary"`
+// jsonPlan is a plan with what was seen beside it.
+type jsonPlan struct {
+	TookSeconds float64      `json:"took_seconds"`
+	Hosts       []jsonHost   `json:"hosts"`
+	Changes     []jsonChange `json:"changes"`   // what apply would do, in the order of work on each host
+	Blocked     []jsonChange `json:"blocked"`   // what stops apply
+	Attention   []jsonChange `json:"attention"` // what only people should know
+	Summary     plan.Counts  `json:"summary"`
+	NewKeys     []string     `json:"new_keys"` // API keys that apply will make
+	Notices     []jsonNotice `json:"notices"`
 }
 
 // jsonHost is one host of a plan.
@@ -34,7 +37,7 @@ type jsonHost struct {
 type jsonChange struct {
 	Host   string      `json:"host"`
 	Action plan.Action `json:"action"`
-	jsonResource
+	plan.ID
 	Values    []jsonValue `json:"values"`
 	Reasons   []string    `json:"reasons"`
 	Notes     []string    `json:"notes"`
@@ -57,46 +60,68 @@ type jsonValue struct {
 
 // jsonDiff is a file's text before and after a change.
 type jsonDiff struct {
-	Before string `json:"before"`
-	After  string `json:"after"`
+	Before string `json:"before" text:"verbatim"`
+	After  string `json:"after" text:"verbatim"`
 }
 
-// textsOf gives a file's text before and after a change; false where it may not
-// be shown or is not known. Nil: none is.
-type textsOf func(host string, c plan.Change) (before, after string, ok bool)
+// jsonNotice is something worth knowing that no change is about.
+type jsonNotice struct {
+	Code         string   `json:"code"`
+	Host         string   `json:"host"` // empty: the machine that relayctl runs on
+	Message      string   `json:"message"`
+	Resource     *plan.ID `json:"resource,omitempty"`      // of the step in which an apply was cut off
+	AheadSeconds float64  `json:"ahead_seconds,omitempty"` // of a clock that is off; below 0: behind
+}
 
-func changesOf(p plan.Plan, texts textsOf) jsonChanges {
-	list := jsonChanges{Hosts: []jsonHost{}, Changes: []jsonChange{}, Blocked: []jsonChange{}, Attention: []jsonChange{}, Summary: p.Counts()}
-	for _, h := range p.Hosts {
-		list.Hosts = append(list.Hosts, jsonHost{
-			Name: singleLine(h.Name), Worker: h.Worker, Address: singleLine(h.Address), Role: h.Role,
-			System: singleLine(h.Machine.Pretty), Arch: singleLine(h.Machine.Arch),
+// plan takes a plan; an apply prints it at once.
+func (j *jsonOutput) plan(planned *engine.Planned, diff bool) {
+	shape := planShape(planned, diff)
+	if j.kind != typeResult {
+		j.tell(planned.Stack, shape)
+		return
+	}
+	j.stack = planned.Stack
+	j.print(struct {
+		jsonLine
+		Stack string `json:"stack"`
+		jsonPlan
+	}{j.line("planned"), planned.Stack, shape})
+}
+
+func planShape(planned *engine.Planned, diff bool) jsonPlan {
+	shape := jsonPlan{TookSeconds: seconds(planned.Took), Summary: planned.Counts(), NewKeys: planned.Keys, Notices: noticesOf(planned)}
+	texts := textsOf(planned.Texts)
+	if !diff {
+		texts = nil
+	}
+	for _, h := range planned.Hosts {
+		shape.Hosts = append(shape.Hosts, jsonHost{
+			Name: h.Name, Worker: h.Worker, Address: h.Address, Role: h.Role, System: h.Machine.Pretty, Arch: h.Machine.Arch,
 			New: h.New, Changes: h.Counts().Total(), Unchanged: h.Unchanged,
 		})
 		for _, c := range h.Changes {
 			switch change := changeOf(h.Name, c, texts); {
 			case c.Counts():
-				list.Changes = append(list.Changes, change)
+				shape.Changes = append(shape.Changes, change)
 			case c.Block != "":
-				list.Blocked = append(list.Blocked, change)
+				shape.Blocked = append(shape.Blocked, change)
 			case c.Action == plan.Attention:
-				list.Attention = append(list.Attention, change)
+				shape.Attention = append(shape.Attention, change)
 			}
 		}
 	}
-	return list
+	return shape
 }
 
 func changeOf(host string, c plan.Change, texts textsOf) jsonChange {
 	change := jsonChange{
-		Host: singleLine(host), Action: c.Action, jsonResource: jsonResource{plan.Kind(singleLine(string(c.ID.Kind))), singleLine(c.ID.Name)},
-		Values: []jsonValue{}, Reasons: singleLines(c.Reasons), Notes: singleLines(c.Notes),
-		Drops: c.Drops, Adopts: c.Adopt, Block: singleLine(c.Block), Adoptable: c.Adoptable,
+		Host: host, Action: c.Action, ID: c.ID, Reasons: c.Reasons, Notes: c.Notes,
+		Drops: c.Drops, Adopts: c.Adopt, Block: c.Block, Adoptable: c.Adoptable,
 	}
 	for _, attr := range c.Attributes {
 		value := jsonValue{Name: attr.Name, MadeOn: attr.After.MadeOn}
 		if attr.Name != plan.AttrContent && attr.Name != plan.AttrDigest {
-			value.Before, value.After = singleLine(attr.Before), singleLine(attr.After.Text)
+			value.Before, value.After = attr.Before, attr.After.Text
 		}
 		change.Values = append(change.Values, value)
 	}
@@ -109,61 +134,31 @@ func changeOf(host string, c plan.Change, texts textsOf) jsonChange {
 	return change
 }
 
-// of is a file's text before and after a change; false where it is none, or a
-// secret, or not known.
-func (t textsOf) of(host string, c plan.Change) (before, after string, ok bool) {
-	if t == nil || c.ID.Kind != plan.KindFile || c.Resource != nil && c.Resource.Sensitive {
-		return "", "", false
+func noticesOf(planned *engine.Planned) []jsonNotice {
+	var list []jsonNotice
+	note := func(code, host, format string, args ...any) *jsonNotice {
+		list = append(list, jsonNotice{Code: code, Host: host, Message: fmt.Sprintf(format, args...)})
+		return &list[len(list)-1]
 	}
-	return t(host, c)
-}
-
-// singleLine keeps what a host says from reaching a terminal as it is, by way of a
-// program that prints it.
-func singleLine(text string) string { return plan.Printable(text, false) }
-
-func singleLines(texts []string) []string {
-	list := []string{}
-	for _, text := range texts {
-		list = append(list, singleLine(text))
-	}
-	return list
-}
-
-// plannedOf brings a plan, and what was seen beside it, into its form.
-func (j *jsonOutput) plannedOf(planned *engine.Planned, diff bool) *jsonPlanned {
-	texts := planned.Texts
-	if !diff {
-		texts = nil
-	}
-	shape := &jsonPlanned{
-		TookSeconds: seconds(planned.Took), jsonChanges: changesOf(planned.Plan, texts),
-		NewKeys: append([]string{}, planned.Keys...), Notices: []jsonNotice{},
-	}
-	notice := func(code, host, format string, args ...any) *jsonNotice {
-		shape.Notices = append(shape.Notices, jsonNotice{Code: code, Host: printable(host), Message: printable(fmt.Sprintf(format, args...))})
-		return &shape.Notices[len(shape.Notices)-1]
-	}
+	since := func(lock engine.Lock) string { return lock.Since.UTC().Format(time.RFC3339) }
 	for _, lock := range planned.Locks {
-		notice("at_work", lock.Host, "%s is at work there (%s, since %s)", lock.Holder, lock.Command, lock.Since.UTC().Format(time.RFC3339))
+		note("at_work", lock.Host, "%s is at work there (%s, since %s)", lock.Holder, lock.Command, since(lock))
 	}
 	for _, cut := range planned.CutOff {
-		told := notice("cut_off", cut.Host, "what %s began there (%s, %s) was cut off; apply goes on from where it ended",
-			cut.Holder, cut.Command, cut.Since.UTC().Format(time.RFC3339))
-		told.Resource = resourceOf(cut.At)
+		note("cut_off", cut.Host, "what %s began there (%s, %s) was cut off; apply goes on from where it ended",
+			cut.Holder, cut.Command, since(cut)).Resource = resourceOf(cut.At)
 	}
 	for _, clock := range planned.Clocks {
-		told := notice("clock_off", clock.Host, "%s", clock.Summary())
-		told.AheadSeconds = seconds(clock.Off)
+		note("clock_off", clock.Host, "%s", clock.Summary()).AheadSeconds = seconds(clock.Off)
 	}
 	for _, failure := range planned.Stays {
-		notice("left_behind", failure.Host, "left the stack and can't be cleaned up: %s", failure.Summary)
+		note("left_behind", failure.Host, "left the stack and can't be cleaned up: %s", failure.Summary)
 	}
 	for _, name := range planned.GivenUp {
-		notice("given_up", name, "left the stack and is given up: what stands on it stays there")
+		note("given_up", name, "left the stack and is given up: what stands on it stays there")
 	}
 	for _, name := range planned.Unknown {
-		notice("unknown_host", name, "--forget %s: no host of this name left the stack", name)
+		note("unknown_host", name, "--forget %s: no host of this name left the stack", name)
 	}
-	return shape
+	return list
 }

@@ -32,6 +32,19 @@ func changes(c plan.Change, name string) bool {
 	return slices.ContainsFunc(c.Attributes, func(a plan.AttrChange) bool { return a.Name == name })
 }
 
+// textsOf gives a file's text before and after a change; false where it may not
+// be shown or is not known. Nil: none is.
+type textsOf func(host string, c plan.Change) (before, after string, ok bool)
+
+// of is a file's text before and after a change; false where it is none, or a
+// secret, or not known.
+func (t textsOf) of(host string, c plan.Change) (before, after string, ok bool) {
+	if t == nil || c.ID.Kind != plan.KindFile || c.Resource != nil && c.Resource.Sensitive {
+		return "", "", false
+	}
+	return t(host, c)
+}
+
 // texts is a file's text before and after a change.
 type texts struct {
 	before, after string

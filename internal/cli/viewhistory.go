@@ -40,9 +40,9 @@ func (v *view) history(h *engine.History, o stackOptions) {
 	for _, apply := range h.Applies {
 		v.pastApply(apply, width)
 	}
-	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(o.again("history", "--apply", fmt.Sprint(h.Applies[0].Number))))
+	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(o.again(fmt.Sprint("history --apply ", h.Applies[0].Number))))
 	if h.More {
-		v.out.printf("Older ones:\n  %s\n", v.clean(o.again("history", "--last", fmt.Sprint(min(engine.MaxPast, 10*len(h.Applies))))))
+		v.out.printf("Older ones:\n  %s\n", v.clean(o.again(fmt.Sprint("history --last ", min(engine.MaxPast, 10*len(h.Applies))))))
 	}
 	v.originals(h.Originals)
 }

@@ -257,7 +257,7 @@ func (v *view) advice(planned *engine.Planned, o stackOptions) {
 	case slices.ContainsFunc(blocked, notAdoptable):
 		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(o.again("plan")))
 	default:
-		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(o.again("apply", "--adopt")))
+		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(o.again("apply --adopt")))
 	}
 }
 
@@ -285,7 +285,7 @@ func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackO
 		v.errs.printf("Nothing was changed. Clear what is in the way, then run apply again.\n")
 		return
 	}
-	v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply", "--adopt")))
+	v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply --adopt")))
 }
 
 // question asks for the stack's name; the answer is read from the same line.

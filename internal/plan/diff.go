@@ -162,7 +162,7 @@ func takeOver(c *Change, adopt bool) {
 	if adopt {
 		c.Action, c.Adopt = Update, true
 		note := "taken over; the original is kept on the host"
-		if hides(*c) {
+		if c.Hides() {
 			note = "ours takes its place; its own file stays as it is"
 		}
 		c.Notes = append(c.Notes, note)
@@ -175,8 +175,9 @@ func takeOver(c *Change, adopt bool) {
 	}
 }
 
-// hides reports whether a unit of ours hides one of somebody else by its name.
-func hides(c Change) bool {
+// Hides reports whether a unit of ours would hide one of somebody else by its
+// name.
+func (c Change) Hides() bool {
 	return c.ID.Kind == KindUnit && c.Resource != nil && c.Resource.Want[AttrRunning] == Known(Yes)
 }
 

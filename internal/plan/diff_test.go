@@ -110,31 +110,7 @@ func TestOneThingDiffers(t *testing.T) {
 	}
 }
 
-func gone(f *plan.Fact)    { f.Exists, f.Have = false, nil }
-func foreign(f *plan.Fact) { f.Applied = nil }
-
-// have edits the thing behind relayctl's back; left makes it look as an older
-// stack file had it.
-func have(attr, value string) func(*plan.Fact) {
-	return func(f *plan.Fact) { f.Have = with(f.Have, attr, value) }
-}
-
-func left(attr, value string) func(*plan.Fact) {
-	return func(f *plan.Fact) {
-		f.Have = with(f.Have, attr, value)
-		f.Applied.Have = f.Have
-	}
-}
-
-func with(m map[string]string, name, value string) map[string]string {
-	changed := map[string]string{name: value}
-	for k, v := range m {
-		if k != name {
-			changed[k] = v
-		}
-	}
-	return changed
-}
+func gone(f *plan.Fact) { f.Exists, f.Have = false, nil }
 
 func stale(ids ...plan.ID) func(*plan.Fact) {
 	return func(f *plan.Fact) { f.Stale = ids }
@@ -235,15 +211,6 @@ func messyFacts() []plan.Fact {
 		facts = append(facts, as(want(plan.KindFile, name, "content=sha256:00")))
 	}
 	return append(facts, as(want(plan.KindUnit, "old.service", "enabled=yes", "running=yes")))
-}
-
-func messyListeners() []plan.Listener {
-	return []plan.Listener{
-		{Address: "0.0.0.0", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
-		{Address: "::", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
-		{Address: "127.0.0.1", Port: 8080, Process: "python3", PID: 900},
-		{Address: "::", Port: 8080, Process: "java", PID: 901},
-	}
 }
 
 // After whatever mess, one apply with --adopt leads to the wanted state: the

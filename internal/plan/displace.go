@@ -116,7 +116,7 @@ func (d *differ) displace(c *Change) {
 	c.Reasons = nil
 	if len(c.Fact.PulledBy) > 0 {
 		c.Adoptable = false
-		c.Block += fmt.Sprintf("; %s would start it again at boot", sentence(c.Fact.PulledBy))
+		c.Block += fmt.Sprintf("; %s would start it again at boot", Sentence(c.Fact.PulledBy))
 	}
 }
 

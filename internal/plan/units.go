@@ -155,14 +155,5 @@ func names(ids []ID) string {
 	for _, id := range slices.Compact(ids) {
 		words = append(words, id.short())
 	}
-	return sentence(words)
-}
-
-// sentence joins words as people do: a, b and c.
-func sentence(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " and " + words[last]
+	return Sentence(words)
 }

@@ -69,6 +69,7 @@ var rules = []rule{
 	{"cmd/relay-host", "golang.org/x/crypto/ssh", "a host dials nobody"},
 	{"cmd/relay-host", "github.com/hashicorp/hcl", "a host knows no stack files"},
 	{"cmd/relay-host", "github.com/spf13/cobra", "the operator's command line"},
+	{"cmd/relay-host", "github.com/aymanbagabas/go-udiff", "people read plans on the operator's machine"},
 
 	{"cmd/relay-server", module + "internal/worker", "the two ends meet in the protocol"},
 	{"cmd/relay-server", module + "internal/stack", "it faces the network"},

@@ -122,7 +122,7 @@ func TestTakingOverThatIsCutOff(t *testing.T) {
 			if !begun {
 				return
 			}
-			next := plan.Diff(plan.Host{Role: plan.RoleProxy, Facts: seen}) // without --adopt
+			next := planOf(t, plan.Host{Role: plan.RoleProxy, Facts: seen}) // without --adopt
 			if _, err := m.lock().apply(next.Changes); err != nil {
 				t.Fatal(err)
 			}

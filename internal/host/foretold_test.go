@@ -353,7 +353,7 @@ func TestWhatAdoptWouldDoWithAUnitOfOurName(t *testing.T) {
 	wants := hidden(m, s)
 	s.adopt = false
 	s.plan(wants...)
-	if text := s.foretold(); strings.Contains(text, "stops and disables") || !strings.Contains(text, "--adopt has ours take its place; its own file stays as it is") {
-		t.Errorf("the plan says\n%s", text)
+	if blocked := s.planned.Blocked(); len(blocked) != 1 || !blocked[0].Adoptable || !blocked[0].Hides() {
+		t.Errorf("blocked by %+v", blocked)
 	}
 }

@@ -149,7 +149,7 @@ func TestDropInIsTakenOver(t *testing.T) {
 			t.Errorf("the second one: the manifest has %+v", entry)
 		}
 
-		last := plan.Diff(plan.Host{Role: plan.RoleDeparted, Facts: m.observe()})
+		last := planOf(t, plan.Host{Role: plan.RoleDeparted, Facts: m.observe()})
 		if _, err := s.apply(last.Changes); err != nil {
 			t.Fatal(err)
 		}

@@ -1,36 +1,48 @@
-package plan
+package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
+
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// label names what a line is about.
-func (p *page) label(c Change) string {
-	name := c.ID.Name
-	if c.ID.Kind == KindUnit {
-		name = unitName(name)
+// label names what a line of a plan is about.
+func label(c plan.Change) string {
+	if c.ID.Kind == plan.KindProgram && c.Action == plan.Create {
+		return strings.TrimSpace(thing(c.ID) + " " + newValue(c, plan.AttrVersion).Text)
 	}
-	name = p.clean(name)
-	switch {
-	case c.Action == Restart || c.Action == Reload:
-		return string(c.Action) + " " + name
-	case c.ID.Kind == KindProgram && c.Action == Create:
-		return p.clean(strings.TrimSpace("program " + name + " " + c.after(AttrVersion).Text))
-	}
-	return p.clean(string(c.ID.Kind)) + " " + name
+	return stepName(c.ID, c.Action)
 }
 
-// after is what an attribute will be, if it changes.
-func (c Change) after(name string) Value {
+// newValue is what an attribute will be, if it changes.
+func newValue(c plan.Change, name string) plan.Value {
 	for _, attr := range c.Attributes {
 		if attr.Name == name {
 			return attr.After
 		}
 	}
-	return Value{}
+	return plan.Value{}
+}
+
+func changes(c plan.Change, name string) bool {
+	return slices.ContainsFunc(c.Attributes, func(a plan.AttrChange) bool { return a.Name == name })
+}
+
+// textsOf gives a file's text before and after a change; false where it may not
+// be shown or is not known. Nil: none is.
+type textsOf func(host string, c plan.Change) (before, after string, ok bool)
+
+// of is a file's text before and after a change; false where it is none, or a
+// secret, or not known.
+func (t textsOf) of(host string, c plan.Change) (before, after string, ok bool) {
+	if t == nil || c.ID.Kind != plan.KindFile || c.Resource != nil && c.Resource.Sensitive {
+		return "", "", false
+	}
+	return t(host, c)
 }
 
 // texts is a file's text before and after a change.
@@ -40,9 +52,9 @@ type texts struct {
 }
 
 // why says in a phrase what changes and for which reason.
-func (p *page) why(host string, c Change, t texts) string {
+func why(host string, c plan.Change, t texts, diff bool) string {
 	if c.Block != "" {
-		if t.known && !p.Diff {
+		if t.known && !diff {
 			return c.Block + " (see --diff)"
 		}
 		return c.Block
@@ -51,47 +63,47 @@ func (p *page) why(host string, c Change, t texts) string {
 	for _, attr := range c.Attributes {
 		parts = append(parts, phrase(c, attr)...)
 	}
-	if c.ID.Kind == KindProgram && c.Action == Update && len(parts)+len(c.Reasons) == 0 {
+	if c.ID.Kind == plan.KindProgram && c.Action == plan.Update && len(parts)+len(c.Reasons) == 0 {
 		parts = append(parts, "another build")
 	}
-	if c.Resource != nil && c.Resource.Size > 0 && hasAttr(c.Attributes, AttrDigest) {
+	if c.Resource != nil && c.Resource.Size > 0 && changes(c, plan.AttrDigest) {
 		parts = append(parts, bytesOf(c.Resource.Size)+" to upload")
 	}
 	parts = append(parts, c.Reasons...)
 	switch {
-	case c.Action == Create && isMade(c.ID.Kind):
+	case c.Action == plan.Create && isMade(c.ID.Kind):
 		parts = append(parts, fmt.Sprintf("(made by apply on %s)", host))
-	case c.Action == Create && c.ID.Kind == KindKey && !c.after(AttrDigest).IsKnown():
+	case c.Action == plan.Create && c.ID.Kind == plan.KindKey && !newValue(c, plan.AttrDigest).IsKnown():
 		parts = append(parts, "(made by apply, shown once)")
-	case c.Action == Update:
+	case c.Action == plan.Update:
 		parts = append(parts, contentPhrase(c, t, len(parts) == 0)...)
 	}
 	return strings.Join(parts, ", ")
 }
 
 // isMade reports whether things of a kind are made where they are kept.
-func isMade(k Kind) bool { return k == KindCA || k == KindSecret }
+func isMade(k plan.Kind) bool { return k == plan.KindCA || k == plan.KindSecret }
 
 // phrase says how one attribute changes; content and digests are no reading.
-func phrase(c Change, attr AttrChange) []string {
+func phrase(c plan.Change, attr plan.AttrChange) []string {
 	switch {
-	case c.ID.Kind == KindKey:
+	case c.ID.Kind == plan.KindKey:
 		return nil // its reason says all
 	case !attr.After.IsKnown():
 		return []string{fmt.Sprintf("(made by apply on %s)", attr.After.MadeOn)}
-	case c.Action == Create && c.ID.Kind == KindUnit && attr.After.Text == Yes:
+	case c.Action == plan.Create && c.ID.Kind == plan.KindUnit && attr.After.Text == plan.Yes:
 		return []string{attr.Name}
-	case c.Action == Create:
+	case c.Action == plan.Create:
 		return nil
 	}
 	switch attr.Name {
-	case AttrContent, AttrDigest, AttrShown, AttrInstalled:
+	case plan.AttrContent, plan.AttrDigest, plan.AttrShown, plan.AttrInstalled:
 		return nil
-	case AttrRunning:
+	case plan.AttrRunning:
 		return []string{way(attr, "running", "stopped")}
-	case AttrEnabled:
+	case plan.AttrEnabled:
 		return []string{way(attr, "enabled", "disabled")}
-	case AttrVersion:
+	case plan.AttrVersion:
 		return []string{attr.Before + " → " + attr.After.Text}
 	}
 	if attr.Before == "" {
@@ -100,17 +112,17 @@ func phrase(c Change, attr AttrChange) []string {
 	return []string{attr.Name + " " + attr.Before + " → " + attr.After.Text}
 }
 
-func way(attr AttrChange, yes, no string) string {
-	if attr.After.Text == Yes {
+func way(attr plan.AttrChange, yes, no string) string {
+	if attr.After.Text == plan.Yes {
 		return no + " → " + yes
 	}
 	return yes + " → " + no
 }
 
 // contentPhrase says how much of a file changes, where nothing else says why.
-func contentPhrase(c Change, t texts, alone bool) []string {
+func contentPhrase(c plan.Change, t texts, alone bool) []string {
 	switch {
-	case !hasAttr(c.Attributes, AttrContent) || !c.after(AttrContent).IsKnown():
+	case !changes(c, plan.AttrContent) || !newValue(c, plan.AttrContent).IsKnown():
 		return nil
 	case c.Resource.Sensitive:
 		return []string{"content changes (secret)"}
@@ -142,7 +154,7 @@ func oneLine(before, after string) (string, bool) {
 		same++
 	}
 	words := strings.Join(x, " ") + " → " + strings.Join(y[same:], " ")
-	return words, len(x) > 0 && len(y) > 0 && width(words) <= maxOneLine
+	return words, len(x) > 0 && len(y) > 0 && columns(words) <= maxOneLine
 }
 
 // changedLines lists what goes and what comes, without unchanged lines.

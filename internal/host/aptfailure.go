@@ -19,7 +19,7 @@ import (
 // would end in the same way. isThere reports that it is installed after all,
 // and that apt failed at something else.
 func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name string, failed *machine.CommandError) (isThere bool, why error) {
-	status, err := p.newLook(nil).dpkg(ctx)
+	status, err := p.look().dpkg(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -43,7 +43,7 @@ func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name
 
 // aptError is the failure of a run of apt or dpkg as it travels.
 func (p packages) aptError(ctx context.Context, doing string, failed *machine.CommandError) error {
-	status, err := p.newLook(nil).dpkg(ctx)
+	status, err := p.look().dpkg(ctx)
 	if err != nil {
 		return err
 	}

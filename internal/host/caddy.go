@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -155,7 +156,7 @@ func resumes(command string) bool { return slices.Contains(strings.Fields(comman
 
 // isOurs reports whether relayctl wrote a file.
 func (h *Host) isOurs(view *look, path string) bool {
-	return findApplied(view.manifest, plan.ID{Kind: plan.KindFile, Name: path}) != nil
+	return record.Find(view.manifest, plan.ID{Kind: plan.KindFile, Name: path}) != nil
 }
 
 // runsOtherCaddyfile reports whether Caddy is known to run something else than

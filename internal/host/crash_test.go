@@ -2,7 +2,6 @@ package host_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -63,7 +63,6 @@ type crash struct{ at string }
 // it came by, and where it ended.
 func (m *debian) run(form, n int) (points int, at string) {
 	m.t.Helper()
-	manifest := ""
 	m.point = func(what string) {
 		if points++; points == n {
 			panic(crash{what})
@@ -74,7 +73,7 @@ func (m *debian) run(form, n int) (points int, at string) {
 		if ended, ok := recover().(crash); ok {
 			at = ended.at
 			if strings.HasSuffix(at, " unsaved") {
-				m.restore("/var/lib/relayctl/manifest.json", manifest)
+				m.loseLastLine()
 			}
 		}
 	}()
@@ -90,10 +89,9 @@ func (m *debian) run(form, n int) (points int, at string) {
 	_, err := s.host.Apply(m.t.Context(), hostapi.Apply{Steps: steps}, func(p hostapi.Progress) {
 		switch p.State {
 		case hostapi.Started:
-			manifest = m.read("/var/lib/relayctl/manifest.json")
 			m.point(fmt.Sprintf("before step %d", p.Step))
 		case hostapi.Done:
-			// As if it had ended before the manifest was saved.
+			// As if it had ended before the end of the step was on the disk.
 			m.point(fmt.Sprintf("after step %d (%s %s) unsaved", p.Step, steps[p.Step].Action, steps[p.Step].ID))
 		}
 	})
@@ -103,14 +101,14 @@ func (m *debian) run(form, n int) (points int, at string) {
 	return points, ""
 }
 
-func (m *debian) restore(path, content string) {
-	if content == "absent" {
-		os.Remove(m.path(path))
-		return
+// loseLastLine takes the end of the last step out of the journal.
+func (m *debian) loseLastLine() {
+	text := strings.TrimSuffix(m.read(journalFile), "\n")
+	lost := text[strings.LastIndexByte(text, '\n')+1:]
+	if !strings.Contains(lost, `"changed":`) {
+		m.t.Fatalf("the last line is no end of a step: %s", lost)
 	}
-	if err := os.WriteFile(m.path(path), []byte(content), 0o600); err != nil {
-		m.t.Fatal(err)
-	}
+	m.write(journalFile, strings.TrimSuffix(text, lost))
 }
 
 // state is all that should be the same, however often relay-host ended: what
@@ -127,13 +125,15 @@ func (m *debian) state() map[string]string {
 		if err != nil {
 			return err
 		}
-		for _, history := range []string{"/var/lib/relayctl/generations/", "/var/lib/relayctl/loaded", "/var/lib/relayctl/intents", "/var/lib/relayctl/lock", "/var/lib/relayctl/steps", "/var/lib/relayctl/history.jsonl", "/run/clock"} {
+		for _, history := range []string{"/var/lib/relayctl/generations/", "/var/lib/relayctl/lock", "/run/clock"} {
 			if strings.HasPrefix(name, history) && !strings.HasPrefix(name, "/var/lib/relayctl/generations/0/") {
 				return nil
 			}
 		}
 		state[name] = info.Mode().String()
-		if content, err := os.ReadFile(path); err == nil {
+		if name == journalFile {
+			state[name] += " " + m.ours()
+		} else if content, err := os.ReadFile(path); err == nil {
 			state[name] += " " + timeless(name, content)
 		}
 		return nil
@@ -147,18 +147,26 @@ func (m *debian) state() map[string]string {
 	return state
 }
 
-func timeless(name string, content []byte) string {
-	switch {
-	case strings.HasSuffix(name, "/manifest.json"):
-		var manifest plan.Manifest
-		if err := json.Unmarshal(content, &manifest); err != nil {
-			return err.Error()
-		}
-		text := ""
+const journalFile = "/var/lib/relayctl/journal.jsonl"
+
+// ours lists what the journal says is ours.
+func (m *debian) ours() string {
+	m.t.Helper()
+	journal, err := record.Read(m.path("/var/lib/relayctl"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	text := ""
+	if manifest := journal.Manifest(); manifest != nil {
 		for _, entry := range manifest.Resources {
 			text += fmt.Sprintf("%s made %v kept %q\n", entry.ID, entry.Made, entry.Kept)
 		}
-		return strings.Join(slices.Sorted(strings.Lines(text)), "")
+	}
+	return strings.Join(slices.Sorted(strings.Lines(text)), "")
+}
+
+func timeless(name string, content []byte) string {
+	switch {
 	case bytes.Contains(content, []byte("BEGIN")) || strings.Contains(name, "/secrets/") || strings.HasSuffix(name, "/token") || strings.HasSuffix(name, "mac.key"):
 		return fmt.Sprintf("%d bytes or so", len(content)/100)
 	}

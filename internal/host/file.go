@@ -92,40 +92,10 @@ func (f files) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 	if err := f.check(ctx, step.resource.Check, strings.TrimSuffix(path, filepath.Base(path))+filepath.Base(temporary)); err != nil {
 		return outcome{}, err
 	}
-	kept, err := f.keepOriginal(b, step)
-	if err != nil {
-		return outcome{}, err
-	}
 	if err := os.Rename(temporary, f.Path(path)); err != nil {
 		return outcome{}, fmt.Errorf("swap in: %w", err)
 	}
-	return outcome{made: true, kept: kept}, machine.SyncDir(filepath.Dir(f.Path(path)))
-}
-
-// keepOriginal keeps what is about to be replaced: as one of the originals when
-// relayctl never wrote it, else in the generation of this apply.
-func (f files) keepOriginal(b *batch, step step) (kept string, err error) {
-	path := step.resource.Name
-	before := former{applied: step.applied}
-	if step.now.Exists {
-		generation := f.session.number
-		if step.applied == nil {
-			generation = 0
-		}
-		if before.kept, err = f.keepFormer(path, generation); err != nil {
-			return "", err
-		}
-		if step.applied == nil {
-			kept = before.kept
-			thing := step.making(kept)
-			thing.Taken = f.session.takenOver(step)
-			if err := f.markMaking(thing); err != nil {
-				return "", err
-			}
-		}
-	}
-	f.session.replaced[step.change.ID] = before
-	return kept, nil
+	return outcome{made: true}, machine.SyncDir(filepath.Dir(f.Path(path)))
 }
 
 // own sets owner and mode of a file whose content is right.
@@ -147,14 +117,6 @@ func (f files) own(path string, uid, gid int, mode fs.FileMode) error {
 // remove puts the original of something adopted back.
 func (f files) remove(_ context.Context, b *batch, step step) error {
 	path := step.change.ID.Name
-	before := former{applied: step.applied}
-	if step.now.Exists {
-		var err error
-		if before.kept, err = f.keepFormer(path, f.session.number); err != nil {
-			return err
-		}
-	}
-	f.session.replaced[step.change.ID] = before
 	if step.applied != nil && step.applied.Kept != "" {
 		if _, err := os.Lstat(filepath.Dir(f.Path(path))); machine.Gone(err) {
 			b.ended = "its folder is gone: what stood there before is kept in " + step.applied.Kept
@@ -170,19 +132,16 @@ func (f files) remove(_ context.Context, b *batch, step step) error {
 	return machine.SyncDir(filepath.Dir(f.Path(path)))
 }
 
-// putBack copies a kept file to its place.
-func (h *Host) putBack(path, kept string) error {
-	err := h.InFolder(path, func(name string) error { return machine.CopyFile(h.Path(kept), name) })
-	if err != nil {
-		return fmt.Errorf("put %s back: %w", path, err)
-	}
-	return nil
-}
-
-// content is what a file should hold: what was put, or what this machine made.
+// content is what a file should hold: what was put, what this machine made, or
+// what it kept.
 func (b *batch) content(resource plan.Resource) ([]byte, error) {
-	if resource.From != nil {
+	switch {
+	case resource.From != nil:
 		return b.host.render(*resource.From)
+	case resource.Kept != "" && resource.Grants:
+		return b.host.keptGrants(resource.Name, resource.Kept)
+	case resource.Kept != "":
+		return machine.ReadRegular(b.host.Path(resource.Kept))
 	}
 	return b.host.readBlob(resource.Want[plan.AttrContent].Text)
 }

@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -40,33 +42,42 @@ type Host struct {
 
 // session is what is remembered while the lock is held.
 type session struct {
-	lock      *lock
-	stack     string
-	number    int       // of this apply
-	past      plan.Past // this apply, as the history will tell of it
-	journal   stepJournal
-	manifest  *plan.Manifest
-	claimed   bool // there was no manifest before
-	finished  bool // the apply was taken down
-	forgotten bool // the stack has left this machine, and the lock's file with it
-	packages  bool // a package was installed: files, users and units came along
-
-	sequence  int                // rises with every change
-	changed   map[plan.ID]int    // what this session changed, and when
-	loaded    map[string]int     // when this session last saw a unit run with all its files
-	replaced  map[plan.ID]former // what files and programs were before this session last swapped them
-	restored  []string           // files whose originals were put back
-	unitFiles bool               // systemd has not read them all yet
-	intents   []string           // units whose restart this batch intended
+	lock      *record.Lock
+	journal   *record.Journal
+	apply     record.Apply // that this session is for
+	finished  bool         // its end was taken down
+	forgotten bool         // the stack has left this machine, and the lock's file with it
+	packages  bool         // a package was installed: files, users and units came along
+	changed   bool         // anything was
+	restored  []string     // files whose originals were put back
+	unitFiles bool         // systemd has not read them all yet
 }
 
-// noteChange remembers that this session changed a thing.
-func (s *session) noteChange(id plan.ID) {
-	s.sequence++
-	s.changed[id] = s.sequence
-	if id.Kind == plan.KindFile && machine.IsUnitFile(id.Name) {
+// noteChange remembers what follows from a change.
+func (s *session) noteChange(change plan.Change) {
+	s.changed = s.changed || change.Counts()
+	if change.ID.Kind == plan.KindFile && machine.IsUnitFile(change.ID.Name) {
 		s.unitFiles = true
 	}
+}
+
+// look begins a look at the machine, as it is remembered in this session.
+func (h *Host) look() *look { return h.newLook(h.session.journal) }
+
+// newApplied is the manifest's entry for a fact that an apply left.
+func newApplied(fact plan.Fact, number int) plan.Applied {
+	return plan.Applied{ID: fact.ID, Have: fact.Have, Number: number, Time: time.Now().UTC().Truncate(time.Second)}
+}
+
+func (s *session) newApplied(fact plan.Fact) plan.Applied { return newApplied(fact, s.apply.Number) }
+
+// remembered reads what this host remembers. Where held is true, somebody else
+// is at work.
+func (h *Host) remembered() (journal *record.Journal, held bool, err error) {
+	if h.session != nil {
+		return h.session.journal, false, nil
+	}
+	return record.Look(h.stored())
 }
 
 // New returns a Host that has done nothing yet.

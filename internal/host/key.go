@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -131,16 +130,4 @@ func yesNo(yes bool) string {
 		return plan.Yes
 	}
 	return plan.No
-}
-
-// noteShown has the manifest say what the key's fact says now, so that it does
-// not look changed since.
-func (h *Host) noteShown(name string) {
-	entry := findApplied(h.session.manifest, plan.ID{Kind: plan.KindKey, Name: name})
-	if entry != nil {
-		have := maps.Clone(entry.Have)
-		have[plan.AttrShown] = plan.Yes
-		entry.Have = have
-		h.session.setApplied(*entry)
-	}
 }

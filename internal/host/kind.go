@@ -29,12 +29,14 @@ type step struct {
 	resource plan.Resource // with all values settled; only the ID for a removal
 	now      plan.Fact     // as the thing is now
 	applied  *plan.Applied // the manifest's entry; nil: none
+	taken    *plan.TakenOver
+	kept     string // where what stands there is kept; empty: nowhere
+	done     bool   // it is as it should be already
 }
 
 // outcome is what a step left that the next look can't tell.
 type outcome struct {
-	made bool   // relayctl made it: it may be removed one day
-	kept string // where the original is kept; empty: nowhere
+	made bool // relayctl made it: it may be removed one day
 }
 
 func (h *Host) worker(kind plan.Kind) (kindWorker, bool) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -12,6 +13,7 @@ import (
 // once, and only when something needs it.
 type look struct {
 	host      *Host
+	journal   *record.Journal
 	manifest  *plan.Manifest
 	unitNames []string // asked for together
 
@@ -21,8 +23,8 @@ type look struct {
 	keys     map[string]storedKey
 }
 
-func (h *Host) newLook(manifest *plan.Manifest) *look {
-	return &look{host: h, manifest: manifest}
+func (h *Host) newLook(journal *record.Journal) *look {
+	return &look{host: h, journal: journal, manifest: journal.Manifest()}
 }
 
 func (l *look) accounts() (*machine.Accounts, error) {

@@ -123,9 +123,8 @@ func leavingOut(unit, file string) string {
 // gone again. A start that relay-host saw through is believed, and commands that
 // systemd rewrites are not compared.
 func (h *Host) startedOtherwise(view *look, resource plan.Resource, state machine.UnitState) ([]plan.ID, error) {
-	record, err := h.loadLoaded(resource.Name)
-	if err != nil || state.MainPID == 0 || record.Invocation == state.Invocation {
-		return nil, err
+	if state.MainPID == 0 || view.journal.LoadedBy(resource.Name).Invocation == state.Invocation {
+		return nil, nil
 	}
 	own := h.FindUnitFiles(resource.Name, bringsOwnFile(resource)).Own
 	says, process := h.Say(own), filepath.Join("/proc", strconv.Itoa(state.MainPID))

@@ -57,10 +57,18 @@ func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error)
 	if err := machine.SwapLink(filepath.Join(folder, "current"), release); err != nil {
 		return outcome{}, err
 	}
-	if before != "" && before != release {
-		p.session.replaced[step.change.ID] = former{kept: before, applied: step.applied}
+	return outcome{made: true}, p.sweepReleases(name, release, before)
+}
+
+// keep names the release that another one is about to take the place of, or the
+// one that goes.
+func (p programs) keep(todo step) (string, error) {
+	name := todo.change.ID.Name
+	release, err := os.Readlink(p.Path(filepath.Join(plan.ProgramsDir, name, "current")))
+	if err != nil {
+		return "", fmt.Errorf("look at present release: %w", err)
 	}
-	return outcome{made: true}, sweepReleases(folder, release, before)
+	return filepath.Join(plan.ProgramsDir, name, release), nil
 }
 
 // content is a program: this very one, or else what was put.
@@ -90,17 +98,21 @@ func writeProgram(path string, content []byte) error {
 	return nil
 }
 
-// sweepReleases keeps the current release and the one before.
-func sweepReleases(folder, current, former string) error {
-	entries, err := os.ReadDir(folder)
+// sweepReleases keeps the current release, the one before, and those that the
+// record names.
+func (p programs) sweepReleases(name, current, former string) error {
+	folder := filepath.Join(plan.ProgramsDir, name)
+	entries, err := os.ReadDir(p.Path(folder))
 	if err != nil {
 		return fmt.Errorf("list releases: %w", err)
 	}
+	kept := p.session.journal.Kept()
 	for _, entry := range entries {
-		if !entry.IsDir() || entry.Name() == current || entry.Name() == former {
+		release := filepath.Join(folder, entry.Name())
+		if !entry.IsDir() || entry.Name() == current || entry.Name() == former || kept[release] {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+		if err := os.RemoveAll(p.Path(release)); err != nil {
 			return fmt.Errorf("remove old release: %w", err)
 		}
 	}

@@ -48,7 +48,7 @@ func (b *batch) camealong(expected, now plan.Fact) bool {
 	if expected.Exists || !now.Exists {
 		return false
 	}
-	if now.Kind == plan.KindUnit && len(b.host.session.changed) > 0 {
+	if now.Kind == plan.KindUnit && b.host.session.changed {
 		return true
 	}
 	if !b.host.session.packages {

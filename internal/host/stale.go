@@ -15,21 +15,18 @@ import (
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // stale lists what a running unit has not loaded as it stands now.
 func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, state machine.UnitState) ([]plan.ID, error) {
-	owed, err := h.loadIntent(resource.Name)
-	if err != nil {
-		return nil, err
-	}
-	list := owed.Because
+	list := owed(view.journal, resource)
 	unit := resource.Unit
 	if unit == nil {
 		return list, nil
 	}
-	reads := readsOf(unit).all()
+	reads := readsOf(unit).All()
 	published, err := h.staleSettings(unit, state)
 	if err != nil {
 		return nil, err
@@ -62,6 +59,13 @@ func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, st
 	list = append(list, changed...)
 	slices.SortFunc(list, func(a, b plan.ID) int { return strings.Compare(a.String(), b.String()) })
 	return slices.Compact(list), nil
+}
+
+// owed lists what a unit reads and was replaced since it was last seen to run
+// with all of it.
+func owed(journal *record.Journal, resource plan.Resource) []plan.ID {
+	reads := slices.Concat(readsOf(resource.Unit).All(), journal.LoadedBy(resource.Name).Reads.All())
+	return slices.DeleteFunc(journal.Owed(resource.Name), func(id plan.ID) bool { return !plan.AnyCovers(reads, id) })
 }
 
 // publishedPrefix begins the status of a service that publishes the digest of
@@ -97,7 +101,7 @@ func (h *Host) staleSettings(unit *plan.Unit, state machine.UnitState) ([]plan.I
 		return nil, nil
 	}
 	var list []plan.ID
-	for _, id := range readsOf(unit).all() {
+	for _, id := range readsOf(unit).All() {
 		if publishes(unit, state, id) {
 			list = append(list, id)
 		}
@@ -200,18 +204,15 @@ func (h *Host) runsOldProgram(program plan.ID, state machine.UnitState) (bool, e
 // last seen to load them. A start that nobody wrote down counts as one that
 // loaded what had stopped changing by then.
 func (h *Host) changedSinceLoaded(ctx context.Context, view *look, unit string, ids []plan.ID, state machine.UnitState) ([]plan.ID, error) {
-	record, err := h.loadLoaded(unit)
-	if err != nil {
-		return nil, err
-	}
-	same := record.Invocation != "" && record.Invocation == state.Invocation
+	last := view.journal.LoadedBy(unit)
+	same := last.Invocation != "" && last.Invocation == state.Invocation
 	var list []plan.ID
 	for _, id := range ids {
 		present, err := h.fingerprint(ctx, view, id)
 		if err != nil {
 			return nil, err
 		}
-		loaded, recorded := record.Digests[id.String()]
+		loaded, recorded := last.Digests[id.String()]
 		switch {
 		case same && recorded && loaded != present.digest:
 			list = append(list, id)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -79,12 +80,12 @@ func (u units) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 	case want[plan.AttrRunning] == plan.Yes && !(state.Running() && b.restartsLater(step.index)):
 		err = u.follow(ctx, b, step, state)
 	}
-	return outcome{made: madeFragment(u.session.manifest, state)}, err
+	return outcome{made: madeFragment(u.session.journal, state)}, err
 }
 
 // madeFragment reports whether relayctl made a unit's file.
-func madeFragment(manifest *plan.Manifest, state machine.UnitState) bool {
-	file := findApplied(manifest, plan.ID{Kind: plan.KindFile, Name: state.Fragment})
+func madeFragment(journal *record.Journal, state machine.UnitState) bool {
+	file := journal.Entry(plan.ID{Kind: plan.KindFile, Name: state.Fragment})
 	return file != nil && file.Made
 }
 
@@ -133,12 +134,12 @@ func (u units) configure(ctx context.Context, verb machine.ConfigureVerb, name s
 
 func (u units) stop(ctx context.Context, b *batch, index int, name string, state machine.UnitState) error {
 	if state.Ended() {
-		return u.clearIntent(name)
+		return u.recordStopped(name)
 	}
 	if err := u.job(ctx, b, index, machine.StopUnit, name); err != nil {
 		return err
 	}
-	return u.clearIntent(name)
+	return u.recordStopped(name)
 }
 
 // doing says what systemd is at.
@@ -217,21 +218,16 @@ func (u units) neededJob(ctx context.Context, resource plan.Resource, state mach
 		}
 		return machine.StartUnit, nil
 	}
-	need, err := u.stale(ctx, u.newLook(u.session.manifest), resource, state)
+	need, err := u.stale(ctx, u.look(), resource, state)
 	if err != nil {
 		return "", err
 	}
 	reads := readsOf(resource.Unit)
-	for id, when := range u.session.changed {
-		if when > u.session.loaded[resource.Name] && anyCovers(reads.all(), id) {
-			need = append(need, id)
-		}
-	}
 	if len(need) == 0 {
 		return "", nil
 	}
 	for _, id := range need {
-		if anyCovers(reads.Restart, id) || !anyCovers(reads.Reload, id) {
+		if plan.AnyCovers(reads.Restart, id) || !plan.AnyCovers(reads.Reload, id) {
 			return machine.RestartUnit, nil
 		}
 	}
@@ -258,7 +254,7 @@ func (u units) remove(ctx context.Context, b *batch, step step) error {
 			return err
 		}
 	}
-	return u.forgetLoaded(name)
+	return u.recordStopped(name)
 }
 
 // followRestored has units that stay take the files that were put back.
@@ -268,14 +264,10 @@ func (h *Host) followRestored(ctx context.Context, b *batch) error {
 	if len(restored) == 0 {
 		return nil
 	}
-	readers, err := h.readers(nil)
-	if err != nil {
-		return err
-	}
-	for unit, reads := range readers {
+	for unit, reads := range h.session.journal.Readers() {
 		for _, path := range restored {
 			id := plan.ID{Kind: plan.KindFile, Name: path}
-			if !anyCovers(reads.all(), id) {
+			if !plan.AnyCovers(reads.All(), id) {
 				continue
 			}
 			if err := h.followRestoredUnit(ctx, b, unit, reads, id); err != nil {
@@ -287,11 +279,8 @@ func (h *Host) followRestored(ctx context.Context, b *batch) error {
 	return nil
 }
 
-func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, reads unitReads, id plan.ID) error {
-	if err := h.forgetLoaded(unit); err != nil {
-		return err
-	}
-	if err := h.clearIntent(unit); err != nil {
+func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, reads record.Reads, id plan.ID) error {
+	if err := h.recordStopped(unit); err != nil {
 		return err
 	}
 	state, err := h.Unit(ctx, unit)
@@ -299,7 +288,7 @@ func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, re
 		return err
 	}
 	verb, last := machine.ReloadUnit, len(b.steps)-1
-	if anyCovers(reads.Restart, id) {
+	if plan.AnyCovers(reads.Restart, id) {
 		verb = machine.RestartUnit
 	}
 	if verb == machine.ReloadUnit && id.Name == plan.Caddyfile { // it may have Caddy take orders elsewhere than it does

@@ -29,18 +29,30 @@ func (j *Journal) Formers(to int) ([]plan.Former, error) {
 	return formersOf(j.fold.changes, func(one *made) bool { return one.number > to }), nil
 }
 
-// FormersSince are those of the things that this apply has changed since a unit
-// was last seen to run with all its files.
-func (j *Journal) FormersSince(unit string) []plan.Former {
+// Recent is a thing that the apply that runs has changed.
+type Recent struct {
+	plan.Former
+	First int // sequence of the first of its changes, for Change.Undoes
+}
+
+// Since lists what the apply that runs has changed since a unit was last seen to
+// run with all its files.
+func (j *Journal) Since(unit string) []Recent {
 	since := j.fold.loaded[unit].Sequence
 	begun, _ := j.Begun()
-	return formersOf(j.fold.changes, func(one *made) bool { return one.number == begun.Number && one.at > since })
+	counts := func(one *made) bool { return one.number == begun.Number && one.at > since }
+	var recent []Recent
+	for _, former := range formersOf(j.fold.changes, counts) {
+		first := slices.IndexFunc(j.fold.changes, func(one *made) bool { return counts(one) && one.ID == former.ID && !one.isUntouched() })
+		recent = append(recent, Recent{former, j.fold.changes[first].at})
+	}
+	return recent
 }
 
 func formersOf(changes []*made, counts func(*made) bool) []plan.Former {
 	var formers []plan.Former
 	for _, one := range changes {
-		if !counts(one) {
+		if !counts(one) || one.isUntouched() {
 			continue
 		}
 		at := slices.IndexFunc(formers, func(f plan.Former) bool { return f.ID == one.ID })
@@ -58,6 +70,9 @@ func formersOf(changes []*made, counts func(*made) bool) []plan.Former {
 	}
 	return formers
 }
+
+// isUntouched reports whether a change failed before it did anything.
+func (m *made) isUntouched() bool { return m.changed != nil && m.changed.Untouched }
 
 // Kept lists where the record says that something is kept.
 func (j *Journal) Kept() map[string]bool {

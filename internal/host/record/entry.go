@@ -50,8 +50,8 @@ type Apply struct {
 	Since    time.Time `json:"since"`
 }
 
-// past is the apply as the history tells of it before it has done anything.
-func (a Apply) past() plan.Past {
+// Past is the apply as the history tells of it before it has done anything.
+func (a Apply) Past() plan.Past {
 	return plan.Past{
 		Number: a.Number, Run: a.Run, Stack: a.Stack, Version: a.Version,
 		Operator: a.Operator, Command: a.Command, Began: a.Since,
@@ -76,6 +76,9 @@ type Change struct {
 	// Replaces says that a service that has loaded the thing has to load it
 	// again.
 	Replaces bool `json:"replaces,omitempty"`
+	// Undoes is the sequence of the first of the changes by this apply that are
+	// undone, since a service did not take them; 0: none is. It is no step.
+	Undoes int `json:"undoes,omitempty"`
 }
 
 // Changed is how the change that was begun last for a thing has ended.
@@ -85,6 +88,8 @@ type Changed struct {
 	// Settled says that this was found out later: whoever made the change was
 	// cut off.
 	Settled bool `json:"settled,omitempty"`
+	// Untouched says that it failed before anything was done.
+	Untouched bool `json:"untouched,omitempty"`
 	// Same says that what a service may have loaded is as it was.
 	Same  bool          `json:"same,omitempty"`
 	Left  plan.Fact     `json:"left"`            // as it stands now: Exists and Have

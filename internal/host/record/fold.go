@@ -123,16 +123,28 @@ func (f *fold) end(c Changed, at time.Time) {
 	}
 	one.changed, one.ended = &c, at
 	switch {
-	case !c.Same || f.changed[c.ID] != one.at:
-	case one.before > 0:
-		f.changed[c.ID] = one.before
-	default:
-		delete(f.changed, c.ID)
+	case one.Undoes > 0 && c.Error == "":
+		f.unchange(one.ID, one.Undoes)
+	case c.Same:
+		f.unchange(one.ID, one.at)
 	}
 	next := f.ours(at)
 	next.Resources = slices.DeleteFunc(next.Resources, func(a plan.Applied) bool { return a.ID == c.ID })
 	if c.Entry != nil {
 		next.Resources = append(next.Resources, *c.Entry)
+	}
+}
+
+// unchange takes back that a thing was replaced by a change and those after it.
+func (f *fold) unchange(id plan.ID, at int) {
+	for _, one := range f.changes {
+		switch {
+		case one.at != at || f.changed[id] < at:
+		case one.before > 0:
+			f.changed[id] = one.before
+		default:
+			delete(f.changed, id)
+		}
 	}
 }
 
@@ -173,7 +185,7 @@ func (f *fold) close(e End, at time.Time) {
 func (f *fold) steps(number int) []plan.StepTaken {
 	var steps []plan.StepTaken
 	for _, one := range f.changes {
-		if one.number != number {
+		if one.number != number || one.Undoes > 0 {
 			continue
 		}
 		step := plan.StepTaken{ID: one.ID, Step: len(steps) + 1, Action: one.Action, Began: one.began}

@@ -25,9 +25,11 @@ const (
 	maxSize      = 8 << 20  // bytes, above which fewer than keptApplies are kept
 	keptPast     = 1000     // applies that the history tells of
 	maxLine      = 16 << 20 // bytes
-	journalName  = "journal.jsonl"
 	journalPerms = 0o600
 )
+
+// Name is that of the journal in its folder.
+const Name = "journal.jsonl"
 
 // ErrDamaged means that a line in the middle of the journal can't be read: it
 // was edited, or its disk is failing.
@@ -45,7 +47,7 @@ type Journal struct {
 // Read reads the record under a folder. Where there is none, or only the last
 // line was cut off by a crash, that is nothing lost.
 func Read(folder string) (*Journal, error) {
-	j := &Journal{path: filepath.Join(folder, journalName), fold: newFold()}
+	j := &Journal{path: filepath.Join(folder, Name), fold: newFold()}
 	file, err := os.OpenFile(j.path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		first, err := former(folder)

@@ -1,7 +1,9 @@
 package record
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -85,10 +87,15 @@ func (j *Journal) GiveUp() error {
 	if err := j.write(line{End: &End{}}, false); err != nil {
 		return err
 	}
-	if j.fold.manifest != nil || len(j.fold.past) > 0 {
+	if m := j.fold.manifest; len(j.fold.past)+len(j.fold.changes) > 0 || m != nil && len(m.Resources) > 0 {
 		return nil
 	}
-	if err := os.Remove(j.path); err != nil {
+	return j.Remove()
+}
+
+// Remove removes the journal: the host remembers nothing any more.
+func (j *Journal) Remove() error {
+	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove journal: %w", err)
 	}
 	return nil
@@ -118,7 +125,7 @@ func (j *Journal) CutOff() (plan.Past, bool) {
 	if !ok {
 		return plan.Past{}, false
 	}
-	past, steps := begun.past(), j.Steps(begun.Number)
+	past, steps := begun.Past(), j.Steps(begun.Number)
 	past.State, past.Steps, past.Ended = plan.PastCutOff, len(steps), past.Began
 	past.Summary = plan.CountTaken(steps).String()
 	if len(steps) > 0 {
@@ -184,3 +191,6 @@ func FirstLine(text string) string {
 	}
 	return text
 }
+
+// All lists all that a unit reads.
+func (r Reads) All() []plan.ID { return slices.Concat(r.Restart, r.Reload) }

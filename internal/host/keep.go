@@ -7,25 +7,42 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// keptGenerations is how many applies' former files are kept, of applies that
-// replaced or removed any. Generation 0, what stood there before relayctl, is
-// kept as long as relayctl is there.
-const keptGenerations = 10
-
 // maxFormers is how many forms of one file a generation holds.
 const maxFormers = 100
 
-// former is what a file or a program was before this session last swapped it.
-type former struct {
-	kept    string        // absolute path of the copy, or a program's folder; empty: there was none
-	applied *plan.Applied // the manifest's entry; nil: none
+// keeper is a kindWorker whose things have something in them.
+type keeper interface {
+	keep(todo step) (string, error)
+}
+
+// keepWhatGoes keeps what a step is about to replace or take away, and returns where;
+// empty: nothing, or nothing that has to be kept.
+func (h *Host) keepWhatGoes(todo step) (string, error) {
+	worker, _ := h.worker(todo.change.ID.Kind)
+	kept, ok := worker.(keeper)
+	if !ok || !todo.now.Exists {
+		return "", nil
+	}
+	return kept.keep(todo)
+}
+
+// keep keeps a file whose content will change: as one of the originals when
+// relayctl never wrote it, else in the generation of this apply.
+func (f files) keep(todo step) (string, error) {
+	if content, ok := todo.resource.Want[plan.AttrContent]; ok && content.Text == todo.now.Have[plan.AttrContent] {
+		return "", nil
+	}
+	generation := f.session.apply.Number
+	if todo.applied == nil {
+		generation = 0
+	}
+	return f.keepFormer(todo.change.ID.Name, generation)
 }
 
 // keepFormer copies what stands at path into a generation and returns where.
@@ -81,24 +98,17 @@ func compareKept(path, kept string) (taken, same bool, err error) {
 	return true, err == nil && bytes.Equal(old, present), err
 }
 
-// sweepGenerations removes all but the newest keptGenerations.
-func (h *Host) sweepGenerations() error {
+// sweepGenerations removes what the record does not go back to any more.
+func (h *Host) sweepGenerations(oldest int) error {
 	entries, err := os.ReadDir(h.stored("generations"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("list generations: %w", err)
 	}
-	var numbers []int
 	for _, entry := range entries {
-		if generation, err := strconv.Atoi(entry.Name()); err == nil && generation > 0 {
-			numbers = append(numbers, generation)
+		if number, err := strconv.Atoi(entry.Name()); err != nil || number < 1 || number > oldest {
+			continue
 		}
-	}
-	slices.Sort(numbers)
-	for _, number := range numbers[:max(0, len(numbers)-keptGenerations)] {
-		if err := os.RemoveAll(h.stored("generations", strconv.Itoa(number))); err != nil {
+		if err := os.RemoveAll(h.stored("generations", entry.Name())); err != nil {
 			return fmt.Errorf("remove old generation: %w", err)
 		}
 	}

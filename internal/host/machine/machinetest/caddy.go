@@ -81,6 +81,7 @@ func adminIn(caddyfile string) string {
 	return strings.Fields(place)[0]
 }
 
+// CaddyTakesOrders is where it does, by what it runs or by what it refused last.
 func (m *Machine) CaddyTakesOrders() string { return cmp.Or(m.Caddy.Moved, adminIn(m.Caddy.Runs)) }
 
 // CaddySocket is where every Caddyfile of the tests has its admin endpoint.

@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 
 // forTests are folders of code that only tests and the build use. It may
 // import anything; nothing else may import it.
-var forTests = []string{"test", "bench", "internal/remote/remotetest", "internal/payload/pack"}
+var forTests = []string{"test", "bench", "internal/remote/remotetest", "internal/host/machine/machinetest", "internal/payload/pack"}
 
 // rule forbids a package everything below a prefix, however far away.
 type rule struct {

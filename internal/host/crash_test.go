@@ -48,10 +48,10 @@ func (s *session) everything(form int) []plan.Resource {
 // crashMachine has something of somebody else in the way.
 func crashMachine(t *testing.T) *debian {
 	m := newMachine(t)
-	m.write("/etc/relay.conf", "theirs\n")
-	m.serveCaddy(t)
-	m.systemd.unit("caddy.service").reads = []string{"/etc/caddy/Caddyfile"}
-	m.systemd.unit("relay.service").reads = []string{serviceFile, "/etc/relay.conf", "/etc/workers.d", "/etc/relay/token"}
+	m.Write("/etc/relay.conf", "theirs\n")
+	m.ServeCaddy()
+	m.Systemd.Unit("caddy.service").Reads = []string{"/etc/caddy/Caddyfile"}
+	m.Systemd.Unit("relay.service").Reads = []string{serviceFile, "/etc/relay.conf", "/etc/workers.d", "/etc/relay/token"}
 	return m
 }
 
@@ -62,14 +62,14 @@ type crash struct{ at string }
 // the nth of all points where it could; 0 is never. It returns how many points
 // it came by, and where it ended.
 func (m *debian) run(form, n int) (points int, at string) {
-	m.t.Helper()
-	m.point = func(what string) {
+	m.T.Helper()
+	m.Point = func(what string) {
 		if points++; points == n {
 			panic(crash{what})
 		}
 	}
 	defer func() {
-		m.point = func(string) {}
+		m.Point = func(string) {}
 		if ended, ok := recover().(crash); ok {
 			at = ended.at
 			if strings.HasSuffix(at, " unsaved") {
@@ -83,44 +83,44 @@ func (m *debian) run(form, n int) (points int, at string) {
 	steps := s.plan(s.everything(form)...)
 	for digest, content := range s.blobs {
 		if err := s.host.Put(hostapi.Put{Blob: digest, Size: len(content), Last: true}, content); err != nil {
-			m.t.Fatal(err)
+			m.T.Fatal(err)
 		}
 	}
-	_, err := s.host.Apply(m.t.Context(), hostapi.Apply{Steps: steps}, func(p hostapi.Progress) {
+	_, err := s.host.Apply(m.T.Context(), hostapi.Apply{Steps: steps}, func(p hostapi.Progress) {
 		switch p.State {
 		case hostapi.Started:
-			m.point(fmt.Sprintf("before step %d", p.Step))
+			m.Point(fmt.Sprintf("before step %d", p.Step))
 		case hostapi.Done:
 			// As if it had ended before the end of the step was on the disk.
-			m.point(fmt.Sprintf("after step %d (%s %s) unsaved", p.Step, steps[p.Step].Action, steps[p.Step].ID))
+			m.Point(fmt.Sprintf("after step %d (%s %s) unsaved", p.Step, steps[p.Step].Action, steps[p.Step].ID))
 		}
 	})
 	if err != nil {
-		m.t.Fatalf("apply form %d: %v%s", form, err, logOf(err))
+		m.T.Fatalf("apply form %d: %v%s", form, err, logOf(err))
 	}
 	return points, ""
 }
 
 // loseLastLine takes the end of the last step out of the journal.
 func (m *debian) loseLastLine() {
-	text := strings.TrimSuffix(m.read(journalFile), "\n")
+	text := strings.TrimSuffix(m.Read(journalFile), "\n")
 	lost := text[strings.LastIndexByte(text, '\n')+1:]
 	if !strings.Contains(lost, `"changed":`) {
-		m.t.Fatalf("the last line is no end of a step: %s", lost)
+		m.T.Fatalf("the last line is no end of a step: %s", lost)
 	}
-	m.write(journalFile, strings.TrimSuffix(text, lost))
+	m.Write(journalFile, strings.TrimSuffix(text, lost))
 }
 
 // state is all that should be the same, however often relay-host ended: what
 // was made at random and the times are left out.
 func (m *debian) state() map[string]string {
-	m.t.Helper()
+	m.T.Helper()
 	state := map[string]string{}
-	err := filepath.WalkDir(m.root, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(m.Root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(path, m.root)
+		name := strings.TrimPrefix(path, m.Root)
 		info, err := entry.Info()
 		if err != nil {
 			return err
@@ -139,10 +139,10 @@ func (m *debian) state() map[string]string {
 		return nil
 	})
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
-	for name, unit := range m.systemd.units {
-		state[name] = fmt.Sprintf("enabled %v, %s, has its files %v", unit.enabled, unit.state.Active, unit.state.Active != "active" || unit.fresh())
+	for name, unit := range m.Systemd.All {
+		state[name] = fmt.Sprintf("enabled %v, %s, has its files %v", unit.Enabled, unit.State.Active, unit.State.Active != "active" || unit.Fresh())
 	}
 	return state
 }
@@ -151,10 +151,10 @@ const journalFile = "/var/lib/relayctl/journal.jsonl"
 
 // ours lists what the journal says is ours.
 func (m *debian) ours() string {
-	m.t.Helper()
-	journal, err := record.Read(m.path("/var/lib/relayctl"))
+	m.T.Helper()
+	journal, err := record.Read(m.Path("/var/lib/relayctl"))
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
 	text := ""
 	if manifest := journal.Manifest(); manifest != nil {
@@ -240,7 +240,7 @@ func TestWhatWasJustMadeIsOurs(t *testing.T) {
 			m = crashMachine(t)
 		}
 		fact := m.observe().Find(fileID("/etc/relay.conf"))
-		if fact.Applied == nil || !fact.Applied.Made || m.read(fact.Applied.Kept) != "theirs\n" {
+		if fact.Applied == nil || !fact.Applied.Made || m.Read(fact.Applied.Kept) != "theirs\n" {
 			t.Errorf("it is taken for %+v", fact.Applied)
 		}
 	})
@@ -258,8 +258,8 @@ func TestObservingChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(before, m.state()); diff != "" {
 		t.Error(diff)
 	}
-	if len(m.commands) != 1 {
-		t.Errorf("ran %q", m.commands)
+	if len(m.Commands) != 1 {
+		t.Errorf("ran %q", m.Commands)
 	}
 }
 

@@ -32,15 +32,15 @@ type session struct {
 }
 
 func (m *debian) lock() *session {
-	m.t.Helper()
-	s := &session{t: m.t, host: m.host(), blobs: map[string][]byte{}}
-	_, err := s.host.Lock(m.t.Context(), hostapi.Lock{
+	m.T.Helper()
+	s := &session{t: m.T, host: m.host(), blobs: map[string][]byte{}}
+	_, err := s.host.Lock(m.T.Context(), hostapi.Lock{
 		Holder: hostapi.LockHolder{Operator: "ops@desk", Command: "apply"}, Stack: "home", Wait: time.Second,
 	}, func(string) {})
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
-	m.t.Cleanup(func() { s.host.Close() })
+	m.T.Cleanup(func() { s.host.Close() })
 	return s
 }
 

@@ -30,14 +30,14 @@ func TestWebProxyOfTheMachineReachesApt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMachine(t)
-			m.write("/etc/environment", test.file)
-			m.packages["caddy"].listed = false
+			m.Write("/etc/environment", test.file)
+			m.Packages["caddy"].Listed = false
 			m.lock().bring(caddyPackage)
-			if got, want := strings.Join(m.env["apt-get"], " "), strings.TrimSpace(own+" "+test.want); got != want {
+			if got, want := strings.Join(m.Env["apt-get"], " "), strings.TrimSpace(own+" "+test.want); got != want {
 				t.Errorf("apt-get has\n%s, want\n%s", got, want)
 			}
 			for _, name := range []string{"dpkg-query", "journalctl"} {
-				if env := m.env[name]; len(env) > 0 {
+				if env := m.Env[name]; len(env) > 0 {
 					t.Errorf("%s downloads nothing, and has %q", name, env)
 				}
 			}
@@ -54,12 +54,12 @@ func TestWebProxyThatCanNotBeRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
-			if err := spoil(m.path("/etc/environment")); err != nil {
+			if err := spoil(m.Path("/etc/environment")); err != nil {
 				t.Fatal(err)
 			}
 			m.lock().bring(caddyPackage)
-			if len(m.env["apt-get"]) != 3 {
-				t.Errorf("apt-get has %q", m.env["apt-get"])
+			if len(m.Env["apt-get"]) != 3 {
+				t.Errorf("apt-get has %q", m.Env["apt-get"])
 			}
 		})
 	}
@@ -68,13 +68,13 @@ func TestWebProxyThatCanNotBeRead(t *testing.T) {
 // Logins follow a link, too.
 func TestWebProxyBehindALink(t *testing.T) {
 	m := newMachine(t)
-	m.write("/etc/environment.d/site", "http_proxy=http://proxy:3128\n")
-	if err := os.Symlink("environment.d/site", m.path("/etc/environment")); err != nil {
+	m.Write("/etc/environment.d/site", "http_proxy=http://proxy:3128\n")
+	if err := os.Symlink("environment.d/site", m.Path("/etc/environment")); err != nil {
 		t.Fatal(err)
 	}
 	m.lock().bring(caddyPackage)
-	if !slices.Contains(m.env["apt-get"], "http_proxy=http://proxy:3128") {
-		t.Errorf("apt-get has %q", m.env["apt-get"])
+	if !slices.Contains(m.Env["apt-get"], "http_proxy=http://proxy:3128") {
+		t.Errorf("apt-get has %q", m.Env["apt-get"])
 	}
 }
 
@@ -103,17 +103,17 @@ func TestPasswordOfTheWebProxyIsMasked(t *testing.T) {
 			{Stderr: []string{"W: " + test.says, "E: it broke"}},
 		} {
 			m := newMachine(t)
-			m.write("/etc/environment", "https_proxy='"+test.value+"'\n")
+			m.Write("/etc/environment", "https_proxy='"+test.value+"'\n")
 			said.Name, said.ExitCode = "apt-get", 100
-			m.aptFails = &said
+			m.AptFails = &said
 			s := m.lock()
 			_, err := s.apply(s.plan(caddyPackage))
 			var told *hostapi.Error
 			if !errors.As(err, &told) {
 				t.Fatalf("the error is %v", err)
 			}
-			shown := fmt.Sprintf("%s\n%s\n%q\n%q\n%+v", told.Message, told.Hint, told.Log, m.commands, s.said)
-			steps := m.read("/var/lib/relayctl/steps/1.jsonl")
+			shown := fmt.Sprintf("%s\n%s\n%q\n%q\n%+v", told.Message, told.Hint, told.Log, m.Commands, s.said)
+			steps := m.Read("/var/lib/relayctl/steps/1.jsonl")
 			if !strings.Contains(steps, "install package caddy") {
 				t.Fatalf("the journal of steps is %s", steps)
 			}
@@ -123,8 +123,8 @@ func TestPasswordOfTheWebProxyIsMasked(t *testing.T) {
 					t.Errorf("%s is shown:\n%s", hidden, shown)
 				}
 			}
-			if !slices.Contains(m.env["apt-get"], "https_proxy="+test.value) {
-				t.Errorf("apt-get has %q", m.env["apt-get"])
+			if !slices.Contains(m.Env["apt-get"], "https_proxy="+test.value) {
+				t.Errorf("apt-get has %q", m.Env["apt-get"])
 			}
 		}
 	}
@@ -137,10 +137,10 @@ func TestPasswordInACommandLineThatHoldsDpkg(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T) {
 			m := newMachine(t)
-			m.write("/var/lib/dpkg/lock-frontend", "")
-			pid, release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+			m.Write("/var/lib/dpkg/lock-frontend", "")
+			pid, release := holdLock(t, m.Path("/var/lib/dpkg/lock-frontend"))
 			defer release()
-			m.write(fmt.Sprintf("/proc/%d/cmdline", pid), test.line+"\x00")
+			m.Write(fmt.Sprintf("/proc/%d/cmdline", pid), test.line+"\x00")
 			s := m.lock()
 			_, err := s.apply(s.plan(caddyPackage))
 			if err == nil || !strings.Contains(err.Error(), test.want) {

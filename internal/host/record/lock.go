@@ -61,18 +61,37 @@ func (l *Lock) Remove(folder string) error {
 
 // Look reads the record of a host on which somebody else may be at work just
 // now. Where held is true somebody is: what the journal says has begun runs.
-// Else nobody writes while it is read, so that what has begun was cut off.
+// Else what has begun was cut off.
 func Look(folder string) (j *Journal, held bool, err error) {
-	file, err := os.Open(lockPath(folder))
-	if err == nil {
-		defer file.Close() // gives the shared lock back
-		held, err = flock(file, unix.LOCK_SH)
+	for last := 0; ; { // until nobody began anything new between looking at the one and the other
+		if j, err = Read(folder); err != nil {
+			return nil, false, err
+		}
+		begun, ok := j.Begun()
+		if !ok || begun.Number == last {
+			break
+		}
+		if held, err = isHeld(folder); held || err != nil {
+			return j, held, err
+		}
+		last = begun.Number
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, false, fmt.Errorf("look at lock: %w", err)
-	}
-	j, err = Read(folder)
+	held, err = isHeld(folder)
 	return j, held, err
+}
+
+// isHeld takes the lock for a moment, to share it, which changes nothing on the
+// machine.
+func isHeld(folder string) (bool, error) {
+	file, err := os.Open(lockPath(folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at lock: %w", err)
+	}
+	defer file.Close() // gives the shared lock back
+	return flock(file, unix.LOCK_SH)
 }
 
 // flock reports whether another process holds the lock of a file.

@@ -186,8 +186,10 @@ func (b *batch) ready(ctx context.Context, index int) (todo step, err error) {
 // only forgotten, and what is gone as it should be needs nothing.
 func (s step) touches() bool {
 	switch s.change.Action {
-	case plan.Forget, plan.Take:
+	case plan.Take:
 		return false
+	case plan.Forget: // what was moved aside is in nobody's way any more
+		return s.isMovedAside() && !s.now.Exists
 	case plan.Remove:
 		if s.change.Adopt {
 			return s.now.Exists
@@ -215,7 +217,7 @@ func (b *batch) do(ctx context.Context, todo step) (outcome, error) {
 		return outcome{made: made}, err
 	case !todo.touches():
 		return outcome{}, nil
-	case todo.change.Action == plan.PutBack:
+	case todo.change.Action == plan.PutBack, todo.change.Action == plan.Forget:
 		return outcome{}, b.giveBack(ctx, todo)
 	case todo.change.Adopt && leaves(todo.change):
 		return outcome{}, h.moveAside(id.Name)

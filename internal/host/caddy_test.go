@@ -1,7 +1,9 @@
 package host_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"slices"
@@ -131,8 +133,7 @@ func TestFoundCaddyGetsItsOwnFileBack(t *testing.T) {
 		if err := s.host.Finish(hostapi.Finish{Stack: "home", Forget: true}); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := os.ReadDir(m.Path("/var/lib/relayctl"))
-		if err != nil || len(entries) != 1 || entries[0].Name() != "generations" {
+		if entries, err := os.ReadDir(m.Path("/var/lib/relayctl")); !errors.Is(err, fs.ErrNotExist) { // the original stands in its place
 			t.Errorf("left behind: %v, %v", entries, err)
 		}
 	})

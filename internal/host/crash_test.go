@@ -165,6 +165,16 @@ func (m *debian) ours() string {
 	return strings.Join(slices.Sorted(strings.Lines(text)), "")
 }
 
+// owed lists what a unit has yet to load, by the journal.
+func (m *debian) owed(unit string) []plan.ID {
+	m.T.Helper()
+	journal, err := record.Read(m.Path("/var/lib/relayctl"))
+	if err != nil {
+		m.T.Fatal(err)
+	}
+	return journal.Owed(unit)
+}
+
 func timeless(name string, content []byte) string {
 	switch {
 	case bytes.Contains(content, []byte("BEGIN")) || strings.Contains(name, "/secrets/") || strings.HasSuffix(name, "/token") || strings.HasSuffix(name, "mac.key"):

@@ -39,7 +39,7 @@ func (f files) keep(todo step) (string, error) {
 		return "", nil
 	}
 	generation := f.session.apply.Number
-	if todo.applied == nil {
+	if todo.applied == nil || todo.isMovedAside() { // it is somebody else's
 		generation = 0
 	}
 	return f.keepFormer(todo.change.ID.Name, generation)

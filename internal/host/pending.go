@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"maps"
-	"slices"
 
 	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -71,10 +70,7 @@ func (h *Host) withPending(ctx context.Context, journal *record.Journal) (*plan.
 		if err != nil {
 			return nil, err
 		}
-		manifest.Resources = slices.DeleteFunc(manifest.Resources, func(a plan.Applied) bool { return a.ID == change.ID })
-		if changed.Entry != nil {
-			manifest.Resources = append(manifest.Resources, *changed.Entry)
-		}
+		record.Set(manifest, change.ID, changed.Entry)
 	}
 	return manifest, nil
 }

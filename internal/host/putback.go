@@ -50,6 +50,12 @@ func (h *Host) moveAside(path string) error {
 	return nil
 }
 
+// isMovedAside reports whether the step is about a file that an earlier one
+// moved aside.
+func (s step) isMovedAside() bool {
+	return s.change.ID.Kind == plan.KindFile && s.applied != nil && !s.applied.Made && s.applied.Taken != nil
+}
+
 // movedAside is the manifest's entry of a file that the step took away, or that
 // was gone by then.
 func (s step) movedAside() *plan.Applied {

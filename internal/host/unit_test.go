@@ -103,8 +103,8 @@ func TestStaleUnit(t *testing.T) {
 			m.Write("/etc/workers.d/new", "x")
 		}, []string{"directory /etc/workers.d"}},
 		{"a restart owed", func(m *debian, _ *machinetest.Unit) {
-			m.Write("/var/lib/relayctl/intents/relay.service.json", `{"because":[{"kind":"secret","name":"x"}]}`)
-		}, []string{"secret x"}},
+			m.Write(journalFile, m.Read(journalFile)+`{"change":{"kind":"file","name":"/etc/relay.conf","action":"change","replaces":true,"before":{"kind":"file","name":"/etc/relay.conf","exists":true}}}`+"\n")
+		}, []string{"file /etc/relay.conf"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestRestartIsOwedUntilItIsDone(t *testing.T) {
 		if _, err := s.apply(s.plan(s.service("b", nil)...)); err == nil {
 			t.Fatal("no error")
 		}
-		if m.Read("/var/lib/relayctl/intents/relay.service.json") == "absent" {
+		if len(m.owed("relay.service")) == 0 {
 			t.Error("the restart is not owed any more")
 		}
 		u.Fails = false
@@ -234,8 +234,8 @@ func TestRestartIsOwedUntilItIsDone(t *testing.T) {
 		if !slices.Equal(u.Jobs, []machine.JobVerb{machine.RestartUnit}) {
 			t.Errorf("did %v", u.Jobs)
 		}
-		if got := m.Read("/var/lib/relayctl/intents/relay.service.json"); got != "absent" {
-			t.Errorf("still owed: %s", got)
+		if owed := m.owed("relay.service"); len(owed) > 0 {
+			t.Errorf("still owed: %v", owed)
 		}
 	})
 }

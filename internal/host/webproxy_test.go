@@ -113,9 +113,9 @@ func TestPasswordOfTheWebProxyIsMasked(t *testing.T) {
 				t.Fatalf("the error is %v", err)
 			}
 			shown := fmt.Sprintf("%s\n%s\n%q\n%q\n%+v", told.Message, told.Hint, told.Log, m.Commands, s.said)
-			steps := m.Read("/var/lib/relayctl/steps/1.jsonl")
+			steps := m.Read(journalFile)
 			if !strings.Contains(steps, "install package caddy") {
-				t.Fatalf("the journal of steps is %s", steps)
+				t.Fatalf("the journal is %s", steps)
 			}
 			shown += steps
 			for _, hidden := range test.hidden {

@@ -129,10 +129,7 @@ func (f *fold) end(c Changed, at time.Time) {
 		f.unchange(one.ID, one.at)
 	}
 	next := f.ours(at)
-	next.Resources = slices.DeleteFunc(next.Resources, func(a plan.Applied) bool { return a.ID == c.ID })
-	if c.Entry != nil {
-		next.Resources = append(next.Resources, *c.Entry)
-	}
+	Set(next, c.ID, c.Entry)
 }
 
 // unchange takes back that a thing was replaced by a change and those after it.
@@ -195,6 +192,19 @@ func (f *fold) steps(number int) []plan.StepTaken {
 		steps = append(steps, step)
 	}
 	return steps
+}
+
+// Set puts an entry in the place of a thing's in the manifest; nil: it has none.
+func Set(manifest *plan.Manifest, id plan.ID, entry *plan.Applied) {
+	at := slices.IndexFunc(manifest.Resources, func(a plan.Applied) bool { return a.ID == id })
+	switch {
+	case at >= 0 && entry != nil:
+		manifest.Resources[at] = *entry
+	case at >= 0:
+		manifest.Resources = slices.Delete(manifest.Resources, at, at+1)
+	case entry != nil:
+		manifest.Resources = append(manifest.Resources, *entry)
+	}
 }
 
 // Find returns the manifest's entry of id, or nil.

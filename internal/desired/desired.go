@@ -58,8 +58,6 @@ type Host struct {
 	Role    plan.Role
 	Worker  string // that is on it; empty: none is
 
-	// Want is in the order of work within each kind: a folder stands before
-	// what is in it, and a file before one whose check reads it.
 	Want  []plan.Resource
 	Ports []plan.Port // what its units listen on
 

@@ -34,7 +34,9 @@ var kinds = []kind{
 
 // rank is the place of k in the order of work. Kinds that nothing is known of
 // come first.
-func (k Kind) rank() int { return slices.IndexFunc(kinds, func(one kind) bool { return one.name == k }) }
+func (k Kind) rank() int {
+	return slices.IndexFunc(kinds, func(one kind) bool { return one.name == k })
+}
 
 // describe tells what there is to know of k. A kind that is not listed is a plain
 // thing.

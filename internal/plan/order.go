@@ -108,8 +108,8 @@ func (d *differ) edges(todo []Change) edges {
 }
 
 // needs lists what a resource needs by what it is and says of itself: the
-// folders that a path stands in, the file of a unit, its program, who owns a
-// file and what fills it.
+// folders that a path stands in, the file of a unit, who owns a file and what
+// fills it.
 func needs(r Resource) []ID {
 	ids := r.Kind.describe().standsOn(r.Name)
 	for _, attr := range []string{AttrOwner, AttrGroup} {
@@ -120,9 +120,6 @@ func needs(r Resource) []ID {
 	if r.From != nil {
 		whole, _, _ := strings.Cut(r.From.Name, "/")
 		ids = append(ids, ID{r.From.Kind, whole})
-	}
-	if r.Unit != nil && r.Unit.Program != nil {
-		ids = append(ids, *r.Unit.Program)
 	}
 	return ids
 }

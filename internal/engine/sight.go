@@ -201,7 +201,7 @@ func (m *proposal) note(name, text string) {
 
 func closesWorkers(c plan.Change) bool {
 	return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
-		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Relay && c.Action == plan.Restart)
+		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Lifecycle == plan.LifecycleRelay && c.Action == plan.Restart)
 }
 
 // steps lists what a host has to be asked to do: all but what is for people

@@ -16,6 +16,7 @@ var (
 	IsUpload     = isUpload
 
 	ParseEnvironment = parseEnvironment
+	CaddySites       = caddySites
 )
 
 // ParseListening tells address and port of each socket.

@@ -112,5 +112,5 @@ func isReadBy(resource plan.Resource, id plan.ID) bool {
 	}
 	folder := filepath.Base(filepath.Dir(id.Name))
 	return id.Kind == plan.KindFile && (slices.Contains(dropInFolders(resource.Name), folder) || filepath.Base(id.Name) == resource.Name ||
-		id.Name == caddyAutosave && resource.Unit != nil && resource.Unit.Reloader == plan.ReloadCaddy)
+		id.Name == caddyAutosave && resource.Unit != nil && resource.Unit.Lifecycle == plan.LifecycleCaddy)
 }

@@ -244,7 +244,7 @@ func (u units) follow(ctx context.Context, b *batch, step step, state UnitState)
 // writes that down.
 func (u units) load(ctx context.Context, b *batch, step step, verb JobVerb) error {
 	name, of := step.resource.Name, step.resource.Unit
-	isCaddy := of != nil && of.Reloader == plan.ReloadCaddy
+	isCaddy := of != nil && of.Lifecycle == plan.LifecycleCaddy
 	var err error
 	switch {
 	case verb == ReloadUnit && isCaddy:

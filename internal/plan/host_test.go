@@ -143,16 +143,16 @@ func proxyWants() []plan.Resource {
 	relay := want(plan.KindUnit, "relay-server.service", "enabled=yes", "running=yes")
 	program := id(plan.KindProgram, "relay-server")
 	relay.Unit = &plan.Unit{
-		Restart: []plan.ID{id(plan.KindFile, "/etc/systemd/system/relay-server.service")},
-		Reload:  []plan.ID{id(plan.KindFile, "/etc/relay/relay.json"), id(plan.KindDirectory, "/etc/relay/workers.d")},
-		Program: &program,
-		Relay:   true,
+		Restart:   []plan.ID{id(plan.KindFile, "/etc/systemd/system/relay-server.service")},
+		Reload:    []plan.ID{id(plan.KindFile, "/etc/relay/relay.json"), id(plan.KindDirectory, "/etc/relay/workers.d")},
+		Program:   &program,
+		Lifecycle: plan.LifecycleRelay,
 	}
 	caddy := want(plan.KindUnit, "caddy.service", "enabled=yes", "running=yes")
 	caddy.Unit = &plan.Unit{
-		Reload:   []plan.ID{id(plan.KindFile, "/etc/caddy/Caddyfile")},
-		Reloader: plan.ReloadCaddy,
-		Drain:    "/run/relay/admin.sock",
+		Reload:    []plan.ID{id(plan.KindFile, "/etc/caddy/Caddyfile")},
+		Lifecycle: plan.LifecycleCaddy,
+		Drain:     "/run/relay/admin.sock",
 	}
 	return []plan.Resource{
 		want(plan.KindPackage, "caddy", "installed=yes"),

@@ -141,7 +141,7 @@ func (f Fact) resource() Resource {
 func (d *differ) drained(want Resource) []ID {
 	var ids []ID
 	for id, other := range d.wanted {
-		if want.Unit != nil && want.Unit.Drain != "" && other.Unit != nil && other.Unit.Relay {
+		if want.Unit != nil && want.Unit.Drain != "" && other.Unit != nil && other.Unit.Lifecycle == LifecycleRelay {
 			ids = append(ids, id)
 		}
 	}

@@ -121,7 +121,7 @@ func TestEdges(t *testing.T) {
 	program, next := id(plan.KindProgram, "p"), want(plan.KindSecret, "s.next")
 	followed := want(plan.KindSecret, "s", "public=2")
 	followed.From = &next.ID
-	relay, drains := unit("relay.service", plan.Unit{Relay: true, Reload: []plan.ID{id(plan.KindFile, "/etc/relay.json")}}), unit("a.service", plan.Unit{Drain: "/run/s"})
+	relay, drains := unit("relay.service", plan.Unit{Lifecycle: plan.LifecycleRelay, Reload: []plan.ID{id(plan.KindFile, "/etc/relay.json")}}), unit("a.service", plan.Unit{Drain: "/run/s"})
 	for _, row := range []struct {
 		name  string
 		want  []plan.Resource

@@ -220,6 +220,7 @@ func adoptedPlan() plan.Plan {
 // own beside the one that is to be: all that can be taken over.
 func handMadePlan(adopt bool) plan.Plan {
 	caddyfile := hand()
+	caddyfile.Serves, caddyfile.Imports = []string{"llm.example.com", "blog.example.com", "shop.example.com"}, []string{"sites/*.caddy"}
 	caddyfile.Content = []byte("import sites/*.caddy\nllm.example.com {\n\treverse_proxy 127.0.0.1:8080\n}\nblog.example.com, shop.example.com {\n\troot * /srv\n}\n")
 	on := []string{"enabled=yes", "running=yes"}
 	page := found(plan.KindUnit, "page.service", "enabled=no", "running=yes")
@@ -231,7 +232,7 @@ func handMadePlan(adopt bool) plan.Plan {
 		found(plan.KindUnit, "modelrelay-server.service", on...), found(plan.KindUnit, "caddy.service", "enabled=yes", "running=no"))
 	for i := range wants {
 		if wants[i].ID == caddyfile.ID {
-			wants[i].Check, wants[i].Site = plan.CheckCaddy, "llm.example.com"
+			wants[i].Check, wants[i].Site = plan.LifecycleCaddy, "llm.example.com"
 			wants[i].After = []plan.ID{id(plan.KindFile, "/etc/relay/relay.json"), id(plan.KindFile, "/etc/relay/workers.d/gpu-1.json"),
 				id(plan.KindFile, "/etc/systemd/system/relay-server.service")}
 		}

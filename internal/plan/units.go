@@ -71,7 +71,7 @@ func (d *differ) restart(want Resource, missed []ID, changes []Change) (Change, 
 		return Change{}, false
 	}
 	switch {
-	case want.Unit.Relay && c.Action == Restart:
+	case want.Unit.Lifecycle == LifecycleRelay && c.Action == Restart:
 		c.Drops = d.host.WorkerConnections
 	case want.Unit.Drain != "":
 		c.Drops = d.host.WorkerConnections - d.host.DirectConnections

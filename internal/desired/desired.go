@@ -113,11 +113,5 @@ func Build(in Input) ([]Host, error) {
 // Prepare reports whether a resource belongs to the prepare stage: what the
 // files of all hosts are rendered from, and what renders them.
 func Prepare(r plan.Resource) bool {
-	switch r.Kind {
-	case plan.KindCA, plan.KindSecret, plan.KindKey:
-		return true
-	case plan.KindProgram:
-		return r.Name == hostProgram
-	}
-	return false
+	return r.Kind.Describe().Credential || r.ID == plan.ID{Kind: plan.KindProgram, Name: hostProgram}
 }

@@ -21,32 +21,25 @@ func (d *differ) leaving() []Change {
 		}
 		if fact.Applied.Made && (fact.Exists || fact.Applied.Kept != "") {
 			c.Action = Remove
-			c.Reasons, c.Notes = unless(c), stays(fact)
+			c.Notes = stays(fact)
+			if unless := id.Kind.Describe().unless; unless != "" {
+				c.Reasons = []string{unless}
+			}
 		}
 		changes = append(changes, c)
 	}
 	return changes
 }
 
-// unless says what keeps the host from removing a thing of ours.
-func unless(c Change) []string {
-	switch c.ID.Kind {
-	case KindDirectory:
-		return []string{"unless something else is in it"}
-	case KindPackage:
-		return []string{"unless another package needs it"}
-	}
-	return nil
-}
-
 // stays says what is left where a thing of ours goes.
 func stays(fact Fact) []string {
+	kind := fact.Kind.Describe()
 	switch {
 	case fact.Applied.Kept != "":
 		return []string{"what stood there before is put back"}
-	case fact.Kind == KindPackage:
-		return []string{"its settings stay, as apt-get remove leaves them"}
-	case fact.Kind == KindUnit && fact.Applied.Taken != nil:
+	case kind.stays != "":
+		return []string{kind.stays}
+	case kind.Runs && fact.Applied.Taken != nil:
 		return []string{"the unit that it hid stays off"}
 	}
 	return nil

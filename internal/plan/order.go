@@ -111,7 +111,7 @@ func (d *differ) edges(todo []Change) edges {
 // folders that a path stands in, the file of a unit, who owns a file and what
 // fills it.
 func needs(r Resource) []ID {
-	ids := r.Kind.describe().standsOn(r.Name)
+	ids := r.Kind.Describe().standsOn(r.Name)
 	for _, attr := range []string{AttrOwner, AttrGroup} {
 		if owner, ok := r.Want[attr]; ok {
 			ids = append(ids, ID{KindUser, owner.Text})
@@ -163,7 +163,7 @@ func (d *differ) giveWay(e edges, todo []Change) {
 	}
 	for _, unit := range off {
 		for id := range d.wanted {
-			if id.Kind.describe().runs {
+			if id.Kind.Describe().Runs {
 				e.add(point{id, made}, point{unit, made})
 			}
 		}
@@ -174,7 +174,7 @@ func (d *differ) giveWay(e edges, todo []Change) {
 		}
 	}
 	for _, c := range todo {
-		if !c.ID.Kind.describe().runs || c.point().phase != gone || wasDisplaced(c.Fact) {
+		if !c.ID.Kind.Describe().Runs || c.point().phase != gone || wasDisplaced(c.Fact) {
 			continue
 		}
 		for _, unit := range free {
@@ -203,7 +203,7 @@ func (d *differ) needsPortOf(unit string) []ID {
 // has to be, off.
 func (d *differ) goesOff(c Change) bool {
 	_, wanted := d.wanted[c.ID]
-	return c.ID.Kind.describe().runs && !wanted && c.point().phase == made
+	return c.ID.Kind.Describe().Runs && !wanted && c.point().phase == made
 }
 
 func isService(id ID) bool { return strings.HasSuffix(id.Name, ".service") }

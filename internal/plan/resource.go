@@ -37,15 +37,6 @@ type ID struct {
 
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
 
-// short names the thing in a sentence that is about others too: a path says by
-// itself what it is.
-func (id ID) short() string {
-	if id.Kind == KindFile || id.Kind == KindDirectory {
-		return id.Name
-	}
-	return string(id.Kind) + " " + unitName(id.Name)
-}
-
 // unitName is a unit's name as people say it.
 func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
 

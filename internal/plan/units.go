@@ -84,7 +84,7 @@ func (d *differ) restart(want Resource, missed []ID, changes []Change) (Change, 
 func changedOf(ids []ID, changes []Change) []ID {
 	var list []ID
 	for _, id := range ids {
-		if slices.ContainsFunc(changes, func(c Change) bool { return covers(id, c.ID) && replaces(c) }) {
+		if slices.ContainsFunc(changes, func(c Change) bool { return id.Covers(c.ID) && replaces(c) }) {
 			list = append(list, id)
 		}
 	}
@@ -99,14 +99,8 @@ func staleBut(stale, reload, restart []ID) []ID {
 	})
 }
 
-// covers reports whether id is other, or a folder that other stands in.
-func covers(id, other ID) bool {
-	return id == other ||
-		id.Kind == KindDirectory && other.Kind == KindFile && strings.HasPrefix(other.Name, id.Name+"/")
-}
-
 func anyCovers(ids []ID, other ID) bool {
-	return slices.ContainsFunc(ids, func(id ID) bool { return covers(id, other) })
+	return slices.ContainsFunc(ids, func(id ID) bool { return id.Covers(other) })
 }
 
 // replaces reports whether a change is one that a running service has to load:

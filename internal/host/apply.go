@@ -180,7 +180,7 @@ func (b *batch) do(ctx context.Context, index int) (plan.Fact, error) {
 func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
 	h, id := b.host, todo.change.ID
 	worker, _ := h.worker(id.Kind)
-	if id.Kind != plan.KindUnit && asWanted(todo.resource, todo.now) {
+	if !id.Kind.Describe().Runs && asWanted(todo.resource, todo.now) {
 		if id.Kind == plan.KindPackage {
 			h.session.packages = true // it came since the plan, and brought what packages bring
 		}
@@ -200,7 +200,7 @@ func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
 	if err != nil {
 		return plan.Fact{}, err
 	}
-	if id.Kind != plan.KindUnit && !asWanted(todo.resource, fact) {
+	if !id.Kind.Describe().Runs && !asWanted(todo.resource, fact) {
 		return plan.Fact{}, fmt.Errorf("%s is not as it was just made: %s", id, differences(wanted(todo.resource), fact.Have))
 	}
 	if replaces(todo.change) && !maps.Equal(fact.Have, todo.now.Have) {
@@ -210,14 +210,8 @@ func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
 }
 
 // isMaking reports whether an earlier end of this same apply kept the manifest
-// from learning who made the thing.
-func (b *batch) isMaking(todo step) bool {
-	switch todo.change.ID.Kind {
-	case plan.KindPackage, plan.KindUser, plan.KindDirectory:
-		return false // what came along with a package, say, goes with it
-	}
-	return true
-}
+// from learning who made the thing. What came along with a package goes with it.
+func (b *batch) isMaking(todo step) bool { return !todo.change.ID.Kind.Describe().ComesAlong }
 
 // record takes a done step into the manifest.
 func (b *batch) record(todo step, fact plan.Fact, left outcome) error {
@@ -245,7 +239,7 @@ func (b *batch) take(ctx context.Context, todo step) (plan.Fact, error) {
 	if !asWanted(todo.resource, todo.now) {
 		return plan.Fact{}, changedSince(todo.change.ID, differences(wanted(todo.resource), todo.now.Have))
 	}
-	if todo.change.ID.Kind == plan.KindUnit {
+	if todo.change.ID.Kind.Describe().Runs {
 		var err error
 		if left.made, err = b.host.isMade(ctx, b.host.session.manifest, todo.change.ID); err != nil {
 			return plan.Fact{}, err
@@ -320,7 +314,7 @@ func isSecretFile(resource plan.Resource) bool {
 
 // isOwnMaking reports whether making the thing gives it the attribute.
 func isOwnMaking(kind plan.Kind, attribute string) bool {
-	return (kind == plan.KindCA || kind == plan.KindSecret) && attribute != plan.AttrDomain
+	return kind.Describe().MadeOnHost && attribute != plan.AttrDomain
 }
 
 // wanted is what a resource should be, as far as it is settled. Whether a key

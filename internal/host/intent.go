@@ -44,7 +44,7 @@ func (h *Host) intendRestarts(steps []plan.Change) error {
 		}
 		before := len(owed.Because)
 		for _, change := range steps {
-			if change.ID.Kind != plan.KindUnit && replaces(change) && anyCovers(reads.all(), change.ID) &&
+			if !change.ID.Kind.Describe().Runs && replaces(change) && anyCovers(reads.all(), change.ID) &&
 				!slices.Contains(owed.Because, change.ID) {
 				owed.Because = append(owed.Because, change.ID)
 			}
@@ -82,7 +82,7 @@ func (h *Host) readers(steps []plan.Change) (map[string]unitReads, error) {
 		readers[unit] = record.Reads
 	}
 	for _, change := range steps {
-		if change.ID.Kind == plan.KindUnit && change.Resource != nil && change.Resource.Unit != nil {
+		if change.Resource != nil && change.Resource.Unit != nil {
 			readers[change.ID.Name] = readsOf(change.Resource.Unit)
 		}
 	}

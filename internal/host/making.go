@@ -110,7 +110,7 @@ func (h *Host) settleMaking(ctx context.Context) error {
 // isMade reports whether a thing that exists, and didn't before, was made by
 // relayctl. Units are made by their files, which others bring too.
 func (h *Host) isMade(ctx context.Context, manifest *plan.Manifest, id plan.ID) (bool, error) {
-	if id.Kind != plan.KindUnit {
+	if !id.Kind.Describe().Runs {
 		return true, nil
 	}
 	state, err := h.unitState(ctx, id.Name)

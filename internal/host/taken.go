@@ -25,7 +25,7 @@ func (s *session) takenOver(todo step) *plan.TakenOver {
 		return nil
 	}
 	taken := &plan.TakenOver{Number: s.number, Time: time.Now().UTC().Truncate(time.Second)}
-	if todo.change.ID.Kind == plan.KindUnit {
+	if todo.change.ID.Kind.Describe().Runs {
 		taken.Before = todo.now.Have
 		if found := todo.change.Fact; found.Exists {
 			taken.Before = found.Have // a step before may have stopped it along with another
@@ -37,7 +37,7 @@ func (s *session) takenOver(todo step) *plan.TakenOver {
 // markTaken says that a unit is about to be taken over: how it was is known no
 // more afterwards. For files the copy that is kept tells.
 func (h *Host) markTaken(todo step) error {
-	if todo.change.ID.Kind != plan.KindUnit || todo.applied != nil && todo.applied.Taken != nil {
+	if !todo.change.ID.Kind.Describe().Runs || todo.applied != nil && todo.applied.Taken != nil {
 		return nil
 	}
 	taken := h.session.takenOver(todo)
@@ -50,14 +50,14 @@ func (h *Host) markTaken(todo step) error {
 // isTaken reports whether a unit that was about to be taken over is another
 // than it was.
 func isTaken(one making, fact plan.Fact) bool {
-	return one.Taken != nil && fact.Kind == plan.KindUnit && !maps.Equal(one.Taken.Before, fact.Have)
+	return one.Taken != nil && fact.Kind.Describe().Runs && !maps.Equal(one.Taken.Before, fact.Have)
 }
 
 // moveAside takes a file of somebody else away that overrides a unit of ours.
 // It is in the manifest, with where it is kept, before it goes.
 func (b *batch) moveAside(ctx context.Context, todo step) (plan.Fact, error) {
 	h, path := b.host, todo.change.ID.Name
-	if todo.change.ID.Kind != plan.KindFile {
+	if !todo.change.ID.Kind.Describe().Text {
 		return plan.Fact{}, badRequest("%s can't be moved aside", todo.change.ID)
 	}
 	if err := b.checkSince(todo); err != nil || !todo.now.Exists {
@@ -90,7 +90,7 @@ func (b *batch) moveAside(ctx context.Context, todo step) (plan.Fact, error) {
 // isMovedAside reports whether the step is about a file that moveAside took
 // away.
 func (s step) isMovedAside() bool {
-	return s.change.ID.Kind == plan.KindFile && s.applied != nil && !s.applied.Made && s.applied.Taken != nil
+	return s.change.ID.Kind.Describe().Text && s.applied != nil && !s.applied.Made && s.applied.Taken != nil
 }
 
 // moveBack puts what moveAside took away in its place again.

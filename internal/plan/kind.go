@@ -121,12 +121,6 @@ func (id ID) CheckName() error {
 	return nil
 }
 
-// Covers reports whether id is other, or a folder that the file other stands in.
-func (id ID) Covers(other ID) bool {
-	return id == other ||
-		id.Kind.Describe().Folder && other.Kind.Describe().Text && strings.HasPrefix(other.Name, id.Name+"/")
-}
-
 // Title is a thing's kind and name as people say them.
 func (id ID) Title() string {
 	return string(id.Kind) + " " + strings.TrimSuffix(id.Name, id.Kind.Describe().suffix)

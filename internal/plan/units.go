@@ -32,7 +32,7 @@ func (d *differ) restarts(want Resource, changes []Change, later map[point]bool)
 // stands in the way: whether it has loaded that is not our matter yet.
 func readsBlocked(unit *Unit, changes []Change) bool {
 	return slices.ContainsFunc(changes, func(c Change) bool {
-		return c.Block != "" && anyCovers(unit.reads(), c.ID)
+		return c.Block != "" && AnyCovers(unit.reads(), c.ID)
 	})
 }
 
@@ -84,7 +84,7 @@ func (d *differ) restart(want Resource, missed []ID, changes []Change) (Change, 
 func changedOf(ids []ID, changes []Change) []ID {
 	var list []ID
 	for _, id := range ids {
-		if slices.ContainsFunc(changes, func(c Change) bool { return id.Covers(c.ID) && replaces(c) }) {
+		if slices.ContainsFunc(changes, func(c Change) bool { return Covers(id, c.ID) && Replaces(c) }) {
 			list = append(list, id)
 		}
 	}
@@ -95,17 +95,24 @@ func changedOf(ids []ID, changes []Change) []ID {
 // Something that neither list names is restarted for, which is sure to help.
 func staleBut(stale, reload, restart []ID) []ID {
 	return slices.DeleteFunc(slices.Clone(stale), func(id ID) bool {
-		return anyCovers(reload, id) && !anyCovers(restart, id)
+		return AnyCovers(reload, id) && !AnyCovers(restart, id)
 	})
 }
 
-func anyCovers(ids []ID, other ID) bool {
-	return slices.ContainsFunc(ids, func(id ID) bool { return id.Covers(other) })
+// Covers reports whether id is other, or a folder that the file other stands in.
+func Covers(id, other ID) bool {
+	return id == other ||
+		id.Kind.Describe().Folder && other.Kind.Describe().Text && strings.HasPrefix(other.Name, id.Name+"/")
 }
 
-// replaces reports whether a change is one that a running service has to load:
+// AnyCovers reports whether one of some things covers another.
+func AnyCovers(ids []ID, other ID) bool {
+	return slices.ContainsFunc(ids, func(id ID) bool { return Covers(id, other) })
+}
+
+// Replaces reports whether a change is one that a running service has to load:
 // the owner or the mode of what it has loaded already does not matter to it.
-func replaces(c Change) bool {
+func Replaces(c Change) bool {
 	switch c.Action {
 	case Create, Remove:
 		return true
@@ -125,7 +132,7 @@ func because(changed, stale []ID) []string {
 		reasons = append(reasons, fmt.Sprintf("because %s %s", names(changed), verb(changed, "changes", "change")))
 	}
 	missed := slices.DeleteFunc(slices.Clone(stale), func(id ID) bool {
-		return anyCovers(changed, id)
+		return AnyCovers(changed, id)
 	})
 	if len(missed) > 0 {
 		reasons = append(reasons, fmt.Sprintf("runs without the present %s", names(missed)))

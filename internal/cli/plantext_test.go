@@ -203,6 +203,7 @@ func adoptedPlan() plan.Plan {
 func handMadePlan(adopt bool) plan.Plan {
 	caddyfile := plans.Hand()
 	caddyfile.Content = []byte("import sites/*.caddy\nllm.example.com {\n\treverse_proxy 127.0.0.1:8080\n}\nblog.example.com, shop.example.com {\n\troot * /srv\n}\n")
+	caddyfile.Serves, caddyfile.Imports = []string{"llm.example.com", "blog.example.com", "shop.example.com"}, []string{"sites/*.caddy"}
 	on := []string{"enabled=yes", "running=yes"}
 	page := plans.Found(plan.KindUnit, "page.service", "enabled=no", "running=yes")
 	page.StartedBy = []string{"page.socket"}
@@ -213,7 +214,7 @@ func handMadePlan(adopt bool) plan.Plan {
 		plans.Found(plan.KindUnit, "modelrelay-server.service", on...), plans.Found(plan.KindUnit, "caddy.service", "enabled=yes", "running=no"))
 	for i := range wants {
 		if wants[i].ID == caddyfile.ID {
-			wants[i].Check, wants[i].Site = plan.CheckCaddy, "llm.example.com"
+			wants[i].Check, wants[i].Site = plan.LifecycleCaddy, "llm.example.com"
 			wants[i].After = []plan.ID{{Kind: plan.KindFile, Name: "/etc/relay/relay.json"}, {Kind: plan.KindFile, Name: "/etc/relay/workers.d/gpu-1.json"},
 				{Kind: plan.KindFile, Name: "/etc/systemd/system/relay-server.service"}}
 		}

@@ -10,12 +10,7 @@ import (
 )
 
 // thing names a resource as people say it.
-func thing(id plan.ID) string {
-	if id.Kind == plan.KindUnit {
-		return unitName(id.String())
-	}
-	return id.String()
-}
+func thing(id plan.ID) string { return id.Title() }
 
 // unitName is a unit's name as people say it.
 func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
@@ -95,55 +90,17 @@ func bytesOf(n int64) string {
 }
 
 // begins is the word for a step that begins.
-func begins(e engine.Event) string {
-	switch {
-	case e.Action == plan.Restart:
-		return "restarting"
-	case e.Action == plan.Reload:
-		return "reloading"
-	case e.ID.Kind == plan.KindUnit && e.Action == plan.Remove:
-		return "stopping"
-	case e.ID.Kind == plan.KindUnit && e.Action == plan.Create:
-		return "starting"
-	case e.ID.Kind == plan.KindUnit:
-		return "putting right"
-	case e.Action == plan.Remove:
-		return "removing"
-	case e.ID.Kind == plan.KindPackage, e.ID.Kind == plan.KindProgram:
-		return "installing"
-	case e.Action == plan.Update:
-		return "changing"
-	case e.ID.Kind == plan.KindFile:
-		return "writing"
-	}
-	return "making"
-}
+func begins(e engine.Event) string { return e.ID.Kind.Describe().Verb(e.Action).Doing }
 
 // did is the word for a step that is done.
 func did(e engine.Event) string {
 	switch {
 	case e.Text != "":
 		return e.Text // not as the action has it
-	case e.Action == plan.Restart:
-		return "restarted"
-	case e.Action == plan.Reload:
-		return "reloaded"
 	case e.Adopt:
 		return "taken over"
-	case e.Action == plan.Remove:
-		return "removed"
-	case e.Action == plan.Update && e.ID.Kind == plan.KindUnit:
-		return "put right" // started, enabled, or the contrary
-	case e.Action == plan.Update:
-		return "changed"
-	case e.ID.Kind == plan.KindPackage, e.ID.Kind == plan.KindProgram:
-		return "installed"
-	case e.ID.Kind == plan.KindUnit:
-		return "started"
-	case e.ID.Kind == plan.KindFile:
-		return "written"
 	}
-	return "made"
+	return e.ID.Kind.Describe().Verb(e.Action).Done
 }
 
 // after is how long something took, however short.

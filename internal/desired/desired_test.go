@@ -119,8 +119,11 @@ func describeUnit(w *strings.Builder, u *plan.Unit) {
 	for _, path := range u.Settings {
 		fmt.Fprintf(w, "\tpublishes %s\n", path)
 	}
-	if u.Reloader != "" || u.Drain != "" {
-		fmt.Fprintf(w, "\treloaded by %s after draining %s\n", u.Reloader, u.Drain)
+	if u.Lifecycle != "" {
+		fmt.Fprintf(w, "\tlives as %s\n", u.Lifecycle)
+	}
+	if u.Drain != "" {
+		fmt.Fprintf(w, "\tdrains %s\n", u.Drain)
 	}
 }
 

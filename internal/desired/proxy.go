@@ -108,11 +108,11 @@ func (b *builder) relayServer(m made) error {
 	}
 	serviceFile := b.file(plan.UnitsDir+"/"+serverUnit, everybodyReads, service, at)
 	b.unit(serverUnit, plan.Unit{
-		Restart:  []plan.ID{serviceFile},
-		Reload:   []plan.ID{settingsFile, keysFile, workers},
-		Settings: []string{keysPath, relayPath, workersDir},
-		Program:  &program,
-		Relay:    true,
+		Restart:   []plan.ID{serviceFile},
+		Reload:    []plan.ID{settingsFile, keysFile, workers},
+		Settings:  []string{keysPath, relayPath, workersDir},
+		Program:   &program,
+		Lifecycle: plan.LifecycleRelay,
 	}, at)
 	listen := p.Relay.Listen
 	b.listens(listen.Addr().String(), int(listen.Port()), serverUnit, proxyOrigin(p, p.Relay.Place, "listen"))
@@ -147,14 +147,14 @@ func (b *builder) caddy(m made) error {
 		b.after(id, program) // which brings the user
 	}
 	r := b.plainFile(plan.Caddyfile, everybodyReads, caddyfile, at)
-	r.Check, r.Site = plan.CheckCaddy, p.Domain
+	r.Check, r.Site = plan.LifecycleCaddy, p.Domain
 	r.After = slices.Concat([]plan.ID{program}, checked, behind)
 	file := b.want(r)
 	unit := b.unit(caddyUnit, plan.Unit{
-		Reload:   []plan.ID{file}, // it names the root that the other two hold
-		Reloader: plan.ReloadCaddy,
-		Rivals:   []string{"caddy-api.service"},
-		Drain:    adminSocket,
+		Reload:    []plan.ID{file}, // it names the root that the other two hold
+		Lifecycle: plan.LifecycleCaddy,
+		Rivals:    []string{"caddy-api.service"},
+		Drain:     adminSocket,
 	}, at)
 	b.after(unit, program)
 	b.listens("", 80, caddyUnit, at)

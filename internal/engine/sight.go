@@ -133,8 +133,7 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 // waitsToBeShown reports whether a change is about a key that was just made:
 // all that it lacks is being shown, which is noted at the end of the apply.
 func waitsToBeShown(change plan.Change) bool {
-	return change.ID.Kind == plan.KindKey &&
-		len(change.Attributes) == 1 && change.Attributes[0].Name == plan.AttrShown
+	return len(change.Attributes) == 1 && change.Attributes[0].Name == plan.AttrShown
 }
 
 // wanted is what to look for on each host before anything is known.
@@ -201,7 +200,7 @@ func (m *proposal) note(name, text string) {
 
 func closesWorkers(c plan.Change) bool {
 	return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
-		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Relay && c.Action == plan.Restart)
+		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Lifecycle == plan.LifecycleRelay && c.Action == plan.Restart)
 }
 
 // steps lists what a host has to be asked to do: all but what is for people

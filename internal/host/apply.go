@@ -168,7 +168,7 @@ func (b *batch) ready(ctx context.Context, index int) (todo step, err error) {
 		return todo, err
 	}
 	todo.now, todo.taken = now, h.session.takenOver(todo, now)
-	todo.done = !leaves(change) && change.Action != plan.Take && change.ID.Kind != plan.KindUnit && asWanted(todo.resource, now)
+	todo.done = !leaves(change) && change.Action != plan.Take && !change.ID.Kind.Describe().Runs && asWanted(todo.resource, now)
 	if change.Action == plan.Take && !asWanted(todo.resource, now) {
 		return todo, changedSince(change.ID, differences(wanted(todo.resource), now.Have))
 	}
@@ -210,7 +210,7 @@ func (b *batch) do(ctx context.Context, todo step) (outcome, error) {
 		}
 		return outcome{made: todo.madeBefore() || b.isMaking(todo)}, nil
 	case todo.change.Action == plan.Take:
-		if id.Kind != plan.KindUnit { // which goes with its file
+		if !id.Kind.Describe().Runs { // a unit goes with its file
 			return outcome{}, nil
 		}
 		made, err := h.isMade(ctx, id)
@@ -235,16 +235,12 @@ func (b *batch) do(ctx context.Context, todo step) (outcome, error) {
 // isMaking reports whether an earlier end of this same apply kept the manifest
 // from learning who made the thing.
 func (b *batch) isMaking(todo step) bool {
-	switch todo.change.ID.Kind {
-	case plan.KindPackage, plan.KindUser, plan.KindDirectory:
-		return false // what came along with a package, say, goes with it
-	}
-	return true
+	return !todo.change.ID.Kind.Describe().ComesAlong // what came along with a package goes with it
 }
 
 // mustBeAsWanted holds that a step has come to what it should.
 func (b *batch) mustBeAsWanted(todo step, fact plan.Fact) error {
-	if leaves(todo.change) || fact.Kind == plan.KindUnit || asWanted(todo.resource, fact) {
+	if leaves(todo.change) || fact.Kind.Describe().Runs || asWanted(todo.resource, fact) {
 		return nil
 	}
 	return fmt.Errorf("%s is not as it was just made: %s", fact.ID, differences(wanted(todo.resource), fact.Have))
@@ -310,7 +306,7 @@ func isSecretFile(resource plan.Resource) bool {
 
 // isOwnMaking reports whether making the thing gives it the attribute.
 func isOwnMaking(kind plan.Kind, attribute string) bool {
-	return (kind == plan.KindCA || kind == plan.KindSecret) && attribute != plan.AttrDomain
+	return kind.Describe().MadeOnHost && attribute != plan.AttrDomain
 }
 
 // wanted is what a resource should be, as far as it is settled. Whether a key

@@ -29,11 +29,11 @@ const (
 )
 
 // check runs the test that a file's new content must pass.
-func (h *Host) check(ctx context.Context, check plan.Check, path string) error {
+func (h *Host) check(ctx context.Context, check plan.Lifecycle, path string) error {
 	switch check {
 	case "":
 		return nil
-	case plan.CheckCaddy:
+	case plan.LifecycleCaddy:
 		_, err := h.caddy(ctx, "validate", path)
 		return err
 	}

@@ -41,9 +41,9 @@ const (
 
 func (s *session) caddy(caddyfile string) []plan.Resource {
 	file := s.file("/etc/caddy/Caddyfile", caddyfile)
-	file.Check = plan.CheckCaddy
+	file.Check = plan.LifecycleCaddy
 	return []plan.Resource{caddyPackage, file, unit("caddy.service", plan.Unit{
-		Reload: []plan.ID{file.ID}, Reloader: plan.ReloadCaddy, Drain: "/run/relay.sock",
+		Reload: []plan.ID{file.ID}, Lifecycle: plan.LifecycleCaddy, Drain: "/run/relay.sock",
 	})}
 }
 

@@ -24,3 +24,6 @@ func Explained(err error, need int) *hostapi.Error {
 	}
 	return explained(err)
 }
+
+// CaddySites reads whose sites a Caddyfile has.
+var CaddySites = caddySites

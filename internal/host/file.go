@@ -52,6 +52,9 @@ func (f files) observe(ctx context.Context, view *look, resource plan.Resource, 
 	}
 	if !resource.Sensitive && len(content) <= plan.MaxShown {
 		fact.Content = content
+		if resource.Check == plan.LifecycleCaddy && fact.Applied == nil {
+			fact.Serves, fact.Imports = caddySites(string(content))
+		}
 	}
 	changed := fact.Applied == nil || fact.Applied.Have[plan.AttrContent] != fact.Have[plan.AttrContent]
 	if changed && strings.HasPrefix(resource.Name, "/etc/") {

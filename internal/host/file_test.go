@@ -249,10 +249,10 @@ func TestRefusedContentIsNotSwappedIn(t *testing.T) {
 	m.Caddy.Refuses = "nonsense"
 	s := m.lock()
 	want := s.file("/etc/caddy/Caddyfile", "good\n")
-	want.Check = plan.CheckCaddy
+	want.Check = plan.LifecycleCaddy
 	s.bring(resource(plan.KindPackage, "caddy", plan.AttrInstalled, plan.Yes), want)
 	bad := s.file("/etc/caddy/Caddyfile", "nonsense\n")
-	bad.Check = plan.CheckCaddy
+	bad.Check = plan.LifecycleCaddy
 	_, err := s.apply(s.plan(resource(plan.KindPackage, "caddy", plan.AttrInstalled, plan.Yes), bad))
 	var told *hostapi.Error
 	if !errors.As(err, &told) || len(told.Log) != 1 || !strings.HasSuffix(told.Log[0], "/Caddyfile:3: unknown directive") {

@@ -144,7 +144,7 @@ func isReadBy(resource plan.Resource, id plan.ID) bool {
 	}
 	folder := filepath.Base(filepath.Dir(id.Name))
 	return id.Kind == plan.KindFile && (slices.Contains(machine.DropInFolders(resource.Name), folder) || filepath.Base(id.Name) == resource.Name ||
-		id.Name == caddyAutosave && resource.Unit != nil && resource.Unit.Reloader == plan.ReloadCaddy)
+		id.Name == caddyAutosave && resource.Unit != nil && resource.Unit.Lifecycle == plan.LifecycleCaddy)
 }
 
 func sortedIDs[V any](of map[plan.ID]V) []plan.ID {

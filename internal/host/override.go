@@ -33,7 +33,7 @@ func (u units) overrides(ctx context.Context, view *look, resource plan.Resource
 			})
 		}
 	}
-	if resource.Unit.Reloader != plan.ReloadCaddy {
+	if resource.Unit.Lifecycle != plan.LifecycleCaddy {
 		return list
 	}
 	if command := own["ExecStart"]; len(command) == 1 && !readsCaddyfile(command[0]) {

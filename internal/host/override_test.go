@@ -385,7 +385,7 @@ func TestCaddyFolderThatIsALink(t *testing.T) {
 func TestPackagedUnitThatWasEdited(t *testing.T) {
 	m := newMachine(t)
 	m.Write(caddyService, strings.ReplaceAll(packagedCaddy, "Caddyfile", "caddy.json"))
-	caddy := unit("caddy.service", plan.Unit{Reloader: plan.ReloadCaddy})
+	caddy := unit("caddy.service", plan.Unit{Lifecycle: plan.LifecycleCaddy})
 	over := m.observe(caddy).Find(caddy.ID).Overrides
 	want := []plan.Override{{
 		Path: caddyService, Says: "by it unit caddy starts caddy --environ --config /etc/caddy/caddy.json",

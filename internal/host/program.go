@@ -40,7 +40,7 @@ func (p programs) observe(_ context.Context, _ *look, resource plan.Resource, fa
 func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error) {
 	name, digest := step.resource.Name, step.resource.Want[plan.AttrDigest].Text
 	version := step.resource.Want[plan.AttrVersion].Text
-	if !storedName.MatchString(strings.ReplaceAll(version, "+", "_")) {
+	if (plan.ID{Kind: plan.KindProgram, Name: strings.ReplaceAll(version, "+", "_")}).CheckName() != nil {
 		return outcome{}, badRequest("%s: %q is not a version", step.resource.ID, version)
 	}
 	content, err := p.content(digest)

@@ -46,7 +46,7 @@ func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, st
 		return nil, err
 	}
 	list = append(list, started...)
-	if unit.Reloader == plan.ReloadCaddy && h.runsOtherCaddyfile(ctx, view) {
+	if unit.Lifecycle == plan.LifecycleCaddy && h.runsOtherCaddyfile(ctx, view) {
 		list = append(list, unit.Reload...)
 	}
 	unpublished := slices.DeleteFunc(reads, func(id plan.ID) bool {

@@ -155,12 +155,16 @@ func (u units) job(ctx context.Context, b *batch, index int, verb machine.JobVer
 	return b.whileTelling(index, text, func() error { return u.Systemd.Job(ctx, verb, name) })
 }
 
-// restartsLater reports whether a later step of the batch restarts or reloads
-// the unit of the step at index.
+// restartsLater reports whether the step at index does no more than enable a unit,
+// and a later one of the batch restarts or reloads it.
 func (b *batch) restartsLater(index int) bool {
-	id := b.steps[index].ID
+	now := b.steps[index]
+	starts := slices.ContainsFunc(now.Attributes, func(a plan.AttrChange) bool { return a.Name == plan.AttrRunning })
+	if now.Action != plan.Update || starts {
+		return false
+	}
 	return slices.ContainsFunc(b.steps[index+1:], func(change plan.Change) bool {
-		return change.ID == id && (change.Action == plan.Restart || change.Action == plan.Reload)
+		return change.ID == now.ID && (change.Action == plan.Restart || change.Action == plan.Reload)
 	})
 }
 
@@ -185,7 +189,7 @@ func (u units) follow(ctx context.Context, b *batch, step step, state machine.Un
 // writes that down.
 func (u units) load(ctx context.Context, b *batch, step step, verb machine.JobVerb) error {
 	name, of := step.resource.Name, step.resource.Unit
-	isCaddy := of != nil && of.Reloader == plan.ReloadCaddy
+	isCaddy := of != nil && of.Lifecycle == plan.LifecycleCaddy
 	var err error
 	switch {
 	case verb == machine.ReloadUnit && isCaddy:

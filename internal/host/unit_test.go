@@ -86,6 +86,37 @@ func TestUnitFollowsItsFiles(t *testing.T) {
 	})
 }
 
+// What comes after a unit that reads it is loaded by a second job, and what
+// comes before the unit by the first.
+func TestUnitTwiceInOneApply(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m, u := relayMachine(t)
+		s := m.lock()
+		for _, step := range []struct {
+			what        string
+			early, late string
+			jobs        []machine.JobVerb
+		}{
+			{"new", "1", "1", []machine.JobVerb{machine.StartUnit, machine.ReloadUnit}},
+			{"as it was", "1", "1", nil},
+			{"both change", "2", "2", []machine.JobVerb{machine.ReloadUnit, machine.ReloadUnit}},
+			{"the later one changes", "2", "3", []machine.JobVerb{machine.ReloadUnit}},
+		} {
+			u.Jobs = nil
+			late := s.file("/etc/workers.d/late", step.late)
+			late.After = []plan.ID{relayUnit().ID}
+			want := append(s.service("a", map[string]string{"early": step.early}), late)
+			s.bring(want...)
+			if !slices.Equal(u.Jobs, step.jobs) || !u.Fresh() {
+				t.Errorf("%s: did %v instead of %v; has all: %v", step.what, u.Jobs, step.jobs, u.Fresh())
+			}
+			if steps := s.plan(want...); len(steps) > 0 {
+				t.Errorf("%s: a second plan has %v", step.what, steps)
+			}
+		}
+	})
+}
+
 func TestStaleUnit(t *testing.T) {
 	for _, test := range []struct {
 		name  string

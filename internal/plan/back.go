@@ -64,7 +64,7 @@ func (b *back) manifest(present *Manifest) []Applied {
 		}
 	}
 	for id, former := range b.formers {
-		if former.Entry == nil && !(b.facts[id].Exists && id.Kind.isKeptForGood()) {
+		if former.Entry == nil && !(b.facts[id].Exists && id.Kind.Describe().Trusted) {
 			delete(entries, id)
 			continue
 		}
@@ -88,7 +88,7 @@ func (b *back) resource(entry Applied) (Resource, bool) {
 	former, changed := b.formers[entry.ID]
 	fact := b.facts[entry.ID]
 	switch {
-	case entry.Kind.isCredential(), entry.ID == hostProgram:
+	case entry.Kind.Describe().Credential, entry.ID == hostProgram:
 		return b.credential(resource, former)
 	case resource.From != nil:
 		return b.rendered(resource)
@@ -154,7 +154,7 @@ func (b *back) edited() []Change {
 	var changes []Change
 	for _, former := range b.formers {
 		fact := b.facts[former.ID]
-		if former.Kind == KindUnit || former.Kind.isCredential() || fact.Exists == former.Left.Exists && isAsLeft(fact, former.Left) {
+		if former.Kind.Describe().Runs || former.Kind.Describe().Credential || fact.Exists == former.Left.Exists && isAsLeft(fact, former.Left) {
 			continue
 		}
 		block := "edited on the host since it was applied; undo that first, or apply"
@@ -194,18 +194,6 @@ func asItIs(resource Resource, fact Fact) map[string]Value {
 
 // hostProgram does the going back itself, and stays.
 var hostProgram = ID{KindProgram, "relay-host"}
-
-// isCredential reports whether a thing of this kind is what somebody is known
-// or trusted by.
-func (k Kind) isCredential() bool { return k == KindCA || k == KindSecret || k == KindKey }
-
-// isKeptForGood reports whether a thing of this kind stays when what made it is
-// undone: clients have taken it.
-func (k Kind) isKeptForGood() bool { return k == KindCA }
-
-// outlivesStack reports whether a thing of this kind stays on a host that leaves
-// the stack: clients would have to take another.
-func (k Kind) outlivesStack() bool { return k == KindCA || k == KindKey }
 
 // BackTo says in a phrase where going back to the end of an apply leads.
 func BackTo(number int) string {

@@ -61,7 +61,7 @@ func (d *differ) wantedChanges() []Change {
 		if change, ok := d.change(want); ok {
 			changes = append(changes, change)
 		}
-		if note, ok := newRoot(want, d.fact(want.ID)); ok {
+		if note, ok := anew(want, d.fact(want.ID)); ok {
 			changes = append(changes, note)
 		}
 	}
@@ -123,7 +123,9 @@ func differences(want Resource, fact Fact) []AttrChange {
 
 // isLink reports whether a symbolic link stands in the place of a file: a host
 // tells nothing else of a file that is not in the way.
-func isLink(fact Fact) bool { return fact.Kind == KindFile && fact.Detail != "" && fact.InWay == "" }
+func isLink(fact Fact) bool {
+	return fact.Kind.Describe().Text && fact.Detail != "" && fact.InWay == ""
+}
 
 // isForeign reports whether somebody else made what stands where want should
 // be. Only what would be lost by a change counts: a file's content, and a unit
@@ -132,29 +134,24 @@ func (d *differ) isForeign(want Resource, fact Fact, differ []AttrChange) bool {
 	if fact.Applied != nil || fact.Pristine {
 		return false
 	}
-	switch want.Kind {
-	case KindFile:
-		return hasAttr(differ, AttrContent)
-	case KindUnit:
-		return d.comesFromUs(want) && !d.fact(ID{KindFile, UnitsDir + "/" + want.Name}).Exists
+	if d.comesFromUs(want) {
+		return !d.fact(unitFile(want.Name)).Exists
 	}
-	return false
+	return want.Kind.Describe().Text && hasAttr(differ, AttrContent)
 }
 
 // isInTheWay reports whether apply can do nothing about a thing as it is. A
 // unit that should be off may well be masked.
 func (d *differ) isInTheWay(want Resource, fact Fact, differ []AttrChange) bool {
-	if want.Kind == KindUnit {
-		return fact.InWay != "" && len(differ) > 0 && !d.comesFromUs(want)
-	}
-	return fact.InWay != ""
+	isOff := want.Kind.Describe().Runs && len(differ) == 0
+	return fact.InWay != "" && !isOff && !d.comesFromUs(want)
 }
 
 // comesFromUs reports whether a unit's file is brought by relayctl, which
 // clears what was done to the unit.
 func (d *differ) comesFromUs(want Resource) bool {
-	_, ours := d.wanted[ID{KindFile, UnitsDir + "/" + want.Name}]
-	return want.Kind == KindUnit && ours
+	_, ours := d.wanted[unitFile(want.Name)]
+	return want.Kind.Describe().Runs && ours
 }
 
 // takeOver plans what is done about a thing of somebody else.
@@ -170,15 +167,15 @@ func takeOver(c *Change, adopt bool) {
 	}
 	c.Action, c.Adoptable = Attention, true
 	c.Block = "not made by relayctl"
-	if c.ID.Kind == KindFile && c.Fact.Detail != "" {
-		c.Block += "; it " + c.Fact.Detail // is a link, say
+	if isLink(c.Fact) {
+		c.Block += "; it " + c.Fact.Detail
 	}
 }
 
 // Hides reports whether a unit of ours would hide one of somebody else by its
 // name.
 func (c Change) Hides() bool {
-	return c.ID.Kind == KindUnit && c.Resource != nil && c.Resource.Want[AttrRunning] == Known(Yes)
+	return c.ID.Kind.Describe().Runs && c.Resource != nil && c.Resource.Want[AttrRunning] == Known(Yes)
 }
 
 // unchanged counts the wanted resources that no change touches.

@@ -19,8 +19,10 @@ type Fact struct {
 	// Stale lists what a running unit has not loaded as it stands now.
 	Stale []ID `json:"stale,omitempty"`
 	// Serves lists the names of the sites that a unit of somebody else serves,
-	// as far as they are known.
-	Serves []string `json:"serves,omitempty"`
+	// or a server by a file of theirs, as far as they are known. Imports lists the
+	// files from which there may be more.
+	Serves  []string `json:"serves,omitempty"`
+	Imports []string `json:"imports,omitempty"`
 	// StartedBy lists the socket, timer and path units that start a unit.
 	StartedBy []string `json:"started_by,omitempty"`
 	// PulledBy lists the units that start a unit at boot and go on doing so:

@@ -30,11 +30,14 @@ func (d *differ) leave(id ID, fact Fact) []Change {
 	case wasDisplaced(fact) && !isDeparted, isMovedAside(fact) && !isDeparted:
 		return nil // it is told for as long as the host belongs to the stack
 	case isMovedAside(fact):
-	case isDeparted && d.host.KeepTrust && id.Kind.outlivesStack():
+	case isDeparted && d.host.KeepTrust && id.Kind.Describe().Known:
 		return []Change{c, {ID: id, Action: Attention, Fact: fact, Reasons: []string{"goes with --purge only"}}}
 	case fact.Applied.Made && (fact.Exists || fact.Applied.Kept != ""):
 		c.Action = Remove
-		c.Reasons, c.Notes = unless(c), stays(fact)
+		c.Notes = stays(fact)
+		if unless := id.Kind.Describe().unless; unless != "" {
+			c.Reasons = []string{unless}
+		}
 	}
 	return []Change{c}
 }
@@ -70,12 +73,13 @@ func unless(c Change) []string {
 
 // stays says what is left where a thing of ours goes.
 func stays(fact Fact) []string {
+	kind := fact.Kind.Describe()
 	switch {
 	case fact.Applied.Kept != "":
 		return []string{"what stood there before is put back"}
-	case fact.Kind == KindPackage:
-		return []string{"its settings stay, as apt-get remove leaves them"}
-	case fact.Kind == KindUnit && fact.Applied.Taken != nil:
+	case kind.stays != "":
+		return []string{kind.stays}
+	case kind.Runs && fact.Applied.Taken != nil:
 		return []string{"the unit that it hid stays off"}
 	}
 	return nil

@@ -42,9 +42,9 @@ func (p point) compare(other point) int {
 }
 
 // point is where in the work a change is made, other than the restarts and
-// reloads that follow.
+// reloads that follow. What is wanted no more has no resource.
 func (c Change) point() point {
-	if (c.Action == Remove || c.Action == Forget) && !c.Adopt { // adopting clears the way for what comes
+	if c.Resource == nil && c.Action != Attention && !c.Adopt { // adopting clears the way for what comes
 		return point{c.ID, gone}
 	}
 	return point{c.ID, made}
@@ -93,7 +93,7 @@ func (d *differ) edges(todo []Change) edges {
 			e.add(point{id, made}, point{needed, loaded})
 		}
 		if want.From != nil { // it is filled from that for the last time
-			e.add(point{*want.From, gone}, point{id, made})
+			e.add(point{want.source(), gone}, point{id, made})
 		}
 	}
 	for _, c := range todo {
@@ -108,23 +108,25 @@ func (d *differ) edges(todo []Change) edges {
 }
 
 // needs lists what a resource needs by what it is and says of itself: the
-// folders that a path stands in, the file of a unit, its program, who owns a
-// file and what fills it.
+// folders that a path stands in, the file of a unit, who owns a file and what
+// fills it.
 func needs(r Resource) []ID {
-	ids := r.Kind.describe().standsOn(r.Name)
+	ids := r.Kind.Describe().standsOn(r.Name)
 	for _, attr := range []string{AttrOwner, AttrGroup} {
 		if owner, ok := r.Want[attr]; ok {
 			ids = append(ids, ID{KindUser, owner.Text})
 		}
 	}
 	if r.From != nil {
-		whole, _, _ := strings.Cut(r.From.Name, "/")
-		ids = append(ids, ID{r.From.Kind, whole})
-	}
-	if r.Unit != nil && r.Unit.Program != nil {
-		ids = append(ids, *r.Unit.Program)
+		ids = append(ids, r.source())
 	}
 	return ids
+}
+
+// source is the thing that a file is filled from a part of.
+func (r Resource) source() ID {
+	whole, _, _ := strings.Cut(r.From.Name, "/")
+	return ID{r.From.Kind, whole}
 }
 
 // resource is what a thing was that is not wanted any more, as far as its host
@@ -142,74 +144,67 @@ func (f Fact) resource() Resource {
 // drained lists the relays that a unit drains: they are up first, so that their
 // workers can come back.
 func (d *differ) drained(want Resource) []ID {
+	if want.Unit == nil || want.Unit.Drain == "" {
+		return nil
+	}
 	var ids []ID
 	for id, other := range d.wanted {
-		if want.Unit != nil && want.Unit.Drain != "" && other.Unit != nil && other.Unit.Relay {
+		if other.Unit != nil && other.Unit.Lifecycle == LifecycleRelay {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
+// Points that many units wait for together, so that there are no edges from each
+// to each.
+var (
+	startersOff = point{ID{Name: "what starts services of somebody else"}, made}
+	othersOff   = point{ID{Name: "units of somebody else"}, made}
+	oursGone    = point{ID{Name: "our units"}, gone}
+)
+
 // giveWay adds the edges between units that are in each other's way: ours start
 // when those of somebody else are off, and one that leaves has gone when another
 // needs its port, or its former owner takes it again.
 func (d *differ) giveWay(e edges, todo []Change) {
-	var off, free []ID // of somebody else: to be off, and let go
 	for _, c := range todo {
-		switch {
+		p := c.point()
+		switch isUnit, isService := c.ID.Kind.Describe().Runs, strings.HasSuffix(c.ID.Name, ".service"); {
+		case !isUnit:
 		case d.goesOff(c):
-			off = append(off, c.ID)
-		case c.point().phase == gone && wasDisplaced(c.Fact):
-			free = append(free, c.ID)
-		}
-	}
-	for _, unit := range off {
-		for id := range d.wanted {
-			if id.Kind.describe().runs {
-				e.add(point{id, made}, point{unit, made})
+			e.add(othersOff, p)
+			if isService {
+				e.add(p, startersOff)
+			} else { // a socket, timer or path may start any service
+				e.add(startersOff, p)
 			}
-		}
-		for _, starter := range off { // a socket, timer or path may start any service
-			if isService(unit) && !isService(starter) {
-				e.add(point{unit, made}, point{starter, made})
-			}
-		}
-	}
-	for _, c := range todo {
-		if !c.ID.Kind.describe().runs || c.point().phase != gone || wasDisplaced(c.Fact) {
-			continue
-		}
-		for _, unit := range free {
-			e.add(point{unit, gone}, point{c.ID, gone})
-		}
-		for _, needy := range d.needsPortOf(c.ID.Name) {
-			e.add(point{needy, made}, point{c.ID, gone})
+		case p.phase == gone && wasDisplaced(c.Fact):
+			e.add(p, oursGone)
+		case p.phase == gone:
+			e.add(oursGone, p)
 		}
 	}
-}
-
-// needsPortOf lists our units that need a port which another unit holds.
-func (d *differ) needsPortOf(unit string) []ID {
-	var ids []ID
+	for id := range d.wanted {
+		if id.Kind.Describe().Runs {
+			e.add(point{id, made}, othersOff)
+		}
+	}
 	for _, port := range d.host.Ports {
 		for _, l := range d.host.Facts.Listeners {
-			if l.Unit == unit && l.Port == port.Number && overlap(l.Address, port.Addr) {
-				ids = append(ids, ID{KindUnit, port.Unit})
+			if l.Port == port.Number && overlap(l.Address, port.Addr) {
+				e.add(point{ID{KindUnit, port.Unit}, made}, point{ID{KindUnit, l.Unit}, gone})
 			}
 		}
 	}
-	return ids
 }
 
 // goesOff reports whether a change is about a unit of somebody else that is, or
 // has to be, off.
 func (d *differ) goesOff(c Change) bool {
 	_, wanted := d.wanted[c.ID]
-	return c.ID.Kind.describe().runs && !wanted && c.point().phase == made
+	return c.ID.Kind.Describe().Runs && !wanted && c.point().phase == made
 }
-
-func isService(id ID) bool { return strings.HasSuffix(id.Name, ".service") }
 
 // addReads adds the edges from a unit to what it reads. What comes later than
 // the unit itself it is started without.
@@ -246,14 +241,14 @@ func (e edges) behind(p point) map[point]bool {
 type walk struct {
 	edges
 	ordered []point
-	seen    map[point]bool
-	way     []point // that leads from the first point to the present one
+	begun   map[point]bool // true: also ended
+	way     []point        // that leads from the first point to the present one
 }
 
 // inOrder is the changes in the order of work. An error names a circle: things
 // of which each comes after the next.
 func (e edges) inOrder(work map[point][]Change) ([]Change, error) {
-	w := walk{edges: e, seen: map[point]bool{}}
+	w := walk{edges: e, begun: map[point]bool{}}
 	for _, p := range slices.SortedFunc(maps.Keys(work), point.compare) {
 		if err := w.visit(p); err != nil {
 			return nil, err
@@ -269,20 +264,20 @@ func (e edges) inOrder(work map[point][]Change) ([]Change, error) {
 }
 
 func (w *walk) visit(p point) error {
-	if i := slices.Index(w.way, p); i >= 0 {
-		return circle(append(w.way[i:], p))
-	}
-	if w.seen[p] {
+	switch ended, begun := w.begun[p]; {
+	case ended:
 		return nil
+	case begun:
+		return circle(append(w.way[slices.Index(w.way, p):], p))
 	}
-	w.seen[p] = true
+	w.begun[p] = false
 	w.way = append(w.way, p)
 	for _, before := range slices.SortedFunc(slices.Values(w.after[p]), point.compare) {
 		if err := w.visit(before); err != nil {
 			return err
 		}
 	}
-	w.way = w.way[:len(w.way)-1]
+	w.way, w.begun[p] = w.way[:len(w.way)-1], true
 	w.ordered = append(w.ordered, p)
 	return nil
 }
@@ -292,7 +287,7 @@ func circle(points []point) error {
 	var words []string
 	for i, p := range points {
 		if i == 0 || p.id != points[i-1].id { // a unit comes after itself by nature
-			words = append(words, p.id.String())
+			words = append(words, strings.TrimSpace(p.id.String()))
 		}
 	}
 	return errors.New("order the work: " + strings.Join(words, " comes after ") + ": a circle")

@@ -71,7 +71,7 @@ func (d *differ) restart(want Resource, missed []ID, changes []Change) (Change, 
 		return Change{}, false
 	}
 	switch {
-	case want.Unit.Relay && c.Action == Restart:
+	case want.Unit.Lifecycle == LifecycleRelay && c.Action == Restart:
 		c.Drops = d.host.WorkerConnections
 	case want.Unit.Drain != "":
 		c.Drops = d.host.WorkerConnections - d.host.DirectConnections
@@ -102,7 +102,7 @@ func staleBut(stale, reload, restart []ID) []ID {
 // Covers reports whether id is other, or a folder that the file other stands in.
 func Covers(id, other ID) bool {
 	return id == other ||
-		id.Kind == KindDirectory && other.Kind == KindFile && strings.HasPrefix(other.Name, id.Name+"/")
+		id.Kind.Describe().Folder && other.Kind.Describe().Text && strings.HasPrefix(other.Name, id.Name+"/")
 }
 
 // AnyCovers reports whether one of some things covers another.

@@ -1,50 +1,9 @@
-package plan
+package host
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 )
-
-// outOfService says what stops being served when a Caddyfile of somebody else
-// is replaced by one that serves a single site.
-func outOfService(want Resource, fact Fact) []string {
-	switch {
-	case want.Check != CheckCaddy || want.Site == "":
-		return nil
-	case fact.Content == nil:
-		return []string{"takes out of service whatever else it serves"}
-	}
-	sites, imports := caddySites(string(fact.Content))
-	notes := takesOut(sites, want.Site)
-	if len(imports) > 0 {
-		notes = append(notes, "and the sites of what it imports, which stays: "+Sentence(imports))
-	}
-	return notes
-}
-
-// takesOut says which sites stop being served where only one is from now on.
-func takesOut(sites []string, but string) []string {
-	sites = slices.DeleteFunc(slices.Clone(sites), func(address string) bool { return isSite(address, but) })
-	if len(sites) == 0 {
-		return nil
-	}
-	return []string{"takes out of service: " + Sentence(sites)}
-}
-
-// isSite reports whether an address of a Caddyfile is the one that the stack
-// serves, on the ports that it serves it on.
-func isSite(address, site string) bool {
-	if !strings.Contains(address, "://") {
-		address = "https://" + address
-	}
-	parsed, err := url.Parse(address)
-	if err != nil || parsed.Path != "" {
-		return false
-	}
-	return strings.EqualFold(parsed.Hostname(), strings.Trim(site, "[]")) &&
-		slices.Contains([]string{"", "80", "443"}, parsed.Port())
-}
 
 // caddySites reads the addresses of a Caddyfile's sites, each once and as they
 // stand there, and which files it imports beside them. It knows as much of the

@@ -20,9 +20,6 @@ type watchedConn struct {
 	broken error  // how the other side broke off
 }
 
-// sshVersion begins what an SSH server says first (RFC 4253, section 4.2).
-const sshVersion = "SSH-"
-
 // maxFirst is how much of what came first is kept, in bytes.
 const maxFirst = 80
 
@@ -48,23 +45,11 @@ func (c *watchedConn) note(came []byte, err error) {
 	}
 }
 
-// brokenBy is how the other side broke off; nil where it did not.
-func (c *watchedConn) brokenBy() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.broken
-}
-
-// firstLine is the beginning of the first line that came.
-func (c *watchedConn) firstLine() string {
+// seen is the beginning of the first line that came, and how the other side
+// broke off; nil where it did not.
+func (c *watchedConn) seen() (first string, broken error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	line, _, _ := strings.Cut(string(c.first), "\n")
-	return strings.TrimSpace(strings.ToValidUTF8(line, "?"))
-}
-
-// isForeign reports whether what came first was not an SSH server's.
-func (c *watchedConn) isForeign() bool {
-	line := c.firstLine()
-	return !strings.HasPrefix(line, sshVersion[:min(len(line), len(sshVersion))])
+	return strings.TrimSpace(strings.ToValidUTF8(line, "?")), c.broken
 }

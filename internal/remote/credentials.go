@@ -17,8 +17,8 @@ import (
 // credentials are the keys to offer, in that order.
 type credentials struct {
 	user    string
+	named   []identity
 	held    []ssh.Signer // the agent's keys and certificates
-	certs   []*certificate
 	offers  []*offer
 	skipped []string
 	agent   net.Conn // nil where there is no agent; it signs until the log-in is over
@@ -32,8 +32,8 @@ type credentials struct {
 func (way route) credentials(ctx context.Context) (*credentials, error) {
 	c := &credentials{user: way.user}
 	c.openAgent(ctx, way.agentSocket)
-	named := c.readFiles(way)
-	for _, file := range named {
+	c.readFiles(way)
+	for _, file := range c.named {
 		for _, signer := range c.heldFor(file.public) {
 			c.offer(signer, file.path+" (agent)")
 		}
@@ -43,11 +43,11 @@ func (way route) credentials(ctx context.Context) (*credentials, error) {
 			c.offer(signer, "agent")
 		}
 	}
-	for i, file := range named {
+	for i, file := range c.named {
 		switch {
 		case file.signer != nil:
 			c.offer(file.signer, file.path)
-		case len(c.heldFor(file.public)) > 0, file.err == errNoPrivate && c.has(file.public):
+		case len(c.heldFor(file.public)) > 0, file.cert != nil && c.has(file.public):
 		case i == 0 && way.target.IdentityFile != "":
 			c.close()
 			return nil, fmt.Errorf("use identity_file %s: %w", file.path, file.err)
@@ -66,8 +66,7 @@ func (c *credentials) skip(format string, args ...any) {
 
 // readFiles reads the identity files, then the certificates: those that ssh's
 // configuration names, else those beside the identity files.
-func (c *credentials) readFiles(way route) []identity {
-	var named []identity
+func (c *credentials) readFiles(way route) {
 	certificates := slices.Clone(way.certificates)
 	for _, path := range way.identities {
 		file := readIdentity(path)
@@ -75,7 +74,7 @@ func (c *credentials) readFiles(way route) []identity {
 		if missing && way.target.IdentityFile == "" && slices.Contains(sshIdentities, filepath.Base(path)) {
 			continue // a default that this user doesn't have
 		}
-		named = append(named, file)
+		c.named = append(c.named, file)
 		switch {
 		case file.err == errNoPrivate: // it is a certificate itself
 			certificates = append(certificates, path)
@@ -87,27 +86,25 @@ func (c *credentials) readFiles(way route) []identity {
 		cert, err := readCertificate(path)
 		switch {
 		case err == nil:
-			c.certs = append(c.certs, cert)
-			named = append(named, identity{path: path, public: cert.Key, err: errNoPrivate})
+			c.named = append(c.named, cert)
 		case len(way.certificates) > 0, !errors.Is(err, os.ErrNotExist):
 			c.skip("%v", err)
 		}
 	}
-	return named
 }
 
 // offer adds the certificates for a key, of files and the agent's own, then the
 // key itself.
 func (c *credentials) offer(signer ssh.Signer, source string) {
 	key := signer.PublicKey()
-	for _, cert := range c.certs {
-		if !sameKey(cert.Key, key) {
+	for _, file := range c.named {
+		if file.cert == nil || !sameKey(file.public, key) {
 			continue
 		}
-		if certified, err := ssh.NewCertSigner(cert.Certificate, signer); err != nil {
-			c.skip("%s: %v", cert.path, err)
+		if certified, err := ssh.NewCertSigner(file.cert, signer); err != nil {
+			c.skip("%s: %v", file.path, err)
 		} else {
-			c.add(certified, cert.path)
+			c.add(certified, file.path)
 		}
 	}
 	for _, other := range c.heldFor(key) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/crypto/ssh"
@@ -34,8 +33,6 @@ type attempt struct {
 	keys  *credentials
 	conn  *watchedConn
 	logIn logIn
-
-	signing atomic.Bool // when ctx ended: the agent had been asked
 }
 
 // handshake dials and logs in, all of it under the one deadline of ctx.
@@ -56,7 +53,6 @@ func (d *Dialer) handshake(ctx context.Context, way route, check *hostKeyCheck) 
 	defer a.keys.close()
 	check.err, check.passed = nil, false
 	stop := context.AfterFunc(ctx, func() {
-		a.signing.Store(slices.ContainsFunc(a.keys.offers, (*offer).isSigning))
 		a.conn.Close()
 		a.keys.close()
 	})
@@ -80,7 +76,8 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 			return a.check.verify(ctx, remote, key)
 		},
 		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-			return a.logIn.next(c, a.keys.offers, cmp.Or(ctx.Err(), a.conn.brokenBy()))
+			_, broken := a.conn.seen()
+			return a.logIn.next(c, a.keys.offers, cmp.Or(ctx.Err(), broken))
 		},
 		BannerCallback: func(message string) error {
 			a.logIn.hear(message)
@@ -88,6 +85,9 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 		},
 	}
 }
+
+// sshVersion begins what an SSH server says first (RFC 4253, section 4.2).
+const sshVersion = "SSH-"
 
 // explain turns a failed handshake into what failed: the way to the host, its
 // key, or the log-in.
@@ -98,7 +98,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 		return a.check.err
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return unreachable(ctx, a.way, err)
-	case a.signing.Load():
+	case ctx.Err() != nil && a.logIn.offered > 0 && a.keys.offers[a.logIn.offered-1].failed != nil: // the end of ctx ends what the agent is asked
 		return a.authError(ReasonAgent, err)
 	case ctx.Err() == nil && !a.check.passed && len(a.check.shown) > 0: // it has no key of the types that were left to ask for
 		a.check.refused = append(a.check.refused, a.check.algorithms()...)
@@ -107,14 +107,15 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 		return a.refused(err)
 	}
 	failure := &UnreachableError{Address: a.way.address, Reason: ReasonOther, Heard: a.logIn.said, Err: err}
+	first, broken := a.conn.seen()
 	switch {
-	case a.conn.isForeign():
-		failure.Reason, failure.Heard = ReasonNotSSH, a.conn.firstLine()
-	case ctx.Err() != nil && a.conn.firstLine() == "":
+	case !strings.HasPrefix(first, sshVersion[:min(len(first), len(sshVersion))]):
+		failure.Reason, failure.Heard = ReasonNotSSH, first
+	case ctx.Err() != nil && first == "":
 		failure.Reason = ReasonSilent
 	case ctx.Err() != nil:
 		failure.Reason = ReasonStuck
-	case a.conn.brokenBy() != nil:
+	case broken != nil:
 		failure.Reason = ReasonLost
 	}
 	return failure
@@ -123,7 +124,8 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 // refused is how the log-in failed. A server that hangs up before it has
 // decided about a key may have died: that decides nothing.
 func (a *attempt) refused(err error) error {
-	hungUp := a.conn.brokenBy() != nil && a.logIn.offered < authTries
+	_, broken := a.conn.seen()
+	hungUp := broken != nil && a.logIn.offered < authTries
 	if last := lastWords(err); last != "" {
 		a.logIn.hear(last)
 		hungUp = hungUp && a.logIn.offered == 0

@@ -17,21 +17,15 @@ import (
 // certificate for it.
 type identity struct {
 	path   string
-	public ssh.PublicKey // never a certificate; nil where it is not known
-	signer ssh.Signer    // nil where the file is encrypted, not private or could not be read
-	err    error         // why there is no signer
-}
-
-// certificate is a user certificate of a file.
-type certificate struct {
-	path string
-	*ssh.Certificate
+	public ssh.PublicKey    // never a certificate; nil where it is not known
+	cert   *ssh.Certificate // nil where it is none
+	signer ssh.Signer       // nil where the file is encrypted, not private or could not be read
+	err    error            // why there is no signer
 }
 
 // What is wrong with a file that was named as a private key.
 var (
 	errPublicKey = errors.New("it is a public key, and the ssh agent doesn't hold its private one")
-	errPuTTY     = errors.New("it is in PuTTY's form (puttygen FILE -O private-openssh -o NEW makes one that ssh reads, too)")
 	errNoPrivate = errors.New("there is no private key for it")
 )
 
@@ -75,8 +69,6 @@ func parsePrivate(content []byte) (ssh.Signer, ssh.PublicKey, error) {
 		return nil, public, errNoPrivate
 	case public != nil:
 		return nil, public, errPublicKey
-	case bytes.HasPrefix(content, []byte("PuTTY-User-Key-File-")):
-		return nil, nil, errPuTTY
 	}
 	return nil, nil, fmt.Errorf("read private key: %w", err)
 }
@@ -91,19 +83,18 @@ func parsePublic(content []byte) ssh.PublicKey {
 }
 
 // readCertificate reads a user certificate.
-func readCertificate(path string) (*certificate, error) {
+func readCertificate(path string) (identity, error) {
 	content, err := readRegular(path)
-	if err != nil {
-		return nil, err
-	}
 	cert, ok := parsePublic(content).(*ssh.Certificate)
 	switch {
+	case err != nil:
+		return identity{}, err
 	case !ok:
-		return nil, fmt.Errorf("%s: it holds no certificate", path)
+		return identity{}, fmt.Errorf("%s: it holds no certificate", path)
 	case cert.CertType != ssh.UserCert:
-		return nil, fmt.Errorf("%s: it is no user's certificate, but a host's", path)
+		return identity{}, fmt.Errorf("%s: it is no user's certificate, but a host's", path)
 	}
-	return &certificate{path: path, Certificate: cert}, nil
+	return identity{path: path, public: cert.Key, cert: cert, err: errNoPrivate}, nil
 }
 
 // besides are the files in which ssh looks for a certificate of an identity

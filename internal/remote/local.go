@@ -24,12 +24,12 @@ type localMachine struct {
 const lastStep = 5 * time.Second
 
 func dialLocal(t Target, greetIn time.Duration) *Host {
-	who := login{user: "you", root: os.Geteuid() == 0}
+	name := "you"
 	if me, err := user.Current(); err == nil {
-		who.user = me.Username
+		name = me.Username
 	}
 	closing, shut := context.WithCancel(context.Background())
-	return &Host{target: t, who: who, greetIn: greetIn, way: &localMachine{closing: closing, shut: shut}}
+	return &Host{target: t, user: name, root: os.Geteuid() == 0, greetIn: greetIn, way: &localMachine{closing: closing, shut: shut}}
 }
 
 func (m *localMachine) close() error {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -18,17 +17,9 @@ type offer struct {
 	public ssh.PublicKey
 	signer ssh.Signer
 
-	state  atomic.Int32 // one of the states below
-	failed error        // why there is no signature
+	asked  bool  // the server knows the key and wants a signature
+	failed error // why there is none
 }
-
-// The states of an offer.
-const (
-	unasked int32 = iota
-	signing       // the server knows the key, and its signature is being made
-	signed
-	unsigned
-)
 
 func newOffer(signer ssh.Signer, key Key) *offer {
 	o := &offer{key: key, public: signer.PublicKey(), signer: signer}
@@ -38,11 +29,8 @@ func newOffer(signer ssh.Signer, key Key) *offer {
 	return o
 }
 
-// isSigning reports whether a signature is being made.
-func (o *offer) isSigning() bool { return o.state.Load() == signing }
-
 // isKnown reports whether the server knew the key, and got its signature.
-func (o *offer) isKnown() bool { return o.state.Load() == signed }
+func (o *offer) isKnown() bool { return o.asked && o.failed == nil }
 
 // watchedSigner tells its offer what becomes of it.
 type watchedSigner struct {
@@ -52,13 +40,8 @@ type watchedSigner struct {
 
 // SignWithAlgorithm implements ssh.AlgorithmSigner.
 func (s watchedSigner) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	s.offer.state.Store(signing)
 	signature, err := s.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
-	if s.offer.failed = err; err != nil {
-		s.offer.state.Store(unsigned)
-	} else {
-		s.offer.state.Store(signed)
-	}
+	s.offer.asked, s.offer.failed = true, err
 	return signature, err
 }
 
@@ -111,14 +94,12 @@ func (l *logIn) tried(offers []*offer) []Key {
 	var keys []Key
 	for i, o := range offers {
 		key := o.key
-		switch state := o.state.Load(); {
+		switch {
 		case i >= l.offered:
 			key.Note = notReached
-		case state == signing:
-			key.Note = "no signature came"
-		case state == unsigned:
+		case o.failed != nil:
 			key.Note = fmt.Sprintf("can't sign: %v", o.failed)
-		case state == signed:
+		case o.asked:
 			key.Note = "the server knows it"
 		}
 		keys = append(keys, key)

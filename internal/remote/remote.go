@@ -13,7 +13,8 @@ import (
 // Host is an open way to one host. It is closed by Close.
 type Host struct {
 	target  Target
-	who     login
+	user    string // who runs the commands
+	root    bool   // which is root
 	way     machine
 	greetIn time.Duration // how long a program may take to greet
 
@@ -28,12 +29,6 @@ type machine interface {
 	withFiles(use func(hostFiles) error) error
 	// close ends everything.
 	close() error
-}
-
-// login is who runs the commands.
-type login struct {
-	user string
-	root bool
 }
 
 // Program is what Start runs on the host.

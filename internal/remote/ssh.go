@@ -24,7 +24,7 @@ type sshMachine struct {
 // newSSHHost takes over a connection that has just been made.
 func newSSHHost(d *Dialer, way route, client *ssh.Client, conn *watchedConn, said string) *Host {
 	lost, lose := context.WithCancelCause(context.Background())
-	h := &Host{target: way.target, who: login{user: way.user, root: way.user == "root"}, greetIn: d.timeout()}
+	h := &Host{target: way.target, user: way.user, root: way.user == "root", greetIn: d.timeout()}
 	m := &sshMachine{client: client, address: way.address, lost: lost, waits: &h.background, said: said}
 	h.way = m
 	h.background.Go(func() { lose(client.Wait()) })

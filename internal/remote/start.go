@@ -50,8 +50,8 @@ func (h *Host) start(ctx context.Context, p Program) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !h.who.root && h.target.Sudo == SudoNone {
-		return nil, &Error{Kind: NotRoot, What: fmt.Sprintf("become root as %s: it is not root, and the stack says sudo = %q", h.who.user, SudoNone),
+	if !h.root && h.target.Sudo == SudoNone {
+		return nil, &Error{Kind: NotRoot, What: fmt.Sprintf("become root as %s: it is not root, and the stack says sudo = %q", h.user, SudoNone),
 			Next: `Log in as root, or take sudo = "none" out of the host's ssh block.`}
 	}
 	installed := path.Join(InstallRoot, p.Name, "current", p.Name)
@@ -95,7 +95,7 @@ func (e *StartError) hopeless() bool {
 
 // asRoot puts sudo before a command where the login is not root.
 func (h *Host) asRoot(command ...string) []string {
-	if h.who.root {
+	if h.root {
 		return command
 	}
 	return append([]string{"sudo", "-n"}, command...)
@@ -190,7 +190,7 @@ const notFound = 127
 // noRoot is why a command that was to run as root ended badly: because the
 // login may not become root, or because its shell runs no commands at all.
 func (h *Host) noRoot(ctx context.Context, ended *ExitError, complaint, said string) error {
-	if h.who.root {
+	if h.root {
 		return h.noShell(cmp.Or(complaint, said), ended)
 	}
 	said, unlike, err := h.run(ctx, "uname", "-sm")
@@ -198,24 +198,24 @@ func (h *Host) noRoot(ctx context.Context, ended *ExitError, complaint, said str
 	case err != nil:
 		return h.noShell(cmp.Or(unlike, said), err)
 	case ended.Status == notFound:
-		return &Error{Kind: SudoRefuses, What: fmt.Sprintf("become root as %s: sudo is not installed", h.who.user),
+		return &Error{Kind: SudoRefuses, What: fmt.Sprintf("become root as %s: sudo is not installed", h.user),
 			Next: "Log in as root, or install sudo on the host:\n  apt-get install sudo"}
 	}
 	return &Error{
-		Kind: SudoRefuses, What: fmt.Sprintf("become root as %s with sudo -n: %s", h.who.user, lastLine(complaint)),
+		Kind: SudoRefuses, What: fmt.Sprintf("become root as %s with sudo -n: %s", h.user, lastLine(complaint)),
 		Next: fmt.Sprintf("Log in as root, or let %[1]s use sudo without a password and without a terminal. As root on the host:\n"+
 			"  echo '%[1]s ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/relayctl\n"+
-			"  echo 'Defaults:%[1]s !requiretty' >> /etc/sudoers.d/relayctl", h.who.user),
+			"  echo 'Defaults:%[1]s !requiretty' >> /etc/sudoers.d/relayctl", h.user),
 	}
 }
 
 // noShell is why the login's shell ran no command, with what it said.
 func (h *Host) noShell(said string, err error) error {
-	what := fmt.Sprintf("run a command as %s: its login shell does not do it: %v", h.who.user, err)
+	what := fmt.Sprintf("run a command as %s: its login shell does not do it: %v", h.user, err)
 	if said = lastLine(said); said != "" {
-		what = fmt.Sprintf("run a command as %s: its login shell says: %s (%v)", h.who.user, said, err)
+		what = fmt.Sprintf("run a command as %s: its login shell says: %s (%v)", h.user, said, err)
 	}
 	return &Error{Kind: ShellRefuses, What: what, Err: err, Next: fmt.Sprintf("The shell of %s and its start-up files, such as ~/.bashrc, "+
 		"have to let commands run where there is no terminal. So does a password that has to be changed: set one by hand. "+
-		"See what ssh says with the command true at the end, or name another user in the host's ssh block.", h.who.user)}
+		"See what ssh says with the command true at the end, or name another user in the host's ssh block.", h.user)}
 }

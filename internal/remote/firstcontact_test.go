@@ -29,9 +29,6 @@ func TestUploadIsNotBoundByLatency(t *testing.T) {
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("first contact with 16 MiB took %v", took)
 	}
-	if sent := host.Stats().Sent; sent < 16<<20 {
-		t.Errorf("%d bytes counted as sent", sent)
-	}
 	echo(t, session)
 }
 

@@ -23,32 +23,26 @@ const giveUp = 3 * time.Second
 
 // Start starts the program as root: the installed one where it is the carried
 // one, which costs one exchange, else a copy of the carried one that is taken
-// away again as soon as it runs.
+// away again as soon as it runs. The connection to a host that is silent ends
+// with ctx.
 func (h *Host) Start(ctx context.Context, p Program) (*Session, error) {
-	type outcome struct {
-		session *Session
-		err     error
-	}
-	done := make(chan outcome, 1)
-	h.background.Go(func() {
-		session, err := h.start(ctx, p)
-		if session != nil && ctx.Err() != nil {
-			session.Close()
-			session, err = nil, context.Cause(ctx)
+	over := make(chan struct{})
+	defer close(over)
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-over:
+		case <-time.After(giveUp):
+			h.way.close()
 		}
-		done <- outcome{session, err}
-	})
-	select {
-	case o := <-done:
-		return o.session, o.err
-	case <-ctx.Done():
+	})()
+	session, err := h.start(ctx, p)
+	if ctx.Err() == nil {
+		return session, err
 	}
-	select {
-	case o := <-done:
-		return o.session, o.err
-	case <-time.After(giveUp): // the host is silent: Close ends the rest
-		return nil, fmt.Errorf("start %s: %w", p.Name, context.Cause(ctx))
+	if session != nil {
+		session.Close()
 	}
+	return nil, fmt.Errorf("start %s: %w", p.Name, context.Cause(ctx))
 }
 
 func (h *Host) start(ctx context.Context, p Program) (*Session, error) {
@@ -56,8 +50,9 @@ func (h *Host) start(ctx context.Context, p Program) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !h.who.root && h.target.Sudo == SudoNone {
-		return nil, &NotRootError{User: h.who.user}
+	if !h.root && h.target.Sudo == SudoNone {
+		return nil, &Error{Kind: NotRoot, What: fmt.Sprintf("become root as %s: it is not root, and the stack says sudo = %q", h.user, SudoNone),
+			Next: `Log in as root, or take sudo = "none" out of the host's ssh block.`}
 	}
 	installed := path.Join(InstallRoot, p.Name, "current", p.Name)
 	session, err := h.greet(ctx, p, installed)
@@ -100,7 +95,7 @@ func (e *StartError) hopeless() bool {
 
 // asRoot puts sudo before a command where the login is not root.
 func (h *Host) asRoot(command ...string) []string {
-	if h.who.root {
+	if h.root {
 		return command
 	}
 	return append([]string{"sudo", "-n"}, command...)
@@ -176,7 +171,7 @@ func (h *Host) askArchitecture(ctx context.Context) (string, error) {
 	case errors.As(err, &lost):
 		return "", fmt.Errorf("ask what machine this is: %w", err)
 	case err != nil:
-		return "", &ShellError{User: h.who.user, Err: err}
+		return "", h.noShell("", err)
 	}
 	words := strings.Fields(lastLine(said)) // what comes before is a login shell's
 	if len(words) != 2 {
@@ -184,7 +179,7 @@ func (h *Host) askArchitecture(ctx context.Context) (string, error) {
 	}
 	arch := architectures[words[1]]
 	if words[0] != "Linux" || arch == "" {
-		return "", &UnsupportedError{System: words[0], Machine: words[1]}
+		return "", &Error{Kind: Unsupported, What: fmt.Sprintf("%s on %s is not supported: hosts run Linux on x86_64 or aarch64", words[0], words[1])}
 	}
 	return arch, nil
 }
@@ -195,12 +190,32 @@ const notFound = 127
 // noRoot is why a command that was to run as root ended badly: because the
 // login may not become root, or because its shell runs no commands at all.
 func (h *Host) noRoot(ctx context.Context, ended *ExitError, complaint, said string) error {
-	if h.who.root {
-		return &ShellError{User: h.who.user, Said: lastLine(cmp.Or(complaint, said)), Err: ended}
+	if h.root {
+		return h.noShell(cmp.Or(complaint, said), ended)
 	}
 	said, unlike, err := h.run(ctx, "uname", "-sm")
-	if err != nil {
-		return &ShellError{User: h.who.user, Said: lastLine(cmp.Or(unlike, said)), Err: err}
+	switch {
+	case err != nil:
+		return h.noShell(cmp.Or(unlike, said), err)
+	case ended.Status == notFound:
+		return &Error{Kind: SudoRefuses, What: fmt.Sprintf("become root as %s: sudo is not installed", h.user),
+			Next: "Log in as root, or install sudo on the host:\n  apt-get install sudo"}
 	}
-	return &SudoError{User: h.who.user, Missing: ended.Status == notFound, Stderr: complaint}
+	return &Error{
+		Kind: SudoRefuses, What: fmt.Sprintf("become root as %s with sudo -n: %s", h.user, lastLine(complaint)),
+		Next: fmt.Sprintf("Log in as root, or let %[1]s use sudo without a password and without a terminal. As root on the host:\n"+
+			"  echo '%[1]s ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/relayctl\n"+
+			"  echo 'Defaults:%[1]s !requiretty' >> /etc/sudoers.d/relayctl", h.user),
+	}
+}
+
+// noShell is why the login's shell ran no command, with what it said.
+func (h *Host) noShell(said string, err error) error {
+	what := fmt.Sprintf("run a command as %s: its login shell does not do it: %v", h.user, err)
+	if said = lastLine(said); said != "" {
+		what = fmt.Sprintf("run a command as %s: its login shell says: %s (%v)", h.user, said, err)
+	}
+	return &Error{Kind: ShellRefuses, What: what, Err: err, Next: fmt.Sprintf("The shell of %s and its start-up files, such as ~/.bashrc, "+
+		"have to let commands run where there is no terminal. So does a password that has to be changed: set one by hand. "+
+		"See what ssh says with the command true at the end, or name another user in the host's ssh block.", h.user)}
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"strings"
@@ -29,7 +28,7 @@ func (h *Host) firstContact(ctx context.Context, p Program, arch string) (*Sessi
 		return nil, err
 	}
 	var session *Session
-	err = h.way.withFolders(func(store folders) (err error) {
+	err = h.way.withFiles(func(store hostFiles) (err error) {
 		session, err = h.tryAll(ctx, p, store, packed)
 		return err
 	})
@@ -43,12 +42,16 @@ func (h *Host) firstContact(ctx context.Context, p Program, arch string) (*Sessi
 	return session, nil
 }
 
+// home stands for the login user's home folder, which has to be asked for.
+const home = "~"
+
 // tryAll starts the program in the first folder where that works.
-func (h *Host) tryAll(ctx context.Context, p Program, store folders, packed []byte) (*Session, error) {
-	refused := &NoExecError{Size: int64(len(packed)) + unpackedSize(packed)}
+func (h *Host) tryAll(ctx context.Context, p Program, store hostFiles, packed []byte) (*Session, error) {
+	var tried []string
+	var reasons strings.Builder
 	for _, base := range []string{"/tmp", home, "/var/tmp"} {
 		session, err := h.try(ctx, p, store, base, packed)
-		var elsewhere *FolderError
+		var elsewhere *folderError
 		switch {
 		case err == nil:
 			return session, nil
@@ -57,43 +60,60 @@ func (h *Host) tryAll(ctx context.Context, p Program, store folders, packed []by
 		case !errors.As(err, &elsewhere):
 			return nil, err
 		}
-		refused.Tried = append(refused.Tried, elsewhere)
+		tried = append(tried, elsewhere.folder)
+		fmt.Fprintf(&reasons, "  %s: %v\n", elsewhere.folder, elsewhere.error)
 	}
-	return nil, refused
+	size := int64(len(packed)) + unpackedSize(packed)
+	return nil, &Error{
+		Kind: NoFolder, What: fmt.Sprintf("bring relay-host: none of %s takes a program and lets it run", strings.Join(tried, ", ")),
+		Next: fmt.Sprintf("%sOne of them has to have %d MiB free, and must not be mounted noexec.", &reasons, size>>20+1),
+	}
 }
 
-// home stands for the login user's home folder, which has to be asked for.
-const home = "~"
+// folderError is why a folder could not be used, and another one may do.
+type folderError struct {
+	folder string
+	error
+}
 
 // try starts a copy of the program in a new folder under base. Where the copy
 // still stands afterwards it never ran, since it begins by removing itself:
-// then the error is a *FolderError, and another folder may do.
-func (h *Host) try(ctx context.Context, p Program, store folders, base string, packed []byte) (*Session, error) {
+// then the error is a *folderError, as for whatever comes before.
+func (h *Host) try(ctx context.Context, p Program, store hostFiles, base string, packed []byte) (*Session, error) {
 	if base == home {
 		var err error
 		if base, err = store.home(); err != nil {
-			return nil, &FolderError{Folder: home, Err: err}
+			return nil, &folderError{home, err}
 		}
 	}
 	if !plainPath.MatchString(base) {
-		return nil, &FolderError{Folder: base, Err: errors.New("its name has unusual characters")}
+		return nil, &folderError{base, errors.New("its name has unusual characters")}
 	}
 	var random [16]byte
 	rand.Read(random[:])
 	folder := path.Join(base, "relayctl-"+hex.EncodeToString(random[:]))
-	if err := store.put(folder, p.Name, &upload{ctx: ctx, rest: bytes.NewReader(packed), tell: p.Uploading}); err != nil {
-		return nil, elsewhere(base, err)
+	elsewhere := func(err error, said string) error { // blames the folder, unless it was the connection
+		if lost := (*LostError)(nil); errors.As(err, &lost) {
+			return err
+		}
+		if said != "" { // which tells more, less the name of a folder that nobody knows
+			err = errors.New(strings.ReplaceAll(lastLine(said), folder+"/", ""))
+		}
+		return &folderError{base, err}
 	}
-	if err := h.unpack(ctx, path.Join(folder, p.Name+packedAs)); err != nil {
-		store.remove(folder, p.Name) // as far as it got; the error to report is the first
-		return nil, elsewhere(base, err)
+	if err := put(store, folder, p.Name, &upload{ctx: ctx, rest: bytes.NewReader(packed), tell: p.Uploading}); err != nil {
+		return nil, elsewhere(err, "")
+	}
+	if _, complaint, err := h.run(ctx, "gzip", "-d", path.Join(folder, p.Name+packedAs)); err != nil {
+		remove(store, folder, p.Name) // as far as it got; the error to report is the first
+		return nil, elsewhere(fmt.Errorf("unpack program: %w", err), complaint)
 	}
 	session, err := h.greet(ctx, p, path.Join(folder, p.Name))
-	stood, left := store.remove(folder, p.Name)
+	stood, left := remove(store, folder, p.Name)
 	var refused *StartError
 	switch {
 	case errors.As(err, &refused) && stood:
-		return nil, elsewhere(base, refused.without(folder))
+		return nil, elsewhere(err, refused.Stderr)
 	case err != nil:
 		return nil, err
 	case left != nil:
@@ -103,56 +123,12 @@ func (h *Host) try(ctx context.Context, p Program, store folders, base string, p
 	return session, nil
 }
 
-// unlessGone is an error of removing something, nil where it was not there.
-func unlessGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// packedAs ends the name of a program as it travels: as gzip packs it, with
-// less than half of its bytes. gzip is on every Debian and Ubuntu.
-const packedAs = ".gz"
-
-// unpack has the host unpack what was put, in its place.
-func (h *Host) unpack(ctx context.Context, file string) error {
-	_, complaint, err := h.run(ctx, "gzip", "-d", file)
-	var ended *ExitError
-	if errors.As(err, &ended) && complaint != "" {
-		return errors.New(strings.ReplaceAll(lastLine(complaint), path.Dir(file)+"/", ""))
-	}
-	if err != nil {
-		return fmt.Errorf("unpack program: %w", err)
-	}
-	return nil
-}
-
 // unpackedSize is the size that gzip notes in the last four bytes (RFC 1952).
 func unpackedSize(packed []byte) int64 {
 	if len(packed) < 4 {
 		return 0
 	}
 	return int64(binary.LittleEndian.Uint32(packed[len(packed)-4:]))
-}
-
-// without is why the program did not start, in words without the name of a
-// folder that nobody knows.
-func (e *StartError) without(folder string) error {
-	var lost *LostError
-	if errors.As(e.Exit, &lost) || e.Stderr == "" {
-		return e
-	}
-	return errors.New(strings.ReplaceAll(lastLine(e.Stderr), folder+"/", ""))
-}
-
-// elsewhere blames the folder, unless it was the connection.
-func elsewhere(folder string, err error) error {
-	var lost *LostError
-	if errors.As(err, &lost) {
-		return err
-	}
-	return &FolderError{Folder: folder, Err: err}
 }
 
 // upload reads a program until it or ctx ends, and tells how far it is.

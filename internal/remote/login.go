@@ -2,9 +2,9 @@ package remote
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
-	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -17,9 +17,8 @@ type offer struct {
 	public ssh.PublicKey
 	signer ssh.Signer
 
-	asked   atomic.Bool // the server knows the key and wants a signature
-	signing atomic.Bool // which is being made
-	failed  error       // why there is none
+	asked  bool  // the server knows the key and wants a signature
+	failed error // why there is none
 }
 
 func newOffer(signer ssh.Signer, key Key) *offer {
@@ -30,6 +29,9 @@ func newOffer(signer ssh.Signer, key Key) *offer {
 	return o
 }
 
+// isKnown reports whether the server knew the key, and got its signature.
+func (o *offer) isKnown() bool { return o.asked && o.failed == nil }
+
 // watchedSigner tells its offer what becomes of it.
 type watchedSigner struct {
 	ssh.AlgorithmSigner
@@ -38,13 +40,14 @@ type watchedSigner struct {
 
 // SignWithAlgorithm implements ssh.AlgorithmSigner.
 func (s watchedSigner) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
-	s.offer.asked.Store(true)
-	s.offer.signing.Store(true)
 	signature, err := s.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
-	s.offer.failed = err
-	s.offer.signing.Store(false)
+	s.offer.asked, s.offer.failed = true, err
 	return signature, err
 }
+
+// authTries is after how many refused keys OpenSSH's server hangs up
+// (MaxAuthTries); its last words may not arrive.
+const authTries = 6
 
 // logIn is how far a log-in is, by what the server says.
 type logIn struct {
@@ -64,20 +67,23 @@ func (l *logIn) next(c *ssh.ClientAuthContext, offers []*offer, broken error) (s
 	if broken != nil {
 		return nil, broken
 	}
-	if l.offered == len(offers) || len(l.methods) > 0 && !slices.Contains(l.methods, "publickey") {
+	if l.offered == len(offers) || !l.takesKeys() {
 		return nil, errNoMoreKeys
 	}
 	l.offered++
 	return ssh.PublicKeys(offers[l.offered-1].signer), nil
 }
 
+// takesKeys is false where the server has said that it takes none.
+func (l *logIn) takesKeys() bool {
+	return len(l.methods) == 0 || slices.Contains(l.methods, "publickey")
+}
+
 // hear takes in what the server says.
 func (l *logIn) hear(message string) {
-	said := joinSaid("", message)
-	if said == "" {
-		return
+	if said := joinSaid("", message); said != "" {
+		l.said, l.banner = said, joinSaid(l.banner, message)
 	}
-	l.said, l.banner = said, joinSaid(l.banner, message)
 }
 
 // notReached notes a key that the server hung up before.
@@ -91,22 +97,12 @@ func (l *logIn) tried(offers []*offer) []Key {
 		switch {
 		case i >= l.offered:
 			key.Note = notReached
-		case o.signing.Load():
-			key.Note = "no signature came"
 		case o.failed != nil:
-			key.Note = "can't sign: " + printable(o.failed.Error())
-		case o.asked.Load():
+			key.Note = fmt.Sprintf("can't sign: %v", o.failed)
+		case o.asked:
 			key.Note = "the server knows it"
 		}
 		keys = append(keys, key)
 	}
 	return keys
-}
-
-// knows reports whether the server knew a key that was offered, and got its
-// signature.
-func (l *logIn) knows(offers []*offer) bool {
-	return slices.ContainsFunc(offers[:l.offered], func(o *offer) bool {
-		return o.asked.Load() && !o.signing.Load() && o.failed == nil
-	})
 }

@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 	"strings"
 )
@@ -51,19 +49,11 @@ func appendFields(dst []byte, fields []Field) []byte {
 }
 
 func appendText(dst []byte, text string) []byte {
-	if plainLength(text) < len(text) {
-		return append(dst, quoted(text)...)
+	if plainLength(text) == len(text) {
+		return append(append(append(dst, '"'), text...), '"')
 	}
-	return append(append(append(dst, '"'), text...), '"')
-}
-
-// quoted is text in JSON, without HTML escapes.
-func quoted(text string) []byte {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	enc.Encode(text) // a string always encodes
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	dst, _ = appendJSON(dst, text) // a string always encodes
+	return dst
 }
 
 // plainLength is how much of text stands for itself in JSON.
@@ -124,16 +114,13 @@ type plainReader struct {
 func (r *plainReader) whole() bool { return !r.lost && r.rest == "" }
 
 // has passes over text if it comes next.
-func (r *plainReader) has(text string) bool {
-	after, ok := strings.CutPrefix(r.rest, text)
-	r.rest = after
+func (r *plainReader) has(text string) (ok bool) {
+	r.rest, ok = strings.CutPrefix(r.rest, text)
 	return ok
 }
 
 func (r *plainReader) want(text string) {
-	if !r.has(text) {
-		r.lost = true
-	}
+	r.lost = !r.has(text) || r.lost
 }
 
 func (r *plainReader) text() string {

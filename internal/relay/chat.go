@@ -38,27 +38,27 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 	timeout := time.AfterFunc(time.Until(rq.start.Add(limit)), func() { rq.cancel(errRequestTimeout) })
 	defer timeout.Stop()
 	err := s.relayInTurn(ctx, j, w)
-	if err != nil {
-		rq.err = err
-	}
-	var away *turnedAway
-	switch {
-	case err == nil:
+	if err == nil {
 		rq.outcome = answered
+		return
+	}
+	rq.err = err
+	switch {
 	case cancelledBy(err):
 		rq.outcome = cancelled
 		panic(http.ErrAbortHandler) // who ended only its own side is not to take what there is for an answer
 	case rq.tear:
 		panic(http.ErrAbortHandler)
 	case rq.outcome == broken: // a part was delivered: the answer writer has said so
-	default:
-		// The deadline set at the request's start may have passed by now.
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(clientStall))
-		if errors.As(err, &away) {
-			away.passOn(rq, w)
-			return
-		}
-		rq.refuse(w, failure(err))
+		return
+	}
+	// The deadline set at the request's start may have passed by now.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(clientStall))
+	var away *turnedAway
+	if told := judge(err).told; told == nil && errors.As(err, &away) {
+		away.passOn(rq, w)
+	} else {
+		rq.refuse(w, told)
 	}
 }
 
@@ -68,7 +68,7 @@ func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*jo
 	k, err := st.ring.client(r.Header, time.Now())
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		return nil, keyError(err)
+		return nil, err.told
 	}
 	rq.key, rq.probe = k.name, k.probe
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
@@ -123,7 +123,7 @@ func (s *Server) mayUse(keyHash, model string) *openai.Error {
 	k, err := s.current().ring.byHash(keyHash, time.Now())
 	switch {
 	case err != nil:
-		return keyError(err)
+		return err.told
 	case !k.allows(model) || !s.scheduler.knows(model):
 		return unknownModelError(model)
 	}
@@ -151,15 +151,18 @@ func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error
 		}
 		j.tries++
 		j.worker = lease.slot.link.name
-		err = s.attempt(ctx, j, lease, w)
-		lease.slot.tell(err)
-		if err == nil {
+		if err = s.attempt(ctx, j, lease, w); err == nil {
+			lease.slot.failed.Store(nil)
 			return nil
 		}
-		if !sawNothing(err) {
+		v := judge(err)
+		if v.engine != nil {
+			lease.slot.failed.Store(v.engine)
+		}
+		if !v.untouched {
 			begun++
 		}
-		if j.outcome == broken || !mayGoElsewhere(err) || j.tries == maxTries || begun == maxBegun {
+		if j.outcome == broken || !v.elsewhere || j.tries == maxTries || begun == maxBegun {
 			return err
 		}
 		j.err = err // for the log, also where another worker answers
@@ -183,14 +186,16 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 		return err
 	}
 	defer func() {
-		if err != nil {
-			stream.Reset(resetCode(err), "")
+		if cancelledBy(err) {
+			stream.Reset(protocol.ResetCancelled, "")
+		} else if err != nil {
+			stream.Reset(protocol.ResetTimeout, "")
 		}
 	}()
 	stream.WhenWhole(l.release) // whatever the client still has to take
 	settings := s.current().settings.Relay
 	idle := newSilence(time.Duration(settings.FirstByteTimeout), time.Duration(settings.IdleTimeout), j.cancel)
-	defer idle.stop()
+	defer idle.Stop()
 	a := &answer{stream: stream, job: j, w: w, idle: idle}
 	if err := a.begin(ctx); err != nil {
 		return err
@@ -198,11 +203,4 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 	s.metrics.firstByte.WithLabelValues(j.model).Observe(j.firstByte.Seconds())
 	idle.start()
 	return a.pass(ctx)
-}
-
-func resetCode(err error) protocol.ResetCode {
-	if cancelledBy(err) {
-		return protocol.ResetCancelled
-	}
-	return protocol.ResetTimeout
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -67,14 +66,8 @@ func sooner(a, b time.Time) time.Time {
 // anonymous is who everybody is at a relay without keys.
 var anonymous = &key{name: "anonymous"}
 
-var (
-	errNoKey      = errors.New("no API key in the request")
-	errWrongKey   = errors.New("wrong API key")
-	errExpiredKey = errors.New("expired API key")
-)
-
 // client finds whose key the request carries.
-func (r *keyring) client(h http.Header, now time.Time) (*key, error) {
+func (r *keyring) client(h http.Header, now time.Time) (*key, *failure) {
 	if r.open {
 		return anonymous, nil
 	}
@@ -86,7 +79,7 @@ func (r *keyring) client(h http.Header, now time.Time) (*key, error) {
 }
 
 // byHash finds the key that hashes to hash.
-func (r *keyring) byHash(hash string, now time.Time) (*key, error) {
+func (r *keyring) byHash(hash string, now time.Time) (*key, *failure) {
 	k := r.keys[hash]
 	switch {
 	case r.open:
@@ -112,7 +105,7 @@ func (r *keyring) worker(h http.Header) (*WorkerFile, string) {
 
 // presentedKey is the key in Authorization or X-Api-Key. Both may be there
 // when they agree: it must be plain which one counts.
-func presentedKey(h http.Header) (secret.Value, error) {
+func presentedKey(h http.Header) (secret.Value, *failure) {
 	token, hasToken := bearer(h)
 	values := h.Values("X-Api-Key")
 	switch {

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -68,23 +67,11 @@ func (s *Server) reader(rq *request, w http.ResponseWriter, r *http.Request) (*k
 	k, err := s.current().ring.client(r.Header, time.Now())
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
-		return nil, keyError(err)
+		return nil, err.told
 	}
 	rq.key = k.name
 	if k.probe {
 		return nil, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only", Message: "this key is good for a completion of a few tokens only"}
 	}
 	return k, nil
-}
-
-// names lists the models there are, sorted.
-func (s *scheduler) names() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names := make([]string, 0, len(s.models))
-	for name := range s.models {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -7,14 +7,8 @@ import (
 	"time"
 )
 
-// The ways a request gets no slot.
-var (
-	errUnknownModel = errors.New("unknown model")
-	errNoWorker     = errors.New("no worker serves the model now")
-	errQueueFull    = errors.New("the model's queue is full")
-	errQueueTimeout = errors.New("no slot came free in time")
-	errNoOther      = errors.New("no other worker serves the model")
-)
+// errNoOther is a claim that nobody is left for.
+var errNoOther = errors.New("no other worker serves the model")
 
 // claim is what a request asks of the scheduler.
 type claim struct {
@@ -106,19 +100,9 @@ func (s *scheduler) withdraw(w *waiter) {
 
 // servedBeyond reports whether a link outside avoid serves the model.
 func (m *modelState) servedBeyond(avoid []*link) bool {
-	for _, sl := range m.slots {
-		if !slices.Contains(avoid, sl.link) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.slots, func(sl *slot) bool { return !slices.Contains(avoid, sl.link) })
 }
 
 func (m *modelState) remove(w *waiter) {
-	for i, other := range m.queue {
-		if other == w {
-			m.queue = append(m.queue[:i], m.queue[i+1:]...)
-			return
-		}
-	}
+	m.queue = slices.DeleteFunc(m.queue, func(other *waiter) bool { return other == w })
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -69,7 +68,7 @@ func (s *Server) api(path string, h func(context.Context, *request, http.Respons
 		rq.stay = context.AfterFunc(r.Context(), func() { cancel(context.Cause(r.Context())) })
 		defer rq.stay()
 		if !s.gate.enter(rq) {
-			rq.refuse(w, stoppingError())
+			rq.refuse(w, errStopping.told)
 			return
 		}
 		defer s.gate.leave(rq)
@@ -116,14 +115,3 @@ func newRequestID() string {
 	rand.Read(bits[:]) // never fails: crypto/rand.Read ends the program instead
 	return "req_" + hex.EncodeToString(bits[:])
 }
-
-// Why a request's context ended, where it was not the client.
-var (
-	errStopping       = errors.New("the relay stops")
-	errFirstByte      = errors.New("no first byte in time")
-	errIdle           = errors.New("no further byte in time")
-	errRequestTimeout = errors.New("not finished in time")
-)
-
-// errClientGone is a client that no longer takes its answer.
-var errClientGone = errors.New("the client is gone")

@@ -148,7 +148,7 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	switch {
 	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return e.redirected(response)
-	case response.StatusCode == http.StatusBadRequest && mediaType(response.Header) != "application/json" && e.speaksTLS(ctx):
+	case response.StatusCode == http.StatusBadRequest && protocol.MediaType(response.Header) != protocol.JSON && e.speaksTLS(ctx):
 		return e.plainToTLS()
 	}
 	return e.pass(ctx, s, response)
@@ -298,7 +298,7 @@ const maxUnframed = 16 << 20
 // (In an event stream the relay sees it.)
 func (e *engine) checkEnd(response *http.Response) error {
 	framed := response.ContentLength >= 0 || len(response.TransferEncoding) > 0
-	if framed || response.Header.Get("Content-Encoding") != "" || mediaType(response.Header) != "application/json" {
+	if framed || response.Header.Get("Content-Encoding") != "" || protocol.MediaType(response.Header) != protocol.JSON {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxUnframed))
@@ -315,13 +315,7 @@ func (e *engine) checkEnd(response *http.Response) error {
 // isDone reports whether a stream of events whose connection broke had come to
 // its end before, by what came last.
 func isDone(response *http.Response, tail []byte) bool {
-	return mediaType(response.Header) == "text/event-stream" && openai.StreamIsDone(tail)
-}
-
-// mediaType is that of a body, in lower case and without parameters.
-func mediaType(h http.Header) string {
-	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.ToLower(strings.TrimSpace(media))
+	return protocol.MediaType(response.Header) == protocol.EventStream && openai.StreamIsDone(tail)
 }
 
 // readCloser reads from one and closes another.

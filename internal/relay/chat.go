@@ -23,24 +23,23 @@ type job struct {
 	*request
 	keyHash string // of the key that it came with
 	head    protocol.RequestHead
-	body    *body
+	body    body
 }
 
 // chat relays one completion.
-func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
-	j, refusal := s.admit(rq, w, r)
-	if refusal != nil {
-		rq.refuse(w, refusal)
-		return
-	}
+func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r *http.Request) *openai.Error {
+	j := &job{request: rq}
 	defer j.body.free()
+	if refusal := s.admit(j, w, r); refusal != nil {
+		return refusal
+	}
 	limit := time.Duration(s.current().settings.Relay.RequestTimeout)
 	timeout := time.AfterFunc(time.Until(rq.start.Add(limit)), func() { rq.cancel(errRequestTimeout) })
 	defer timeout.Stop()
 	err := s.relayInTurn(ctx, j, w)
 	if err == nil {
 		rq.outcome = answered
-		return
+		return nil
 	}
 	rq.err = err
 	switch {
@@ -50,42 +49,45 @@ func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r
 	case rq.tear:
 		panic(http.ErrAbortHandler)
 	case rq.outcome == broken: // a part was delivered: the answer writer has said so
-		return
+		return nil
 	}
 	// The deadline set at the request's start may have passed by now.
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(clientStall))
 	var away *turnedAway
-	if told := judge(err).told; told == nil && errors.As(err, &away) {
+	told := judge(err).told
+	if told == nil && errors.As(err, &away) {
 		away.passOn(rq, w)
-	} else {
-		rq.refuse(w, told)
 	}
+	return told
 }
 
-// admit checks all that can be checked before a worker is needed.
-func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*job, *openai.Error) {
-	st := s.current()
-	k, err := st.ring.client(r.Header, time.Now())
+// identify finds whose key the request carries.
+func (s *Server) identify(rq *request, w http.ResponseWriter, r *http.Request) (*key, *openai.Error) {
+	k, err := s.current().ring.client(r.Header, time.Now())
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		return nil, err.told
 	}
 	rq.key, rq.probe = k.name, k.probe
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
-	}
-	until := rq.start.Add(time.Duration(st.settings.Relay.RequestTimeout))
-	b, refusal := s.readBody(w, r, k.name, int64(st.settings.Relay.MaxBody), until)
+	return k, nil
+}
+
+// admit checks all that can be checked before a worker is needed.
+func (s *Server) admit(j *job, w http.ResponseWriter, r *http.Request) *openai.Error {
+	k, refusal := s.identify(j.request, w, r)
 	if refusal != nil {
-		return nil, refusal
+		return refusal
 	}
-	rq.bytesIn = int64(len(b.data))
-	j := &job{request: rq, body: b, keyHash: k.hash}
-	if refusal := s.admitBody(j, r); refusal != nil {
-		b.free()
-		return nil, refusal
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
 	}
-	return j, nil
+	j.keyHash, j.body.key = k.hash, k.name
+	limit := time.Duration(s.current().settings.Relay.RequestTimeout)
+	if refusal := s.readBody(w, r, &j.body, j.start.Add(limit)); refusal != nil {
+		return refusal
+	}
+	j.bytesIn = int64(len(j.body.data))
+	return s.admitBody(j, r)
 }
 
 // admitBody checks what the body asks for, with the key as it is by now.
@@ -103,8 +105,7 @@ func (s *Server) admitBody(j *job, r *http.Request) *openai.Error {
 		return refusal
 	}
 	if j.probe && !fewTokens(envelope) {
-		return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only",
-			Message: "this key is good for a completion of a few tokens only: max_tokens must be 16 at most"}
+		return probeOnly(": max_tokens must be 16 at most")
 	}
 	j.model = envelope.Model
 	j.head = protocol.RequestHead{

@@ -34,17 +34,12 @@ type keyring struct {
 func newKeyring(s *Settings) *keyring {
 	r := &keyring{keys: make(map[string]*key), workers: make(map[string]*WorkerFile), open: s.Open}
 	for _, entry := range s.Keys {
-		expires, err := expiry(entry.Expires)
-		if err != nil {
-			continue // settings are checked before they come here
-		}
-		r.keys[entry.Hash] = &key{name: entry.Name, hash: entry.Hash, models: entry.Models, expires: expires, probe: entry.Probe}
-		for _, former := range entry.Former {
-			until, err := expiry(former.Expires)
-			if err != nil {
-				continue
+		for _, hash := range append([]FormerKey{{Hash: entry.Hash}}, entry.Former...) {
+			whole, err := expiry(entry.Expires)
+			until, ofHash := expiry(hash.Expires)
+			if err == nil && ofHash == nil { // settings are checked before they come here
+				r.keys[hash.Hash] = &key{name: entry.Name, hash: hash.Hash, models: entry.Models, expires: sooner(whole, until), probe: entry.Probe}
 			}
-			r.keys[former.Hash] = &key{name: entry.Name, hash: former.Hash, models: entry.Models, expires: sooner(expires, until), probe: entry.Probe}
 		}
 	}
 	for i := range s.Workers {

@@ -12,6 +12,10 @@ import (
 // some engines take no lower limit.
 const maxProbe = 16
 
+func probeOnly(more string) *openai.Error {
+	return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only", Message: "this key is good for a completion of a few tokens only" + more}
+}
+
 // fewTokens reports whether e can come to maxProbe tokens at most.
 func fewTokens(e openai.Envelope) bool {
 	set := false

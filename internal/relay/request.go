@@ -11,17 +11,15 @@ import (
 	"github.com/relayctl/relayctl/internal/openai"
 )
 
-// outcome is how a request ended. Every request ends in exactly one of them.
-type outcome string
-
+// How a request ended. Every request ends in exactly one of them.
 const (
-	answered  outcome = "answered"  // with all that the engine, or the relay itself, had to say
-	refused   outcome = "refused"   // by the relay, with an error instead of an answer
-	cancelled outcome = "cancelled" // by its client
-	broken    outcome = "broken"    // after part of the answer was delivered
+	answered  = "answered"  // with all that the engine, or the relay itself, had to say
+	refused   = "refused"   // by the relay, with an error instead of an answer
+	cancelled = "cancelled" // by its client
+	broken    = "broken"    // after part of the answer was delivered
 )
 
-var outcomes = []outcome{answered, refused, cancelled, broken}
+var outcomes = []string{answered, refused, cancelled, broken}
 
 // request is one client's request on its way through the relay.
 type request struct {
@@ -35,7 +33,7 @@ type request struct {
 	probe   bool   // it is the probe's key
 	model   string // only once it is known to be one of ours
 	worker  string
-	outcome outcome
+	outcome string
 	tear    bool // its answer was broken off, and its connection is to tell so
 	status  int
 	code    string // of the error, if one was sent
@@ -48,15 +46,12 @@ type request struct {
 	bytesOut  int64
 }
 
-// refuse answers with e.
-func (rq *request) refuse(w http.ResponseWriter, e *openai.Error) {
-	rq.outcome, rq.status, rq.code = refused, e.Status, e.Code
-	e.Write(w)
-}
+// handler serves a client's request, or refuses it.
+type handler func(context.Context, *request, http.ResponseWriter, *http.Request) *openai.Error
 
 // api wraps the handler of a client's route: an id, the gate, one line in the
 // log and one count at the end.
-func (s *Server) api(path string, h func(context.Context, *request, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+func (s *Server) api(path string, h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		rq := &request{id: newRequestID(), path: path, source: sourceOf(r), start: time.Now()}
 		s.metrics.received.Inc()
@@ -67,18 +62,21 @@ func (s *Server) api(path string, h func(context.Context, *request, http.Respons
 		rq.cancel = cancel
 		rq.stay = context.AfterFunc(r.Context(), func() { cancel(context.Cause(r.Context())) })
 		defer rq.stay()
-		if !s.gate.enter(rq) {
-			rq.refuse(w, errStopping.told)
-			return
+		refusal := errStopping.told
+		if s.gate.enter(rq) {
+			defer s.gate.leave(rq)
+			refusal = h(ctx, rq, w, r)
 		}
-		defer s.gate.leave(rq)
-		h(ctx, rq, w, r)
+		if refusal != nil {
+			rq.outcome, rq.status, rq.code = refused, refusal.Status, refusal.Code
+			refusal.Write(w)
+		}
 	}
 }
 
 // done tells of a request that has ended: on a line of its own where it came
-// with a good key, summed up where anybody could have made it. Nothing that a client wrote is in
-// it: no prompt, no key, no name but those of the settings.
+// with a good key, summed up where anybody could have made it. Nothing that a
+// client wrote is in it: no prompt, no key, no name but those of the settings.
 func (s *Server) done(rq *request) {
 	took := time.Since(rq.start)
 	s.metrics.finished(rq, took)
@@ -92,7 +90,7 @@ func (s *Server) done(rq *request) {
 		slog.String("key", rq.key),
 		slog.String("model", rq.model),
 		slog.String("worker", rq.worker),
-		slog.String("outcome", string(rq.outcome)),
+		slog.String("outcome", rq.outcome),
 		slog.Int("status", rq.status),
 		slog.String("code", rq.code),
 		slog.Int("tries", rq.tries),

@@ -55,11 +55,8 @@ func (h ByHand) Settings() (*Settings, error) {
 
 // webURL takes the WebSocket schemes too, which say the same here.
 func webURL(text string) string {
-	if rest, ok := strings.CutPrefix(text, "wss://"); ok {
-		return "https://" + rest
-	}
-	if rest, ok := strings.CutPrefix(text, "ws://"); ok {
-		return "http://" + rest
+	if strings.HasPrefix(text, "ws://") || strings.HasPrefix(text, "wss://") {
+		return "http" + strings.TrimPrefix(text, "ws")
 	}
 	return text
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 )
 
 // Versions is a range of protocol versions, both ends included.
@@ -25,6 +27,19 @@ const (
 	MaxConcurrency = 4096
 	MaxOffers      = 256
 )
+
+var (
+	modelPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
+	workerPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+)
+
+// ValidModel reports whether name can be a model's.
+func ValidModel(name string) bool {
+	return modelPattern.MatchString(name) && !strings.Contains(name, "..")
+}
+
+// ValidWorker reports whether name can be a worker's.
+func ValidWorker(name string) bool { return workerPattern.MatchString(name) }
 
 // WorkerHello is a worker's first frame.
 type WorkerHello struct {

@@ -117,8 +117,11 @@ func addFields(h, engines http.Header) {
 	h["X-Request-Id"] = id
 }
 
-// errEmpty is an engine that says it has answered, and has not.
-var errEmpty = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the model's engine gave an empty answer"}
+// What engines do that say they have answered, and have not.
+var (
+	errEmpty  = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the model's engine gave an empty answer"}
+	errLength = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the body has another length than the head said"}
+)
 
 // carriesEvents reports whether an answer's body is looked into as a stream of
 // events. An error is none, whatever it is called, and what is compressed can't
@@ -142,12 +145,12 @@ func lengthIn(h http.Header) int64 {
 func (a *answer) pass(ctx context.Context) error {
 	for {
 		chunk, err := a.next(ctx)
-		if errors.Is(err, io.EOF) {
-			if err = a.checkLength(0); err == nil {
-				return nil
-			}
-		}
-		if err == nil {
+		switch {
+		case errors.Is(err, io.EOF) && (a.length < 0 || a.length == a.bytesOut):
+			return nil
+		case errors.Is(err, io.EOF):
+			err = errLength
+		case err == nil:
 			a.idle.Stop() // the client's pace is not the engine's
 			err = a.write(chunk)
 			a.idle.start()
@@ -181,16 +184,6 @@ func (a *answer) next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// checkLength holds a body that goes on with more bytes to the length its head
-// gave; with none more, it has come to its end.
-func (a *answer) checkLength(more int) error {
-	length := a.bytesOut + int64(more)
-	if a.length < 0 || length == a.length || more > 0 && length < a.length {
-		return nil
-	}
-	return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the body has another length than the head said"}
-}
-
 func (a *answer) write(chunk []byte) error {
 	if now := time.Now(); now.Sub(a.limited) > clientStall/4 {
 		a.control.SetWriteDeadline(now.Add(clientStall))
@@ -200,10 +193,9 @@ func (a *answer) write(chunk []byte) error {
 	if len(chunk) == 0 {
 		return nil
 	}
-	if err := a.checkLength(len(chunk)); err != nil {
-		return err
-	}
-	if _, err := a.w.Write(chunk); err != nil {
+	if _, err := a.w.Write(chunk); errors.Is(err, http.ErrContentLength) {
+		return errLength
+	} else if err != nil {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
 	a.bytesOut += int64(len(chunk))

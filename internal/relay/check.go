@@ -15,16 +15,9 @@ import (
 )
 
 var (
-	labelPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	modelPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
-	workerPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`) // by hand; in settings it is a label
-	hashPattern   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	labelPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`) // a worker's or key's name in settings
+	hashPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
-
-// ValidModel reports whether name can be a model's.
-func ValidModel(name string) bool {
-	return modelPattern.MatchString(name) && !strings.Contains(name, "..")
-}
 
 // claims are names and hashes with whom they belong to.
 type claims map[string]string
@@ -91,7 +84,7 @@ func checkEntry(by, name string, hashes, models []string) (problems []error) {
 		}
 	}
 	for _, model := range models {
-		if !ValidModel(model) {
+		if !protocol.ValidModel(model) {
 			problems = append(problems, fmt.Errorf("%s: no valid model name: %q", by, model))
 		}
 	}

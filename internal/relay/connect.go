@@ -16,18 +16,6 @@ import (
 	"github.com/relayctl/relayctl/internal/protocol"
 )
 
-// peer is where a connection comes from.
-type peer struct {
-	addr string
-	// direct says that nothing stands between, so that nothing but its two ends
-	// closes it. A reverse proxy says for whom it speaks.
-	direct bool
-}
-
-func peerOf(r *http.Request) peer {
-	return peer{addr: r.RemoteAddr, direct: len(r.Header.Values("X-Forwarded-For")) == 0}
-}
-
 // connect takes a worker's WebSocket and serves it until it ends.
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	worker, hash, refusal := s.knock(r)
@@ -56,7 +44,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		s.log.Info("worker's handshake failed", "worker", worker.Name, "err", err)
 		return
 	}
-	s.welcome(r.Context(), worker, hash, peerOf(r), protocol.WebSocket(ws))
+	s.welcome(r, worker, hash, protocol.WebSocket(ws))
 }
 
 func refuseConnect(status int, code, text string) *openai.Error {
@@ -117,17 +105,18 @@ func (s *Server) mayConnect(who string) bool {
 }
 
 // welcome exchanges HELLO and serves the worker until its connection ends.
-func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash string, from peer, t protocol.Transport) {
+func (s *Server) welcome(r *http.Request, worker *WorkerFile, hash string, t protocol.Transport) {
 	defer t.Close()
+	ctx := r.Context()
 	hello, err := protocol.Receive(ctx, t)
 	name := cmp.Or(worker.Name, hello.Name) // by hand, one secret is every worker's
-	if err == nil && (hello.Name != name || !workerPattern.MatchString(name)) {
+	if err == nil && (hello.Name != name || !protocol.ValidWorker(name)) {
 		text := fmt.Sprintf("this secret is that of worker %q, not of %.64q", name, hello.Name)
 		err = protocol.Refuse(t, protocol.CloseName, text)
 	}
 	if err != nil {
 		s.metrics.connects.WithLabelValues("refused").Inc()
-		s.log.Warn("worker refused", "worker", worker.Name, "from", from.addr, "err", err)
+		s.log.Warn("worker refused", "worker", worker.Name, "from", r.RemoteAddr, "err", err)
 		return
 	}
 	_, notes := s.current().allowed(worker, hello.Models)
@@ -136,7 +125,8 @@ func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash string, f
 		s.log.Warn("worker left during its greeting", "worker", name, "err", err)
 		return
 	}
-	l := &link{name: name, hash: hash, hello: hello, from: from, since: time.Now()}
+	l := &link{name: name, hash: hash, hello: hello, from: r.RemoteAddr, since: time.Now()}
+	l.direct = len(r.Header.Values("X-Forwarded-For")) == 0 // a reverse proxy says for whom it speaks
 	l.conn = protocol.NewConn(t, protocol.Config{PeerWindow: hello.Window, OnDrain: func(d protocol.Drain) {
 		if s.retire(ctx, l, protocol.CloseDrained, "drained") {
 			s.log.Info("worker drains", "worker", l.name, "come_back", d.ComeBack)
@@ -149,7 +139,7 @@ func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash string, f
 // gets no new work and is closed when its last answer has ended.
 func (s *Server) serve(ctx context.Context, l *link, notes []string) {
 	s.metrics.connects.WithLabelValues("connected").Inc()
-	s.log.Info("worker connected", "worker", l.name, "from", l.from.addr, "program", l.hello.Program, "not_taken", notes)
+	s.log.Info("worker connected", "worker", l.name, "from", l.from, "program", l.hello.Program, "not_taken", notes)
 	s.mu.Lock()
 	older := s.scheduler.arrive(l)
 	s.settle(l)
@@ -157,13 +147,13 @@ func (s *Server) serve(ctx context.Context, l *link, notes []string) {
 	if older != nil && older.hello.Instance == l.hello.Instance {
 		s.retire(ctx, older, protocol.CloseDrained, "a newer connection took over")
 	} else if older != nil {
-		s.log.Warn("another process took a worker's name", "worker", l.name, "from", l.from.addr, "before", older.from.addr)
+		s.log.Warn("another process took a worker's name", "worker", l.name, "from", l.from, "before", older.from)
 		s.retire(ctx, older, protocol.CloseReplaced, "another process connected as "+l.name)
 	}
 	err := l.conn.Run(ctx)
 	s.scheduler.depart(l)
 	s.metrics.connects.WithLabelValues("ended").Inc()
-	s.log.Info("worker disconnected", "worker", l.name, "from", l.from.addr, "reason", err)
+	s.log.Info("worker disconnected", "worker", l.name, "from", l.from, "reason", err)
 }
 
 // settle lets l serve what the settings in force allow it, or disconnects it

@@ -38,7 +38,7 @@ func (s *Server) Drain(ctx context.Context, d DrainRequest) DrainResult {
 	s.mu.Unlock()
 	links := s.scheduler.connected()
 	if d.ComeBack == protocol.AfterClose {
-		links = slices.DeleteFunc(links, func(l *link) bool { return l.from.direct })
+		links = slices.DeleteFunc(links, func(l *link) bool { return l.direct })
 		s.scheduler.pause(links)
 	}
 	running, _ := s.scheduler.busy(links)

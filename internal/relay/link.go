@@ -11,12 +11,13 @@ import (
 
 // link is one connection of a worker.
 type link struct {
-	name  string // the worker's
-	hash  string // of the secret it came with
-	hello protocol.WorkerHello
-	from  peer
-	since time.Time
-	conn  *protocol.Conn
+	name   string // the worker's
+	hash   string // of the secret it came with
+	hello  protocol.WorkerHello
+	from   string // the address it comes from
+	direct bool   // nothing stands between, so that nothing but its two ends closes it
+	since  time.Time
+	conn   *protocol.Conn
 
 	// Guarded by scheduler.mu.
 	slots   []*slot // what it serves

@@ -78,7 +78,7 @@ const maxNotes = 16
 func (st *state) allowed(worker *WorkerFile, offers []protocol.Offer) (taken []protocol.Offer, notes []string) {
 	for _, offer := range offers {
 		switch {
-		case !ValidModel(offer.Name):
+		case !protocol.ValidModel(offer.Name):
 			notes = append(notes, fmt.Sprintf("model %.128q is no valid name", offer.Name))
 		case !st.settings.AnyModel && !slices.Contains(worker.Models, offer.Name):
 			notes = append(notes, fmt.Sprintf("model %q is not one this worker may serve", offer.Name))

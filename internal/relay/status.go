@@ -92,7 +92,7 @@ func (s *Server) Status() Status {
 
 func (s *Server) workerStatus(l *link) WorkerStatus {
 	status := WorkerStatus{
-		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from.addr, Direct: l.from.direct,
+		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from, Direct: l.direct,
 		State: "serving", Secret: l.hash[:min(len(l.hash), fingerprint)], RoundTripMS: ms(l.conn.RoundTrip()), Models: []WorkerModelStatus{},
 	}
 	s.scheduler.mu.Lock()

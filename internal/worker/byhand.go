@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/protocol"
 	"github.com/relayctl/relayctl/internal/secret"
 )
 
@@ -68,7 +69,7 @@ func defaultName() string {
 		return "worker"
 	}
 	name := strings.Map(func(r rune) rune {
-		if namePattern.MatchString("a" + string(r)) {
+		if protocol.ValidWorker("a" + string(r)) {
 			return r
 		}
 		return '-'

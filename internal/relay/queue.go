@@ -27,9 +27,14 @@ type waiter struct {
 
 // acquire waits for a slot until ctx ends or the claim's wait has passed.
 func (s *scheduler) acquire(ctx context.Context, c claim) (*lease, error) {
-	l, w, err := s.enqueue(c)
-	if w == nil {
-		return l, err
+	w, err := s.enqueue(c)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case l := <-w.granted:
+		return l, nil
+	default:
 	}
 	timeout := time.NewTimer(c.wait)
 	defer timeout.Stop()
@@ -45,43 +50,31 @@ func (s *scheduler) acquire(ctx context.Context, c claim) (*lease, error) {
 	return nil, err
 }
 
-// enqueue takes a slot for c, or queues it; an error where it can have neither.
-func (s *scheduler) enqueue(c claim) (*lease, *waiter, error) {
+// enqueue queues c, and gives it a slot at once where there is one.
+func (s *scheduler) enqueue(c claim) (*waiter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.models[c.model]
 	switch {
 	case m == nil:
-		return nil, nil, errUnknownModel
+		return nil, errUnknownModel
 	case len(c.avoid) > 0 && !m.servedBeyond(c.avoid):
-		return nil, nil, errNoOther
+		return nil, errNoOther
 	case !c.again && len(m.slots) == 0 && !time.Now().Before(m.expected):
-		return nil, nil, errNoWorker
-	}
-	if len(m.queue) == 0 {
-		if free := s.best(m, c.avoid); free != nil {
-			return s.lend(free), nil, nil
-		}
+		return nil, errNoWorker
 	}
 	w := &waiter{claim: c, model: m, granted: make(chan *lease, 1)}
-	m.insert(w)
+	at := len(m.queue)
+	if first := slices.IndexFunc(m.queue, func(other *waiter) bool { return !other.again }); c.again && first >= 0 {
+		at = first // after the others that are tried again
+	}
+	m.queue = slices.Insert(m.queue, at, w)
 	s.dispatch(m)
 	if !w.again && len(w.granted) == 0 && len(m.queue) > s.maxQueue() {
 		m.remove(w)
-		return nil, nil, errQueueFull
+		return nil, errQueueFull
 	}
-	return nil, w, nil
-}
-
-// insert queues w: at the end, or after the others that are tried again.
-func (m *modelState) insert(w *waiter) {
-	at := len(m.queue)
-	if w.again {
-		if at = slices.IndexFunc(m.queue, func(other *waiter) bool { return !other.again }); at < 0 {
-			at = len(m.queue)
-		}
-	}
-	m.queue = slices.Insert(m.queue, at, w)
+	return w, nil
 }
 
 // withdraw takes w out of the queue, and gives back a slot that came for it at

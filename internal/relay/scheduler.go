@@ -102,18 +102,20 @@ func (s *scheduler) expectAll(until time.Time) {
 	}
 }
 
-// list makes names the models of the settings. With others, workers bring more;
-// without, one that is not listed is forgotten as soon as nobody serves it or
-// waits for it.
-func (s *scheduler) list(names []string, others bool) {
+// list makes the models of workers those of the settings. With others, workers
+// bring more; without, one that is not listed is forgotten as soon as nobody
+// serves it or waits for it.
+func (s *scheduler) list(workers []WorkerFile, others bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others = others
 	for _, m := range s.models {
 		m.listed = false
 	}
-	for _, name := range names {
-		s.model(name).listed = true
+	for _, worker := range workers {
+		for _, name := range worker.Models {
+			s.model(name).listed = true
+		}
 	}
 	for _, m := range s.models {
 		s.forget(m)

@@ -59,16 +59,6 @@ type state struct {
 	ring     *keyring
 }
 
-// models are those of the stack, sorted.
-func (st *state) models() []string {
-	var names []string
-	for _, worker := range st.settings.Workers {
-		names = append(names, worker.Models...)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // maxNotes is how many notes on its offer a worker is sent: they must fit into
 // one frame.
 const maxNotes = 16
@@ -114,9 +104,8 @@ func (s *Server) current() *state { return s.state.Load() }
 
 // apply makes settings those in force.
 func (s *Server) apply(settings *Settings) {
-	st := &state{settings: settings, ring: newKeyring(settings)}
-	s.state.Store(st)
-	s.scheduler.list(st.models(), settings.AnyModel)
+	s.state.Store(&state{settings, newKeyring(settings)})
+	s.scheduler.list(settings.Workers, settings.AnyModel)
 	s.bodies.setLimit(max(8*int64(settings.Relay.MaxBody), 256<<20))
 	s.smallBodies.setLimit(64 << 20)
 }

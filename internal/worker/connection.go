@@ -6,11 +6,22 @@ import (
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
 
+// dialTime is how long an engine may take to accept a connection.
+const dialTime = 5 * time.Second
+
+// watched is a connection to an engine.
+//
+// An engine may end it before it has read all of a request, and have answered:
+// what is written then counts as written, since what is read tells the end, and
+// net/http reads no answer after a failed write.
+//
 // What an engine says beyond the end of an answer may be read with it, and the
 // connection be given to the next request before net/http has seen it: then it
-// takes that for the next answer. So a connection notes in which order was
+// takes that for the next answer. So the connection notes in which order was
 // written and read.
 type watched struct {
 	net.Conn
@@ -18,9 +29,21 @@ type watched struct {
 	heard  atomic.Int64 // of these when something was read last
 }
 
+func dialEngine(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &watched{Conn: c}, nil
+}
+
 func (w *watched) Write(p []byte) (int, error) {
 	w.writes.Add(1)
-	return w.Conn.Write(p)
+	n, err := w.Conn.Write(p)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(p), nil
+	}
+	return n, err
 }
 
 func (w *watched) Read(p []byte) (int, error) {

@@ -1,9 +1,11 @@
 package stack
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -19,12 +21,8 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 		d.reportUnknownArgument(attr, s)
 		return
 	case a.state == later:
-		supported := "none"
-		if names := s.schema.attributeNames(served); len(names) > 0 {
-			supported = strings.Join(names, ", ")
-		}
 		d.report(attr.NameRange, "Not supported yet", "%s is not supported yet. Arguments supported in %s now: %s.",
-			attr.Name, s.describe(), supported)
+			attr.Name, s.describe(), cmp.Or(strings.Join(names(s.schema.attributes, served), ", "), "none"))
 		return
 	}
 	s.attrs[a.name] = attr.SrcRange
@@ -49,9 +47,8 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 	switch {
 	case !v.IsWhollyKnown() && a.form.secret:
 		s.unknown[a.name] = true
-	case !v.IsWhollyKnown() && d.options.SecretsAside:
-		d.reportNotGiven(a.name, attr.Expr)
 	case !v.IsWhollyKnown():
+		d.lacks = d.options.SecretsAside
 	case !v.IsNull():
 		s.values[a.name] = v
 	case a.required:
@@ -74,16 +71,6 @@ func (d decoder) convert(attr *hclsyntax.Attribute, a attribute, v cty.Value, hi
 	if !v.IsWhollyKnown() || v.IsNull() {
 		return v, true
 	}
-	if len(a.form.choices) > 0 {
-		if problem := choiceProblem(a.name, v.AsString(), a.form); problem != nil {
-			if hidden {
-				problem.detail = a.name + " takes " + a.form.says + "."
-			}
-			d.report(at, problem.summary, "%s", problem.detail)
-			return v, false
-		}
-		return v, true
-	}
 	problem := a.form.check(v)
 	switch {
 	case problem == "":
@@ -93,9 +80,20 @@ func (d decoder) convert(attr *hclsyntax.Attribute, a attribute, v cty.Value, hi
 	case hidden:
 		d.report(at, "Invalid value", "The value of %s is not %s.", a.name, a.form.says)
 	default:
-		d.report(at, "Invalid value", "%s %s.", show(a.name, v), problem)
+		d.reportInvalid(at, "Invalid value", show(a.name, v), problem)
 	}
 	return v, false
+}
+
+// reportInvalid reports what the check of a form says of something.
+func (l *loader) reportInvalid(at hcl.Range, summary, what, problem string) {
+	if strings.HasPrefix(problem, notYet) {
+		summary = "Not supported yet"
+	}
+	if !strings.HasSuffix(problem, "?") {
+		problem = strings.TrimSuffix(problem, ".") + "."
+	}
+	l.report(at, summary, "%s %s", what, problem)
 }
 
 // show names an argument with its value.
@@ -160,7 +158,7 @@ func (d decoder) reportUnknownArgument(attr *hclsyntax.Attribute, s *section) {
 		d.report(attr.NameRange, "Unsupported argument", "%s is a block here, not an argument: %s", quote(attr.Name), nested.example())
 		return
 	}
-	known, valid := s.schema.attributeNames(served, later), s.schema.attributeNames(served)
+	known, valid := names(s.schema.attributes, served, later), names(s.schema.attributes, served)
 	d.report(attr.NameRange, "Unsupported argument", "An argument named %s is not expected here. %s",
 		quote(attr.Name), didYouMean(attr.Name, known, valid))
 	s.mean(attr.Name, known)

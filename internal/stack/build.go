@@ -30,7 +30,7 @@ func (l *loader) build(root *section) *Stack {
 }
 
 func (l *loader) buildHost(s *section, role Role, base *section) Host {
-	host, _ := parseAddress(s.text("address"))
+	host, _ := Address(s.text("address"))
 	return Host{
 		Place:   s.Place,
 		Role:    role,

@@ -68,7 +68,7 @@ func (d decoder) decodeBlock(b *hclsyntax.Block, s *section, firsts map[string]*
 	}
 	if schema.state == later {
 		d.report(b.DefRange(), "Not supported yet", "The %s block is not supported yet. Blocks supported in %s now: %s.",
-			b.Type, s.describe(), strings.Join(s.schema.blockNames(served), ", "))
+			b.Type, s.describe(), strings.Join(names(s.schema.blocks, served), ", "))
 		return nil, false
 	}
 	if first, ok := firsts[b.Type]; ok && schema.single {
@@ -104,45 +104,20 @@ func (d decoder) decodeLabel(b *hclsyntax.Block, s *section) bool {
 		d.report(b.DefRange(), "Missing "+want.what, "This block takes one %s: %s %q { … }", want.what, b.Type, want.what)
 		return true
 	}
-	given := b.Labels[0]
-	if len(want.form.choices) > 0 {
-		return d.checkChoice(b.LabelRanges[0], b.Type, given, want.form, s)
-	}
-	if problem := want.form.check(cty.StringVal(given)); problem != "" {
-		if b.Type == "model" {
-			problem += ". What the engine calls it goes into upstream, as it is"
-		}
-		d.report(b.LabelRanges[0], "Invalid name", "%s %s.", quote(given), problem)
-		return true
-	}
-	s.label = given
-	return true
-}
-
-// checkChoice checks a label of which there are only a few.
-func (d decoder) checkChoice(at hcl.Range, what, given string, f form, s *section) bool {
-	if problem := choiceProblem(what, given, f); problem != nil {
-		d.report(at, problem.summary, "%s", problem.detail)
-		return false
-	}
-	s.label = given
-	return true
-}
-
-// message is the text of a diagnostic.
-type message struct{ summary, detail string }
-
-// choiceProblem says what is wrong with a value of which there are only a few.
-func choiceProblem(what, given string, f form) *message {
+	s.label = b.Labels[0]
+	problem := want.form.check(cty.StringVal(s.label))
 	switch {
-	case slices.Contains(f.values(served), given):
-		return nil
-	case slices.Contains(f.values(later), given):
-		return &message{"Not supported yet", fmt.Sprintf("%s %s is not supported yet. Supported now: %s.",
-			what, quote(given), orList(f.values(served)))}
+	case problem == "":
+		return true
+	case len(want.form.choices) > 0:
+		d.reportInvalid(b.LabelRanges[0], "Invalid value", b.Type+" "+quote(s.label), problem)
+		return false
+	case b.Type == "model":
+		problem += ". What the engine calls it goes into upstream, as it is"
 	}
-	return &message{"Invalid value", fmt.Sprintf("%s %s does not exist. %s",
-		what, quote(given), didYouMean(given, f.values(served, later), f.values(served)))}
+	d.reportInvalid(b.LabelRanges[0], "Invalid name", quote(s.label), problem)
+	s.label = ""
+	return true
 }
 
 // fillIn adds the defaults of what was left out.
@@ -208,39 +183,33 @@ func (b *block) example() string {
 		return b.name + " { … }"
 	}
 	word := b.label.what
-	if values := b.label.form.values(served); len(values) > 0 {
+	if values := names(b.label.form.choices, served); len(values) > 0 {
 		word = values[0]
 	}
 	return fmt.Sprintf("%s %q { … }", b.name, word)
 }
 
 func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
-	if _, ok := s.schema.attribute(b.Type); ok {
-		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)
-		return
-	}
-	if s.schema.name != "" && slices.Contains(topLevel(), b.Type) {
-		d.reportInside(b, s)
-		return
-	}
-	known, valid := s.schema.blockNames(served, later), s.schema.blockNames(served)
+	ofFile := append(names(language().blocks, served), "variable", "locals")
+	known, valid := names(s.schema.blocks, served, later), names(s.schema.blocks, served)
 	if s.schema.name == "" {
-		known, valid = append(known, "variable", "locals"), append(valid, "variable", "locals")
+		known, valid = ofFile, ofFile
 	}
-	d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
-		quote(b.Type), didYouMean(b.Type, known, valid))
-	s.mean(b.Type, known)
-}
-
-// reportInside reports a block that belongs to the file and stands in another
-// block. Of several only the first: it is one brace that is missing.
-func (d decoder) reportInside(b *hclsyntax.Block, s *section) {
-	if s.swallows {
-		return
+	_, isArgument := s.schema.attribute(b.Type)
+	switch {
+	case isArgument:
+		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)
+	case s.schema.name != "" && slices.Contains(ofFile, b.Type):
+		if !s.swallows { // of several only the first is told: it is one brace that is missing
+			d.report(b.DefRange(), "Block inside another", "A %s block stands at the top of the file, and this one is inside of %s, which begins on line %d. Is a } missing above?",
+				b.Type, s.describe(), s.Range.Start.Line)
+		}
+		s.swallows = true
+	default:
+		d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
+			quote(b.Type), didYouMean(b.Type, known, valid))
+		s.mean(b.Type, known)
 	}
-	s.swallows = true
-	d.report(b.DefRange(), "Block inside another", "A %s block stands at the top of the file, and this one is inside of %s, which begins on line %d. Is a } missing above?",
-		b.Type, s.describe(), s.Range.Start.Line)
 }
 
 // mean notes what a mistyped name was probably meant to be, so that it is not

@@ -74,11 +74,11 @@ func Later() []string {
 			if a.state == later {
 				list = append(list, a.name)
 			} else {
-				list = append(list, quoted(a.form.values(later))...)
+				list = append(list, quoted(names(a.form.choices, later))...)
 			}
 		}
 		if b.label != nil {
-			list = append(list, quoted(b.label.form.values(later))...)
+			list = append(list, quoted(names(b.label.form.choices, later))...)
 		}
 	})
 	return list

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -38,27 +39,22 @@ const (
 func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnostics) {
 	l := newLoader(filename, options)
 	defer func() { l.sources.conceal(l.diags) }()
-	src, err := l.readFile(filename)
-	if err != nil {
-		l.reportUnreadable(filename, err)
-		return Formatted{}, l.sources, l.diags
-	}
-	read := func(string) ([]byte, error) { return src, nil }
-	l.options.ReadFile = read
 	if l.parse(filename, false) == nil {
 		return Formatted{}, l.sources, l.diags
 	}
-	after := canonical(src)
-	if !sameTokens(ended(src), after) {
-		l.reportAside("Can't format file", "%s would not mean the same afterwards, so it is left as it is.", filename)
+	before := l.sources.files[filename].src
+	after := canonical(before)
+	if !sameTokens(before, after) {
+		l.report(hcl.Range{}, "Can't format file", "%s would not mean the same afterwards, so it is left as it is.", filename)
 		return Formatted{}, l.sources, l.diags
 	}
 	texts := newSources()
-	for name, text := range map[string][]byte{beforeFormat: src, afterFormat: after} {
-		texts.add(name, text, nil, texts.secretSpans(text, true))
+	for name, text := range map[string][]byte{beforeFormat: before, afterFormat: after} {
+		body, _ := parseText(ended(text), name, false)
+		texts.add(name, text, body, texts.secretSpans(ended(text), body, true))
 	}
 	texts.conceal(nil)
-	return Formatted{Before: src, After: after, sources: texts}, l.sources, l.diags
+	return Formatted{Before: before, After: after, sources: texts}, l.sources, l.diags
 }
 
 // formatPasses is how often a text is formatted until it stays as it is: what
@@ -67,8 +63,7 @@ const formatPasses = 8
 
 // canonical brings a text that parses into canonical form.
 func canonical(src []byte) []byte {
-	text := bytes.TrimPrefix(src, []byte("\ufeff"))
-	text = ended(text)
+	text := ended(bytes.TrimPrefix(src, []byte("\ufeff")))
 	for range formatPasses {
 		next := hclwrite.Format(text)
 		if bytes.Equal(next, text) {
@@ -79,35 +74,16 @@ func canonical(src []byte) []byte {
 	return text
 }
 
-// lineEnd is how the first line of a text ends.
-func lineEnd(text []byte) []byte {
-	if at := bytes.IndexByte(text, '\n'); at > 0 && text[at-1] == '\r' {
-		return []byte("\r\n")
-	}
-	return []byte("\n")
-}
-
 // sameTokens reports whether two texts differ in blanks between tokens and at
 // the end only.
 func sameTokens(a, b []byte) bool {
-	x, y := tokensOf(a), tokensOf(b)
-	if len(x) != len(y) {
-		return false
-	}
-	for i := range x {
-		if x[i].Type != y[i].Type || !bytes.Equal(x[i].Bytes, y[i].Bytes) {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(tokensOf(a), tokensOf(b), func(a, b hclsyntax.Token) bool {
+		return a.Type == b.Type && bytes.Equal(a.Bytes, b.Bytes)
+	})
 }
 
 // tokensOf are the tokens of a text that parses, less line ends at its end.
 func tokensOf(text []byte) hclsyntax.Tokens {
-	tokens, _ := hclsyntax.LexConfig(text, "", hcl.InitialPos)
-	tokens = tokens[:len(tokens)-1] // the end of the file
-	for len(tokens) > 0 && tokens[len(tokens)-1].Type == hclsyntax.TokenNewline {
-		tokens = tokens[:len(tokens)-1]
-	}
+	tokens, _ := hclsyntax.LexConfig(bytes.TrimRight(text, " \t\r\n"), "", hcl.InitialPos)
 	return tokens
 }

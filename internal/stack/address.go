@@ -58,46 +58,28 @@ func Address(s string) (string, bool) {
 
 // address takes where a host is reached by SSH.
 func address() form {
-	const says = `a host name, an IP address, or "local" for this machine`
-	return text(says, func(s string) string {
-		if _, ok := Address(s); !ok {
-			return "is not the address of one host: " + says + ". A user and a port go into an ssh block"
-		}
-		return ""
-	})
+	return textThat(`a host name, an IP address, or "local" for this machine`, ". A user and a port go into an ssh block", Address)
 }
 
-// parseDomain reads what clients and the certificate name, in lower case.
-func parseDomain(s string) (string, bool) {
-	host, ok := parseHost(s)
-	return strings.ToLower(host), ok && !strings.Contains(host, "%")
-}
-
-// domain takes what clients and the certificate name.
+// domain takes what clients and the certificate name, in lower case.
 func domain() form {
-	const says = "a host name or an IP address"
-	return text(says, func(s string) string {
-		if _, ok := parseDomain(s); !ok {
-			return "is not the name of one host: " + says + ". Clients come to it by https, at port 443"
-		}
-		return ""
+	return textThat("a host name or an IP address", ". Clients come to it by https, at port 443", func(s string) (string, bool) {
+		host, ok := parseHost(s)
+		return strings.ToLower(host), ok && !strings.Contains(host, "%")
 	})
-}
-
-// parseListen reads an address and a port; localhost is one.
-func parseListen(s string) (netip.AddrPort, error) {
-	if port, ok := strings.CutPrefix(strings.ToLower(s), "localhost:"); ok {
-		s = "127.0.0.1:" + port
-	}
-	return netip.ParseAddrPort(s)
 }
 
 // loopback takes where relay-server listens, at a port that a program without
-// privileges may open. Caddy in front of it is the only way in from elsewhere.
+// privileges may open; localhost is an address. Caddy in front of it is the only
+// way in from elsewhere.
 func loopback() form {
-	return textThat(`a loopback address and a port from 1024 to 65535, such as "127.0.0.1:8080"`, func(s string) bool {
-		at, err := parseListen(s)
-		return err == nil && at.Addr().IsLoopback() && at.Addr().Zone() == "" && at.Port() >= 1024
+	return textThat(`a loopback address and a port from 1024 to 65535, such as "127.0.0.1:8080"`, "", func(s string) (netip.AddrPort, bool) {
+		if port, ok := strings.CutPrefix(strings.ToLower(s), "localhost:"); ok {
+			s = "127.0.0.1:" + port
+		}
+		at, err := netip.ParseAddrPort(s)
+		ok := err == nil && at.Addr().IsLoopback() && at.Addr().Zone() == "" && at.Port() >= 1024
+		return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), ok
 	})
 }
 
@@ -105,16 +87,16 @@ func loopback() form {
 // the path is the client's.
 func origin() form {
 	const says = `an http or https URL, such as "http://127.0.0.1:11434"`
-	return text(says, func(s string) string {
+	return text(says, func(s string) (string, string) {
 		u, _ := url.Parse(s)
-		_, ok := parseOrigin(s)
+		made, ok := parseOrigin(s)
 		switch {
 		case ok:
-			return ""
+			return made, ""
 		case u != nil && u.User != nil:
-			return "holds a user name or password, and keys belong into backend_key: it has to be " + says
+			return "", "holds a user name or password, and keys belong into backend_key: it has to be " + says
 		}
-		return "is not an engine's URL: it has to be " + says + ", without a query, without what comes behind /v1, and of one host, which 0.0.0.0 is not"
+		return "", "is not an engine's URL: it has to be " + says + ", without a query, without what comes behind /v1, and of one host, which 0.0.0.0 is not"
 	})
 }
 

@@ -41,16 +41,18 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 		return
 	}
 	s.hidden[a.name] = len(marks) > 0
-	if v, ok = d.convert(attr, a, v, s.hidden[a.name]); !ok {
-		return
-	}
+	v, err := convert.Convert(v, a.form.typ)
 	switch {
+	case err != nil:
+		d.report(attr.Expr.Range(), "Invalid value", "%s takes %s.", a.name, a.form.says)
 	case !v.IsWhollyKnown() && a.form.secret:
-		s.unknown[a.name] = true
+		s.values[a.name] = secret.Unknown()
 	case !v.IsWhollyKnown():
-		d.lacks = d.options.SecretsAside
+		if d.options.SecretsAside && !d.diags.HasErrors() {
+			d.lacks = append(d.lacks, d.scope.sourcesOf(attr.Expr)...)
+		}
 	case !v.IsNull():
-		s.values[a.name] = v
+		d.read(attr, a, v, s)
 	case a.required:
 		d.report(attr.SrcRange, "Missing required argument", "%s needs %s: %s. Here it is null.",
 			s.start(), a.name, a.form.says)
@@ -59,33 +61,22 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 	}
 }
 
-// convert brings a value into the form of a, and checks it as far as it is
-// known. The value is quoted in messages unless it is hidden.
-func (d decoder) convert(attr *hclsyntax.Attribute, a attribute, v cty.Value, hidden bool) (cty.Value, bool) {
-	at := attr.Expr.Range()
-	v, err := convert.Convert(v, a.form.typ)
-	if err != nil {
-		d.report(at, "Invalid value", "%s takes %s.", a.name, a.form.says)
-		return v, false
-	}
-	if !v.IsWhollyKnown() || v.IsNull() {
-		return v, true
-	}
-	problem := a.form.check(v)
-	switch {
+// read reads a known value into s. It is quoted in messages unless it is hidden.
+func (d decoder) read(attr *hclsyntax.Attribute, a attribute, v cty.Value, s *section) {
+	value, problem := a.form.read(v)
+	switch at := attr.Expr.Range(); {
 	case problem == "":
-		return v, true
-	case a.form.secret: // its check never quotes the value
+		s.values[a.name] = value
+	case a.form.secret: // its form never quotes the value
 		d.report(at, "Invalid secret", "%s %s.", a.name, problem)
-	case hidden:
+	case s.hidden[a.name]:
 		d.report(at, "Invalid value", "The value of %s is not %s.", a.name, a.form.says)
 	default:
 		d.reportInvalid(at, "Invalid value", show(a.name, v), problem)
 	}
-	return v, false
 }
 
-// reportInvalid reports what the check of a form says of something.
+// reportInvalid reports what a form says of something.
 func (l *loader) reportInvalid(at hcl.Range, summary, what, problem string) {
 	if strings.HasPrefix(problem, notYet) {
 		summary = "Not supported yet"

@@ -15,8 +15,7 @@ type section struct {
 	Place
 	schema   *block
 	label    string
-	values   map[string]cty.Value // known, not null, unmarked, of the form's type; defaults included
-	unknown  map[string]bool      // secrets whose content is not known
+	values   map[string]any // as the forms read them; none for null; defaults included
 	sections []*section
 	swallows bool     // a block that belongs to the file was found inside, and reported
 	meant    []string // arguments and blocks that mistyped ones were probably meant to be
@@ -40,8 +39,7 @@ func (l *loader) decodeFile(body *hclsyntax.Body, s *scope) *section {
 
 // decodeBody checks what a block holds into its section.
 func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
-	s.attrs, s.hidden = map[string]hcl.Range{}, map[string]bool{}
-	s.values, s.unknown = map[string]cty.Value{}, map[string]bool{}
+	s.attrs, s.hidden, s.values = map[string]hcl.Range{}, map[string]bool{}, map[string]any{}
 	for _, attr := range inOrder(body.Attributes) {
 		d.decodeAttribute(attr, s)
 	}
@@ -105,15 +103,13 @@ func (d decoder) decodeLabel(b *hclsyntax.Block, s *section) bool {
 		return true
 	}
 	s.label = b.Labels[0]
-	problem := want.form.check(cty.StringVal(s.label))
+	_, problem := want.form.read(cty.StringVal(s.label))
 	switch {
 	case problem == "":
 		return true
 	case len(want.form.choices) > 0:
 		d.reportInvalid(b.LabelRanges[0], "Invalid value", b.Type+" "+quote(s.label), problem)
 		return false
-	case b.Type == "model":
-		problem += ". What the engine calls it goes into upstream, as it is"
 	}
 	d.reportInvalid(b.LabelRanges[0], "Invalid name", quote(s.label), problem)
 	s.label = ""
@@ -124,7 +120,7 @@ func (d decoder) decodeLabel(b *hclsyntax.Block, s *section) bool {
 func (s *section) fillIn() {
 	for _, a := range s.schema.attributes {
 		if _, given := s.attrs[a.name]; !given && a.preset != cty.NilVal {
-			s.values[a.name] = a.preset
+			s.values[a.name], _ = a.form.read(a.preset)
 		}
 	}
 }

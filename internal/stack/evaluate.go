@@ -141,6 +141,21 @@ func stepName(step hcl.Traverser) string {
 	return attr.Name
 }
 
+// sourcesOf lists the places of an expression without errors and of all
+// variables and locals that it hangs on.
+func (s *scope) sourcesOf(expr hclsyntax.Expression) []hcl.Range {
+	places := []hcl.Range{expr.Range()}
+	for _, traversal := range expr.Variables() {
+		name := stepName(traversal[1])
+		if traversal.RootName() == "var" {
+			places = append(places, s.variables[name].at)
+		} else {
+			places = append(places, s.sourcesOf(s.locals[name].Expr)...)
+		}
+	}
+	return places
+}
+
 // problem is an error at a place in a file; a range of no file is no place.
 func problem(at hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
 	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...)}

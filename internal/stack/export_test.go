@@ -55,8 +55,8 @@ func row(a attribute, block string) ReferenceRow {
 	default:
 		r.Default = "`" + a.preset.AsBigFloat().Text('f', 0) + "`"
 	}
-	if a.preset != cty.NilVal && a.form.check != nil {
-		r.Problem = a.form.check(a.preset)
+	if a.preset != cty.NilVal {
+		_, r.Problem = a.form.read(a.preset)
 	}
 	return r
 }

@@ -14,13 +14,30 @@ import (
 	"unicode/utf8"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
-// text is a form for strings: check says what is wrong with one.
-func text(says string, check func(s string) string) form {
-	return form{says: says, typ: cty.String, check: func(v cty.Value) string {
-		return check(v.AsString())
-	}}
+// text is a form for strings.
+func text[T any](says string, read func(s string) (value T, problem string)) form {
+	return form{says: says, typ: cty.String, read: func(v cty.Value) (any, string) { return read(v.AsString()) }}
+}
+
+// textThat is a form for strings that are right or wrong; advice is what there is
+// to say of a wrong one besides.
+func textThat[T any](says, advice string, read func(s string) (value T, ok bool)) form {
+	return text(says, func(s string) (T, string) {
+		if value, ok := read(s); ok {
+			return value, ""
+		}
+		var none T
+		return none, "is not " + says + advice
+	})
+}
+
+// matching is a form for strings that stay as they are.
+func matching(says, advice string, ok func(s string) bool) form {
+	return textThat(says, advice, func(s string) (string, bool) { return s, ok(s) })
 }
 
 var (
@@ -31,22 +48,14 @@ var (
 	userPattern = regexp.MustCompile(`^[\pL\pN_][\pL\pM\pN._@+-]*(\\[\pL\pM\pN._@+-]+)?\$?$`)
 )
 
-// textThat is a form for strings of which ok says all there is to say.
-func textThat(says string, ok func(s string) bool) form {
-	return text(says, func(s string) string {
-		if !ok(s) {
-			return "is not " + says
-		}
-		return ""
-	})
+func hostLabel() form {
+	return matching("a name of a-z, 0-9 and hyphens that begins with a letter or digit, at most 63 characters", "", hostLabelPattern.MatchString)
 }
 
-func hostLabel() form {
-	return textThat("a name of a-z, 0-9 and hyphens that begins with a letter or digit, at most 63 characters", hostLabelPattern.MatchString)
-}
+const modelNameSays = "a model name of letters, digits and ._:/- that begins with a letter or digit, without .., at most 128 characters"
 
 func modelName() form {
-	return textThat("a model name of letters, digits and ._:/- that begins with a letter or digit, without .., at most 128 characters", isModelName)
+	return matching(modelNameSays, ". What the engine calls it goes into upstream, as it is", isModelName)
 }
 
 func isModelName(s string) bool { return modelPattern.MatchString(s) && !strings.Contains(s, "..") }
@@ -62,16 +71,16 @@ func unseen(r rune) bool {
 func upstreamName() form {
 	const most = 1024
 	says := fmt.Sprintf("a model name as the engine has it: any text without control characters, of at most %d", most)
-	return text(says, func(s string) string {
+	return text(says, func(s string) (string, string) {
 		switch {
 		case strings.TrimSpace(s) == "":
-			return "is empty: leave it out where the engine calls the model as clients do"
+			return "", "is empty: leave it out where the engine calls the model as clients do"
 		case strings.ContainsFunc(s, unseen):
-			return holdsUnseen
+			return "", holdsUnseen
 		case utf8.RuneCountInString(s) > most:
-			return "is not " + says
+			return "", "is not " + says
 		}
-		return ""
+		return s, ""
 	})
 }
 
@@ -79,55 +88,53 @@ const holdsUnseen = "holds a line end or another control character: trimspace() 
 
 func userName() form {
 	const most = 256
-	return textThat(fmt.Sprintf("a user name of letters, digits and ._@+-, also DOMAIN\\user, at most %d characters", most), func(s string) bool {
-		return userPattern.MatchString(s) && utf8.RuneCountInString(s) <= most
-	})
+	says := fmt.Sprintf("a user name of letters, digits and ._@+-, also DOMAIN\\user, at most %d characters", most)
+	return matching(says, "", func(s string) bool { return userPattern.MatchString(s) && utf8.RuneCountInString(s) <= most })
 }
 
 // modelNames takes a list of names; whether they exist is checked later.
 func modelNames() form {
-	return form{says: "a list of model names", typ: cty.List(cty.String), check: func(v cty.Value) string {
-		names := texts(v)
-		if len(names) == 0 {
-			return "is empty: leave it out to allow all models"
-		}
-		for i, name := range names {
-			if !isModelName(name) {
-				return fmt.Sprintf("holds %s, which is not %s", quote(name), modelName().says)
+	return form{says: "a list of model names", typ: cty.List(cty.String), read: func(v cty.Value) (any, string) {
+		var list []string
+		for _, element := range v.AsValueSlice() {
+			name := ""
+			if !element.IsNull() {
+				name = element.AsString()
 			}
-			if slices.Contains(names[:i], name) {
-				return fmt.Sprintf("names %s twice", quote(name))
+			switch {
+			case !isModelName(name):
+				return nil, fmt.Sprintf("holds %s, which is not %s", quote(name), modelNameSays)
+			case slices.Contains(list, name):
+				return nil, fmt.Sprintf("names %s twice", quote(name))
 			}
+			list = append(list, name)
 		}
-		return ""
+		if len(list) == 0 {
+			return nil, "is empty: leave it out to allow all models"
+		}
+		return list, ""
 	}}
 }
 
 // filePath takes the path of a file on the operator's machine.
 func filePath() form {
-	const says = "a path; ~/ is the home folder"
-	return text(says, func(s string) string {
+	return text("a path; ~/ is the home folder", func(s string) (string, string) {
 		switch {
 		case s == "":
-			return "is empty"
+			return "", "is empty"
 		case strings.ContainsFunc(s, unseen):
-			return holdsUnseen
+			return "", holdsUnseen
 		case strings.HasPrefix(s, "~") && !strings.HasPrefix(s, "~/"), strings.HasPrefix(s, "$"):
-			return "is not a whole path, and no shell reads it: only ~/ is the home folder, and an environment variable is written \"${env(\"NAME\")}/…\""
+			return "", "is not a whole path, and no shell reads it: only ~/ is the home folder, and an environment variable is written \"${env(\"NAME\")}/…\""
 		}
-		return ""
+		return s, ""
 	})
 }
 
 const hostKeySays = `a host key: SHA256: and 43 characters, as "ssh-keygen -l" prints its fingerprint, or its public key, as ssh-keyscan prints it`
 
 // hostKey takes a host's key in any form that ssh's programs print.
-func hostKey() form {
-	return text(hostKeySays, func(s string) string {
-		_, problem := parseHostKey(s)
-		return problem
-	})
-}
+func hostKey() form { return text(hostKeySays, parseHostKey) }
 
 // parseHostKey finds the fingerprint in what ssh-keygen -l prints, or computes
 // that of a public key, as it stands in a .pub file, in known_hosts and in the
@@ -176,14 +183,14 @@ const notYet = "is not supported yet"
 // oneOf takes one of a few values.
 func oneOf(choices ...choice) form {
 	valid := names(choices, served)
-	f := text(orList(valid), func(s string) string {
+	f := text(orList(valid), func(s string) (string, string) {
 		switch {
 		case slices.Contains(valid, s):
-			return ""
+			return s, ""
 		case slices.Contains(names(choices, later), s):
-			return notYet + ". Supported now: " + orList(valid)
+			return "", notYet + ". Supported now: " + orList(valid)
 		}
-		return "does not exist. " + didYouMean(s, names(choices, served, later), valid)
+		return "", "does not exist. " + didYouMean(s, names(choices, served, later), valid)
 	})
 	f.choices = choices
 	return f
@@ -192,58 +199,48 @@ func oneOf(choices ...choice) form {
 // whole takes a whole number within bounds.
 func whole(low, high int64) form {
 	says := fmt.Sprintf("a whole number from %d to %d", low, high)
-	return form{says: says, typ: cty.Number, check: func(v cty.Value) string {
-		n := v.AsBigFloat()
-		if !n.IsInt() || n.Cmp(new(big.Float).SetInt64(low)) < 0 || n.Cmp(new(big.Float).SetInt64(high)) > 0 {
-			return "is not " + says
+	return form{says: says, typ: cty.Number, read: func(v cty.Value) (any, string) {
+		n, accuracy := v.AsBigFloat().Int64()
+		if accuracy != big.Exact || n < low || n > high {
+			return nil, "is not " + says
 		}
-		return ""
+		return int(n), ""
 	}}
 }
 
-// duration takes a time span as Go writes it, within bounds.
+// duration takes a time span as Go writes it, with blanks between its parts or
+// without, and within bounds.
 func duration(low, high time.Duration) form {
 	says := fmt.Sprintf(`a duration such as "90s", "10m" or "1h30m", from %s to %s`, short(low), short(high))
-	return textThat(says, func(s string) bool {
-		d, err := parseDuration(s)
-		return err == nil && d >= low && d <= high
+	return textThat(says, "", func(s string) (time.Duration, bool) {
+		d, err := time.ParseDuration(strings.Join(strings.Fields(strings.ToLower(s)), ""))
+		return d, err == nil && d >= low && d <= high
 	})
-}
-
-// parseDuration reads a duration, with blanks between its parts or without.
-func parseDuration(s string) (time.Duration, error) {
-	return time.ParseDuration(strings.Join(strings.Fields(strings.ToLower(s)), ""))
 }
 
 // short writes a duration of whole hours or seconds without its zero parts: 1h,
 // not 1h0m0s.
 func short(d time.Duration) string { return strings.TrimSuffix(d.String(), "0m0s") }
 
-// date takes a day or a moment.
-func date() form {
-	const says = `a date such as "2027-06-30", good to the end of that day in UTC, or a moment such as "2027-06-30T12:00:00Z"`
-	return textThat(says, func(s string) bool {
-		_, err := parseExpiry(s)
-		return err == nil
-	})
-}
-
 // lastMoment is the latest that the relay's files can say.
 var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
-// parseExpiry returns the first moment at which something that expires at s is
-// no longer good.
-func parseExpiry(s string) (time.Time, error) {
-	end, err := time.Parse(time.DateOnly, s)
-	if err == nil {
-		end = end.AddDate(0, 0, 1)
-	} else if end, err = time.Parse(time.RFC3339, strings.ToUpper(s)); err != nil {
-		return time.Time{}, err
-	}
-	if end.After(lastMoment) {
-		return lastMoment, nil
-	}
-	return end.UTC(), nil
+// expiry takes a day or a moment, and reads the first moment at which something
+// that expires then is no longer good.
+func expiry() form {
+	const says = `a date such as "2027-06-30", good to the end of that day in UTC, or a moment such as "2027-06-30T12:00:00Z"`
+	return textThat(says, "", func(s string) (time.Time, bool) {
+		end, err := time.Parse(time.DateOnly, s)
+		if err == nil {
+			end = end.AddDate(0, 0, 1)
+		} else if end, err = time.Parse(time.RFC3339, strings.ToUpper(s)); err != nil {
+			return time.Time{}, false
+		}
+		if end.After(lastMoment) {
+			end = lastMoment
+		}
+		return end.UTC(), true
+	})
 }
 
 // secretText takes a key that travels in an HTTP header. What is wrong with
@@ -254,36 +251,24 @@ func secretText(least int) form {
 	if least > 1 {
 		says = fmt.Sprintf("a secret of %d to %d ASCII characters without control characters", least, most)
 	}
-	f := text(says, func(s string) string {
+	f := text(says, func(s string) (secret.Value, string) {
+		problem := ""
 		switch {
 		case s == "":
-			return "is empty"
+			problem = "is empty"
 		case strings.TrimSpace(s) != s:
-			return "begins or ends with white space: wrap it in trimspace()"
+			problem = "begins or ends with white space: wrap it in trimspace()"
 		case len(s) > 7 && strings.EqualFold(s[:7], "bearer "):
-			return "begins with the word Bearer, which is put before it anyway: give the key alone"
+			problem = "begins with the word Bearer, which is put before it anyway: give the key alone"
 		case strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || unicode.IsControl(r) }):
-			return "holds a character outside ASCII or a control character, such as a line end, which an HTTP header does not carry"
+			problem = "holds a character outside ASCII or a control character, such as a line end, which an HTTP header does not carry"
 		case len(s) < least:
-			return fmt.Sprintf("is shorter than %d characters, and could be guessed", least)
+			problem = fmt.Sprintf("is shorter than %d characters, and could be guessed", least)
 		case len(s) > most:
-			return fmt.Sprintf("is longer than %d characters", most)
+			problem = fmt.Sprintf("is longer than %d characters", most)
 		}
-		return ""
+		return secret.New(s), problem
 	})
 	f.secret = true
 	return f
-}
-
-// texts lists the strings of a list of strings, "" for one that has no value.
-func texts(v cty.Value) []string {
-	var list []string
-	for _, element := range v.AsValueSlice() {
-		text := ""
-		if element.IsKnown() && !element.IsNull() {
-			text = element.AsString()
-		}
-		list = append(list, text)
-	}
-	return list
 }

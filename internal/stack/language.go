@@ -53,9 +53,9 @@ type form struct {
 	choices []choice // where only these values are taken
 	secret  bool     // never shown, and never written in the file
 
-	// check says what is wrong with a known, unmarked value of typ, in the
-	// form "is not a host name"; "" where nothing is.
-	check func(v cty.Value) string
+	// read brings a known, unmarked value of typ into the form that it has in a
+	// Stack, or says what is wrong with it: "is not a host name".
+	read func(v cty.Value) (value any, problem string)
 }
 
 // choice is one value of an attribute or label that takes only a few.
@@ -215,7 +215,7 @@ func apiKeyBlock() *block {
 	return &block{name: "api_key", label: nameLabel(), attributes: []attribute{
 		{name: "value", form: secretText(secret.MinLength)},
 		{name: "models", form: modelNames()},
-		{name: "expires", form: date()},
+		{name: "expires", form: expiry()},
 		{name: "requests_per_minute", state: later},
 		{name: "tokens_per_minute", state: later},
 		{name: "concurrency", state: later},

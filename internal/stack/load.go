@@ -35,8 +35,7 @@ type Options struct {
 	NeedValues bool
 	// SecretsAside, with NeedValues, lets those be missing that only the
 	// content of secrets hangs on: such a secret is secret.Unknown. For commands
-	// that do nothing with it. Where anything else is missing, all that is missing
-	// is reported.
+	// that do nothing with it.
 	SecretsAside bool
 }
 
@@ -54,7 +53,7 @@ type loader struct {
 	sources  *Sources
 	diags    hcl.Diagnostics
 	secrets  secrets
-	lacks    bool // more than the content of secrets
+	lacks    []hcl.Range // what hangs on values that are not given, and is no secret
 }
 
 func newLoader(filename string, options Options) *loader {
@@ -73,9 +72,13 @@ func newLoader(filename string, options Options) *loader {
 func Load(filename string, options Options) (*Stack, *Sources, hcl.Diagnostics) {
 	l := newLoader(filename, options)
 	s := l.load()
-	if l.lacks {
+	if lacks := l.lacks; len(lacks) > 0 && !l.diags.HasErrors() {
 		options.SecretsAside = false
-		return Load(filename, options)
+		l = newLoader(filename, options)
+		s = l.load() // reports all that is missing
+		l.diags = slices.DeleteFunc(l.diags, func(d *hcl.Diagnostic) bool {
+			return d.Subject != nil && !slices.ContainsFunc(lacks, d.Subject.Overlaps)
+		})
 	}
 	l.sources.conceal(l.diags)
 	sortByPlace(l.diags)

@@ -191,24 +191,18 @@ func (s *Sources) text(filename string) string {
 // from: what is known only by its line can be quoted by Snippet, too. A line
 // that does not exist has a range of no file.
 func (s *Sources) Line(filename string, line int) hcl.Range {
-	f, ok := s.files[filename]
-	if !ok || line < 1 {
-		return hcl.Range{}
-	}
 	start := 0
-	for n := 1; n < line; n++ {
-		end := bytes.IndexByte(f.src[start:], '\n')
-		if end < 0 {
-			return hcl.Range{}
+	for i, text := range bytes.SplitAfter(s.files[filename].src, []byte("\n")) {
+		if end := start + len(bytes.TrimSuffix(text, []byte("\n"))); i+1 == line && s.files[filename].src != nil {
+			return hcl.Range{
+				Filename: filename,
+				Start:    hcl.Pos{Line: line, Column: 1, Byte: start},
+				End:      hcl.Pos{Line: line, Column: 1 + end - start, Byte: end},
+			}
 		}
-		start += end + 1
+		start += len(text)
 	}
-	_, end := lineAround(f.src, start)
-	return hcl.Range{
-		Filename: filename,
-		Start:    hcl.Pos{Line: line, Column: 1, Byte: start},
-		End:      hcl.Pos{Line: line, Column: 1 + end - start, Byte: end},
-	}
+	return hcl.Range{}
 }
 
 // printable makes a text safe for a terminal: tabs become two spaces, other

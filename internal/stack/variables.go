@@ -195,12 +195,14 @@ func (v variable) ways() string {
 	if exportable.MatchString(v.name) {
 		ways = append(ways, "the environment variable "+environmentPrefix+v.name)
 	}
-	value := "…"
+	file := "--var-file FILE, where FILE has a line " + v.name + " = …"
 	if v.takesText() {
-		value = `"…"`
+		file = strings.Replace(file, "…", `"…"`, 1)
 	}
-	ways = append(ways, "--var-file FILE, where FILE has a line "+v.name+" = "+value)
-	return "Give it one with " + strings.Join(ways, ", or with ") + "."
+	if len(ways) > 0 {
+		file = strings.Join(ways, ", with ") + ", or with " + file
+	}
+	return "Give it one with " + file + "."
 }
 
 // fromText reads a value that was given as text: as it is for a string, else

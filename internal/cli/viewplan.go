@@ -45,13 +45,13 @@ func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 	}
 	for _, failure := range planned.Stays {
 		aside = append(aside, fmt.Sprintf("%s and can't be cleaned up: %s; when it is gone for good, "+
-			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, stack.ShellWord(failure.Host)))
+			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, shellWord(failure.Host)))
 	}
 	for _, name := range planned.GivenUp {
 		aside = append(aside, leftTheStack(planned, name)+" and is given up: what stands on it stays there")
 	}
 	for _, name := range planned.Unknown {
-		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", stack.ShellWord(name)))
+		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", shellWord(name)))
 	}
 	for _, text := range aside {
 		v.out.printf("\n! %s", strings.TrimPrefix(v.wrapped(2, text), "  "))

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -15,7 +14,7 @@ import (
 
 // decodeAttribute checks one argument into s.
 func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
-	a, ok := s.schema.attribute(attr.Name)
+	a, ok := find(s.schema.attributes, attr.Name)
 	switch {
 	case !ok:
 		d.reportUnknownArgument(attr, s)
@@ -98,21 +97,14 @@ func show(name string, v cty.Value) string {
 	return name
 }
 
-// looksUp are the arguments that are, or hold, the name of a host.
-var looksUp = []string{"address", "domain", "backend"}
-
 // reportSensitive reports a value where it would not stay secret.
 func (d decoder) reportSensitive(attr *hclsyntax.Attribute, o provenance) {
-	would := "shown in plans, in messages and on hosts"
-	if slices.Contains(looksUp, attr.Name) {
-		would += ", and asked of DNS"
-	}
 	why := o.shown + " is sensitive."
 	if use := d.secrets.why[o]; use != "" {
 		why = use + " " + o.shown + ": keep the two apart."
 	}
 	d.report(attr.Expr.Range(), "Sensitive value not allowed",
-		"A sensitive value can't stand here: as %s it would be %s. %s", attr.Name, would, why)
+		"A sensitive value can't stand here: as %s it would be shown in plans, in messages and on hosts. %s", attr.Name, why)
 }
 
 // checkSource refuses a secret that did not come from a sensitive variable,
@@ -145,7 +137,7 @@ func (d decoder) reportUnknownArgument(attr *hclsyntax.Attribute, s *section) {
 		d.report(attr.NameRange, "Unsupported argument", "A stack file holds blocks only. A value of its own goes into a locals block.")
 		return
 	}
-	if nested, ok := s.schema.block(attr.Name); ok {
+	if nested, ok := find(s.schema.blocks, attr.Name); ok {
 		d.report(attr.NameRange, "Unsupported argument", "%s is a block here, not an argument: %s", quote(attr.Name), nested.example())
 		return
 	}

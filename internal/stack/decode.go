@@ -59,7 +59,7 @@ func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
 // decodeBlock checks a block inside s. It says no where the block is left out
 // of the stack. firsts are the blocks met so far, by type and by label.
 func (d decoder) decodeBlock(b *hclsyntax.Block, s *section, firsts map[string]*hclsyntax.Block) (*section, bool) {
-	schema, ok := s.schema.block(b.Type)
+	schema, ok := find(s.schema.blocks, b.Type)
 	if !ok {
 		d.reportUnknownBlock(b, s)
 		return nil, false
@@ -191,7 +191,7 @@ func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
 	if s.schema.name == "" {
 		known, valid = ofFile, ofFile
 	}
-	_, isArgument := s.schema.attribute(b.Type)
+	_, isArgument := find(s.schema.attributes, b.Type)
 	switch {
 	case isArgument:
 		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)

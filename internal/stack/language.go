@@ -64,20 +64,14 @@ type choice struct {
 	state state
 }
 
-func (b *block) attribute(name string) (attribute, bool) {
-	i := slices.IndexFunc(b.attributes, func(a attribute) bool { return a.name == name })
-	if i < 0 {
-		return attribute{}, false
+// find gives the one of a few attributes or blocks that has a name.
+func find[T interface{ named() (string, state) }](all []T, name string) (found T, ok bool) {
+	for _, one := range all {
+		if n, _ := one.named(); n == name {
+			return one, true
+		}
 	}
-	return b.attributes[i], true
-}
-
-func (b *block) block(name string) (*block, bool) {
-	i := slices.IndexFunc(b.blocks, func(b *block) bool { return b.name == name })
-	if i < 0 {
-		return nil, false
-	}
-	return b.blocks[i], true
+	return found, false
 }
 
 // names lists those of a few attributes, blocks or choices that are in one of

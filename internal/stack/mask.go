@@ -176,34 +176,28 @@ func isLiteral(tokens hclsyntax.Tokens) bool {
 }
 
 // spelledOut reports whether token i is a text, a number or a word that may
-// be a secret itself.
+// be a secret itself: not what env() or file() is asked for, a name behind var.
+// or local., or a word of the language.
 func spelledOut(tokens hclsyntax.Tokens, i int) bool {
+	text := string(tokens[i].Bytes)
 	switch tokens[i].Type {
 	case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenNumberLit,
 		hclsyntax.TokenInvalid, hclsyntax.TokenBadUTF8:
-		return !namesOutside(tokens, i)
+		around := written(tokens, i-3, i) + " " + written(tokens, i+1, i+3)
+		return around != `env(" ")` && around != `file(" ")`
 	case hclsyntax.TokenIdent:
-		return !knownName(tokens, i)
+		_, isFunction := (&loader{}).functions()[text]
+		return !isFunction && !slices.Contains([]string{"var", "local", "null", "true", "false"}, text) &&
+			!slices.Contains([]string{"var.", "local."}, written(tokens, i-2, i))
 	}
 	return false
 }
 
-// namesOutside reports whether token i is the text in env("…") or file("…").
-func namesOutside(tokens hclsyntax.Tokens, i int) bool {
-	return i >= 3 && i+2 < len(tokens) &&
-		slices.Contains(outsideFunctions, string(tokens[i-3].Bytes)) &&
-		tokens[i-2].Type == hclsyntax.TokenOParen && tokens[i-1].Type == hclsyntax.TokenOQuote &&
-		tokens[i+1].Type == hclsyntax.TokenCQuote && tokens[i+2].Type == hclsyntax.TokenCParen
-}
-
-// knownName reports whether token i is a word of the language: var and local
-// with the name behind them, a function's name, null, true or false.
-func knownName(tokens hclsyntax.Tokens, i int) bool {
-	if i >= 2 && tokens[i-1].Type == hclsyntax.TokenDot {
-		i -= 2
-		return slices.Contains([]string{"var", "local"}, string(tokens[i].Bytes))
+// written is the text of some of the tokens, as far as there are any.
+func written(tokens hclsyntax.Tokens, from, to int) string {
+	text := ""
+	for _, token := range tokens[max(from, 0):min(to, len(tokens))] {
+		text += string(token.Bytes)
 	}
-	name := string(tokens[i].Bytes)
-	_, isFunction := (&loader{}).functions()[name]
-	return isFunction || slices.Contains([]string{"var", "local", "null", "true", "false"}, name)
+	return text
 }

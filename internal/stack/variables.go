@@ -70,11 +70,11 @@ func (l *loader) declareVariable(b *hclsyntax.Block) (variable, bool) {
 	}
 	if attr, ok := b.Body.Attributes["sensitive"]; ok {
 		value, diags := attr.Expr.Value(nil)
-		leftOut := !diags.HasErrors() && value.IsNull()
-		if diags.HasErrors() || !leftOut && value.Type() != cty.Bool {
+		isFalse := !diags.HasErrors() && (value.IsNull() || value.RawEquals(cty.False))
+		if !isFalse && (diags.HasErrors() || !value.RawEquals(cty.True)) {
 			l.report(attr.SrcRange, "Invalid value", "sensitive is true or false.")
 		}
-		v.sensitive = diags.HasErrors() || !leftOut && !value.RawEquals(cty.False) // in doubt, nothing of it is shown
+		v.sensitive = !isFalse // in doubt, nothing of it is shown
 	}
 	if attr, ok := b.Body.Attributes["default"]; ok {
 		v.preset = l.variableDefault(v, attr)

@@ -101,10 +101,13 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 		}
 		h.Want = settle(h.Want, seen.Facts, v.failed)
 		made.desired[h.Name] = h
-		todo := plan.Diff(plan.Host{
+		todo, err := plan.Diff(plan.Host{
 			Name: h.Name, Address: h.Address, Role: h.Role, Worker: h.Worker, Want: h.Want, Ports: h.Ports,
 			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: open.all, DirectConnections: open.direct,
 		})
+		if err != nil {
+			return nil, fmt.Errorf("plan %s: %w", h.Name, err)
+		}
 		if prepared {
 			todo.Changes = slices.DeleteFunc(todo.Changes, waitsToBeShown)
 		}
@@ -114,11 +117,15 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 		made.describeRotations(in)
 	}
 	for _, gone := range departed {
-		if seen, ok := v.seen[gone.Name]; ok {
-			made.Hosts = append(made.Hosts, plan.Diff(plan.Host{
-				Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts,
-			}))
+		seen, ok := v.seen[gone.Name]
+		if !ok {
+			continue
 		}
+		todo, err := plan.Diff(plan.Host{Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts})
+		if err != nil {
+			return nil, fmt.Errorf("plan %s: %w", gone.Name, err)
+		}
+		made.Hosts = append(made.Hosts, todo)
 	}
 	return made, nil
 }

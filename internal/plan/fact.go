@@ -51,6 +51,9 @@ type Applied struct {
 	Taken  *TakenOver `json:"taken,omitempty"`
 	Number int        `json:"apply"` // number of the apply that last changed it
 	Time   time.Time  `json:"time"`
+	// As is how it was asked for, with all values settled; nil: nobody asked
+	// for it, or that is not known.
+	As *Resource `json:"as,omitempty"`
 }
 
 // Facts is what one look at a host found. Resources holds a fact for everything
@@ -85,6 +88,18 @@ type Machine struct {
 	Clock     string `json:"clock,omitempty"` // RFC 3339, when it was looked at
 	// Init is what runs as pid 1 in the place of systemd; empty: systemd does.
 	Init string `json:"init,omitempty"`
+}
+
+// SupportedSystems are the systems that relayctl was built for, as people say it.
+const SupportedSystems = "Debian 12, Debian 13 or Ubuntu 24.04"
+
+// IsSupported reports whether relayctl was built for a machine's system.
+func (m Machine) IsSupported() bool {
+	switch m.System + " " + m.Version {
+	case "debian 12", "debian 13", "ubuntu 24.04":
+		return m.Arch == "amd64" || m.Arch == "arm64"
+	}
+	return false
 }
 
 // Manifest is what a host knows of the stack it belongs to.

@@ -11,6 +11,9 @@ const (
 	Remove  Action = "remove"
 	Restart Action = "restart"
 	Reload  Action = "reload"
+	// PutBack gives back what was taken over from somebody else: a unit is as
+	// it was, a file that was moved aside stands in its place.
+	PutBack Action = "put back"
 )
 
 // The actions that change nothing and are never counted. Take and Forget are
@@ -53,6 +56,12 @@ type Host struct {
 	Ports   []Port // what our units will listen on
 	Facts   Facts
 	Adopt   bool // --adopt was given
+	// GiveBack says which of the things that were taken over are given back;
+	// nil: none is.
+	GiveBack func(ID) bool
+	// KeepTrust leaves on a host of RoleDeparted what clients trust and are
+	// known by: the CA, and the hashes of API keys.
+	KeepTrust bool
 	// WorkerConnections is how many workers are connected to the relay on
 	// this host just now; 0 where there is no relay to ask.
 	WorkerConnections int
@@ -96,8 +105,8 @@ type Plan struct {
 	Hosts []HostPlan `json:"hosts"` // proxy first, then workers as in the file, then departed ones
 }
 
-// hostOf names the host that a worker is on.
-func (p Plan) hostOf(worker string) (host string, ok bool) {
+// HostOf names the host that a worker is on.
+func (p Plan) HostOf(worker string) (host string, ok bool) {
 	for _, h := range p.Hosts {
 		if h.Worker == worker {
 			return h.Name, true
@@ -108,7 +117,11 @@ func (p Plan) hostOf(worker string) (host string, ok bool) {
 
 // Counts is how much there is to do. Attention, Take and Forget do not count.
 type Counts struct {
-	Create, Update, Remove, Restart, Reload int
+	Create  int `json:"create"`
+	Update  int `json:"change"`
+	Remove  int `json:"remove"`
+	Restart int `json:"restart"`
+	Reload  int `json:"reload"`
 }
 
 // Total is the number of all changes.
@@ -117,7 +130,7 @@ func (c Counts) Total() int { return c.Create + c.Update + c.Remove + c.Restart 
 // Counts reports whether the change changes the host.
 func (c Change) Counts() bool {
 	switch c.Action {
-	case Create, Update, Remove, Restart, Reload:
+	case Create, Update, Remove, Restart, Reload, PutBack:
 		return true
 	}
 	return false
@@ -128,7 +141,7 @@ func (c *Counts) Add(action Action) {
 	switch action {
 	case Create:
 		c.Create++
-	case Update:
+	case Update, PutBack:
 		c.Update++
 	case Remove:
 		c.Remove++

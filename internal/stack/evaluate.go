@@ -22,17 +22,6 @@ type scope struct {
 	functions map[string]function.Function
 }
 
-// context is the scope in the form in which hcl takes it.
-func (s *scope) context() *hcl.EvalContext {
-	return &hcl.EvalContext{
-		Variables: map[string]cty.Value{
-			"var":   cty.ObjectVal(s.values),
-			"local": cty.ObjectVal(s.results),
-		},
-		Functions: s.functions,
-	}
-}
-
 // evaluate gives the value of expr. After an error it is unknown, so that one
 // mistake is reported once. quiet keeps names found in expr out of messages:
 // they may be a secret whose quotes were forgotten.
@@ -47,7 +36,10 @@ func (s *scope) evaluate(expr hclsyntax.Expression, quiet bool) (v cty.Value, di
 	if diags := s.checkNames(expr, quiet); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	ctx := s.context()
+	ctx := &hcl.EvalContext{
+		Variables: map[string]cty.Value{"var": cty.ObjectVal(s.values), "local": cty.ObjectVal(s.results)},
+		Functions: s.functions,
+	}
 	v, found := expr.Value(ctx)
 	if !found.HasErrors() {
 		return v, nil

@@ -12,8 +12,8 @@ import (
 // Formatted is a file of HCL before and after it was brought into canonical
 // form.
 type Formatted struct {
-	Before, After []byte
-	sources       *Sources
+	Before, After             []byte
+	maskedBefore, maskedAfter string
 }
 
 // Changed reports whether the file was not in canonical form.
@@ -21,15 +21,7 @@ func (f Formatted) Changed() bool { return !bytes.Equal(f.Before, f.After) }
 
 // Masked is both texts as they may be shown: secrets that are written in the
 // file are left out.
-func (f Formatted) Masked() (before, after string) {
-	return f.sources.text(beforeFormat), f.sources.text(afterFormat)
-}
-
-// The names under which a file's two texts are kept beside each other.
-const (
-	beforeFormat = "before"
-	afterFormat  = "after"
-)
+func (f Formatted) Masked() (before, after string) { return f.maskedBefore, f.maskedAfter }
 
 // Format reads a file, as ReadFile of the options does, and brings it into
 // canonical form: indentation, alignment and blanks, and a line's end at the
@@ -49,12 +41,12 @@ func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnost
 		return Formatted{}, l.sources, l.diags
 	}
 	texts := newSources()
-	for name, text := range map[string][]byte{beforeFormat: before, afterFormat: after} {
+	for name, text := range map[string][]byte{"before": before, "after": after} {
 		body, _ := parseText(ended(text), name, false)
 		texts.add(name, text, body, texts.secretSpans(ended(text), body, true))
 	}
 	texts.conceal(nil)
-	return Formatted{Before: before, After: after, sources: texts}, l.sources, l.diags
+	return Formatted{before, after, texts.text("before"), texts.text("after")}, l.sources, l.diags
 }
 
 // formatPasses is how often a text is formatted until it stays as it is: what

@@ -83,10 +83,10 @@ func (a *app) tellDefault(o stackOptions) {
 func (o stackOptions) again(command string) string {
 	words := append([]string{"relayctl"}, strings.Fields(command)...)
 	for _, v := range o.vars {
-		words = append(words, "--var", stack.ShellWord(v))
+		words = append(words, "--var", shellWord(v))
 	}
 	for _, file := range o.varFiles {
-		words = append(words, "--var-file", stack.ShellWord(file))
+		words = append(words, "--var-file", shellWord(file))
 	}
-	return strings.Join(append(words, stack.ShellPath(o.file)), " ")
+	return strings.Join(append(words, shellPath(o.file)), " ")
 }

@@ -156,7 +156,7 @@ func (v *view) forThisStack(hint string) string {
 func (v *view) theSame(flag string) string {
 	words := []string{"relayctl"}
 	for i, arg := range v.typed {
-		if words = append(words, stack.ShellWord(arg)); i == 0 {
+		if words = append(words, shellWord(arg)); i == 0 {
 			words = append(words, flag)
 		}
 	}
@@ -172,7 +172,7 @@ func (v *view) hintFor(err error) string {
 	case errors.Is(err, errNoTerminalToRotate):
 		return "To rotate without being asked:\n  " + v.theSame("--yes")
 	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
-		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + stack.ShellPath(keys.path)
+		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(keys.path)
 	}
 	return v.forThisStack(hintOf(err))
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // history prints former applies, the newest first, and below them what was
@@ -190,12 +189,12 @@ func wasBefore(o plan.Original) string {
 // bringBack is the command that brings an original back.
 func bringBack(o plan.Original) string {
 	if o.Kept != "" {
-		return "cp -a " + stack.ShellWord(o.Kept) + " " + stack.ShellWord(o.Name)
+		return "cp -a " + shellWord(o.Kept) + " " + shellWord(o.Name)
 	}
-	unit := stack.ShellWord(strings.TrimSuffix(o.Name, ".service"))
+	unit := shellWord(strings.TrimSuffix(o.Name, ".service"))
 	commands := []string{"systemctl unmask " + unit}
 	if o.HiddenBy != "" {
-		commands = []string{"systemctl disable --now " + unit, "rm " + stack.ShellWord(o.HiddenBy), "systemctl daemon-reload"}
+		commands = []string{"systemctl disable --now " + unit, "rm " + shellWord(o.HiddenBy), "systemctl daemon-reload"}
 	}
 	enabled, running := o.Before[plan.AttrEnabled] == plan.Yes, o.Before[plan.AttrRunning] == plan.Yes
 	switch {

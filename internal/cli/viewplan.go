@@ -227,13 +227,13 @@ func planNotices(planned *engine.Planned) []string {
 	}
 	for _, failure := range planned.Stays {
 		note("%s and can't be cleaned up: %s; when it is gone for good, add --forget %s to apply",
-			leftTheStack(planned.Plan, failure.Host), failure.Summary, stack.ShellWord(failure.Host))
+			leftTheStack(planned.Plan, failure.Host), failure.Summary, shellWord(failure.Host))
 	}
 	for _, name := range planned.GivenUp {
 		note("%s and is given up: what stands on it stays there", leftTheStack(planned.Plan, name))
 	}
 	for _, name := range planned.Unknown {
-		note("--forget %s: no host of this name left the stack", stack.ShellWord(name))
+		note("--forget %s: no host of this name left the stack", shellWord(name))
 	}
 	return list
 }

@@ -28,7 +28,7 @@ func (v *view) tryIt(s *stack.Stack, o stackOptions, made []string, delivery key
 	if file == "" {
 		v.out.printf("\nTry it, with the key of %s in KEY:\n", key.Name)
 	} else {
-		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(stack.ShellPath(file)))
+		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(shellPath(file)))
 	}
 	v.request(s, o, model)
 }
@@ -42,7 +42,7 @@ func (v *view) request(s *stack.Stack, o stackOptions, model string) {
 		v.out.printf("  %s\n", v.clean(fmt.Sprintf("%s > %s", o.again("ca"), pem)))
 		cert = " --cacert " + pem
 	}
-	v.out.printf("  curl%s %s \\\n", cert, stack.ShellWord(s.Proxy.URL()+"/v1/chat/completions"))
+	v.out.printf("  curl%s %s \\\n", cert, shellWord(s.Proxy.URL()+"/v1/chat/completions"))
 	v.out.printf("    -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n")
 	v.out.printf("    -d '{\"model\": \"%s\",\n", model)
 	v.out.printf("         \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n")

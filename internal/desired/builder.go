@@ -6,23 +6,37 @@ import (
 
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/secret"
+	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // builder collects what one host should have.
 type builder struct {
-	host    Host
-	seen    Seen
-	looked  bool // seen holds facts
-	program func(name, arch string) (Program, error)
+	made
+	host   Host
+	seen   Seen
+	looked bool  // seen holds facts
+	err    error // the first that was met: the host is no good with one
 }
 
 func newBuilder(in Input, name, address string, role plan.Role) *builder {
 	seen, looked := in.Hosts[name]
 	return &builder{
-		host:    Host{Name: name, Address: address, Role: role, Blobs: map[string]Blob{}},
-		seen:    seen,
-		looked:  looked,
-		program: in.Program,
+		made:   made{in},
+		host:   Host{Name: name, Address: address, Role: role, Blobs: map[string]Blob{}},
+		seen:   seen,
+		looked: looked,
+	}
+}
+
+// rendered is a content, whose making may have failed.
+func (b *builder) rendered(content text, err error) text {
+	b.fail(err)
+	return content
+}
+
+func (b *builder) fail(err error) {
+	if b.err == nil {
+		b.err = err
 	}
 }
 
@@ -71,13 +85,13 @@ func (b *builder) user(name string, at plan.Origin) {
 }
 
 // carriedProgram adds a program of relayctl in this machine's form.
-func (b *builder) carriedProgram(name string, at plan.Origin) (plan.ID, error) {
+func (b *builder) carriedProgram(name string, at plan.Origin) plan.ID {
 	r := plan.Resource{ID: plan.ID{Kind: plan.KindProgram, Name: name}, Origin: at}
 	version, digest := plan.MadeOn(b.host.Name), plan.MadeOn(b.host.Name)
 	if b.looked {
-		p, err := b.program(name, b.seen.Facts.Machine.Arch)
+		p, err := b.in.Program(name, b.seen.Facts.Machine.Arch)
 		if err != nil {
-			return plan.ID{}, fmt.Errorf("find program %s for %s: %w", name, b.seen.Facts.Machine.Arch, err)
+			b.fail(fmt.Errorf("find program %s for %s: %w", name, b.seen.Facts.Machine.Arch, err))
 		}
 		version, digest = plan.Known(p.Version), plan.Known(p.Digest)
 		b.host.Blobs[p.Digest] = Blob{program: name}
@@ -86,7 +100,7 @@ func (b *builder) carriedProgram(name string, at plan.Origin) (plan.ID, error) {
 		}
 	}
 	r.Want = map[string]plan.Value{plan.AttrVersion: version, plan.AttrDigest: digest}
-	return b.want(r), nil
+	return b.want(r)
 }
 
 // text is the content of a file that is no secret: known, or to be rendered
@@ -101,11 +115,18 @@ func (b *builder) file(path string, a access, content text, at plan.Origin) plan
 	return b.want(b.plainFile(path, a, content, at))
 }
 
+// granting adds a file that names by their hashes who is let in.
+func (b *builder) granting(path string, a access, content text, at plan.Origin) plan.ID {
+	r := b.plainFile(path, a, content, at)
+	r.Grants = true
+	return b.want(r)
+}
+
 func (b *builder) plainFile(path string, a access, content text, at plan.Origin) plan.Resource {
 	digest := plan.MadeOn(content.madeOn)
 	if content.madeOn == "" {
 		digest = plan.Known(plan.Digest([]byte(content.known)))
-		b.host.Blobs[digest.Text] = Blob{content: secret.New(content.known)}
+		b.host.Blobs[digest.Text] = Blob{Value: secret.New(content.known)}
 	}
 	return resourceOfFile(path, a, digest, at)
 }
@@ -116,13 +137,13 @@ func (b *builder) secretFile(path string, a access, content secret.Value, at pla
 	digest := plan.MadeOn(b.host.Name)
 	switch {
 	case !content.IsKnown(): // what stands there counts as right: nobody can tell
-		if have := b.seen.Facts.Find(plan.ID{Kind: plan.KindFile, Name: path}).Have[plan.AttrContent]; have != "" {
+		if have := b.seen.Facts.Find(fileID(path)).Have[plan.AttrContent]; have != "" {
 			digest = plan.Known(have)
 		}
 	case b.looked:
 		line := secret.New(content.Reveal() + "\n")
 		digest = plan.Known(plan.MACPrefix + line.MAC(b.seen.MACKey))
-		b.host.Blobs[digest.Text] = Blob{content: line}
+		b.host.Blobs[digest.Text] = Blob{Value: line}
 	}
 	r := resourceOfFile(path, a, digest, at)
 	r.Sensitive = true
@@ -141,11 +162,27 @@ func (b *builder) fileFrom(path string, a access, from plan.ID, digest plan.Valu
 func resourceOfFile(path string, a access, digest plan.Value, at plan.Origin) plan.Resource {
 	want := a.attributes()
 	want[plan.AttrContent] = digest
-	return plan.Resource{ID: plan.ID{Kind: plan.KindFile, Name: path}, Want: want, Origin: at}
+	return plan.Resource{ID: fileID(path), Want: want, Origin: at}
 }
 
 // unit adds a systemd unit that is enabled and runs.
 func (b *builder) unit(name string, u plan.Unit, at plan.Origin) plan.ID {
 	want := map[string]plan.Value{plan.AttrEnabled: plan.Known(plan.Yes), plan.AttrRunning: plan.Known(plan.Yes)}
-	return b.want(plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: name}, Want: want, Origin: at, Unit: &u})
+	return b.want(plan.Resource{ID: unitID(name), Want: want, Origin: at, Unit: &u})
+}
+
+// An origin points at the line of an attribute (or of the block, for "" and
+// where the attribute was left out) and names the outermost block around it.
+
+func proxyOrigin(p *stack.Proxy, place stack.Place, attribute string) plan.Origin {
+	return origin(place, attribute, "proxy", p.Name)
+}
+
+func workerOrigin(w *stack.Worker, place stack.Place, attribute string) plan.Origin {
+	return origin(place, attribute, "worker", w.Name)
+}
+
+func origin(place stack.Place, attribute, block, label string) plan.Origin {
+	at := place.At(attribute)
+	return plan.Origin{File: at.Filename, Line: at.Start.Line, Block: fmt.Sprintf("%s %q", block, label)}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/secret"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
@@ -67,6 +68,19 @@ type Host struct {
 	Blobs map[string]Blob
 }
 
+// Blob is content that a host needs: the bytes of a file, or a program of
+// relayctl. However it is printed, no content shows: a secret masks itself.
+type Blob struct {
+	program string
+	secret.Value
+}
+
+// Program is the name of the program that the blob is; empty: it is a file.
+func (b Blob) Program() string { return b.program }
+
+// Reveal returns a file's bytes, secret or not; none for a program.
+func (b Blob) Reveal() []byte { return []byte(b.Value.Reveal()) }
+
 // The programs for hosts.
 const (
 	hostProgram   = "relay-host"
@@ -83,8 +97,9 @@ func (in Input) hostOf(worker string) string {
 }
 
 // Build says how each host should be: the proxy first, then the workers in the
-// file's order, but for the one on the proxy's machine. Hosts that left the stack are not its matter. Without facts it
-// yields the same resources, so that it also says what to look at.
+// file's order, but for the one on the proxy's machine. Hosts that left the
+// stack are not its matter. Without facts it yields the same resources, so that
+// it also says what to look at.
 func Build(in Input) ([]Host, error) {
 	if in.Stack == nil || in.Stack.Proxy == nil {
 		return nil, errors.New("build desired state: no stack with a proxy")
@@ -92,20 +107,18 @@ func Build(in Input) ([]Host, error) {
 	if err := checkNames(in.Stack); err != nil {
 		return nil, fmt.Errorf("build desired state: %w", err)
 	}
-	proxy, err := buildProxy(in)
-	if err != nil {
-		return nil, fmt.Errorf("build desired state of %s: %w", in.Stack.Proxy.Name, err)
-	}
-	hosts := []Host{proxy}
+	builders := []*builder{buildProxy(in)}
 	for _, w := range in.Stack.Workers {
-		if w.Name == in.OnProxy {
-			continue
+		if w.Name != in.OnProxy {
+			builders = append(builders, buildWorker(in, w))
 		}
-		worker, err := buildWorker(in, w)
-		if err != nil {
-			return nil, fmt.Errorf("build desired state of %s: %w", w.Name, err)
+	}
+	var hosts []Host
+	for _, b := range builders {
+		if b.err != nil {
+			return nil, fmt.Errorf("build desired state of %s: %w", b.host.Name, b.err)
 		}
-		hosts = append(hosts, worker)
+		hosts = append(hosts, b.host)
 	}
 	return hosts, nil
 }

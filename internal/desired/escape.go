@@ -22,12 +22,7 @@ func comment(value string) string {
 // it is taken as it stands: systemd's specifiers begin with a percent sign.
 // Leading and trailing spaces are lost there.
 func systemdText(value string) (string, error) {
-	for _, r := range value {
-		if !unicode.IsPrint(r) || r == '\\' || r == utf8.RuneError {
-			return "", fmt.Errorf("%q may not stand in a unit file: it holds %q", value, r)
-		}
-	}
-	return strings.ReplaceAll(value, "%", "%%"), nil
+	return strings.ReplaceAll(value, "%", "%%"), refuse(value, `\`, "a unit file")
 }
 
 // caddyQuote makes a value one word of a Caddyfile, in double quotes.
@@ -40,11 +35,15 @@ func caddyQuote(value string) (string, error) {
 // What could end the word, name an environment variable or a placeholder, or
 // separate addresses is refused: there is no form of it that Caddy takes as it
 // stands everywhere, and no value of a stack needs it.
-func caddyText(value string) (string, error) {
+func caddyText(value string) (string, error) { return value, refuse(value, `"\{},`, "a Caddyfile") }
+
+// refuse refuses a value that holds what can't be printed, or one of a few
+// characters.
+func refuse(value, characters, where string) error {
 	for _, r := range value {
-		if !unicode.IsPrint(r) || r == utf8.RuneError || strings.ContainsRune("\"\\{},", r) {
-			return "", fmt.Errorf("%q may not stand in a Caddyfile: it holds %q", value, r)
+		if !unicode.IsPrint(r) || r == utf8.RuneError || strings.ContainsRune(characters, r) {
+			return fmt.Errorf("%q may not stand in %s: it holds %q", value, where, r)
 		}
 	}
-	return value, nil
+	return nil
 }

@@ -89,15 +89,21 @@ func (m made) keyHash(k *stack.APIKey) plan.Value {
 	return m.attribute(proxy, keyID(k.Name), plan.AttrDigest)
 }
 
-// standingKey is the hash of an API key in the proxy host's file; empty: there
-// is no file of ours that says.
-func (m made) standingKey(name string) string {
-	fact := m.in.Hosts[m.in.Stack.Proxy.Name].Facts.Find(plan.ID{Kind: plan.KindFile, Name: keysPath})
-	var file keyFile
+// appliedFile reads a file of settings that an apply left on a host, by its facts;
+// nothing where there is none of ours that says.
+func appliedFile[T any](facts plan.Facts, path string) (file T) {
+	fact := facts.Find(fileID(path))
 	if fact.Applied == nil || json.Unmarshal(fact.Content, &file) != nil {
-		return ""
+		var none T
+		return none
 	}
-	for _, entry := range file.Keys {
+	return file
+}
+
+// standingKey is the hash of an API key in the proxy host's file; empty: that
+// does not say.
+func (m made) standingKey(name string) string {
+	for _, entry := range appliedFile[keyFile](m.onProxy(), keysPath).Keys {
 		if entry.Name == name {
 			return entry.Hash
 		}
@@ -128,21 +134,14 @@ func (m made) workerHashes(worker string) (hashes []string, madeOn string) {
 // StandingWorker names the worker that an apply left on a host, by its facts;
 // empty: there is none.
 func StandingWorker(facts plan.Facts) string {
-	fact := facts.Find(plan.ID{Kind: plan.KindFile, Name: workerPath})
-	var settings workerSettings
-	if fact.Applied == nil || json.Unmarshal(fact.Content, &settings) != nil {
-		return ""
-	}
-	return settings.Name
+	return appliedFile[workerSettings](facts, workerPath).Name
 }
 
 // standingHashes are those in the worker's file on the proxy host; none where
-// there is no file of ours that says.
+// that does not say.
 func (m made) standingHashes(worker string) []string {
-	fact := m.in.Hosts[m.in.Stack.Proxy.Name].Facts.Find(plan.ID{Kind: plan.KindFile, Name: workerEntryPath(worker)})
-	var entry workerEntry
-	if fact.Applied == nil || json.Unmarshal(fact.Content, &entry) != nil {
-		return nil
-	}
-	return entry.Hashes
+	return appliedFile[workerEntry](m.onProxy(), workerEntryPath(worker)).Hashes
 }
+
+// onProxy is what is known of the proxy host.
+func (m made) onProxy() plan.Facts { return m.in.Hosts[m.in.Stack.Proxy.Name].Facts }

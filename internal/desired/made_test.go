@@ -82,12 +82,11 @@ func TestBuildRefuses(t *testing.T) {
 		spoil func(*desired.Input)
 		want  string
 	}{
-		"no stack":       {func(in *desired.Input) { in.Stack = nil }, "no stack"},
-		"root not PEM":   {func(in *desired.Input) { setRoot(*in, "nonsense") }, "read root certificate of edge: not PEM"},
-		"program":        {func(in *desired.Input) { in.Program = noProgram(broken) }, "of edge: find program relay-host for amd64: no such program"},
-		"worker path":    {func(in *desired.Input) { in.Stack.Workers[0].Name = "../x" }, `worker "../x" cannot name a file`},
-		"own key's name": {func(in *desired.Input) { in.Stack.APIKeys[0].Name = "relayctl-probe" }, `api_key "relayctl-probe": relayctl's own key has this name`},
-		"braces":         {func(in *desired.Input) { in.Stack.Name = "{env.HOME}" }, `"{env.HOME}" may not stand in a Caddyfile`},
+		"no stack":     {func(in *desired.Input) { in.Stack = nil }, "no stack"},
+		"root not PEM": {func(in *desired.Input) { setRoot(*in, "nonsense") }, "read root certificate of edge: not PEM"},
+		"program":      {func(in *desired.Input) { in.Program = noProgram(broken) }, "of edge: find program relay-host for amd64: no such program"},
+		"worker path":  {func(in *desired.Input) { in.Stack.Workers[0].Name = "../x" }, `worker "../x" cannot name a file`},
+		"braces":       {func(in *desired.Input) { in.Stack.Name = "{env.HOME}" }, `"{env.HOME}" may not stand in a Caddyfile`},
 	} {
 		in := input(t, readCase(t, "testdata/prepared.txtar"))
 		row.spoil(&in)

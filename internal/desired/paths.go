@@ -37,6 +37,9 @@ func backendKeyPath(m *stack.Model) string { return backendsDir + "/" + m.Slug()
 // programPath is where a program's present version is started.
 func programPath(name string) string { return path.Join(plan.ProgramsDir, name, "current", name) }
 
+func fileID(path string) plan.ID { return plan.ID{Kind: plan.KindFile, Name: path} }
+func unitID(name string) plan.ID { return plan.ID{Kind: plan.KindUnit, Name: name} }
+
 // checkNames refuses names that would leave their folder. The stack file's own
 // checks refuse more; this one guards the paths that are made here.
 func checkNames(s *stack.Stack) error {
@@ -54,9 +57,6 @@ func checkNames(s *stack.Stack) error {
 	}
 	for _, k := range s.APIKeys {
 		check("api_key", k.Name)
-		if k.Name == probeName {
-			errs = append(errs, fmt.Errorf("api_key %q: relayctl's own key has this name", k.Name))
-		}
 	}
 	return errors.Join(errs...)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 	"github.com/relayctl/relayctl/templates"
 )
 
@@ -48,37 +47,16 @@ func renderCaddyfile(m made) (text, error) {
 	})
 }
 
-type relayServer struct {
+// service is what the unit files of the relay and of workers are rendered from.
+type service struct {
 	Stack   string
-	Listen  string // address and port: it is no setting that a reload can change
+	Worker  string // of a worker
+	Listen  string // of the relay, address and port: it is no setting that a reload can change
 	Program string // path
 	Config  string // path
 }
 
-func renderRelayServer(s *stack.Stack) (text, error) {
-	return render("systemd/relay-server.service.tmpl", relayServer{
-		Stack:   s.Name,
-		Listen:  s.Proxy.Relay.Listen.String(),
-		Program: programPath(serverProgram),
-		Config:  relayDir,
-	})
-}
-
-type relayWorker struct {
-	Stack   string
-	Worker  string
-	Program string // path
-	Config  string // path
-}
-
-func renderRelayWorker(s *stack.Stack, w *stack.Worker) (text, error) {
-	return render("systemd/relay-worker.service.tmpl", relayWorker{
-		Stack:   s.Name,
-		Worker:  w.Name,
-		Program: programPath(workerProgram),
-		Config:  workerPath,
-	})
-}
+func renderService(unit string, s service) (text, error) { return render("systemd/"+unit+".tmpl", s) }
 
 // render fills in one template.
 func render(name string, data any) (text, error) {

@@ -32,10 +32,10 @@ const (
 func Rotates(worker string, change plan.Change) bool {
 	switch change.ID {
 	case workerSecretID, workerNextID,
-		plan.ID{Kind: plan.KindFile, Name: workerSecretPath},
-		plan.ID{Kind: plan.KindFile, Name: workerEntryPath(worker)}:
+		fileID(workerSecretPath),
+		fileID(workerEntryPath(worker)):
 		return change.Action != plan.Attention
-	case plan.ID{Kind: plan.KindUnit, Name: workerUnit}, plan.ID{Kind: plan.KindUnit, Name: serverUnit}:
+	case unitID(workerUnit), unitID(serverUnit):
 		return change.Action == plan.Reload
 	}
 	return false
@@ -45,9 +45,9 @@ func Rotates(worker string, change plan.Change) bool {
 // key.
 func IsKeyRotation(name string, change plan.Change) bool {
 	switch change.ID {
-	case keyID(name), plan.ID{Kind: plan.KindFile, Name: keysPath}:
+	case keyID(name), fileID(keysPath):
 		return change.Action != plan.Attention
-	case plan.ID{Kind: plan.KindUnit, Name: serverUnit}:
+	case unitID(serverUnit):
 		return change.Action == plan.Reload
 	}
 	return false
@@ -106,7 +106,7 @@ func (m made) usedSecret(worker string) plan.ID {
 		return workerSecretID
 	}
 	stage, host := m.in.Rotate[worker], m.in.hostOf(worker)
-	file := m.attribute(host, plan.ID{Kind: plan.KindFile, Name: workerSecretPath}, plan.AttrContent)
+	file := m.attribute(host, fileID(workerSecretPath), plan.AttrContent)
 	if stage == RotateSwitch || stage == RotateEnd || file == m.attribute(host, workerNextID, plan.AttrMAC) {
 		return workerNextID
 	}

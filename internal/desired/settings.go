@@ -93,14 +93,11 @@ func relayJSON(s *stack.Stack) (text, error) {
 	})
 }
 
-// probeName is what the relay calls the probe's key.
-const probeName = stack.ProbeKey
-
 func keysJSON(m made) (text, error) {
 	s := m.in.Stack
 	probe := m.probeHash()
 	hashes := []plan.Value{probe}
-	file := keyFile{ManagedBy: managedBy(s), Keys: []keyEntry{{Name: probeName, Hash: probe.Text, Probe: true}}}
+	file := keyFile{ManagedBy: managedBy(s), Keys: []keyEntry{{Name: stack.ProbeKey, Hash: probe.Text, Probe: true}}}
 	for _, k := range s.APIKeys {
 		hash := m.keyHash(k)
 		hashes = append(hashes, hash)

@@ -8,41 +8,32 @@ import (
 const workerUnit = "relay-worker.service"
 
 // buildWorker says how a worker host should be.
-func buildWorker(in Input, w *stack.Worker) (Host, error) {
+func buildWorker(in Input, w *stack.Worker) *builder {
 	b := newBuilder(in, w.Name, w.Address, plan.RoleWorker)
-	if err := b.worker(made{in}, w); err != nil {
-		return Host{}, err
-	}
-	return b.host, nil
+	b.worker(w)
+	return b
 }
 
 // worker adds a worker with its settings.
-func (b *builder) worker(m made, w *stack.Worker) error {
+func (b *builder) worker(w *stack.Worker) {
 	b.host.Worker = w.Name
 	at := workerOrigin(w, w.Place, "")
-	if _, err := b.carriedProgram(hostProgram, at); err != nil {
-		return err
-	}
-	program, err := b.carriedProgram(workerProgram, at)
-	if err != nil {
-		return err
-	}
+	b.carriedProgram(hostProgram, at)
+	program := b.carriedProgram(workerProgram, at)
 	b.user(relayUser, at)
 	b.directory(relayDir, relayReadsDir, at)
-	for _, secret := range m.workerSecrets(w.Name) {
+	for _, secret := range b.workerSecrets(w.Name) {
 		secret.Origin = at
 		b.want(secret)
 	}
-	relay := relayFor(m.in, w)
-	loaded, err := b.workerFiles(m, w, relay)
-	if err != nil {
-		return err
-	}
-	service, err := renderRelayWorker(m.in.Stack, w)
-	if err != nil {
-		return err
-	}
-	serviceFile := b.file(plan.UnitsDir+"/"+workerUnit, everybodyReads, service, at)
+	relay := relayFor(b.in, w)
+	loaded := b.workerFiles(w, relay)
+	serviceFile := b.file(plan.UnitsDir+"/"+workerUnit, everybodyReads, b.rendered(renderService(workerUnit, service{
+		Stack:   b.in.Stack.Name,
+		Worker:  w.Name,
+		Program: programPath(workerProgram),
+		Config:  workerPath,
+	})), at)
 	settings := []string{workerPath}
 	if relay.caFile != "" {
 		settings = append(settings, relay.caFile)
@@ -53,7 +44,6 @@ func (b *builder) worker(m made, w *stack.Worker) error {
 		Settings: settings,
 		Program:  &program,
 	}, at)
-	return nil
 }
 
 // relayWay is how a worker reaches the relay.
@@ -72,17 +62,13 @@ func relayFor(in Input, w *stack.Worker) relayWay {
 }
 
 // workerFiles adds what relay-worker reads, and lists it.
-func (b *builder) workerFiles(m made, w *stack.Worker, relay relayWay) ([]plan.ID, error) {
+func (b *builder) workerFiles(w *stack.Worker, relay relayWay) []plan.ID {
 	at := workerOrigin(w, w.Place, "")
-	settings, err := workerJSON(m.in.Stack, w, relay)
-	if err != nil {
-		return nil, err
-	}
-	from := m.usedSecret(w.Name)
-	secretDigest := m.attribute(m.in.hostOf(w.Name), from, plan.AttrMAC)
-	loaded := []plan.ID{b.file(workerPath, relayReads, settings, at)}
+	from := b.usedSecret(w.Name)
+	secretDigest := b.attribute(b.in.hostOf(w.Name), from, plan.AttrMAC)
+	loaded := []plan.ID{b.file(workerPath, relayReads, b.rendered(workerJSON(b.in.Stack, w, relay)), at)}
 	if relay.caFile != "" {
-		root := m.root()
+		root := b.root()
 		loaded = append(loaded, b.file(relay.caFile, relayReads, text{known: root.Text, madeOn: root.MadeOn}, at))
 	}
 	loaded = append(loaded,
@@ -93,5 +79,5 @@ func (b *builder) workerFiles(m made, w *stack.Worker, relay relayWay) ([]plan.I
 			b.secretFile(backendKeyPath(model), relayReads, model.BackendKey, workerOrigin(w, model.Place, "backend_key"))
 		}
 	}
-	return loaded, nil
+	return loaded
 }

@@ -1,10 +1,10 @@
 package stack
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
-
-	"github.com/zclconf/go-cty/cty"
 
 	"github.com/relayctl/relayctl/internal/secret"
 )
@@ -29,20 +29,15 @@ func (l *loader) build(root *section) *Stack {
 	return s
 }
 
+// buildHost lays a host's own ssh block over that of the file.
 func (l *loader) buildHost(s *section, role Role, base *section) Host {
-	host, _ := parseAddress(s.text("address"))
 	return Host{
 		Place:   s.Place,
 		Role:    role,
 		Name:    s.label,
-		Address: host,
-		SSH:     l.buildSSH(s, base),
+		Address: get[string](s, "address"),
+		SSH:     l.layered(SSH{Place: s.Place, Sudo: SudoAuto}, base, s.only("ssh")),
 	}
-}
-
-// buildSSH lays a host's own ssh block over that of the file.
-func (l *loader) buildSSH(host, base *section) SSH {
-	return l.layered(SSH{Place: host.Place, Sudo: SudoAuto}, base, host.only("ssh"))
 }
 
 // layered lays ssh blocks over each other, attribute by attribute.
@@ -52,53 +47,43 @@ func (l *loader) layered(ssh SSH, blocks ...*section) SSH {
 			continue
 		}
 		ssh.Place = s.Place
-		for name := range s.attrs {
-			if _, ok := s.values[name]; !ok {
-				continue
-			}
-			switch name {
-			case "user":
-				ssh.User = s.text(name)
-			case "port":
-				ssh.Port = s.whole(name)
-			case "identity_file":
-				ssh.IdentityFile = l.resolve(s.text(name))
-			case "host_key":
-				ssh.HostKey, _ = parseHostKey(s.text(name))
-			case "sudo":
-				ssh.Sudo = Sudo(s.text(name))
-			}
+		ssh.User = cmp.Or(get[string](s, "user"), ssh.User)
+		ssh.Port = cmp.Or(get[int](s, "port"), ssh.Port)
+		ssh.HostKey = cmp.Or(get[string](s, "host_key"), ssh.HostKey)
+		if path := get[string](s, "identity_file"); path != "" {
+			ssh.IdentityFile = l.resolve(path)
+		}
+		if _, given := s.attrs["sudo"]; given {
+			ssh.Sudo = Sudo(get[string](s, "sudo"))
 		}
 	}
 	return ssh
 }
 
 func (l *loader) buildProxy(s, base *section) *Proxy {
-	p := &Proxy{Host: l.buildHost(s, RoleProxy, base), Server: Server(s.text("server"))}
-	p.Domain, _ = parseDomain(s.text("domain"))
+	p := &Proxy{
+		Host:   l.buildHost(s, RoleProxy, base),
+		Domain: get[string](s, "domain"),
+		Server: Server(get[string](s, "server")),
+	}
 	if tls := s.only("tls"); tls != nil {
 		p.TLS = TLS{Place: tls.Place, Mode: TLSMode(tls.label)}
 	}
 	relay := s.only("relay")
 	if relay == nil {
-		relay = &section{schema: relayBlock(), Place: Place{Range: s.Range}, values: map[string]cty.Value{}}
+		relay = &section{schema: relayBlock(), Place: Place{Range: s.Range}, values: map[string]any{}}
 		relay.fillIn()
 	}
-	p.Relay = buildRelay(relay)
-	return p
-}
-
-func buildRelay(s *section) Relay {
-	listen, _ := parseListen(s.text("listen"))
-	return Relay{
-		Place:            s.Place,
-		Listen:           netip.AddrPortFrom(listen.Addr().Unmap(), listen.Port()),
-		FirstByteTimeout: s.duration("first_byte_timeout"),
-		IdleTimeout:      s.duration("idle_timeout"),
-		RequestTimeout:   s.duration("request_timeout"),
-		QueueTimeout:     s.duration("queue_timeout"),
-		MaxQueue:         s.whole("max_queue"),
+	p.Relay = Relay{
+		Place:            relay.Place,
+		Listen:           get[netip.AddrPort](relay, "listen"),
+		FirstByteTimeout: get[time.Duration](relay, "first_byte_timeout"),
+		IdleTimeout:      get[time.Duration](relay, "idle_timeout"),
+		RequestTimeout:   get[time.Duration](relay, "request_timeout"),
+		QueueTimeout:     get[time.Duration](relay, "queue_timeout"),
+		MaxQueue:         get[int](relay, "max_queue"),
 	}
+	return p
 }
 
 func (l *loader) buildWorker(s, base *section) *Worker {
@@ -112,68 +97,39 @@ func (l *loader) buildWorker(s, base *section) *Worker {
 }
 
 func buildModel(s *section) *Model {
-	backend, _ := parseOrigin(s.text("backend"))
-	m := &Model{
+	return &Model{
 		Place:       s.Place,
 		Name:        s.label,
-		Backend:     backend,
-		BackendKey:  s.secret("backend_key"),
-		Upstream:    s.text("upstream"),
-		Kind:        Kind(s.text("kind")),
-		Concurrency: s.whole("concurrency"),
+		Backend:     get[string](s, "backend"),
+		BackendKey:  get[secret.Value](s, "backend_key"),
+		Upstream:    cmp.Or(get[string](s, "upstream"), s.label),
+		Kind:        Kind(get[string](s, "kind")),
+		Concurrency: get[int](s, "concurrency"),
 	}
-	if m.Upstream == "" {
-		m.Upstream = m.Name
-	}
-	return m
 }
 
 func buildAPIKey(s *section) *APIKey {
-	key := &APIKey{Place: s.Place, Name: s.label, Value: s.secret("value")}
-	if models, ok := s.values["models"]; ok {
-		key.Models = texts(models)
+	return &APIKey{
+		Place:   s.Place,
+		Name:    s.label,
+		Value:   get[secret.Value](s, "value"),
+		Models:  get[[]string](s, "models"),
+		Expires: get[time.Time](s, "expires"),
 	}
-	if expires := s.text("expires"); expires != "" {
-		key.Expires, _ = parseExpiry(expires)
-	}
-	return key
 }
 
 // only finds the nested section of a kind that there can be one of.
 func (s *section) only(name string) *section {
-	for _, nested := range s.sections {
-		if nested.schema.name == name {
-			return nested
-		}
+	i := slices.IndexFunc(s.sections, func(nested *section) bool { return nested.schema.name == name })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return s.sections[i]
 }
 
-func (s *section) text(name string) string {
-	v, ok := s.values[name]
-	if !ok {
-		return ""
-	}
-	return v.AsString()
-}
-
-func (s *section) secret(name string) secret.Value {
-	if s.unknown[name] {
-		return secret.Unknown()
-	}
-	return secret.New(s.text(name))
-}
-
-func (s *section) whole(name string) int {
-	v, ok := s.values[name]
-	if !ok {
-		return 0
-	}
-	n, _ := v.AsBigFloat().Int64()
-	return int(n)
-}
-
-func (s *section) duration(name string) time.Duration {
-	d, _ := parseDuration(s.text(name))
-	return d
+// get is the value of an attribute, which its form reads as a T; zero where there
+// is none.
+func get[T any](s *section, name string) T {
+	value, _ := s.values[name].(T)
+	return value
 }

@@ -141,7 +141,7 @@ func (l *loader) checkAPIKeys(s *Stack) {
 			if key.hidden["models"] {
 				who = "of a name in here, which is not shown"
 			}
-			l.report(key.At("models"), "Unknown model", "No worker has a model %s. %s", who, modelHint(name, known))
+			l.report(key.At("models"), "Unknown model", "No worker has a model %s. %s", who, Suggest(name, known))
 		}
 		if key.Value.IsZero() || !key.Value.IsKnown() {
 			continue
@@ -153,16 +153,4 @@ func (l *loader) checkAPIKeys(s *Stack) {
 		}
 		values[key.Value.Hash()] = key
 	}
-}
-
-// modelHint says which model was probably meant, else which there are.
-func modelHint(name string, known []string) string {
-	known = slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == "" })
-	if near, ok := Nearest(name, known); ok {
-		return fmt.Sprintf("Did you mean %q?", near)
-	}
-	if len(known) == 0 {
-		return "No worker has a model."
-	}
-	return "Models of this stack: " + strings.Join(known, ", ") + "."
 }

@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // section is a block of the file whose names and values were checked.
@@ -15,8 +19,7 @@ type section struct {
 	Place
 	schema   *block
 	label    string
-	values   map[string]cty.Value // known, not null, unmarked, of the form's type; defaults included
-	unknown  map[string]bool      // secrets whose content is not known
+	values   map[string]any // as the forms read them; none for null; defaults included
 	sections []*section
 	swallows bool     // a block that belongs to the file was found inside, and reported
 	meant    []string // arguments and blocks that mistyped ones were probably meant to be
@@ -40,8 +43,7 @@ func (l *loader) decodeFile(body *hclsyntax.Body, s *scope) *section {
 
 // decodeBody checks what a block holds into its section.
 func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
-	s.attrs, s.hidden = map[string]hcl.Range{}, map[string]bool{}
-	s.values, s.unknown = map[string]cty.Value{}, map[string]bool{}
+	s.attrs, s.hidden, s.values = map[string]hcl.Range{}, map[string]bool{}, map[string]any{}
 	for _, attr := range inOrder(body.Attributes) {
 		d.decodeAttribute(attr, s)
 	}
@@ -61,14 +63,14 @@ func (d decoder) decodeBody(body *hclsyntax.Body, s *section) {
 // decodeBlock checks a block inside s. It says no where the block is left out
 // of the stack. firsts are the blocks met so far, by type and by label.
 func (d decoder) decodeBlock(b *hclsyntax.Block, s *section, firsts map[string]*hclsyntax.Block) (*section, bool) {
-	schema, ok := s.schema.block(b.Type)
+	schema, ok := find(s.schema.blocks, b.Type)
 	if !ok {
 		d.reportUnknownBlock(b, s)
 		return nil, false
 	}
 	if schema.state == later {
 		d.report(b.DefRange(), "Not supported yet", "The %s block is not supported yet. Blocks supported in %s now: %s.",
-			b.Type, s.describe(), strings.Join(s.schema.blockNames(served), ", "))
+			b.Type, s.describe(), strings.Join(names(s.schema.blocks, served), ", "))
 		return nil, false
 	}
 	if first, ok := firsts[b.Type]; ok && schema.single {
@@ -104,52 +106,160 @@ func (d decoder) decodeLabel(b *hclsyntax.Block, s *section) bool {
 		d.report(b.DefRange(), "Missing "+want.what, "This block takes one %s: %s %q { … }", want.what, b.Type, want.what)
 		return true
 	}
-	given := b.Labels[0]
-	if len(want.form.choices) > 0 {
-		return d.checkChoice(b.LabelRanges[0], b.Type, given, want.form, s)
-	}
-	if problem := want.form.check(cty.StringVal(given)); problem != "" {
-		if b.Type == "model" {
-			problem += ". What the engine calls it goes into upstream, as it is"
-		}
-		d.report(b.LabelRanges[0], "Invalid name", "%s %s.", quote(given), problem)
+	s.label = b.Labels[0]
+	_, problem := want.form.read(cty.StringVal(s.label))
+	switch {
+	case problem == "":
 		return true
-	}
-	s.label = given
-	return true
-}
-
-// checkChoice checks a label of which there are only a few.
-func (d decoder) checkChoice(at hcl.Range, what, given string, f form, s *section) bool {
-	if problem := choiceProblem(what, given, f); problem != nil {
-		d.report(at, problem.summary, "%s", problem.detail)
+	case len(want.form.choices) > 0:
+		d.reportInvalid(b.LabelRanges[0], "Invalid value", b.Type+" "+quote(s.label), problem)
 		return false
 	}
-	s.label = given
+	d.reportInvalid(b.LabelRanges[0], "Invalid name", quote(s.label), problem)
+	s.label = ""
 	return true
 }
 
-// message is the text of a diagnostic.
-type message struct{ summary, detail string }
-
-// choiceProblem says what is wrong with a value of which there are only a few.
-func choiceProblem(what, given string, f form) *message {
+// decodeAttribute checks one argument into s.
+func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
+	a, ok := find(s.schema.attributes, attr.Name)
 	switch {
-	case slices.Contains(f.values(served), given):
-		return nil
-	case slices.Contains(f.values(later), given):
-		return &message{"Not supported yet", fmt.Sprintf("%s %s is not supported yet. Supported now: %s.",
-			what, quote(given), orList(f.values(served)))}
+	case !ok:
+		d.reportUnknownArgument(attr, s)
+		return
+	case a.state == later:
+		d.report(attr.NameRange, "Not supported yet", "%s is not supported yet. Arguments supported in %s now: %s.",
+			attr.Name, s.describe(), cmp.Or(strings.Join(names(s.schema.attributes, served), ", "), "none"))
+		return
 	}
-	return &message{"Invalid value", fmt.Sprintf("%s %s does not exist. %s",
-		what, quote(given), didYouMean(given, f.values(served, later), f.values(served)))}
+	s.attrs[a.name] = attr.SrcRange
+	v, diags := d.scope.evaluate(attr.Expr, a.form.secret)
+	d.diags = d.diags.Extend(diags)
+	if diags.HasErrors() {
+		return
+	}
+	v, marks := v.UnmarkDeep()
+	if a.form.secret {
+		if !d.checkSource(attr, v, marks) {
+			return
+		}
+	} else if o, ok := d.secretAmong(marks); ok {
+		d.reportSensitive(attr, o)
+		return
+	}
+	s.hidden[a.name] = len(marks) > 0
+	v, err := convert.Convert(v, a.form.typ)
+	switch {
+	case err != nil:
+		d.report(attr.Expr.Range(), "Invalid value", "%s takes %s.", a.name, a.form.says)
+	case !v.IsWhollyKnown() && a.form.secret:
+		s.values[a.name] = secret.Unknown()
+	case !v.IsWhollyKnown():
+		if d.options.SecretsAside && !d.diags.HasErrors() {
+			d.lacks = append(d.lacks, d.scope.sourcesOf(attr.Expr)...)
+		}
+	case !v.IsNull():
+		d.read(attr, a, v, s)
+	case a.required:
+		d.report(attr.SrcRange, "Missing required argument", "%s needs %s: %s. Here it is null.",
+			s.start(), a.name, a.form.says)
+	default:
+		delete(s.attrs, a.name) // null is as good as left out
+	}
+}
+
+// read reads a known value into s. It is quoted in messages unless it is hidden.
+func (d decoder) read(attr *hclsyntax.Attribute, a attribute, v cty.Value, s *section) {
+	value, problem := a.form.read(v)
+	switch at := attr.Expr.Range(); {
+	case problem == "":
+		s.values[a.name] = value
+	case a.form.secret: // its form never quotes the value
+		d.report(at, "Invalid secret", "%s %s.", a.name, problem)
+	case s.hidden[a.name]:
+		d.report(at, "Invalid value", "The value of %s is not %s.", a.name, a.form.says)
+	default:
+		d.reportInvalid(at, "Invalid value", show(a.name, v), problem)
+	}
+}
+
+// reportInvalid reports what a form says of something.
+func (l *loader) reportInvalid(at hcl.Range, summary, what, problem string) {
+	if strings.HasPrefix(problem, notYet) {
+		summary = "Not supported yet"
+	}
+	if !strings.HasSuffix(problem, "?") {
+		problem = strings.TrimSuffix(problem, ".") + "."
+	}
+	l.report(at, summary, "%s %s", what, problem)
+}
+
+// show names an argument with its value.
+func show(name string, v cty.Value) string {
+	switch v.Type() {
+	case cty.String:
+		return name + " " + quote(userInfo.ReplaceAllString(v.AsString(), "://"+secret.Mask+"@"))
+	case cty.Number:
+		return name + " " + v.AsBigFloat().Text('g', 12)
+	}
+	return name
+}
+
+// reportSensitive reports a value where it would not stay secret.
+func (d decoder) reportSensitive(attr *hclsyntax.Attribute, o provenance) {
+	why := o.shown + " is sensitive."
+	if use := d.secrets.why[o]; use != "" {
+		why = use + " " + o.shown + ": keep the two apart."
+	}
+	d.report(attr.Expr.Range(), "Sensitive value not allowed",
+		"A sensitive value can't stand here: as %s it would be shown in plans, in messages and on hosts. %s", attr.Name, why)
+}
+
+// checkSource refuses a secret that did not come from a sensitive variable,
+// env() or file(), and so stands in a file in clear.
+func (d decoder) checkSource(attr *hclsyntax.Attribute, v cty.Value, marks cty.ValueMarks) bool {
+	if len(marks) > 0 || v.IsNull() && v.IsKnown() {
+		return true
+	}
+	for _, traversal := range attr.Expr.Variables() {
+		if traversal.RootName() != "var" {
+			continue
+		}
+		name := stepName(traversal[1])
+		if !d.scope.variables[name].sensitive {
+			d.report(attr.Expr.Range(), "Secret from a variable that is not sensitive",
+				"%s comes from var.%s. Set sensitive = true in that variable's block.", attr.Name, name)
+			return false
+		}
+	}
+	if !v.IsKnown() {
+		return false // of a local that has been reported
+	}
+	d.report(attr.Expr.Range(), "Secret written in clear",
+		`%s takes no text from the stack file. Use a sensitive variable, env("NAME") or file("PATH").`, attr.Name)
+	return false
+}
+
+func (d decoder) reportUnknownArgument(attr *hclsyntax.Attribute, s *section) {
+	if s.schema.name == "" {
+		d.report(attr.NameRange, "Unsupported argument", "A stack file holds blocks only. A value of its own goes into a locals block.")
+		return
+	}
+	if nested, ok := find(s.schema.blocks, attr.Name); ok {
+		d.report(attr.NameRange, "Unsupported argument", "%s is a block here, not an argument: %s", quote(attr.Name), nested.example())
+		return
+	}
+	known, valid := names(s.schema.attributes, served, later), names(s.schema.attributes, served)
+	d.report(attr.NameRange, "Unsupported argument", "An argument named %s is not expected here. %s",
+		quote(attr.Name), didYouMean(attr.Name, known, valid))
+	s.mean(attr.Name, known)
 }
 
 // fillIn adds the defaults of what was left out.
 func (s *section) fillIn() {
 	for _, a := range s.schema.attributes {
 		if _, given := s.attrs[a.name]; !given && a.preset != cty.NilVal {
-			s.values[a.name] = a.preset
+			s.values[a.name], _ = a.form.read(a.preset)
 		}
 	}
 }
@@ -208,39 +318,33 @@ func (b *block) example() string {
 		return b.name + " { … }"
 	}
 	word := b.label.what
-	if values := b.label.form.values(served); len(values) > 0 {
+	if values := names(b.label.form.choices, served); len(values) > 0 {
 		word = values[0]
 	}
 	return fmt.Sprintf("%s %q { … }", b.name, word)
 }
 
 func (d decoder) reportUnknownBlock(b *hclsyntax.Block, s *section) {
-	if _, ok := s.schema.attribute(b.Type); ok {
-		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)
-		return
-	}
-	if s.schema.name != "" && slices.Contains(topLevel(), b.Type) {
-		d.reportInside(b, s)
-		return
-	}
-	known, valid := s.schema.blockNames(served, later), s.schema.blockNames(served)
+	ofFile := append(names(language().blocks, served), "variable", "locals")
+	known, valid := names(s.schema.blocks, served, later), names(s.schema.blocks, served)
 	if s.schema.name == "" {
-		known, valid = append(known, "variable", "locals"), append(valid, "variable", "locals")
+		known, valid = ofFile, ofFile
 	}
-	d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
-		quote(b.Type), didYouMean(b.Type, known, valid))
-	s.mean(b.Type, known)
-}
-
-// reportInside reports a block that belongs to the file and stands in another
-// block. Of several only the first: it is one brace that is missing.
-func (d decoder) reportInside(b *hclsyntax.Block, s *section) {
-	if s.swallows {
-		return
+	_, isArgument := find(s.schema.attributes, b.Type)
+	switch {
+	case isArgument:
+		d.report(b.DefRange(), "Unsupported block", "%s is an argument here, not a block: %s = …", quote(b.Type), b.Type)
+	case s.schema.name != "" && slices.Contains(ofFile, b.Type):
+		if !s.swallows { // of several only the first is told: it is one brace that is missing
+			d.report(b.DefRange(), "Block inside another", "A %s block stands at the top of the file, and this one is inside of %s, which begins on line %d. Is a } missing above?",
+				b.Type, s.describe(), s.Range.Start.Line)
+		}
+		s.swallows = true
+	default:
+		d.report(b.DefRange(), "Unsupported block", "A block named %s is not expected here. %s",
+			quote(b.Type), didYouMean(b.Type, known, valid))
+		s.mean(b.Type, known)
 	}
-	s.swallows = true
-	d.report(b.DefRange(), "Block inside another", "A %s block stands at the top of the file, and this one is inside of %s, which begins on line %d. Is a } missing above?",
-		b.Type, s.describe(), s.Range.Start.Line)
 }
 
 // mean notes what a mistyped name was probably meant to be, so that it is not

@@ -34,18 +34,12 @@ func (s *Sources) WriteDiagnostics(w io.Writer, diags hcl.Diagnostics, width int
 }
 
 func (s *Sources) format(d *hcl.Diagnostic, width int, color bool) string {
-	severity, red, underline, off := "Error", "", "", ""
-	if d.Severity == hcl.DiagWarning {
-		severity = "Warning"
-	}
+	red, underline, off := "", "", ""
 	if color {
 		red, underline, off = "\x1b[1;31m", "\x1b[4m", "\x1b[0m"
-		if d.Severity == hcl.DiagWarning {
-			red = "\x1b[1;33m"
-		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s%s:%s %s\n", red, severity, off, printable(d.Summary))
+	fmt.Fprintf(&b, "%sError:%s %s\n", red, off, printable(d.Summary))
 	if d.Subject != nil {
 		f, ok := s.files[d.Subject.Filename]
 		fmt.Fprintf(&b, "\n  on %s line %d%s:\n", d.Subject.Filename, d.Subject.Start.Line, f.inside(*d.Subject))

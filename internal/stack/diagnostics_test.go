@@ -69,10 +69,10 @@ func TestWriteDiagnosticsOfOthers(t *testing.T) {
 	late := s.Proxy.Range
 	late.Start.Byte, late.End.Byte = 1<<20, 1<<20+5
 	got := printed(t, s.Sources, hcl.Diagnostics{
-		{Severity: hcl.DiagWarning, Summary: "Old", Subject: &elsewhere},
+		{Severity: hcl.DiagError, Summary: "Old", Subject: &elsewhere},
 		{Severity: hcl.DiagError, Summary: "Late", Subject: &late},
 	})
-	const want = "Warning: Old\n\n  on other.hcl line 3:\n\nError: Late\n\n  on testdata/valid/full.hcl line 35:\n  35:\n"
+	const want = "Error: Old\n\n  on other.hcl line 3:\n\nError: Late\n\n  on testdata/valid/full.hcl line 35:\n  35:\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

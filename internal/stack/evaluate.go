@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,17 +22,6 @@ type scope struct {
 	functions map[string]function.Function
 }
 
-// context is the scope in the form in which hcl takes it.
-func (s *scope) context() *hcl.EvalContext {
-	return &hcl.EvalContext{
-		Variables: map[string]cty.Value{
-			"var":   cty.ObjectVal(s.values),
-			"local": cty.ObjectVal(s.results),
-		},
-		Functions: s.functions,
-	}
-}
-
 // evaluate gives the value of expr. After an error it is unknown, so that one
 // mistake is reported once. quiet keeps names found in expr out of messages:
 // they may be a secret whose quotes were forgotten.
@@ -46,25 +36,31 @@ func (s *scope) evaluate(expr hclsyntax.Expression, quiet bool) (v cty.Value, di
 	if diags := s.checkNames(expr, quiet); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	ctx := s.context()
+	ctx := &hcl.EvalContext{
+		Variables: map[string]cty.Value{"var": cty.ObjectVal(s.values), "local": cty.ObjectVal(s.results)},
+		Functions: s.functions,
+	}
 	v, found := expr.Value(ctx)
 	if !found.HasErrors() {
 		return v, nil
 	}
-	hide := touchesMarked(expr, ctx)
+	instead := ""
+	switch {
+	case quiet:
+		instead = `This can't be evaluated. A secret comes from var.NAME, env("NAME") or file("PATH").`
+	case touchesMarked(expr, ctx):
+		instead = "A value that is not shown takes part: it is sensitive, or comes from the environment or a file."
+	}
 	for _, d := range found {
-		diags = append(diags, plain(d, hide))
+		diags = append(diags, plain(d, instead))
 	}
 	return cty.DynamicVal, diags
 }
 
 // plain strips from d what would let a writer print values: the expression and
-// its context, and, where a marked value takes part, hcl's own words.
-func plain(d *hcl.Diagnostic, hide bool) *hcl.Diagnostic {
-	detail := d.Detail
-	if hide {
-		detail = "A value that is not shown takes part: it is sensitive, or comes from the environment or a file."
-	}
+// its context, and, where there is another text instead, hcl's own words.
+func plain(d *hcl.Diagnostic, instead string) *hcl.Diagnostic {
+	detail := cmp.Or(instead, d.Detail)
 	if extra, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok {
 		var known *functionError
 		if errors.As(extra.FunctionCallError(), &known) {
@@ -92,7 +88,7 @@ func touchesMarked(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	return marked
 }
 
-// checkNames looks up everything that expr refers to.
+// checkNames looks up every variable and local that expr refers to.
 func (s *scope) checkNames(expr hclsyntax.Expression, quiet bool) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, traversal := range expr.Variables() {
@@ -103,7 +99,6 @@ func (s *scope) checkNames(expr hclsyntax.Expression, quiet bool) hcl.Diagnostic
 			diags = append(diags, problem(traversal.SourceRange(), "Unknown name", "%s", detail))
 		}
 	}
-	diags = append(diags, s.checkFunctions(expr, quiet)...)
 	return diags
 }
 
@@ -138,35 +133,28 @@ func stepName(step hcl.Traverser) string {
 	return attr.Name
 }
 
-func (s *scope) checkFunctions(expr hclsyntax.Expression, quiet bool) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
-		call, ok := n.(*hclsyntax.FunctionCallExpr)
-		if !ok {
-			return nil
+// sourcesOf lists the places of an expression without errors and of all
+// variables and locals that it hangs on.
+func (s *scope) sourcesOf(expr hclsyntax.Expression) []hcl.Range {
+	places := []hcl.Range{expr.Range()}
+	for _, traversal := range expr.Variables() {
+		name := stepName(traversal[1])
+		if traversal.RootName() == "var" {
+			places = append(places, s.variables[name].at)
+		} else {
+			places = append(places, s.sourcesOf(s.locals[name].Expr)...)
 		}
-		if _, known := s.functions[call.Name]; known {
-			return nil
-		}
-		names := sortedKeys(s.functions)
-		detail := fmt.Sprintf("There is no function named %s. %s", quote(call.Name), didYouMean(call.Name, names, names))
-		if quiet {
-			detail = "There is no such function. Valid here: " + orList(names) + "."
-		}
-		diags = append(diags, problem(call.NameRange, "Unknown function", "%s", detail))
-		return nil
-	})
-	return diags
+	}
+	return places
 }
 
-// problem is an error at a place in the file.
+// problem is an error at a place in a file; a range of no file is no place.
 func problem(at hcl.Range, summary, format string, args ...any) *hcl.Diagnostic {
-	return &hcl.Diagnostic{
-		Severity: hcl.DiagError,
-		Summary:  summary,
-		Detail:   fmt.Sprintf(format, args...),
-		Subject:  &at,
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(format, args...)}
+	if at.Filename != "" {
+		d.Subject = &at
 	}
+	return d
 }
 
 // sortedKeys lists the keys of a map.

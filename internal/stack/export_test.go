@@ -55,8 +55,8 @@ func row(a attribute, block string) ReferenceRow {
 	default:
 		r.Default = "`" + a.preset.AsBigFloat().Text('f', 0) + "`"
 	}
-	if a.preset != cty.NilVal && a.form.check != nil {
-		r.Problem = a.form.check(a.preset)
+	if a.preset != cty.NilVal {
+		_, r.Problem = a.form.read(a.preset)
 	}
 	return r
 }
@@ -74,11 +74,11 @@ func Later() []string {
 			if a.state == later {
 				list = append(list, a.name)
 			} else {
-				list = append(list, quoted(a.form.values(later))...)
+				list = append(list, quoted(names(a.form.choices, later))...)
 			}
 		}
 		if b.label != nil {
-			list = append(list, quoted(b.label.form.values(later))...)
+			list = append(list, quoted(names(b.label.form.choices, later))...)
 		}
 	})
 	return list

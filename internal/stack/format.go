@@ -2,6 +2,7 @@ package stack
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -11,8 +12,8 @@ import (
 // Formatted is a file of HCL before and after it was brought into canonical
 // form.
 type Formatted struct {
-	Before, After []byte
-	sources       *Sources
+	Before, After             []byte
+	maskedBefore, maskedAfter string
 }
 
 // Changed reports whether the file was not in canonical form.
@@ -20,15 +21,7 @@ func (f Formatted) Changed() bool { return !bytes.Equal(f.Before, f.After) }
 
 // Masked is both texts as they may be shown: secrets that are written in the
 // file are left out.
-func (f Formatted) Masked() (before, after string) {
-	return f.sources.text(beforeFormat), f.sources.text(afterFormat)
-}
-
-// The names under which a file's two texts are kept beside each other.
-const (
-	beforeFormat = "before"
-	afterFormat  = "after"
-)
+func (f Formatted) Masked() (before, after string) { return f.maskedBefore, f.maskedAfter }
 
 // Format reads a file, as ReadFile of the options does, and brings it into
 // canonical form: indentation, alignment and blanks, and a line's end at the
@@ -38,27 +31,22 @@ const (
 func Format(filename string, options Options) (Formatted, *Sources, hcl.Diagnostics) {
 	l := newLoader(filename, options)
 	defer func() { l.sources.conceal(l.diags) }()
-	src, err := l.readFile(filename)
-	if err != nil {
-		l.reportUnreadable(filename, err)
-		return Formatted{}, l.sources, l.diags
-	}
-	read := func(string) ([]byte, error) { return src, nil }
-	l.options.ReadFile = read
 	if l.parse(filename, false) == nil {
 		return Formatted{}, l.sources, l.diags
 	}
-	after := canonical(src)
-	if !sameTokens(ended(src), after) {
-		l.reportAside("Can't format file", "%s would not mean the same afterwards, so it is left as it is.", filename)
+	before := l.sources.files[filename].src
+	after := canonical(before)
+	if !sameTokens(before, after) {
+		l.report(hcl.Range{}, "Can't format file", "%s would not mean the same afterwards, so it is left as it is.", filename)
 		return Formatted{}, l.sources, l.diags
 	}
 	texts := newSources()
-	for name, text := range map[string][]byte{beforeFormat: src, afterFormat: after} {
-		texts.add(name, text, nil, texts.secretSpans(text, true))
+	for name, text := range map[string][]byte{"before": before, "after": after} {
+		body, _ := parseText(ended(text), name, false)
+		texts.add(name, text, body, texts.secretSpans(ended(text), body, true))
 	}
 	texts.conceal(nil)
-	return Formatted{Before: src, After: after, sources: texts}, l.sources, l.diags
+	return Formatted{before, after, texts.text("before"), texts.text("after")}, l.sources, l.diags
 }
 
 // formatPasses is how often a text is formatted until it stays as it is: what
@@ -67,8 +55,7 @@ const formatPasses = 8
 
 // canonical brings a text that parses into canonical form.
 func canonical(src []byte) []byte {
-	text := bytes.TrimPrefix(src, []byte("\ufeff"))
-	text = ended(text)
+	text := ended(bytes.TrimPrefix(src, []byte("\ufeff")))
 	for range formatPasses {
 		next := hclwrite.Format(text)
 		if bytes.Equal(next, text) {
@@ -79,35 +66,16 @@ func canonical(src []byte) []byte {
 	return text
 }
 
-// lineEnd is how the first line of a text ends.
-func lineEnd(text []byte) []byte {
-	if at := bytes.IndexByte(text, '\n'); at > 0 && text[at-1] == '\r' {
-		return []byte("\r\n")
-	}
-	return []byte("\n")
-}
-
 // sameTokens reports whether two texts differ in blanks between tokens and at
 // the end only.
 func sameTokens(a, b []byte) bool {
-	x, y := tokensOf(a), tokensOf(b)
-	if len(x) != len(y) {
-		return false
-	}
-	for i := range x {
-		if x[i].Type != y[i].Type || !bytes.Equal(x[i].Bytes, y[i].Bytes) {
-			return false
-		}
-	}
-	return true
+	return slices.EqualFunc(tokensOf(a), tokensOf(b), func(a, b hclsyntax.Token) bool {
+		return a.Type == b.Type && bytes.Equal(a.Bytes, b.Bytes)
+	})
 }
 
 // tokensOf are the tokens of a text that parses, less line ends at its end.
 func tokensOf(text []byte) hclsyntax.Tokens {
-	tokens, _ := hclsyntax.LexConfig(text, "", hcl.InitialPos)
-	tokens = tokens[:len(tokens)-1] // the end of the file
-	for len(tokens) > 0 && tokens[len(tokens)-1].Type == hclsyntax.TokenNewline {
-		tokens = tokens[:len(tokens)-1]
-	}
+	tokens, _ := hclsyntax.LexConfig(bytes.TrimRight(text, " \t\r\n"), "", hcl.InitialPos)
 	return tokens
 }

@@ -23,7 +23,7 @@ func TestFormat(t *testing.T) {
 		{"empty", "", ""},
 		{"good already", "stack \"home\" {}\n", "stack \"home\" {}\n"},
 		{"no line end", "a = 1", "a = 1\n"},
-		{"no line end after CRLF", "a = 1\r\nb = 2", "a = 1\r\nb = 2\r\n"},
+		{"no line end after CRLF", "a = 1\r\nb = 2", "a = 1\r\nb = 2\n"},
 		{"alignment", "a=1\nlong =  [ 1,2 ]\n", "a    = 1\nlong = [1, 2]\n"},
 		{"indentation", "proxy \"edge\" {\n domain = \"x\"\n\ttls \"internal\" {}\n}\n", "proxy \"edge\" {\n  domain = \"x\"\n  tls \"internal\" {}\n}\n"},
 		{"comments", "# one\na=1 # two\n// three\n/* four */\n", "# one\na = 1 # two\n// three\n/* four */\n"},

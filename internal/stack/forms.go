@@ -4,29 +4,41 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
-// text is a form for strings: check says what is wrong with one.
-func text(says string, check func(s string) string) form {
-	return form{says: says, typ: cty.String, check: func(v cty.Value) string {
-		return check(v.AsString())
-	}}
+// text is a form for strings.
+func text[T any](says string, read func(s string) (value T, problem string)) form {
+	return form{says: says, typ: cty.String, read: func(v cty.Value) (any, string) { return read(v.AsString()) }}
 }
 
-// anything is the form of what is not served yet: it is never checked.
-func anything(says string) form { return form{says: says, typ: cty.DynamicPseudoType} }
+// textThat is a form for strings that are right or wrong; advice is what there is
+// to say of a wrong one besides.
+func textThat[T any](says, advice string, read func(s string) (value T, ok bool)) form {
+	return text(says, func(s string) (T, string) {
+		if value, ok := read(s); ok {
+			return value, ""
+		}
+		var none T
+		return none, "is not " + says + advice
+	})
+}
+
+// matching is a form for strings that stay as they are.
+func matching(says, advice string, ok func(s string) bool) form {
+	return textThat(says, advice, func(s string) (string, bool) { return s, ok(s) })
+}
 
 var (
 	hostLabelPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -37,54 +49,16 @@ var (
 )
 
 func hostLabel() form {
-	const says = "a name of a-z, 0-9 and hyphens that begins with a letter or digit, at most 63 characters"
-	return text(says, func(s string) string {
-		if !hostLabelPattern.MatchString(s) {
-			return "is not " + says + suggest(nearLabel(s))
-		}
-		return ""
-	})
+	return matching("a name of a-z, 0-9 and hyphens that begins with a letter or digit, at most 63 characters", "", hostLabelPattern.MatchString)
 }
 
+const modelNameSays = "a model name of letters, digits and ._:/- that begins with a letter or digit, without .., at most 128 characters"
+
 func modelName() form {
-	const says = "a model name of letters, digits and ._:/- that begins with a letter or digit, without .., at most 128 characters"
-	return text(says, func(s string) string {
-		if !isModelName(s) {
-			return "is not " + says + suggest(nearModelName(s))
-		}
-		return ""
-	})
+	return matching(modelNameSays, ". What the engine calls it goes into upstream, as it is", isModelName)
 }
 
 func isModelName(s string) bool { return modelPattern.MatchString(s) && !strings.Contains(s, "..") }
-
-// suggest ends a sentence with a name that would do; none where name is empty.
-func suggest(name string) string {
-	if name == "" {
-		return ""
-	}
-	return ". A near one is " + quote(name)
-}
-
-var (
-	notInLabel     = regexp.MustCompile(`[^a-z0-9]+`)
-	notInModelName = regexp.MustCompile(`[^A-Za-z0-9._:/-]+`)
-	manyDots       = regexp.MustCompile(`\.\.+`)
-)
-
-// nearLabel is a label like s; empty: nothing of s could stand in one.
-func nearLabel(s string) string {
-	near := strings.Trim(notInLabel.ReplaceAllString(strings.ToLower(s), "-"), "-")
-	return strings.TrimRight(near[:min(len(near), 63)], "-")
-}
-
-// nearModelName is a model's name like s; empty: nothing of s could stand in
-// one.
-func nearModelName(s string) string {
-	near := manyDots.ReplaceAllString(notInModelName.ReplaceAllString(s, "-"), ".")
-	near = strings.TrimRight(strings.TrimLeft(near, "._:/-"), "-")
-	return strings.TrimRight(near[:min(len(near), 128)], "-")
-}
 
 // unseen reports what may stand in no text of a stack: control characters, and
 // those that change how the text around them is shown.
@@ -97,89 +71,70 @@ func unseen(r rune) bool {
 func upstreamName() form {
 	const most = 1024
 	says := fmt.Sprintf("a model name as the engine has it: any text without control characters, of at most %d", most)
-	return text(says, func(s string) string {
+	return text(says, func(s string) (string, string) {
 		switch {
 		case strings.TrimSpace(s) == "":
-			return "is empty: leave it out where the engine calls the model as clients do"
+			return "", "is empty: leave it out where the engine calls the model as clients do"
 		case strings.ContainsFunc(s, unseen):
-			return "holds a line end or another control character" + trimAdvice(s)
+			return "", holdsUnseen
 		case utf8.RuneCountInString(s) > most:
-			return "is not " + says
+			return "", "is not " + says
 		}
-		return ""
+		return s, ""
 	})
 }
 
-// trimAdvice says what helps where a text ends in a line end, as a file does.
-func trimAdvice(s string) string {
-	if strings.ContainsFunc(strings.TrimSpace(s), unseen) {
-		return ""
-	}
-	return ": wrap it in trimspace()"
-}
+const holdsUnseen = "holds a line end or another control character: trimspace() takes it off the end of a file's text"
 
 func userName() form {
 	const most = 256
 	says := fmt.Sprintf("a user name of letters, digits and ._@+-, also DOMAIN\\user, at most %d characters", most)
-	return text(says, func(s string) string {
-		switch {
-		case userPattern.MatchString(s) && utf8.RuneCountInString(s) <= most:
-			return ""
-		case strings.ContainsFunc(s, unicode.IsSpace):
-			return "is not " + says + ": commands in ssh's configuration would take it for two words"
-		}
-		return "is not " + says
-	})
+	return matching(says, "", func(s string) bool { return userPattern.MatchString(s) && utf8.RuneCountInString(s) <= most })
 }
 
 // modelNames takes a list of names; whether they exist is checked later.
 func modelNames() form {
-	return form{says: "a list of model names", typ: cty.List(cty.String), check: func(v cty.Value) string {
-		names := texts(v)
-		if len(names) == 0 {
-			return "is empty: leave it out to allow all models"
-		}
-		for i, name := range names {
-			if problem := modelName().check(cty.StringVal(name)); problem != "" {
-				return fmt.Sprintf("holds %s, which %s", quote(name), problem)
+	return form{says: "a list of model names", typ: cty.List(cty.String), read: func(v cty.Value) (any, string) {
+		var list []string
+		for _, element := range v.AsValueSlice() {
+			name := ""
+			if !element.IsNull() {
+				name = element.AsString()
 			}
-			if slices.Contains(names[:i], name) {
-				return fmt.Sprintf("names %s twice", quote(name))
+			switch {
+			case !isModelName(name):
+				return nil, fmt.Sprintf("holds %s, which is not %s", quote(name), modelNameSays)
+			case slices.Contains(list, name):
+				return nil, fmt.Sprintf("names %s twice", quote(name))
 			}
+			list = append(list, name)
 		}
-		return ""
+		if len(list) == 0 {
+			return nil, "is empty: leave it out to allow all models"
+		}
+		return list, ""
 	}}
 }
 
 // filePath takes the path of a file on the operator's machine.
 func filePath() form {
-	const says = "a path; ~/ is the home folder"
-	return text(says, func(s string) string {
+	return text("a path; ~/ is the home folder", func(s string) (string, string) {
 		switch {
 		case s == "":
-			return "is empty"
+			return "", "is empty"
 		case strings.ContainsFunc(s, unseen):
-			return "holds a line end or another control character" + trimAdvice(s)
-		case strings.HasPrefix(s, "~") && !strings.HasPrefix(s, "~/"):
-			return "begins with ~, which only ~/ may, the home folder of who runs relayctl: write the whole path"
-		case strings.HasPrefix(s, "$"):
-			return "begins with $, and no shell reads it: an environment variable is written \"${env(\"NAME\")}/…\""
-		case len(s) > 4096:
-			return "is longer than any path"
+			return "", holdsUnseen
+		case strings.HasPrefix(s, "~") && !strings.HasPrefix(s, "~/"), strings.HasPrefix(s, "$"):
+			return "", "is not a whole path, and no shell reads it: only ~/ is the home folder, and an environment variable is written \"${env(\"NAME\")}/…\""
 		}
-		return ""
+		return s, ""
 	})
 }
 
 const hostKeySays = `a host key: SHA256: and 43 characters, as "ssh-keygen -l" prints its fingerprint, or its public key, as ssh-keyscan prints it`
 
 // hostKey takes a host's key in any form that ssh's programs print.
-func hostKey() form {
-	return text(hostKeySays, func(s string) string {
-		_, problem := parseHostKey(s)
-		return problem
-	})
-}
+func hostKey() form { return text(hostKeySays, parseHostKey) }
 
 // parseHostKey finds the fingerprint in what ssh-keygen -l prints, or computes
 // that of a public key, as it stands in a .pub file, in known_hosts and in the
@@ -196,25 +151,15 @@ func parseHostKey(s string) (fingerprint, problem string) {
 			if sum, err := base64.RawStdEncoding.Strict().DecodeString(digest); err == nil && len(sum) == sha256.Size {
 				return "SHA256:" + digest, ""
 			}
-			return "", "is not " + hostKeySays
 		}
-		if strings.HasPrefix(word, "MD5:") {
-			return "", "is an MD5 fingerprint, which can be forged: \"ssh-keygen -l -E sha256\" prints the other"
-		}
-		if i+1 < len(words) && isKeyType(word) {
-			blob, err := base64.StdEncoding.DecodeString(words[i+1])
-			if err != nil || !isKey(blob, word) {
-				return "", "is not a whole public key: some of it is missing"
+		if i > 0 {
+			if blob, err := base64.StdEncoding.DecodeString(word); err == nil && isKey(blob, words[i-1]) {
+				sum := sha256.Sum256(blob)
+				return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]), ""
 			}
-			sum := sha256.Sum256(blob)
-			return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]), ""
 		}
 	}
 	return "", "is not " + hostKeySays
-}
-
-func isKeyType(word string) bool {
-	return strings.HasPrefix(word, "ssh-") || strings.HasPrefix(word, "ecdsa-sha2-") || strings.HasPrefix(word, "sk-")
 }
 
 // isKey reports whether a public key is whole: fields with their lengths, the
@@ -232,167 +177,98 @@ func isKey(blob []byte, kind string) bool {
 	return fields > 1 && len(blob) == 0
 }
 
-// oneOf takes one of a few values. Those that are not served yet are told
-// apart from those that do not exist by the decoder.
+// notYet begins what is said of a value that is known and not served.
+const notYet = "is not supported yet"
+
+// oneOf takes one of a few values.
 func oneOf(choices ...choice) form {
-	f := form{typ: cty.String, choices: choices}
-	f.says = orList(f.values(served))
-	if f.says == "" {
-		f.says = orList(f.values(later))
-	}
+	valid := names(choices, served)
+	f := text(orList(valid), func(s string) (string, string) {
+		switch {
+		case slices.Contains(valid, s):
+			return s, ""
+		case slices.Contains(names(choices, later), s):
+			return "", notYet + ". Supported now: " + orList(valid)
+		}
+		return "", "does not exist. " + didYouMean(s, names(choices, served, later), valid)
+	})
+	f.choices = choices
 	return f
 }
 
 // whole takes a whole number within bounds.
 func whole(low, high int64) form {
 	says := fmt.Sprintf("a whole number from %d to %d", low, high)
-	return form{says: says, typ: cty.Number, check: func(v cty.Value) string {
-		n := v.AsBigFloat()
-		if !n.IsInt() || n.Cmp(new(big.Float).SetInt64(low)) < 0 || n.Cmp(new(big.Float).SetInt64(high)) > 0 {
-			return "is not " + says
+	return form{says: says, typ: cty.Number, read: func(v cty.Value) (any, string) {
+		n, accuracy := v.AsBigFloat().Int64()
+		if accuracy != big.Exact || n < low || n > high {
+			return nil, "is not " + says
 		}
-		return ""
+		return int(n), ""
 	}}
 }
 
-// duration takes a time span as Go writes it, and a little wider, within
-// bounds.
+// duration takes a time span as Go writes it, with blanks between its parts or
+// without, and within bounds.
 func duration(low, high time.Duration) form {
 	says := fmt.Sprintf(`a duration such as "90s", "10m" or "1h30m", from %s to %s`, short(low), short(high))
-	return text(says, func(s string) string {
-		d, err := parseDuration(s)
-		switch {
-		case err != nil && digitsOnly.MatchString(s):
-			return "has no unit: " + quote(s+"s") + " are seconds"
-		case err != nil || d < low || d > high:
-			return "is not " + says
-		}
-		return ""
+	return textThat(says, "", func(s string) (time.Duration, bool) {
+		d, err := time.ParseDuration(strings.Join(strings.Fields(strings.ToLower(s)), ""))
+		return d, err == nil && d >= low && d <= high
 	})
 }
 
-var (
-	digitsOnly = regexp.MustCompile(`^[0-9]+$`)
-	daysFirst  = regexp.MustCompile(`^([0-9]{1,4})d`)
-)
-
-// parseDuration reads a duration in upper or lower case, with blanks between
-// its parts, and with days before them.
-func parseDuration(s string) (time.Duration, error) {
-	s = strings.ToLower(strings.Join(strings.Fields(s), ""))
-	days := time.Duration(0)
-	if m := daysFirst.FindStringSubmatch(s); m != nil {
-		n, err := strconv.Atoi(m[1])
-		if err != nil {
-			return 0, err
-		}
-		days, s = time.Duration(n)*24*time.Hour, s[len(m[0]):]
-		if s == "" {
-			return days, nil
-		}
-	}
-	d, err := time.ParseDuration(s)
-	return days + d, err
-}
-
-// short writes a duration without its zero parts: 1h, not 1h0m0s.
-func short(d time.Duration) string {
-	s := d.String()
-	if d >= time.Minute {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if d >= time.Hour {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// date takes a day or a moment.
-func date() form {
-	const says = `a date such as "2027-06-30", good to the end of that day in UTC, or a moment such as "2027-06-30T12:00:00Z"`
-	return text(says, func(s string) string {
-		if _, err := parseExpiry(s); err == nil {
-			return ""
-		}
-		if _, err := parseExpiry(s + "Z"); err == nil {
-			return "does not say of which time zone: add Z for UTC, or an offset such as +02:00"
-		}
-		return "is not " + says
-	})
-}
-
-// moments are the forms of RFC 3339 and those of ISO 8601 that mean the same.
-var moments = []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04Z0700"}
+// short writes a duration of whole hours or seconds without its zero parts: 1h,
+// not 1h0m0s.
+func short(d time.Duration) string { return strings.TrimSuffix(d.String(), "0m0s") }
 
 // lastMoment is the latest that the relay's files can say.
 var lastMoment = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
-// parseExpiry returns the first moment at which something that expires at s is
-// no longer good.
-func parseExpiry(s string) (time.Time, error) {
-	if day, err := time.Parse(time.DateOnly, s); err == nil {
-		return earlier(day.AddDate(0, 0, 1), lastMoment), nil
-	}
-	s = strings.ToUpper(s)
-	if len(s) > len(time.DateOnly) && s[len(time.DateOnly)] == ' ' {
-		date, clock := s[:len(time.DateOnly)], s[len(time.DateOnly)+1:]
-		s = date + "T" + strings.Replace(clock, " ", "", 1)
-	}
-	for _, form := range moments {
-		if moment, err := time.Parse(form, s); err == nil {
-			return earlier(moment.UTC(), lastMoment), nil
+// expiry takes a day or a moment, and reads the first moment at which something
+// that expires then is no longer good.
+func expiry() form {
+	const says = `a date such as "2027-06-30", good to the end of that day in UTC, or a moment such as "2027-06-30T12:00:00Z"`
+	return textThat(says, "", func(s string) (time.Time, bool) {
+		end, err := time.Parse(time.DateOnly, s)
+		if err == nil {
+			end = end.AddDate(0, 0, 1)
+		} else if end, err = time.Parse(time.RFC3339, strings.ToUpper(s)); err != nil {
+			return time.Time{}, false
 		}
-	}
-	return time.Time{}, errors.New("neither a date nor a moment")
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+		if end.After(lastMoment) {
+			end = lastMoment
+		}
+		return end.UTC(), true
+	})
 }
 
 // secretText takes a key that travels in an HTTP header. What is wrong with
 // one is said without a part of it.
 func secretText(least int) form {
 	const most = 4096
-	says := fmt.Sprintf("a secret of %d to %d ASCII characters without control characters", least, most)
-	if least == 1 {
-		says = fmt.Sprintf("a secret of at most %d ASCII characters without control characters", most)
+	says := fmt.Sprintf("a secret of at most %d ASCII characters without control characters", most)
+	if least > 1 {
+		says = fmt.Sprintf("a secret of %d to %d ASCII characters without control characters", least, most)
 	}
-	f := text(says, func(s string) string {
+	f := text(says, func(s string) (secret.Value, string) {
+		problem := ""
 		switch {
 		case s == "":
-			return "is empty"
+			problem = "is empty"
 		case strings.TrimSpace(s) != s:
-			return "begins or ends with white space: wrap it in trimspace()"
+			problem = "begins or ends with white space: wrap it in trimspace()"
 		case len(s) > 7 && strings.EqualFold(s[:7], "bearer "):
-			return "begins with the word Bearer, which is put before it anyway: give the key alone"
-		case strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }):
-			return "holds a character outside ASCII, which an HTTP header does not carry reliably"
-		case strings.ContainsFunc(s, unicode.IsControl):
-			return "holds a line end or another control character, which an HTTP header can't carry"
+			problem = "begins with the word Bearer, which is put before it anyway: give the key alone"
+		case strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII || unicode.IsControl(r) }):
+			problem = "holds a character outside ASCII or a control character, such as a line end, which an HTTP header does not carry"
 		case len(s) < least:
-			return fmt.Sprintf("is shorter than %d characters, and could be guessed", least)
+			problem = fmt.Sprintf("is shorter than %d characters, and could be guessed", least)
 		case len(s) > most:
-			return fmt.Sprintf("is longer than %d characters", most)
+			problem = fmt.Sprintf("is longer than %d characters", most)
 		}
-		return ""
+		return secret.New(s), problem
 	})
 	f.secret = true
 	return f
-}
-
-// texts lists the strings of a known list of strings.
-func texts(v cty.Value) []string {
-	var list []string
-	for _, element := range v.AsValueSlice() {
-		if element.IsNull() || !element.IsKnown() {
-			list = append(list, "")
-			continue
-		}
-		list = append(list, element.AsString())
-	}
-	return list
 }

@@ -109,13 +109,8 @@ func TestFormsTakeWhatWorks(t *testing.T) {
 		{"relay", "idle_timeout", "1H 30M", "1h30m0s"},
 		{"relay", "idle_timeout", "90 s", "1m30s"},
 		{"relay", "idle_timeout", "1.5h", "1h30m0s"},
-		{"relay", "idle_timeout", "1d", "24h0m0s"},
 		{"api_key", "expires", "2027-06-30T12:00:00+02:00", "2027-06-30T10:00:00Z"},
 		{"api_key", "expires", "2027-06-30t12:00:00z", "2027-06-30T12:00:00Z"},
-		{"api_key", "expires", "2027-06-30 12:00:00Z", "2027-06-30T12:00:00Z"},
-		{"api_key", "expires", "2027-06-30 12:00:00 +02:00", "2027-06-30T10:00:00Z"},
-		{"api_key", "expires", "2027-06-30T12:00:00.5-0730", "2027-06-30T19:30:00.5Z"},
-		{"api_key", "expires", "2027-06-30T12:00Z", "2027-06-30T12:00:00Z"},
 		{"api_key", "expires", "9999-12-31", "9999-12-31T23:59:59Z"},
 	} {
 		text := edited(c.where, c.argument, `file("value")`)
@@ -143,15 +138,15 @@ func TestFormsSayWhyNot(t *testing.T) {
 		{"model", "upstream", `"a\n"`, "trimspace()"},
 		{"model", "upstream", `"a\u202eb"`, "control character"},
 		{"model", "upstream", `"a\u0000b"`, "control character"},
-		{"model", "backend", `"http://127.0.0.1:8000/v1/chat/completions"`, "goes too far"},
-		{"model", "backend", `"http://127.0.0.1:8000/a%2fb"`, "escapes"},
+		{"model", "backend", `"http://127.0.0.1:8000/v1/chat/completions"`, "what comes behind /v1"},
+		{"model", "backend", `"http://127.0.0.1:8000/a%2fb"`, "is not an engine's URL"},
 		{"model", "backend", `"http://0.0.0.0:8000"`, "127.0.0.1"},
 		{"model", "backend", `"http://[::]:8000"`, "127.0.0.1"},
-		{"model", "backend", `"ftp://127.0.0.1"`, "not an engine's URL"},
+		{"model", "backend", `"ftp://127.0.0.1"`, "is not an engine's URL"},
 		{"model", "backend_key", `"${env("OLD_KEY")}\u00e9"`, "outside ASCII"},
 		{"model", "backend_key", `"Bearer ${env("OLD_KEY")}"`, "Bearer"},
 		{"model", "backend_key", `"${env("OLD_KEY")}\tx"`, "control character"},
-		{"ssh", "user", `"john doe"`, "two words"},
+		{"ssh", "user", `"john doe"`, "is not a user name"},
 		{"ssh", "user", `"-l"`, "is not a user name"},
 		{"ssh", "user", `"a$(id)"`, "is not a user name"},
 		{"ssh", "user", `"a\\"`, "is not a user name"},
@@ -159,24 +154,24 @@ func TestFormsSayWhyNot(t *testing.T) {
 		{"ssh", "identity_file", `"$HOME/.ssh/id"`, "env("},
 		{"ssh", "identity_file", `""`, "is empty"},
 		{"ssh", "host_key", `"MD5:16:27:ac:a5:76:28:2d:36:63:1b:56:4d:eb:df:a6:48"`, "MD5"},
-		{"ssh", "host_key", `"` + publicKey[:40] + `"`, "some of it is missing"},
+		{"ssh", "host_key", `"` + publicKey[:40] + `"`, "is not a host key"},
 		{"ssh", "host_key", `"` + publicKey + `\n` + publicKey + `"`, "more than one line"},
-		{"worker", "address", `"10.0.0.21:2222"`, "ssh { port = 2222 }"},
-		{"worker", "address", `"ops@10.0.0.21"`, `ssh { user = "ops" }`},
-		{"worker", "address", `"ssh://10.0.0.21"`, "is a URL"},
+		{"worker", "address", `"10.0.0.21:2222"`, "a port go into an ssh block"},
+		{"worker", "address", `"ops@10.0.0.21"`, "A user and"},
+		{"worker", "address", `"ssh://10.0.0.21"`, "is not a host name"},
 		{"worker", "address", `"10.0.0.21/24"`, "is not a host name"},
-		{"worker", "address", `"0.0.0.0"`, "where a program listens"},
-		{"worker", "address", `"224.0.0.1"`, "many hosts"},
+		{"worker", "address", `"0.0.0.0"`, "is not a host name"},
+		{"worker", "address", `"224.0.0.1"`, "is not a host name"},
 		{"proxy", "domain", `"llm.example.com:8443"`, "443"},
-		{"proxy", "domain", `"*.example.com"`, "many names"},
-		{"proxy", "domain", `"llm.example.com/v1"`, "path"},
-		{"proxy", "domain", `"fe80::1%eth0"`, "zone"},
-		{"relay", "listen", `"127.0.0.1:80"`, "only root may open"},
-		{"relay", "listen", `":8080"`, "open to other machines"},
-		{"relay", "idle_timeout", "300", `"300s"`},
+		{"proxy", "domain", `"*.example.com"`, "is not a host name"},
+		{"proxy", "domain", `"llm.example.com/v1"`, "is not a host name"},
+		{"proxy", "domain", `"fe80::1%eth0"`, "is not a host name"},
+		{"relay", "listen", `"127.0.0.1:80"`, "a port from 1024"},
+		{"relay", "listen", `":8080"`, "is not a loopback address"},
+		{"relay", "idle_timeout", "300", `"300" is not a duration such as "90s"`},
 		{"relay", "idle_timeout", `"5 minutes"`, "a duration such as"},
 		{"relay", "idle_timeout", `"99999999999d"`, "a duration such as"},
-		{"api_key", "expires", `"2027-06-30T12:00:00"`, "time zone"},
+		{"api_key", "expires", `"2027-06-30T12:00:00"`, "T12:00:00Z"},
 		{"api_key", "expires", `"30.06.2027"`, "a date such as"},
 	} {
 		text := edited(c.where, c.argument, c.value)
@@ -184,36 +179,6 @@ func TestFormsSayWhyNot(t *testing.T) {
 		all := strings.Join(strings.Fields(printed(t, src, diags)), " ")
 		if s != nil || len(diags) != 1 || !strings.Contains(all, c.want) {
 			t.Errorf("%s = %s: want %q in one error:\n%s", c.argument, c.value, c.want, all)
-		}
-	}
-}
-
-// Of a name that can't be one, a near one is suggested that can.
-func TestNearNames(t *testing.T) {
-	for _, c := range []struct{ block, given, want string }{
-		{"worker", "GPU_1", "gpu-1"},
-		{"worker", "My GPU (new)", "my-gpu-new"},
-		{"worker", "gpu.example.com", "gpu-example-com"},
-		{"worker", "-x-", "x"},
-		{"worker", strings.Repeat("a", 70), strings.Repeat("a", 63)},
-		{"worker", "模型", ""},
-		{"model", "Qwen2.5 32B (AWQ)", "Qwen2.5-32B-AWQ"},
-		{"model", "/srv/my models/small", "srv/my-models/small"},
-		{"model", "a..b", "a.b"},
-		{"model", "llama@q4", "llama-q4"},
-		{"model", "()", ""},
-	} {
-		text := "stack \"home\" {}\nproxy \"edge\" {\n  address = \"203.0.113.10\"\n  domain = \"x\"\n  tls \"internal\" {}\n}\n"
-		if c.block == "worker" {
-			text += "worker \"" + c.given + "\" {\n  address = \"a\"\n  model \"a\" {\n    backend = \"http://b\"\n  }\n}\n"
-		} else {
-			text += "worker \"w\" {\n  address = \"a\"\n  model \"" + c.given + "\" {\n    backend = \"http://b\"\n  }\n}\n"
-		}
-		_, src, diags := stack.Load("stack.hcl", stack.Options{ReadFile: files{"stack.hcl": text}.read})
-		all := strings.Join(strings.Fields(printed(t, src, diags)), " ")
-		suggested := strings.Contains(all, "A near one is")
-		if len(diags) != 1 || suggested != (c.want != "") || suggested && !strings.Contains(all, "A near one is \""+c.want+"\".") {
-			t.Errorf("%s %q: want %q:\n%s", c.block, c.given, c.want, all)
 		}
 	}
 }
@@ -243,5 +208,5 @@ func TestFilesOfKeysInOtherEncodings(t *testing.T) {
 		t.Errorf("with a byte order mark:\n%s", printed(t, src, diags))
 	}
 	_, src, diags = stack.Load("stack.hcl", stack.Options{NeedValues: true, ReadFile: files{"stack.hcl": text, "k": "\xff\xfeh\x00u\x00n\x00t\x00"}.read})
-	isOneError(t, src, diags, "Error in function call", 14, "is UTF-16 text")
+	isOneError(t, src, diags, "Error in function call", 14, "is not UTF-8 text")
 }

@@ -73,7 +73,7 @@ func (l *loader) functions() map[string]function.Function {
 // envFunction reads an environment variable of the operator's machine.
 func (l *loader) envFunction() function.Function {
 	return l.outsideFunction("env", "name", func(name, shown string) (cty.Value, error) {
-		text, ok := l.env(name)
+		text, ok := l.options.Env(name)
 		switch {
 		case !ok && l.options.needsAll():
 			return cty.NilVal, functionErrorf("The environment variable%s is not set.", shown)
@@ -96,8 +96,6 @@ func (l *loader) fileFunction() function.Function {
 			return cty.UnknownVal(cty.String), nil
 		case err != nil:
 			return cty.NilVal, functionErrorf("The file%s can't be read: %s.", shown, cause(err))
-		case wideEncoding(text) != "":
-			return cty.NilVal, functionErrorf("The file%s is %.6s text, and only UTF-8 is read. Save it as UTF-8.", shown, wideEncoding(text))
 		case !utf8.Valid(text):
 			return cty.NilVal, functionErrorf("The file%s is not UTF-8 text.", shown)
 		}
@@ -197,10 +195,9 @@ var widePattern = regexp.MustCompile(`%[^%A-Za-z]*[0-9]{4}`)
 // formatFunction guards inner, which allocates whatever width it is told.
 func formatFunction(inner function.Function) function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "format", Type: cty.String}},
-		VarParam: &function.Parameter{Name: "args", Type: cty.DynamicPseudoType, AllowNull: true,
-			AllowUnknown: true, AllowDynamicType: true},
-		Type: func(args []cty.Value) (cty.Type, error) { return inner.ReturnTypeForValues(args) },
+		Params:   inner.Params(),
+		VarParam: inner.VarParam(),
+		Type:     inner.ReturnTypeForValues,
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			if widePattern.MatchString(args[0].AsString()) {
 				return cty.NilVal, functionErrorf("A field of a format is at most 999 characters wide.")
@@ -226,28 +223,22 @@ func cidrHostFunction() function.Function {
 				return cty.NilVal, functionErrorf("cidrhost takes a whole number second, of at most 128 bits.")
 			}
 			number, _ := n.Int(nil)
-			ip, err := hostAddress(network.Masked(), number)
-			if err != nil {
-				return cty.NilVal, err
-			}
-			return cty.StringVal(ip.String()), nil
+			return hostAddress(network.Masked(), number)
 		},
 	})
 }
 
 // hostAddress adds number to the network's first address, or, where number is
 // negative, to the one after its last.
-func hostAddress(network netip.Prefix, number *big.Int) (netip.Addr, error) {
+func hostAddress(network netip.Prefix, number *big.Int) (cty.Value, error) {
 	size := new(big.Int).Lsh(big.NewInt(1), uint(network.Addr().BitLen()-network.Bits()))
-	offset := new(big.Int).Set(number)
 	if number.Sign() < 0 {
-		offset.Add(size, number)
+		number.Add(size, number)
 	}
-	if offset.Sign() < 0 || offset.Cmp(size) >= 0 {
-		return netip.Addr{}, functionErrorf("The network has no host with that number: it has %s addresses.", size)
+	if number.Sign() < 0 || number.Cmp(size) >= 0 {
+		return cty.NilVal, functionErrorf("The network has no host with that number: it has %s addresses.", size)
 	}
 	base := network.Addr().AsSlice()
-	sum := new(big.Int).Add(new(big.Int).SetBytes(base), offset)
-	ip, _ := netip.AddrFromSlice(sum.FillBytes(base))
-	return ip, nil
+	ip, _ := netip.AddrFromSlice(number.Add(number, new(big.Int).SetBytes(base)).FillBytes(base))
+	return cty.StringVal(ip.String()), nil
 }

@@ -1,12 +1,94 @@
 package stack
 
 import (
+	"slices"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
 
 	"github.com/relayctl/relayctl/internal/secret"
 )
+
+// state says whether something of the language is served by this version, or
+// known and refused until it is.
+type state int
+
+const (
+	served state = iota
+	later
+)
+
+// block describes one kind of block: what decoding accepts, what messages
+// suggest, and what the reference has to explain.
+type block struct {
+	name       string
+	label      *label // nil: none
+	state      state
+	required   bool // at least one
+	single     bool // at most one
+	attributes []attribute
+	blocks     []*block
+}
+
+// label describes a block's one label.
+type label struct {
+	what string // what messages call it: name, mode
+	form form
+}
+
+// attribute describes one argument of a block.
+type attribute struct {
+	name     string
+	state    state
+	required bool
+	unless   []string  // names of arguments and blocks that take its place
+	preset   cty.Value // the default; cty.NilVal: none
+	form     form
+}
+
+// form is what an attribute or a label takes.
+type form struct {
+	says    string   // as messages and the reference put it: "a host name or an IP address"
+	typ     cty.Type // what values are converted to
+	choices []choice // where only these values are taken
+	secret  bool     // never shown, and never written in the file
+
+	// read brings a known, unmarked value of typ into the form that it has in a
+	// Stack, or says what is wrong with it: "is not a host name".
+	read func(v cty.Value) (value any, problem string)
+}
+
+// choice is one value of an attribute or label that takes only a few.
+type choice struct {
+	value string
+	state state
+}
+
+// find gives the one of a few attributes or blocks that has a name.
+func find[T interface{ named() (string, state) }](all []T, name string) (found T, ok bool) {
+	for _, one := range all {
+		if n, _ := one.named(); n == name {
+			return one, true
+		}
+	}
+	return found, false
+}
+
+// names lists those of a few attributes, blocks or choices that are in one of
+// the states.
+func names[T interface{ named() (string, state) }](all []T, states ...state) []string {
+	var list []string
+	for _, one := range all {
+		if name, s := one.named(); slices.Contains(states, s) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+func (b *block) named() (string, state)    { return b.name, b.state }
+func (a attribute) named() (string, state) { return a.name, a.state }
+func (c choice) named() (string, state)    { return c.value, c.state }
 
 // language is the stack language: every block and attribute there is. variable
 // and locals blocks are read before it applies, and are not in it.
@@ -20,6 +102,15 @@ func language() *block {
 	}}
 }
 
+// laterAttributes are known and not served: what they take is never looked at.
+func laterAttributes(names ...string) []attribute {
+	var list []attribute
+	for _, name := range names {
+		list = append(list, attribute{name: name, state: later})
+	}
+	return list
+}
+
 func nameLabel() *label { return &label{what: "name", form: hostLabel()} }
 
 func sshBlock() *block {
@@ -30,7 +121,7 @@ func sshBlock() *block {
 		{name: "host_key", form: hostKey()},
 		{name: "sudo", preset: cty.StringVal("auto"), form: oneOf(
 			choice{"auto", served}, choice{"none", served}, choice{"password", later})},
-		{name: "jump", state: later, form: anything("a hop, or a list of hops")},
+		{name: "jump", state: later},
 	}}
 }
 
@@ -52,13 +143,7 @@ func tlsBlock() *block {
 		name: "tls", required: true, single: true,
 		label: &label{what: "mode", form: oneOf(choice{"internal", served},
 			choice{"letsencrypt", later}, choice{"custom", later}, choice{"off", later})},
-		attributes: []attribute{
-			{name: "email", state: later, form: anything("an email address")},
-			{name: "directory_url", state: later, form: anything("a URL")},
-			{name: "certificate", state: later, form: anything("a path")},
-			{name: "private_key", state: later, form: anything("a path")},
-			{name: "ca_root", state: later, form: anything("a path")},
-		},
+		attributes: laterAttributes("email", "directory_url", "certificate", "private_key", "ca_root"),
 	}
 }
 
@@ -75,23 +160,14 @@ func relayBlock() *block {
 }
 
 func firewallBlock() *block {
-	return &block{name: "firewall", state: later, single: true,
-		attributes: []attribute{{name: "ssh_from", state: later, form: anything("a list of networks")}},
-		blocks: []*block{{name: "allow", state: later, label: nameLabel(), attributes: []attribute{
-			{name: "port", state: later, form: anything("a port")},
-			{name: "from", state: later, form: anything("a list of networks")},
-			{name: "comment", state: later, form: anything("text")},
-		}}},
-	}
+	return &block{name: "firewall", state: later, single: true, attributes: laterAttributes("ssh_from"), blocks: []*block{
+		{name: "allow", state: later, label: nameLabel(), attributes: laterAttributes("port", "from", "comment")},
+	}}
 }
 
 func accessBlock() *block {
-	return &block{name: "access", state: later, single: true, attributes: []attribute{
-		{name: "allow_from", state: later, form: anything("a list of networks")},
-		{name: "max_body", state: later, form: anything("a size")},
-		{name: "hsts", state: later, form: anything("true or false")},
-		{name: "compress", state: later, form: anything("true or false")},
-	}}
+	return &block{name: "access", state: later, single: true,
+		attributes: laterAttributes("allow_from", "max_body", "hsts", "compress")}
 }
 
 func workerBlock() *block {
@@ -99,7 +175,7 @@ func workerBlock() *block {
 		name: "worker", label: nameLabel(),
 		attributes: []attribute{
 			{name: "address", required: true, unless: []string{"managed"}, form: address()},
-			{name: "managed", state: later, form: anything("true or false")},
+			{name: "managed", state: later},
 		},
 		blocks: []*block{sshBlock(), modelBlock(), firewallBlock()},
 	}
@@ -115,7 +191,7 @@ func modelBlock() *block {
 			{name: "kind", preset: cty.StringVal("chat"), form: oneOf(
 				choice{"chat", served}, choice{"embedding", later}, choice{"rerank", later})},
 			{name: "concurrency", preset: cty.NumberIntVal(16), form: whole(1, 4096)},
-			{name: "source", state: later, form: anything("a repository or a folder")},
+			{name: "source", state: later},
 		},
 		blocks: []*block{engineBlock()},
 	}
@@ -124,15 +200,8 @@ func modelBlock() *block {
 func engineBlock() *block {
 	return &block{
 		name: "engine", state: later, single: true,
-		label: &label{what: "kind", form: oneOf(choice{"vllm", later})},
-		attributes: []attribute{
-			{name: "version", state: later, form: anything("a version")},
-			{name: "port", state: later, form: anything("a port")},
-			{name: "max_model_len", state: later, form: anything("a number of tokens")},
-			{name: "gpu_memory_utilization", state: later, form: anything("a share")},
-			{name: "gpus", state: later, form: anything("a list of GPU numbers")},
-			{name: "args", state: later, form: anything("a list of arguments")},
-		},
+		label:      &label{what: "kind", form: oneOf(choice{"vllm", later})},
+		attributes: laterAttributes("version", "port", "max_model_len", "gpu_memory_utilization", "gpus", "args"),
 	}
 }
 
@@ -140,9 +209,9 @@ func apiKeyBlock() *block {
 	return &block{name: "api_key", label: nameLabel(), attributes: []attribute{
 		{name: "value", form: secretText(secret.MinLength)},
 		{name: "models", form: modelNames()},
-		{name: "expires", form: date()},
-		{name: "requests_per_minute", state: later, form: anything("a whole number")},
-		{name: "tokens_per_minute", state: later, form: anything("a whole number")},
-		{name: "concurrency", state: later, form: anything("a whole number")},
+		{name: "expires", form: expiry()},
+		{name: "requests_per_minute", state: later},
+		{name: "tokens_per_minute", state: later},
+		{name: "concurrency", state: later},
 	}}
 }

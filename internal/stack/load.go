@@ -1,19 +1,15 @@
 package stack
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"sort"
-	"syscall"
-	"unicode/utf8"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // Options says where values of variables come from, and what Load may read.
@@ -56,12 +52,18 @@ type loader struct {
 	filename string
 	sources  *Sources
 	diags    hcl.Diagnostics
-	unset    map[string]bool // variables that nothing gives a value; true: reported
 	secrets  secrets
+	lacks    []hcl.Range // what hangs on values that are not given, and is no secret
 }
 
 func newLoader(filename string, options Options) *loader {
-	return &loader{options: options, filename: filename, sources: newSources(), unset: map[string]bool{},
+	if options.Env == nil {
+		options.Env = func(string) (string, bool) { return "", false }
+	}
+	if options.ReadFile == nil {
+		options.ReadFile = readRegular
+	}
+	return &loader{options: options, filename: filename, sources: newSources(),
 		secrets: secrets{map[provenance]string{}, map[provenance]string{}}}
 }
 
@@ -70,6 +72,14 @@ func newLoader(filename string, options Options) *loader {
 func Load(filename string, options Options) (*Stack, *Sources, hcl.Diagnostics) {
 	l := newLoader(filename, options)
 	s := l.load()
+	if lacks := l.lacks; len(lacks) > 0 && !l.diags.HasErrors() {
+		options.SecretsAside = false
+		l = newLoader(filename, options)
+		s = l.load() // reports all that is missing
+		l.diags = slices.DeleteFunc(l.diags, func(d *hcl.Diagnostic) bool {
+			return d.Subject != nil && !slices.ContainsFunc(lacks, d.Subject.Overlaps)
+		})
+	}
 	l.sources.conceal(l.diags)
 	sortByPlace(l.diags)
 	if l.diags.HasErrors() {
@@ -83,10 +93,6 @@ func (l *loader) load() *Stack {
 	if body == nil {
 		return nil
 	}
-	if d := l.otherFile(body); d != nil {
-		l.diags = l.diags.Append(d)
-		return nil
-	}
 	variables := l.declareVariables(body)
 	scope := &scope{variables: variables, values: l.variableValues(variables), functions: l.functions()}
 	l.evaluateLocals(body, scope)
@@ -97,29 +103,13 @@ func (l *loader) load() *Stack {
 	return s
 }
 
-// report adds an error.
+// report adds an error; a range of no file is no place.
 func (l *loader) report(at hcl.Range, summary, format string, args ...any) {
 	l.diags = l.diags.Append(problem(at, summary, format, args...))
 }
 
-// reportAside adds an error that has no place in a file.
-func (l *loader) reportAside(summary, format string, args ...any) {
-	l.diags = l.diags.Append(aside(summary, format, args...))
-}
-
-func (l *loader) env(name string) (string, bool) {
-	if l.options.Env == nil {
-		return "", false
-	}
-	return l.options.Env(name)
-}
-
 func (l *loader) readFile(path string) ([]byte, error) {
-	read := l.options.ReadFile
-	if read == nil {
-		read = readRegular
-	}
-	content, err := read(path)
+	content, err := l.options.ReadFile(path)
 	if err == nil && len(content) > maxFile {
 		return nil, fmt.Errorf("larger than %d KiB", maxFile>>10)
 	}
@@ -133,11 +123,8 @@ func readRegular(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.IsDir() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("not a regular file")
+	if !info.Mode().IsRegular() && !info.IsDir() { // of a folder, reading says so
+		return nil, errors.New("not a regular file")
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -147,84 +134,17 @@ func readRegular(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
-// parse reads and parses a file of HCL. It returns nil after reporting an
-// error. Values of a file with hidden set are quoted in no message.
-func (l *loader) parse(filename string, hidden bool) *hclsyntax.Body {
-	src, err := l.readFile(filename)
-	if err != nil {
-		l.reportUnreadable(filename, err)
-		return nil
-	}
-	if d := notUTF8(src, filename); d != nil {
-		l.diags = l.diags.Append(d)
-		return nil
-	}
-	src = ended(src)
-	var body *hclsyntax.Body
-	diags := guard(src, filename)
-	if !diags.HasErrors() && !utf8.Valid(src) {
-		diags = outsideUTF8(src, filename)
-	}
-	if !diags.HasErrors() {
-		var file *hcl.File
-		file, diags = hclsyntax.ParseConfig(src, filename, hcl.InitialPos)
-		body = file.Body.(*hclsyntax.Body)
-	}
-	if hidden {
-		l.sources.add(filename, src, body, valueSpans(src))
-	} else {
-		l.sources.add(filename, src, body, l.sources.secretSpans(src, !diags.HasErrors()))
-	}
-	if !diags.HasErrors() {
-		return body
-	}
-	l.diags = l.diags.Append(firstProblem(src, filename, diags, hidden))
-	return nil
-}
-
-// ended is a text whose last line has an end: without one, HCL finds no end of a
-// text in lines.
-func ended(src []byte) []byte {
-	if len(src) == 0 || bytes.HasSuffix(src, []byte("\n")) || bytes.HasSuffix(src, []byte("\r")) {
-		return src
-	}
-	return append(bytes.Clone(src), lineEnd(src)...)
-}
-
-// reportUnreadable says why a file can't be read. Of a folder, a stack file in
-// it is named.
-func (l *loader) reportUnreadable(filename string, err error) {
-	if !errors.Is(err, syscall.EISDIR) {
-		l.reportAside("Can't read file", "%s can't be read: %s.", filename, cause(err))
-		return
-	}
-	advice := "Name a file in it."
-	if inside := filepath.Join(filename, "stack.hcl"); l.isThere(inside) {
-		advice = "Did you mean " + ShellPath(inside) + "?"
-	}
-	l.reportAside("Can't read file", "%s is a folder, not a file. %s", filename, advice)
-}
-
-func (l *loader) isThere(path string) bool {
-	_, err := l.readFile(path)
-	return err == nil
-}
-
 // sortByPlace orders diagnostics as a reader meets their causes; those without
 // a place come first.
 func sortByPlace(diags hcl.Diagnostics) {
-	start := func(d *hcl.Diagnostic) (string, int) {
+	place := func(d *hcl.Diagnostic) hcl.Range {
 		if d.Subject == nil {
-			return "", -1
+			return hcl.Range{}
 		}
-		return d.Subject.Filename, d.Subject.Start.Byte
+		return *d.Subject
 	}
-	sort.SliceStable(diags, func(i, j int) bool {
-		fileI, byteI := start(diags[i])
-		fileJ, byteJ := start(diags[j])
-		if fileI != fileJ {
-			return fileI < fileJ
-		}
-		return byteI < byteJ
+	slices.SortStableFunc(diags, func(a, b *hcl.Diagnostic) int {
+		x, y := place(a), place(b)
+		return cmp.Or(strings.Compare(x.Filename, y.Filename), x.Start.Byte-y.Start.Byte)
 	})
 }

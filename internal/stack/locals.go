@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -12,7 +13,7 @@ import (
 type locals struct {
 	*loader
 	scope   *scope
-	entries map[string]*hclsyntax.Attribute
+	entries hclsyntax.Attributes
 	path    []string // the entries being evaluated, each needed by the one before
 }
 
@@ -21,13 +22,13 @@ func (l *loader) evaluateLocals(body *hclsyntax.Body, s *scope) {
 	run := locals{loader: l, scope: s, entries: l.declareLocals(body)}
 	s.results = map[string]cty.Value{}
 	s.locals = run.entries
-	for _, name := range sortedKeys(run.entries) {
-		run.evaluate(name)
+	for _, attr := range inOrder(run.entries) {
+		run.evaluate(attr.Name)
 	}
 }
 
-func (l *loader) declareLocals(body *hclsyntax.Body) map[string]*hclsyntax.Attribute {
-	entries := map[string]*hclsyntax.Attribute{}
+func (l *loader) declareLocals(body *hclsyntax.Body) hclsyntax.Attributes {
+	entries := hclsyntax.Attributes{}
 	for _, b := range body.Blocks {
 		if b.Type != "locals" {
 			continue
@@ -60,11 +61,9 @@ func (r *locals) evaluate(name string) {
 	defer func() { r.path = r.path[:len(r.path)-1] }()
 	attr := r.entries[name]
 	for _, needed := range r.needs(attr) {
-		for i, open := range r.path {
-			if open == needed {
-				r.reportCircle(r.path[i:])
-				return
-			}
+		if i := slices.Index(r.path, needed); i >= 0 {
+			r.reportCircle(r.path[i:])
+			return
 		}
 		r.evaluate(needed)
 	}
@@ -92,16 +91,11 @@ func (r *locals) needs(attr *hclsyntax.Attribute) []string {
 }
 
 // reportCircle reports entries of which each needs the next, and the last the
-// first, on the line of the first in the file. None of them has a value.
+// first. None of them has a value.
 func (r *locals) reportCircle(circle []string) {
-	first := 0
-	for i, name := range circle {
-		if r.entries[name].SrcRange.Start.Byte < r.entries[circle[first]].SrcRange.Start.Byte {
-			first = i
-		}
+	for _, name := range circle {
 		r.scope.results[name] = cty.DynamicVal
 	}
-	ordered := append(append([]string{}, circle[first:]...), circle[:first]...)
-	r.report(r.entries[ordered[0]].NameRange, "Locals in a circle", "local.%s needs local.%s.",
-		ordered[0], strings.Join(append(ordered[1:], ordered[0]), ", which needs local."))
+	r.report(r.entries[circle[0]].NameRange, "Locals in a circle", "local.%s needs local.%s.",
+		circle[0], strings.Join(slices.Concat(circle[1:], circle[:1]), ", which needs local."))
 }

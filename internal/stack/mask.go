@@ -4,32 +4,79 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// assignment finds a line that gives something a value.
-var assignment = regexp.MustCompile(`(?m)^[^=\r\n]*=[ \t]*(.*)$`)
+// Secrets are masked by their text, once it is known (secret.Texts). What is
+// covered here by its place is what has no known text: a secret that is written
+// into the file, which is a mistake, in a file that may not even parse, or one
+// that is too short to be masked wherever its text comes up.
 
-// userInfo finds what stands before the host in a URL: a name and a password.
-var userInfo = regexp.MustCompile(`://[^/\s"@]*@`)
+// argumentNames tells arguments that take a secret from others by their
+// names, mistyped or not.
+type argumentNames struct {
+	secrets []string // those that take a secret
+	others  []string
+}
+
+func secretNames() argumentNames {
+	names := argumentNames{others: variableAttributes}
+	var collect func(b *block)
+	collect = func(b *block) {
+		for _, a := range b.attributes {
+			if a.form.secret {
+				names.secrets = append(names.secrets, a.name)
+			} else {
+				names.others = append(names.others, a.name)
+			}
+		}
+		for _, nested := range b.blocks {
+			collect(nested)
+		}
+	}
+	collect(language())
+	return names
+}
+
+// suspicious finds words in the names of arguments that do not exist, but whose
+// value is likely to be a secret.
+var suspicious = regexp.MustCompile(`(?i)key|token|secret|passw|credential`)
+
+// secret reports whether an argument takes a secret, or was meant to.
+func (n argumentNames) secret(name string) bool {
+	if slices.Contains(n.others, name) {
+		return false
+	}
+	_, near := Nearest(name, n.secrets)
+	return near || suspicious.MatchString(name)
+}
+
+// preset reports whether an argument is the default of a variable, or was
+// meant to be.
+func (n argumentNames) preset(name string) bool {
+	_, near := Nearest(name, []string{"default"})
+	return near && (name == "default" || !slices.Contains(n.others, name))
+}
+
+var (
+	// assignment takes a line apart: what stands before the first =, and behind it.
+	assignment  = regexp.MustCompile(`(?m)^([^=\n]*)(?:=[ \t]*(.*))?$`)
+	wordPattern = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_-]*`)
+	// keyPattern is what keys look like: long, and without spaces and dots.
+	keyPattern = regexp.MustCompile(`[A-Za-z0-9+/_-]{16,}`)
+	// userInfo finds what stands before the host in a URL: a name and a password.
+	userInfo = regexp.MustCompile(`://[^/\s"@]*@`)
+)
 
 // valueSpans covers every value of a file of assignments: all but what stands
 // left of a line's first =.
 func valueSpans(src []byte) []span {
 	var spans []span
-	at := 0
-	for at < len(src) {
-		start, end := lineAround(src, at)
-		line := src[start:end]
-		if m := assignment.FindSubmatchIndex(line); m != nil {
-			start += m[2]
-		}
-		if start < end {
-			spans = append(spans, masked(start, end))
-		}
-		at = end + 1
+	for _, m := range assignment.FindAllSubmatchIndex(src, -1) {
+		spans = append(spans, masked(max(m[0], m[4]), m[1]))
 	}
 	return spans
 }
@@ -39,7 +86,7 @@ func valueSpans(src []byte) []span {
 // file that did not parse, where tokens may be told wrongly, it covers the
 // rest of every line that names such an argument, and what looks like a key. A
 // text that is surely a secret is noted, to be masked in other places, too.
-func (s *Sources) secretSpans(src []byte, parsed bool) []span {
+func (s *Sources) secretSpans(src []byte, body *hclsyntax.Body, parsed bool) []span {
 	tokens, _ := hclsyntax.LexConfig(src, "", hcl.InitialPos)
 	names := secretNames()
 	var spans []span
@@ -48,7 +95,7 @@ func (s *Sources) secretSpans(src []byte, parsed bool) []span {
 			continue
 		}
 		name := string(tokens[i].Bytes)
-		isDefault := names.preset(name) && besideSensitive(tokens, i)
+		isDefault := names.preset(name) && (!parsed || isSensitive(enclosing(body, tokens[i].Range.Start.Byte)))
 		if !isDefault && !names.secret(name) {
 			continue
 		}
@@ -63,51 +110,40 @@ func (s *Sources) secretSpans(src []byte, parsed bool) []span {
 		}
 	}
 	if !parsed {
-		spans = append(spans, names.lines(src, &s.secrets)...)
+		spans = append(spans, s.lineSpans(src, names)...)
 	}
 	for _, m := range userInfo.FindAllIndex(src, -1) {
 		spans = append(spans, masked(m[0]+len("://"), m[1]-len("@")))
 	}
-	return merge(spans)
+	return spans
 }
 
-// merge orders spans, and joins those that touch. Empty ones are dropped.
-func merge(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return a.start - b.start })
-	var merged []span
-	for _, s := range spans {
-		if s.start >= s.end {
-			continue
-		}
-		if last := len(merged) - 1; last >= 0 && s.start <= merged[last].end {
-			merged[last].end = max(merged[last].end, s.end)
-			merged[last].text = max(merged[last].text, s.text)
-			continue
-		}
-		merged = append(merged, s)
-	}
-	return merged
-}
+// isSensitive reports whether a block has an argument named sensitive.
+func isSensitive(b *hclsyntax.Block) bool { return b != nil && b.Body.Attributes["sensitive"] != nil }
 
-// besideSensitive reports whether the block that token at stands in also has
-// an argument named sensitive.
-func besideSensitive(tokens hclsyntax.Tokens, at int) bool {
-	for _, step := range []int{-1, 1} {
-		depth := 0
-		for i := at; i >= 0 && i < len(tokens) && depth >= 0; i += step {
-			switch tokens[i].Type {
-			case hclsyntax.TokenOBrace:
-				depth += step
-			case hclsyntax.TokenCBrace:
-				depth -= step
-			case hclsyntax.TokenIdent:
-				if string(tokens[i].Bytes) == "sensitive" {
-					return true
-				}
+// lineSpans covers the rest of each line that names an argument that takes a
+// secret, and whatever looks like a key.
+func (s *Sources) lineSpans(src []byte, names argumentNames) []span {
+	var spans []span
+	for _, line := range assignment.FindAllSubmatchIndex(src, -1) {
+		for _, word := range wordPattern.FindAllIndex(src[line[2]:line[3]], -1) {
+			name := string(src[line[2]+word[0] : line[2]+word[1]])
+			if !names.secret(name) && !names.preset(name) {
+				continue
+			}
+			value := masked(max(line[2]+word[1], line[4]), line[1])
+			spans = append(spans, value)
+			if slices.Contains(names.secrets, name) {
+				s.secrets.Add(strings.Trim(string(src[value.start:value.end]), " \t\r\""))
 			}
 		}
 	}
-	return false
+	for _, m := range keyPattern.FindAllIndex(src, -1) {
+		if !slices.Contains(names.others, string(src[m[0]:m[1]])) {
+			spans = append(spans, masked(m[0], m[1]))
+		}
+	}
+	return spans
 }
 
 // valueTexts covers what is spelled out in the value that tokens begin with:
@@ -139,60 +175,29 @@ func isLiteral(tokens hclsyntax.Tokens) bool {
 		len(tokens) > 2 && tokens[0].Type == hclsyntax.TokenOQuote && tokens[2].Type == hclsyntax.TokenCQuote && tokens[1].Type == hclsyntax.TokenQuotedLit
 }
 
-// nesting says how a token changes the depth of brackets.
-func nesting(t hclsyntax.TokenType) int {
-	switch t {
-	case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenOHeredoc,
-		hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
-		return 1
-	case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenCHeredoc,
-		hclsyntax.TokenTemplateSeqEnd:
-		return -1
-	}
-	return 0
-}
-
 // spelledOut reports whether token i is a text, a number or a word that may
-// be a secret itself.
+// be a secret itself: not what env() or file() is asked for, a name behind var.
+// or local., or a word of the language.
 func spelledOut(tokens hclsyntax.Tokens, i int) bool {
+	text := string(tokens[i].Bytes)
 	switch tokens[i].Type {
 	case hclsyntax.TokenQuotedLit, hclsyntax.TokenStringLit, hclsyntax.TokenNumberLit,
 		hclsyntax.TokenInvalid, hclsyntax.TokenBadUTF8:
-		return !namesOutside(tokens, i)
+		around := written(tokens, i-3, i) + " " + written(tokens, i+1, i+3)
+		return around != `env(" ")` && around != `file(" ")`
 	case hclsyntax.TokenIdent:
-		return !knownName(tokens, i)
+		_, isFunction := (&loader{}).functions()[text]
+		return !isFunction && !slices.Contains([]string{"var", "local", "null", "true", "false"}, text) &&
+			!slices.Contains([]string{"var.", "local."}, written(tokens, i-2, i))
 	}
 	return false
 }
 
-// namesOutside reports whether token i is the text in env("…") or file("…").
-func namesOutside(tokens hclsyntax.Tokens, i int) bool {
-	return i >= 3 && i+2 < len(tokens) &&
-		slices.Contains(outsideFunctions, string(tokens[i-3].Bytes)) &&
-		tokens[i-2].Type == hclsyntax.TokenOParen && tokens[i-1].Type == hclsyntax.TokenOQuote &&
-		tokens[i+1].Type == hclsyntax.TokenCQuote && tokens[i+2].Type == hclsyntax.TokenCParen
-}
-
-// knownName reports whether token i is a word of the language where it is
-// used as one: var.NAME, local.NAME, a function's name before its bracket.
-func knownName(tokens hclsyntax.Tokens, i int) bool {
-	at := func(j int) hclsyntax.Token {
-		if j < 0 || j >= len(tokens) {
-			return hclsyntax.Token{}
-		}
-		return tokens[j]
+// written is the text of some of the tokens, as far as there are any.
+func written(tokens hclsyntax.Tokens, from, to int) string {
+	text := ""
+	for _, token := range tokens[max(from, 0):min(to, len(tokens))] {
+		text += string(token.Bytes)
 	}
-	root := func(j int) bool {
-		return slices.Contains([]string{"var", "local"}, string(at(j).Bytes))
-	}
-	switch {
-	case at(i+1).Type == hclsyntax.TokenDot:
-		return root(i)
-	case at(i-1).Type == hclsyntax.TokenDot:
-		return root(i - 2)
-	case at(i+1).Type == hclsyntax.TokenOParen:
-		_, ok := (&loader{}).functions()[string(at(i).Bytes)]
-		return ok
-	}
-	return slices.Contains([]string{"null", "true", "false"}, string(at(i).Bytes))
+	return text
 }

@@ -51,7 +51,7 @@ func (l *loader) secretAmong(marks cty.ValueMarks) (provenance, bool) {
 // are made from, and what they are.
 func (d decoder) noteSecrets(body *hclsyntax.Body, schema *block) {
 	for _, attr := range inOrder(body.Attributes) {
-		if a, ok := schema.attribute(attr.Name); !ok || !a.form.secret {
+		if a, ok := find(schema.attributes, attr.Name); !ok || !a.form.secret {
 			continue
 		}
 		v, _ := d.scope.evaluate(attr.Expr, true) // it is decoded later, and what is wrong is reported then
@@ -62,7 +62,7 @@ func (d decoder) noteSecrets(body *hclsyntax.Body, schema *block) {
 		}
 	}
 	for _, b := range body.Blocks {
-		if nested, ok := schema.block(b.Type); ok {
+		if nested, ok := find(schema.blocks, b.Type); ok {
 			d.noteSecrets(b.Body, nested)
 		}
 	}

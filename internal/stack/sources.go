@@ -3,6 +3,7 @@ package stack
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,7 +26,7 @@ type Sources struct {
 type source struct {
 	src    []byte
 	body   *hclsyntax.Body // as much of it as could be parsed
-	masked []span          // in order
+	masked []span          // in order, once all secrets are known
 }
 
 // span is a piece of a file, in bytes, and what is quoted in its place.
@@ -58,7 +59,7 @@ func (s *Sources) conceal(diags hcl.Diagnostics) {
 		for _, found := range s.secrets.Find(string(f.src)) {
 			f.masked = append(f.masked, masked(found[0], found[1]))
 		}
-		f.masked = merge(f.masked)
+		slices.SortFunc(f.masked, func(a, b span) int { return a.start - b.start })
 		s.files[name] = f
 	}
 	for _, d := range diags {
@@ -160,13 +161,18 @@ func lineAround(src []byte, at int) (start, end int) {
 // replaced again.
 func (f source) reveal(part span, goesOn bool) string {
 	var b strings.Builder
-	at := part.start
+	at, end := part.start, -1 // of what was written, and of the masks before
 	for _, m := range f.masked {
-		if m.end <= at || m.start >= part.end {
+		if m.start >= min(m.end, part.end) || m.end <= part.start && !goesOn {
+			continue
+		}
+		isNew := m.start > end && (m.start >= part.start || !goesOn)
+		end = max(end, m.end)
+		if m.end <= at {
 			continue
 		}
 		b.Write(f.src[at:max(at, m.start)])
-		if !goesOn || m.start >= part.start {
+		if isNew {
 			b.WriteString(m.text)
 		}
 		at = min(m.end, part.end)
@@ -179,6 +185,24 @@ func (f source) reveal(part span, goesOn bool) string {
 func (s *Sources) text(filename string) string {
 	f := s.files[filename]
 	return f.reveal(span{end: len(f.src)}, false)
+}
+
+// Line is the range of a whole line, from 1, of a file that the stack was read
+// from: what is known only by its line can be quoted by Snippet, too. A line
+// that does not exist has a range of no file.
+func (s *Sources) Line(filename string, line int) hcl.Range {
+	start := 0
+	for i, text := range bytes.SplitAfter(s.files[filename].src, []byte("\n")) {
+		if end := start + len(bytes.TrimSuffix(text, []byte("\n"))); i+1 == line && s.files[filename].src != nil {
+			return hcl.Range{
+				Filename: filename,
+				Start:    hcl.Pos{Line: line, Column: 1, Byte: start},
+				End:      hcl.Pos{Line: line, Column: 1 + end - start, Byte: end},
+			}
+		}
+		start += len(text)
+	}
+	return hcl.Range{}
 }
 
 // printable makes a text safe for a terminal: tabs become two spaces, other

@@ -51,19 +51,13 @@ func Suggest(given string, names []string) string {
 	return didYouMean(given, names, names)
 }
 
-// orList writes values as "a", "b" or "c".
+// orList writes values as "a" or "b".
 func orList(values []string) string {
-	var b strings.Builder
-	for i, v := range values {
-		switch {
-		case i > 0 && i == len(values)-1:
-			b.WriteString(" or ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		b.WriteString(strconv.Quote(v))
+	var quoted []string
+	for _, v := range values {
+		quoted = append(quoted, strconv.Quote(v))
 	}
-	return b.String()
+	return strings.Join(quoted, " or ")
 }
 
 // quote shows a value of the stack in a message: on one line, without control

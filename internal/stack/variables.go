@@ -1,7 +1,9 @@
 package stack
 
 import (
+	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -59,18 +61,20 @@ func (l *loader) declareVariable(b *hclsyntax.Block) (variable, bool) {
 	v := variable{name: b.Labels[0], typ: cty.DynamicPseudoType, at: b.DefRange()}
 	if attr, ok := b.Body.Attributes["type"]; ok {
 		typ, diags := typeexpr.TypeConstraint(attr.Expr)
-		l.extendPlain(diags)
+		for _, d := range diags {
+			l.diags = l.diags.Append(plain(d, ""))
+		}
 		if !diags.HasErrors() {
 			v.typ = typ
 		}
 	}
 	if attr, ok := b.Body.Attributes["sensitive"]; ok {
 		value, diags := attr.Expr.Value(nil)
-		leftOut := !diags.HasErrors() && value.IsNull()
-		if diags.HasErrors() || !leftOut && value.Type() != cty.Bool {
+		isFalse := !diags.HasErrors() && (value.IsNull() || value.RawEquals(cty.False))
+		if !isFalse && (diags.HasErrors() || !value.RawEquals(cty.True)) {
 			l.report(attr.SrcRange, "Invalid value", "sensitive is true or false.")
 		}
-		v.sensitive = diags.HasErrors() || !leftOut && !value.RawEquals(cty.False) // in doubt, nothing of it is shown
+		v.sensitive = !isFalse // in doubt, nothing of it is shown
 	}
 	if attr, ok := b.Body.Attributes["default"]; ok {
 		v.preset = l.variableDefault(v, attr)
@@ -87,12 +91,7 @@ func (l *loader) checkVariableBody(b *hclsyntax.Block) {
 	}
 	for _, nested := range b.Body.Blocks {
 		l.report(nested.DefRange(), "Unsupported block", "A variable holds no blocks. Valid here: %s.",
-			"type, default, sensitive, description")
-	}
-	if attr, ok := b.Body.Attributes["description"]; ok {
-		if v, diags := attr.Expr.Value(nil); diags.HasErrors() || !v.IsNull() && v.Type() != cty.String {
-			l.report(attr.SrcRange, "Invalid value", "A description is text in quotes.")
-		}
+			strings.Join(variableAttributes, ", "))
 	}
 }
 
@@ -100,16 +99,15 @@ func (l *loader) checkVariableBody(b *hclsyntax.Block) {
 // only: anything else would be a secret written in clear.
 func (l *loader) variableDefault(v variable, attr *hclsyntax.Attribute) cty.Value {
 	value, diags := attr.Expr.Value(nil)
-	if v.sensitive {
-		if diags.HasErrors() || !isBlank(value) {
-			l.report(attr.SrcRange, "Secret written in clear",
-				"The default of a sensitive variable can only be null or \"\". %s", v.ways())
-		}
-		if diags.HasErrors() {
-			return cty.NilVal
-		}
+	blank := !diags.HasErrors() && (value.IsNull() || value.RawEquals(cty.StringVal("")))
+	if v.sensitive && !blank {
+		l.report(attr.SrcRange, "Secret written in clear",
+			"The default of a sensitive variable can only be null or \"\". %s", v.ways())
 	}
-	if diags.HasErrors() {
+	switch {
+	case diags.HasErrors() && v.sensitive:
+		return cty.NilVal
+	case diags.HasErrors():
 		l.report(attr.SrcRange, "Invalid default", "A default is a plain value, without variables and functions.")
 		return cty.UnknownVal(v.typ)
 	}
@@ -121,18 +119,154 @@ func (l *loader) variableDefault(v variable, attr *hclsyntax.Attribute) cty.Valu
 	return value
 }
 
-// isBlank reports whether a value is null or an empty string.
-func isBlank(v cty.Value) bool {
-	return v.IsNull() || v.Type() == cty.String && v.AsString() == ""
+func typeName(t cty.Type) string {
+	return "a value of type " + typeexpr.TypeString(t)
 }
 
-// extendPlain adds diagnostics of hcl, without what would print values.
-func (l *loader) extendPlain(diags hcl.Diagnostics) {
-	for _, d := range diags {
-		l.diags = l.diags.Append(plain(d, false))
+// environmentPrefix precedes the name of a variable in the environment.
+const environmentPrefix = "RELAYCTL_VAR_"
+
+// given is the value of a variable and where it came from.
+type given struct {
+	value cty.Value
+	from  string // for messages: "--var", "RELAYCTL_VAR_x", a file
+}
+
+// variableValues finds a value for every variable: from --var, else the last
+// file of VarFiles that has one, else the environment, else the default.
+func (l *loader) variableValues(variables map[string]variable) map[string]cty.Value {
+	all := map[string]given{}
+	for name, v := range variables {
+		if text, ok := l.options.Env(environmentPrefix + name); ok {
+			all[name] = v.fromText(text, environmentPrefix+name)
+		}
+	}
+	for _, path := range l.options.VarFiles {
+		l.readVarFile(path, variables, all)
+	}
+	for _, assignment := range l.options.Vars {
+		l.readVar(assignment, variables, all)
+	}
+	values := map[string]cty.Value{}
+	for _, name := range sortedKeys(variables) {
+		v := variables[name]
+		values[name] = l.settle(v, all)
+		if v.sensitive {
+			l.sources.hide(values[name])
+			values[name] = values[name].Mark(l.sensitive(name))
+		}
+	}
+	return values
+}
+
+// settle converts what was given for v, or takes its default.
+func (l *loader) settle(v variable, all map[string]given) cty.Value {
+	g, ok := all[v.name]
+	switch {
+	case ok:
+		value, err := convert.Convert(g.value, v.typ)
+		if err != nil {
+			l.report(v.at, "Invalid value for variable", "Variable %s takes %s, and %s gives something else.",
+				quote(v.name), typeName(v.typ), g.from)
+			return cty.UnknownVal(v.typ)
+		}
+		return value
+	case v.preset != cty.NilVal:
+		return v.preset
+	}
+	if l.options.needsAll() {
+		l.report(v.at, "Variable without value", "Variable %s has no value and no default. %s", quote(v.name), v.ways())
+	}
+	return cty.UnknownVal(v.typ)
+}
+
+// exportable are names that a shell can give to an environment variable.
+var exportable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// takesText reports whether a value of v stands on the command line as it is.
+func (v variable) takesText() bool { return v.typ == cty.String || v.typ == cty.DynamicPseudoType }
+
+// ways says how a variable is given a value, so that it works when it is typed.
+func (v variable) ways() string {
+	var ways []string
+	if !v.sensitive {
+		ways = append(ways, "--var "+v.name+"=VALUE")
+	}
+	if exportable.MatchString(v.name) {
+		ways = append(ways, "the environment variable "+environmentPrefix+v.name)
+	}
+	file := "--var-file FILE, where FILE has a line " + v.name + " = …"
+	if v.takesText() {
+		file = strings.Replace(file, "…", `"…"`, 1)
+	}
+	if len(ways) > 0 {
+		file = strings.Join(ways, ", with ") + ", or with " + file
+	}
+	return "Give it one with " + file + "."
+}
+
+// fromText reads a value that was given as text: as it is for a string, else
+// as an HCL expression. Where it is none, the text stands for it: that it is of
+// the wrong type is told later.
+func (v variable) fromText(text, from string) given {
+	if v.takesText() {
+		return given{cty.StringVal(text), from}
+	}
+	const name = "value"
+	tokens, _ := hclsyntax.LexExpression([]byte(text), name, hcl.InitialPos)
+	if guard(tokens) != nil {
+		return given{cty.StringVal(""), from}
+	}
+	if expr, diags := hclsyntax.ParseExpression([]byte(text), name, hcl.InitialPos); !diags.HasErrors() {
+		if value, diags := expr.Value(nil); !diags.HasErrors() {
+			return given{value, from}
+		}
+	}
+	return given{cty.StringVal(text), from}
+}
+
+// readVar reads one --var. Its messages never repeat the value: whoever
+// mistypes a name may have meant a sensitive variable.
+func (l *loader) readVar(assignment string, variables map[string]variable, all map[string]given) {
+	name, text, ok := strings.Cut(assignment, "=")
+	if !ok || !validVariable(name) {
+		l.report(hcl.Range{}, "Invalid --var", "--var takes NAME=VALUE.")
+		return
+	}
+	v, ok := variables[name]
+	switch {
+	case !ok:
+		l.report(hcl.Range{}, "Unknown variable", "--var: %s declares no variable named %s. %s",
+			l.filename, quote(name), Suggest(name, sortedKeys(variables)))
+	case v.sensitive:
+		l.report(hcl.Range{}, "Sensitive variable in --var",
+			"Variable %s is sensitive, and other users of this machine can read arguments. %s", quote(name), v.ways())
+	default:
+		all[name] = v.fromText(text, "--var")
 	}
 }
 
-func typeName(t cty.Type) string {
-	return "a value of type " + typeexpr.TypeString(t)
+// readVarFile reads one file of assignments.
+func (l *loader) readVarFile(path string, variables map[string]variable, all map[string]given) {
+	body := l.parse(path, true)
+	if body == nil {
+		return
+	}
+	if len(body.Blocks) > 0 {
+		l.report(body.Blocks[0].DefRange(), "Unsupported block", "A file of variables holds NAME = VALUE only. Is this a stack file, or that of another program?")
+		return
+	}
+	for name, attr := range body.Attributes {
+		if _, ok := variables[name]; !ok {
+			l.report(attr.NameRange, "Unknown variable", "%s declares no variable named %s. %s",
+				l.filename, quote(name), Suggest(name, sortedKeys(variables)))
+			continue
+		}
+		value, diags := attr.Expr.Value(nil)
+		if diags.HasErrors() {
+			l.report(attr.NameRange, "Invalid value", "The value of %s has to be plain, without variables and functions. Text stands in quotes: %s = \"…\"", name, name)
+			value = cty.UnknownVal(variables[name].typ)
+		}
+		all[name] = given{value, path}
+	}
 }

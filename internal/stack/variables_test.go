@@ -107,7 +107,7 @@ func TestWrongValues(t *testing.T) {
 		"environment, no syntax":  {stack.Options{Env: lookup(map[string]string{"RELAYCTL_VAR_models": `["` + key})}, "a value of type list(string)"},
 		"no such file":            {stack.Options{VarFiles: []string{"nowhere"}}, "nowhere can't be read"},
 		"unknown in a file":       {stack.Options{VarFiles: []string{"unknown"}}, `Did you mean "key"?`},
-		"no syntax in a file":     {stack.Options{VarFiles: []string{"syntax"}}, "a quote is missing"},
+		"no syntax in a file":     {stack.Options{VarFiles: []string{"syntax"}}, "text stands in straight double quotes"},
 		"reference in a file":     {stack.Options{VarFiles: []string{"reference"}}, "has to be plain"},
 		"block in a file":         {stack.Options{VarFiles: []string{"block"}}, "NAME = VALUE only"},
 		"wrong type in a file":    {stack.Options{VarFiles: []string{"type"}}, "and type gives something else"},

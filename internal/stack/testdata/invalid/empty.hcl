@@ -1,1 +1,1 @@
-# error: Empty stack file
+# error: Missing stack block | Missing proxy block

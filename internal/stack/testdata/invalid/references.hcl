@@ -25,7 +25,7 @@ ssh {
 
 proxy "edge" {
   address = var.doman   # error: Unknown name
-  domain  = lwer("ABC") # error: Unknown function
+  domain  = lwer("ABC") # error: Call to unknown function
   server  = caddy       # error: Unknown name
   tls "internal" {}
 }

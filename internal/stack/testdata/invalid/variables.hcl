@@ -25,7 +25,7 @@ variable "computed" {
 
 variable "maybe" {
   sensitive   = "maybe" # error: Invalid value
-  description = 5       # error: Invalid value
+  description = 5
   default     = "hunter2hunter2" # error: Secret written in clear
 }
 

@@ -1,9 +1,9 @@
-package stack
+package cli
 
 import "strings"
 
-// ShellWord writes a word so that a shell reads it as it is.
-func ShellWord(word string) string {
+// shellWord writes a word so that a shell reads it as it is.
+func shellWord(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._/-=:@,+", r)
 	}
@@ -13,11 +13,11 @@ func ShellWord(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// ShellPath is ShellWord for the path of a file: one that begins with a hyphen
+// shellPath is shellWord for the path of a file: one that begins with a hyphen
 // is not taken for an option.
-func ShellPath(path string) string {
+func shellPath(path string) string {
 	if strings.HasPrefix(path, "-") {
 		path = "./" + path
 	}
-	return ShellWord(path)
+	return shellWord(path)
 }

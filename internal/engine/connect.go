@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,6 +120,15 @@ func (s *Session) Close() error {
 
 // proxy is the proxy host; nil where there is no conversation with it.
 func (s *Session) proxy() *host { return s.hosts[s.config.Stack.Proxy.Name] }
+
+// place is where a host stands in the stack; one that left it is behind.
+func (s *Session) place(name string) int {
+	at := slices.IndexFunc(s.targets, func(t Target) bool { return t.Name == name })
+	if at < 0 {
+		return len(s.targets)
+	}
+	return at
+}
 
 // targetOf says how a host of the stack is reached.
 func targetOf(h *stack.Host) Target {

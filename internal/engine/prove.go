@@ -241,39 +241,38 @@ func (s *Session) ways(ctx context.Context, facts plan.Facts) ([]namedWay, error
 	return append(ways, namedWay{RouteHost, &hostWay{host: s.proxy().client, domain: proxy.Domain, root: root}}), nil
 }
 
-// prove makes the proof of an apply that left the proxy host in order.
-func (a *apply) prove(ctx context.Context) {
-	if len(a.works) > 0 && a.works[0].failure != nil {
-		return
-	}
+// prove makes the proof of a job that left the proxy host in order. It is a
+// gate that is always passed.
+func (j *job) prove(ctx context.Context) bool {
 	if ctx.Err() != nil {
-		a.unproved = fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
-		return
+		j.unproved = fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
+		return true
 	}
-	facts := a.planned.sight.seen[a.config.Stack.Proxy.Name].Facts
-	proof := a.Session.prove(ctx, facts, applyPatience(a.config.Stack.Proxy.Relay), a.withoutWorkers())
+	facts := j.planned.observed.seen[j.config.Stack.Proxy.Name].Facts
+	proof := j.Session.prove(ctx, facts, applyPatience(j.config.Stack.Proxy.Relay), j.withoutWorkers())
 	if ctx.Err() != nil {
-		a.unproved = fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
-		return
+		j.unproved = fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
+		return true
 	}
-	a.outcome.Proof = proof
+	j.outcome.Proof = proof
+	return true
 }
 
 // withoutWorkers are the models of which all workers failed.
-func (a *apply) withoutWorkers() map[string]bool {
+func (j *job) withoutWorkers() map[string]bool {
 	without := map[string]bool{}
-	for _, model := range a.config.Stack.ModelNames() {
+	for _, model := range j.config.Stack.ModelNames() {
 		without[model] = true
 	}
-	for _, worker := range a.config.Stack.Workers {
+	for _, worker := range j.config.Stack.Workers {
 		for _, model := range worker.Models {
-			without[model.Name] = without[model.Name] && (a.hasFailed(worker.Name) || a.hasFailed(a.hostOf(worker.Name)))
+			without[model.Name] = without[model.Name] && (j.hasFailed(worker.Name) || j.hasFailed(j.hostOf(worker.Name)))
 		}
 	}
 	return without
 }
 
-func (a *apply) hasFailed(name string) bool {
-	return a.planned.sight.failed[name] != nil ||
-		slices.ContainsFunc(a.works, func(w *work) bool { return w.outcome.Name == name && w.failure != nil })
+func (j *job) hasFailed(name string) bool {
+	return j.planned.observed.failed[name] != nil ||
+		slices.ContainsFunc(j.parts, func(a *hostApply) bool { return a.outcome.Name == name && a.failure != nil })
 }

@@ -111,7 +111,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	for _, target := range s.targets {
 		status.Hosts = append(status.Hosts, s.hostStatus(target, planned))
 	}
-	proxy := planned.sight.seen[s.config.Stack.Proxy.Name]
+	proxy := planned.observed.seen[s.config.Stack.Proxy.Name]
 	if manifest := proxy.Facts.Manifest; manifest != nil {
 		status.Applied, status.Operator = manifest.Time, manifest.Operator
 		status.blockProblems(planned)
@@ -119,7 +119,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 		if err := s.modelStatus(ctx, status, planned); err != nil {
 			return nil, err
 		}
-	} else if s.proxy() != nil && planned.sight.failed[s.config.Stack.Proxy.Name] == nil {
+	} else if s.proxy() != nil && planned.observed.failed[s.config.Stack.Proxy.Name] == nil {
 		status.Problems = append(status.Problems, Problem{
 			Kind: NeverApplied, Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up",
 		})
@@ -142,7 +142,7 @@ func (s *Session) hostStatus(target Target, planned *Planned) HostStatus {
 	if target.Role == plan.RoleWorker {
 		host.Worker = target.Name
 	}
-	seen, up := planned.sight.seen[target.Name]
+	seen, up := planned.observed.seen[target.Name]
 	if !up {
 		return host
 	}
@@ -181,7 +181,7 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 	if s.proxy() == nil {
 		return nil
 	}
-	facts := planned.sight.seen[s.config.Stack.Proxy.Name].Facts
+	facts := planned.observed.seen[s.config.Stack.Proxy.Name].Facts
 	proof := s.prove(ctx, facts, statusPatience, nil)
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))

@@ -182,7 +182,7 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 		return nil
 	}
 	facts := planned.observed.seen[s.config.Stack.Proxy.Name].Facts
-	proof := s.prove(ctx, facts, statusPatience, nil)
+	proof := s.prove(ctx, s.config.Stack.Proxy.Domain, facts, s.config.Stack.ModelNames(), statusPatience)
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
 	}

@@ -60,7 +60,7 @@ func newFleet(t testing.TB, size size, rtt time.Duration) *fleet {
 // converse is relay-host.
 func converse(m *machine, stdin io.ReadCloser, stdout io.Writer) int {
 	h := m.host()
-	about, err := h.Machine()
+	about, err := h.Describe()
 	if err != nil {
 		return 1
 	}

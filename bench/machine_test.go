@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/relayctl/relayctl/internal/host"
+	hostmachine "github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -59,7 +60,7 @@ const ownProgram = "/proc/self/exe"
 
 func (m *machine) host() *host.Host {
 	return host.New(host.Config{
-		Root: m.root, Version: version, Runner: m, Systemd: m,
+		Machine: hostmachine.New(hostmachine.Config{Root: m.root, Runner: m, Systemd: m}), Version: version,
 		Program: filepath.Join(m.root, ownProgram), Digest: plan.Digest(programText("relay-host", "amd64")),
 	})
 }
@@ -81,8 +82,8 @@ func (m *machine) add(path, content string) error {
 
 const stockCaddyfile = ":80 {\n}\n"
 
-// Run implements host.Runner.
-func (m *machine) Run(_ context.Context, command host.Command) ([]byte, error) {
+// Run implements hostmachine.Runner.
+func (m *machine) Run(_ context.Context, command hostmachine.Command) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch command.Name {
@@ -144,13 +145,13 @@ func (m *machine) unit(name string) (*unit, string) {
 	return nil, ""
 }
 
-// Units implements host.Systemd.
-func (m *machine) Units(_ context.Context, names []string) ([]host.UnitState, error) {
+// Units implements hostmachine.Systemd.
+func (m *machine) Units(_ context.Context, names []string) ([]hostmachine.UnitState, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	states := make([]host.UnitState, len(names))
+	states := make([]hostmachine.UnitState, len(names))
 	for i, name := range names {
-		states[i] = host.UnitState{Active: "inactive", Sub: "dead"}
+		states[i] = hostmachine.UnitState{Active: "inactive", Sub: "dead"}
 		found, fragment := m.unit(name)
 		if found == nil {
 			continue
@@ -167,33 +168,33 @@ func (m *machine) Units(_ context.Context, names []string) ([]host.UnitState, er
 	return states, nil
 }
 
-// Job implements host.Systemd.
-func (m *machine) Job(_ context.Context, verb host.JobVerb, name string) error {
+// Job implements hostmachine.Systemd.
+func (m *machine) Job(_ context.Context, verb hostmachine.JobVerb, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found, _ := m.unit(name)
 	if found == nil {
-		return fmt.Errorf("%s %s: %w", verb, name, host.ErrJobFailed)
+		return fmt.Errorf("%s %s: %w", verb, name, hostmachine.ErrJobFailed)
 	}
 	switch verb {
-	case host.StopUnit:
+	case hostmachine.StopUnit:
 		found.active = false
-	case host.StartUnit, host.RestartUnit:
+	case hostmachine.StartUnit, hostmachine.RestartUnit:
 		m.starts++
 		found.active, found.invocation = true, m.starts
 	}
 	return nil
 }
 
-// Configure implements host.Systemd.
-func (m *machine) Configure(_ context.Context, verb host.ConfigureVerb, name string) error {
+// Configure implements hostmachine.Systemd.
+func (m *machine) Configure(_ context.Context, verb hostmachine.ConfigureVerb, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if found, _ := m.unit(name); found != nil {
 		switch verb {
-		case host.EnableUnit:
+		case hostmachine.EnableUnit:
 			found.enabled = true
-		case host.DisableUnit:
+		case hostmachine.DisableUnit:
 			found.enabled = false
 		}
 	}

@@ -20,18 +20,22 @@ const fewest = 20
 // code outside tests may import itself. A package that is not named may not
 // exist.
 var mayImport = map[string][]string{
-	"cmd/relayctl":      {"internal/cli"},
-	"cmd/relay-server":  {"internal/relay"},
-	"cmd/relay-worker":  {"internal/worker"},
-	"cmd/relay-host":    {"internal/host"},
-	"internal/cli":      {"internal/engine", "internal/stack", "internal/plan", "internal/payload", "internal/secret"},
-	"internal/engine":   {"internal/stack", "internal/desired", "internal/plan", "internal/remote", "internal/payload", "internal/hostapi", "internal/openai", "internal/secret"},
-	"internal/desired":  {"internal/stack", "internal/plan", "internal/secret", "templates"},
-	"internal/stack":    {"internal/secret"},
-	"internal/remote":   {"internal/secret"},
-	"internal/payload":  {"internal/secret"},
-	"internal/hostapi":  {"internal/plan", "internal/secret"},
-	"internal/host":     {"internal/hostapi", "internal/plan", "internal/secret"},
+	"cmd/relayctl":     {"internal/cli"},
+	"cmd/relay-server": {"internal/relay"},
+	"cmd/relay-worker": {"internal/worker"},
+	"cmd/relay-host":   {"internal/host"},
+	"internal/cli":     {"internal/engine", "internal/stack", "internal/plan", "internal/payload", "internal/secret"},
+	"internal/engine":  {"internal/stack", "internal/desired", "internal/plan", "internal/remote", "internal/payload", "internal/hostapi", "internal/openai", "internal/secret"},
+	"internal/desired": {"internal/stack", "internal/plan", "internal/secret", "templates"},
+	"internal/stack":   {"internal/secret"},
+	"internal/remote":  {"internal/secret"},
+	"internal/payload": {"internal/secret"},
+	"internal/hostapi": {"internal/plan", "internal/secret"},
+	"internal/host":    {"internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan", "internal/secret"},
+
+	"internal/host/record":  {"internal/host/machine", "internal/plan", "internal/secret"},
+	"internal/host/machine": {"internal/plan", "internal/secret"},
+
 	"internal/plan":     {},
 	"internal/relay":    {"internal/protocol", "internal/openai", "internal/secret", "internal/service"},
 	"internal/worker":   {"internal/protocol", "internal/openai", "internal/secret", "internal/service"},
@@ -65,6 +69,7 @@ var rules = []rule{
 	{"cmd/relay-host", "golang.org/x/crypto/ssh", "a host dials nobody"},
 	{"cmd/relay-host", "github.com/hashicorp/hcl", "a host knows no stack files"},
 	{"cmd/relay-host", "github.com/spf13/cobra", "the operator's command line"},
+	{"cmd/relay-host", "github.com/aymanbagabas/go-udiff", "people read plans on the operator's machine"},
 
 	{"cmd/relay-server", module + "internal/worker", "the two ends meet in the protocol"},
 	{"cmd/relay-server", module + "internal/stack", "it faces the network"},

@@ -4,11 +4,13 @@ import (
 	"context"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/payload"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // Session is what a test stands in for the hosts.
@@ -38,4 +40,21 @@ func PrintVersion(w io.Writer, version string, programs []payload.Info) {
 func Root() *cobra.Command {
 	system := System{Env: func(string) (string, bool) { return "", false }}
 	return (&app{System: system, view: newView(system)}).rootCommand()
+}
+
+// PlanText says how a plan is printed for a test.
+type PlanText struct {
+	Width              int
+	Color, ASCII, Diff bool
+	Took               time.Duration
+	Unseen             int // hosts that could not be looked at
+	Texts              func(host string, c plan.Change) (before, after string, ok bool)
+}
+
+// PrintPlan prints the plan itself, for a stack file stack.hcl.
+func PrintPlan(w io.Writer, p plan.Plan, o PlanText) {
+	v := newView(System{Stdout: w, Width: o.Width, Env: func(string) (string, bool) { return "", false }})
+	v.ascii, v.out.color = o.ASCII, o.Color
+	text := planText{view: v, plan: p, diff: o.Diff, texts: o.Texts}
+	text.print("stack.hcl", o.Took, o.Unseen)
 }

@@ -160,7 +160,17 @@ func (c *console) screen() string {
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join(folder, "testdata", "screens", name+".golden")
+	goldenIn(t, "screens", name, got)
+}
+
+func goldenPlan(t *testing.T, name, got string) {
+	t.Helper()
+	goldenIn(t, "plans", name, got)
+}
+
+func goldenIn(t *testing.T, under, name, got string) {
+	t.Helper()
+	path := filepath.Join(folder, "testdata", under, name+".golden")
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

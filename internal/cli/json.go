@@ -5,16 +5,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
+	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
-	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// schemaVersion is that of everything that --json prints; docs/json.md says
+// what its numbers promise, docs/relayctl.schema.json holds its fields.
+const schemaVersion = "1.1"
+
+// The types of what ends a command's output.
+const (
+	typePlan     = "plan"
+	typeStatus   = "status"
+	typeHistory  = "history"
+	typeValidate = "validate"
+	typeResult   = "result" // of an apply
 )
 
 var (
@@ -30,17 +44,37 @@ type jsonOutput struct {
 	relayctl string
 	now      func() time.Time
 
-	stack   string
-	planned *jsonPlanned
-	seen    *jsonSeen
-	done    *jsonDone
-	past    *jsonPast
+	stack string
+	told  any       // the last document's own part; nil: the command did not get so far
+	done  *jsonDone // of an apply: told
 
 	mu     sync.Mutex
 	errors []jsonError
 	over   bool // the last document is printed
 
 	uploads map[string]time.Time // when that of a host was told last
+}
+
+// jsonHead begins every document.
+type jsonHead struct {
+	Schema string `json:"schema"`
+	Type   string `json:"type"`
+}
+
+// jsonLine begins every line of an apply but the last.
+type jsonLine struct {
+	jsonHead
+	Time time.Time `json:"time"`
+}
+
+// jsonEnd is how a command ended: the part that all last documents have.
+type jsonEnd struct {
+	jsonHead
+	Relayctl string `json:"relayctl"`
+	File     string `json:"file" text:"verbatim"`
+	Stack    string `json:"stack,omitempty"`
+	OK       bool   `json:"ok"`
+	ExitCode int    `json:"exit_code"`
 }
 
 // takeJSON lets a command print JSON of a type instead of text.
@@ -70,60 +104,8 @@ func (a *app) wantsJSON(command *cobra.Command) bool {
 	return command.Annotations[jsonFlag] != "" && slices.Contains(a.Args, "--"+jsonFlag)
 }
 
-// print prints a document as a line, unless the last one was.
-func (j *jsonOutput) print(document any) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if !j.over {
-		j.encode(document)
-	}
-}
-
-// jsonString is a text in a document, or with the colon a key.
-var jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*":?`)
-
-// encode prints a document, with the stack's secrets left out of its texts.
-func (j *jsonOutput) encode(document any) {
-	encoded := j.marshal(document)
-	masked := jsonString.ReplaceAllFunc(encoded, func(quoted []byte) []byte {
-		var text string
-		if err := json.Unmarshal(quoted, &text); err != nil { // a key, with its colon
-			return quoted
-		}
-		if masked := j.view.mask(text); masked != text {
-			return bytes.TrimSuffix(j.marshal(masked), []byte("\n"))
-		}
-		return quoted
-	})
-	j.view.out.Write(escaped(masked)) // the page keeps its failure
-}
-
-// escaped writes what can't be seen, or changes the direction of writing, as
-// JSON writes characters by number: the same document, and no terminal acts on
-// it. encoding/json does that for the controls of ASCII only.
-func escaped(document []byte) []byte {
-	var b bytes.Buffer
-	for _, r := range string(document) {
-		switch {
-		case r == '\n' || strconv.IsPrint(r):
-			b.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.Bytes()
-}
-
-func (j *jsonOutput) marshal(document any) []byte {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.Encode(document) // of plain data to memory: never fails
-	return b.Bytes()
-}
+// tell takes what the last document tells of a stack.
+func (j *jsonOutput) tell(stack string, part any) { j.stack, j.told = stack, part }
 
 func (j *jsonOutput) fail(failures ...jsonError) {
 	j.mu.Lock()
@@ -132,7 +114,16 @@ func (j *jsonOutput) fail(failures ...jsonError) {
 }
 
 func (j *jsonOutput) line(kind string) jsonLine {
-	return jsonLine{jsonHead{schemaVersion, kind}, j.now().UTC().Truncate(time.Millisecond)}
+	return jsonLine{jsonHead{schemaVersion, kind}, j.now().Truncate(time.Millisecond)}
+}
+
+// print prints a document as a line, unless the last one was.
+func (j *jsonOutput) print(document any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.over {
+		j.encode(document)
+	}
 }
 
 // finish prints the last document. Nothing is printed after it.
@@ -147,101 +138,100 @@ func (j *jsonOutput) finish(code int) {
 		jsonHead: jsonHead{schemaVersion, j.kind}, Relayctl: j.relayctl, File: j.view.about.file, Stack: j.stack,
 		OK: code != exitError, ExitCode: code,
 	}
-	failures := j.errors
-	if failures == nil {
-		failures = []jsonError{}
-	}
-	switch j.kind {
-	case typePlan:
-		j.encode(jsonPlan{end, j.planned, failures})
-	case typeStatus:
-		j.encode(jsonStatus{end, j.seen, failures})
-	case typeHistory:
-		j.encode(jsonHistory{end, j.past, failures})
-	case typeValidate:
-		j.encode(jsonValidate{end, failures})
-	default:
-		j.encode(jsonResult{end, j.done, failures})
-	}
+	j.encode(end, j.told, struct {
+		Errors []jsonError `json:"errors"`
+	}{j.errors})
 }
 
-// plan takes a plan; an apply prints it at once.
-func (j *jsonOutput) plan(planned *engine.Planned, diff bool) {
-	j.stack = planned.Stack
-	j.planned = j.plannedOf(planned, diff)
-	if j.kind == typeResult {
-		j.print(jsonPlannedLine{j.line(typePlanned), planned.Stack, *j.planned})
+// encode prints the fields of all parts as one document.
+func (j *jsonOutput) encode(parts ...any) {
+	var fields []string
+	for _, part := range parts {
+		if part == nil {
+			continue
+		}
+		whole := reflect.New(reflect.TypeOf(part)).Elem()
+		whole.Set(reflect.ValueOf(part))
+		j.fit(whole, "")
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		encoder.Encode(whole.Interface()) // of plain data to memory: never fails
+		fields = append(fields, strings.TrimSuffix(strings.TrimPrefix(b.String(), "{"), "}\n"))
 	}
+	j.view.out.Write(escaped("{" + strings.Join(fields, ",") + "}\n")) // the page keeps its failure
 }
 
-// outcome prints how an apply ended on the hosts.
-func (j *jsonOutput) outcome(outcome *engine.Outcome) {
-	j.done = &jsonDone{TookSeconds: seconds(outcome.Took), NewKeys: []jsonKeys{}}
-	line := jsonOutcomeLine{j.line(typeOutcome), []jsonHostOutcome{}}
-	for _, h := range outcome.Hosts {
-		j.done.Created, j.done.Changed, j.done.Removed = j.done.Created+h.Created, j.done.Changed+h.Changed, j.done.Removed+h.Removed
-		line.Hosts = append(line.Hosts, jsonHostOutcome{
-			Name: printable(h.Name), OK: h.OK, Done: h.Done, Steps: h.Steps, Created: h.Created, Changed: h.Changed, Removed: h.Removed, Skipped: printable(h.Skipped),
-		})
-	}
-	j.print(line)
-}
-
-// proof prints what the models answered.
-func (j *jsonOutput) proof(proof engine.Proof) {
-	line := jsonProofLine{j.line(typeProof), proof.URL, proof.Route, printables(proof.Detours), []jsonModel{}}
-	if proof.Err != nil {
-		j.fail(j.view.relayErrorOf(proof.Err))
-	}
-	for _, m := range proof.Models {
-		line.Models = append(line.Models, modelOf(m))
-		if m.Err != nil && proof.Err == nil {
-			j.fail(j.view.modelErrorOf(m.Err))
+// fit leaves the stack's secrets out of a document, makes its texts fit for a
+// terminal, on which some program will print them, a missing list an empty one,
+// and times such as JSON has a form for. The tag text says of a field that its
+// text has "lines", or stays "verbatim".
+func (j *jsonOutput) fit(v reflect.Value, text string) {
+	switch {
+	case v.Type() == reflect.TypeFor[time.Time]():
+		v.Set(reflect.ValueOf(utc(v.Interface().(time.Time))))
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		own := reflect.New(v.Type().Elem())
+		own.Elem().Set(v.Elem())
+		j.fit(own.Elem(), text)
+		v.Set(own)
+	case v.Kind() == reflect.String:
+		v.SetString(readable(j.view.mask(v.String()), text))
+	case v.Kind() == reflect.Slice:
+		own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		reflect.Copy(own, v)
+		for i := range own.Len() {
+			j.fit(own.Index(i), text)
+		}
+		v.Set(own)
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			j.fit(v.Field(i), v.Type().Field(i).Tag.Get("text"))
 		}
 	}
-	j.done.URL = proof.URL
-	j.print(line)
 }
 
-// keys says where new keys are.
-func (j *jsonOutput) keys(names []string, delivery keyDelivery) {
-	for _, name := range names {
-		_, file := delivery.reveal(name)
-		j.done.NewKeys = append(j.done.NewKeys, jsonKeys{name, file})
-	}
-}
-
-// uploadsTold is the least time between two lines about one upload.
-const uploadsTold = time.Second
-
-// hear prints an event of an apply.
-func (j *jsonOutput) hear(e engine.Event) {
-	kind := typeProgress
-	switch e.Phase {
-	case engine.NewHostKey:
-		kind = typeHostKey
-	case engine.Done:
-		kind = typeStepDone
-	case engine.Finished:
-		kind = typeHostDone
-	case engine.Failed:
-		kind = typeHostFailed
-	case engine.Uploading:
-		if time.Since(j.uploads[e.Host]) < uploadsTold && e.Sent < e.Size {
-			return
+func readable(text, form string) string {
+	switch form {
+	case "verbatim":
+		return text
+	case "lines":
+		lines := strings.Split(text, "\n")
+		for i := range lines {
+			lines[i] = plan.Printable(lines[i], false)
 		}
-		j.uploads[e.Host] = time.Now()
+		return strings.Join(lines, "\n")
 	}
-	event := jsonEvent{
-		jsonLine: j.line(kind), Host: printable(e.Host), Resource: resourceOf(e.ID), Action: e.Action, Step: e.Step, Steps: e.Steps,
-		SentBytes: e.Sent, SizeBytes: e.Size, Seconds: seconds(e.Took), Message: printable(doing(e)),
+	return plan.Printable(text, false)
+}
+
+// utc is a time that a host told; zero where JSON has no form for it, since its
+// year has not four digits.
+func utc(at time.Time) time.Time {
+	at = at.UTC()
+	if year := at.Year(); year < 0 || year > 9999 {
+		return time.Time{}
 	}
-	if kind == typeProgress {
-		event.Phase = e.Phase
-	} else {
-		event.Message = printable(happened(e))
+	return at
+}
+
+// escaped writes what can't be seen, or changes the direction of writing, as
+// JSON writes characters by number: the same document, and no terminal acts on
+// it. encoding/json does that for the controls of ASCII only.
+func escaped(document string) []byte {
+	var b bytes.Buffer
+	for _, r := range document {
+		switch {
+		case r == '\n' || strconv.IsPrint(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
 	}
-	j.print(event)
+	return b.Bytes()
 }
 
 // seconds is a duration to the millisecond.

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"io/fs"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -12,6 +11,30 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
+
+// jsonError is something that went wrong. Code is what programs go by.
+type jsonError struct {
+	Code     string     `json:"code"`
+	Message  string     `json:"message" text:"lines"`
+	Detail   string     `json:"detail,omitempty" text:"lines"`
+	Host     string     `json:"host,omitempty"`
+	Model    string     `json:"model,omitempty"`
+	Resource *plan.ID   `json:"resource,omitempty"`
+	At       *jsonPlace `json:"at,omitempty"`
+	Log      []string   `json:"log" text:"lines"`
+	Hint     string     `json:"hint,omitempty" text:"lines"`
+	State    string     `json:"state,omitempty" text:"lines"` // what stands on the host now
+}
+
+// jsonPlace is a place in the stack file.
+type jsonPlace struct {
+	File      string `json:"file" text:"verbatim"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column,omitempty"`
+	EndLine   int    `json:"end_line,omitempty"`
+	EndColumn int    `json:"end_column,omitempty"`
+	Block     string `json:"block,omitempty"`
+}
 
 // The codes of errors that no error value stands for.
 const (
@@ -72,13 +95,13 @@ func (v *view) errorsOf(err error) []jsonError {
 		return []jsonError{v.hostErrorOf(onHost)}
 	}
 	return []jsonError{{
-		Code: codeOf(err, codeOther), Message: printable(err.Error()), Log: []string{}, Hint: printable(v.hintFor(err)),
+		Code: codeOf(err, codeOther), Message: err.Error(), Hint: v.hintFor(err),
 	}}
 }
 
 func (v *view) hostErrorOf(e *engine.HostError) jsonError {
 	failure := jsonError{
-		Code: codeHost, Message: printable(e.Summary), Host: printable(e.Host), Log: printables(e.Log), Hint: printable(v.forThisStack(e.Hint)), State: printable(e.Did),
+		Code: codeHost, Message: e.Summary, Host: e.Host, Log: e.Log, Hint: v.forThisStack(e.Hint), State: e.Did,
 		At: placeOf(e.Origin),
 	}
 	if e.Resource.Name != "" {
@@ -89,15 +112,15 @@ func (v *view) hostErrorOf(e *engine.HostError) jsonError {
 }
 
 func (v *view) modelErrorOf(e *engine.NoToken) jsonError {
-	return jsonError{Code: codeOf(e, codeOther), Message: printable(e.Summary), Model: e.Model, Log: printables(e.Log), Hint: printable(v.forThisStack(e.Hint))}
+	return jsonError{Code: codeOf(e, codeOther), Message: e.Summary, Model: e.Model, Log: e.Log, Hint: v.forThisStack(e.Hint)}
 }
 
 func (v *view) relayErrorOf(e *engine.NoRelay) jsonError {
-	return jsonError{Code: codeOf(e, codeOther), Message: printable(e.Summary), Log: printables(e.Log), Hint: printable(e.Hint)}
+	return jsonError{Code: codeOf(e, codeOther), Message: e.Summary, Log: e.Log, Hint: e.Hint}
 }
 
 func blockedOf(host string, c plan.Change) jsonError {
-	failure := jsonError{Code: codeBlocked, Message: printable(thing(c.ID) + ": " + c.Block), Host: printable(host), Resource: resourceOf(c.ID), Log: []string{}}
+	failure := jsonError{Code: codeBlocked, Message: thing(c.ID) + ": " + c.Block, Host: host, Resource: resourceOf(c.ID)}
 	if c.Resource != nil {
 		failure.At = placeOf(c.Resource.Origin)
 	}
@@ -114,9 +137,9 @@ func diagnosticsOf(problems hcl.Diagnostics, sources *stack.Sources) []jsonError
 		if d.Severity != hcl.DiagError {
 			continue
 		}
-		failure := jsonError{Code: codeStack, Message: printable(d.Summary), Detail: printable(d.Detail), Log: []string{}}
+		failure := jsonError{Code: codeStack, Message: d.Summary, Detail: d.Detail}
 		if at := d.Subject; at != nil {
-			failure.At = &plan.PlaceDocument{
+			failure.At = &jsonPlace{
 				File: at.Filename, Line: at.Start.Line, Column: at.Start.Column, EndLine: at.End.Line, EndColumn: at.End.Column,
 				Block: sources.Block(*at),
 			}
@@ -126,34 +149,16 @@ func diagnosticsOf(problems hcl.Diagnostics, sources *stack.Sources) []jsonError
 	return list
 }
 
-func placeOf(origin plan.Origin) *plan.PlaceDocument {
+func placeOf(origin plan.Origin) *jsonPlace {
 	if origin == (plan.Origin{}) {
 		return nil
 	}
-	return &plan.PlaceDocument{File: origin.File, Line: origin.Line, Block: origin.Block}
+	return &jsonPlace{File: origin.File, Line: origin.Line, Block: origin.Block}
 }
 
-func resourceOf(id plan.ID) *jsonResource {
+func resourceOf(id plan.ID) *plan.ID {
 	if id.Name == "" {
 		return nil
 	}
-	return &jsonResource{Kind: plan.Kind(printable(string(id.Kind))), Name: printable(id.Name)}
-}
-
-// printable keeps what a host says from reaching a terminal as it is, by way of
-// a program that prints it. Line ends stay.
-func printable(text string) string {
-	lines := strings.Split(text, "\n")
-	for i := range lines {
-		lines[i] = plan.Printable(lines[i], false)
-	}
-	return strings.Join(lines, "\n")
-}
-
-func printables(texts []string) []string {
-	list := []string{}
-	for _, text := range texts {
-		list = append(list, printable(text))
-	}
-	return list
+	return &id
 }

@@ -78,10 +78,10 @@ func (a *app) tellDefault(o stackOptions) {
 	}
 }
 
-// again is the command line that runs another command for the same stack, in a
-// form that can be pasted into a shell.
-func (o stackOptions) again(command string, flags ...string) string {
-	words := append([]string{"relayctl", command}, flags...)
+// again is the command line that runs a command, such as "apply --adopt", for
+// the same stack, in a form that can be pasted into a shell.
+func (o stackOptions) again(command string) string {
+	words := append([]string{"relayctl"}, strings.Fields(command)...)
 	for _, v := range o.vars {
 		words = append(words, "--var", stack.ShellWord(v))
 	}

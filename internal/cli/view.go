@@ -5,7 +5,6 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
@@ -70,33 +69,74 @@ func (v *view) err() error {
 	return nil
 }
 
-// clean makes text fit for the terminal, line by line.
-func (v *view) clean(text string) string { return plan.Printable(v.mask(text), v.ascii) }
+// clean makes text fit for the terminal, line by line. The arrow is the one
+// character outside ASCII in our own words.
+func (v *view) clean(text string) string {
+	text = v.mask(text) // before it is broken into lines
+	if v.ascii {
+		text = strings.ReplaceAll(text, "→", "->")
+	}
+	return plan.Printable(text, v.ascii)
+}
 
-// wrapped breaks text at spaces so that it fits the width behind indent
-// columns. Words are cleaned.
-func (v *view) wrapped(indent int, text string) string {
+// flow breaks text at spaces so that it fits the width. Its first line goes on
+// at a column, the others are indented. Words are cleaned.
+func (v *view) flow(column, indent int, text string) string {
 	var b strings.Builder
-	margin := strings.Repeat(" ", indent)
-	column := 0
+	begin := true
 	for word := range strings.FieldsSeq(v.clean(text)) {
-		size := utf8.RuneCountInString(word)
-		switch {
-		case column == 0:
-			b.WriteString(margin)
-			column = indent
-		case column+1+size > v.width:
-			b.WriteString("\n" + margin)
-			column = indent
-		default:
+		if !begin && column+1+columns(word) > v.width {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column, begin = indent, true
+		}
+		if !begin {
 			b.WriteByte(' ')
 			column++
 		}
 		b.WriteString(word)
-		column += size
+		column, begin = column+columns(word), false
 	}
-	b.WriteByte('\n')
-	return b.String()
+	return b.String() + "\n"
+}
+
+// wrapped is text of which every line is indented.
+func (v *view) wrapped(indent int, text string) string {
+	return strings.Repeat(" ", indent) + v.flow(indent, indent, text)
+}
+
+// hanging is text behind a first word of ours, broken so that further lines
+// stand below its own beginning.
+func (v *view) hanging(indent int, first, text string) string {
+	return pad(first, indent) + v.flow(indent, indent, text)
+}
+
+// say prints what was asked for.
+func (v *view) say(indent int, format string, args ...any) {
+	v.out.printf("%s", v.wrapped(indent, fmt.Sprintf(format, args...)))
+}
+
+// warn prints what is worth a look.
+func (v *view) warn(text string) { v.out.printf("%s", v.hanging(2, "!", text)) }
+
+// sign says without a colour what an action does, and which colour goes with
+// it. What changes nothing has none.
+func (v *view) sign(action plan.Action) (sign, color string) {
+	switch action {
+	case plan.Create:
+		return "+", green
+	case plan.Update:
+		return "~", yellow
+	case plan.Remove:
+		return "-", red
+	case plan.Restart, plan.Reload:
+		if v.ascii {
+			return "*", cyan
+		}
+		return "↻", cyan
+	case plan.Attention:
+		return "!", bold
+	}
+	return " ", ""
 }
 
 // page is where something is printed. It remembers the first failure, so that
@@ -147,11 +187,13 @@ const (
 	bold    = "1"
 	red     = "31"
 	green   = "32"
+	yellow  = "33"
+	cyan    = "36"
 	boldRed = "1;31"
 )
 
 func (p *page) paint(code, text string) string {
-	if !p.color {
+	if !p.color || code == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

@@ -91,7 +91,7 @@ func (v *view) proof(proof engine.Proof) {
 // detours warns of better ways that do not work.
 func (v *view) detours(detours []string) {
 	for _, detour := range detours {
-		v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "no way through by "+detour), "  "))
+		v.warn("no way through by " + detour)
 	}
 }
 

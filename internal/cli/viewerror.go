@@ -27,7 +27,7 @@ func (v *view) usageError(err error, command string, meant []string) {
 		text += ". Did you mean " + strings.Join(meant, " or ") + "?"
 	}
 	if v.json != nil {
-		v.json.fail(jsonError{Code: codeUsage, Message: printable(text), Log: []string{}, Hint: "See: " + command + " --help"})
+		v.json.fail(jsonError{Code: codeUsage, Message: text, Hint: "See: " + command + " --help"})
 		return
 	}
 	v.heading(text)
@@ -145,11 +145,10 @@ func (v *view) paragraphs(indent int, text string) string {
 // forThisStack lets a hint that ends in a command be pasted as it is.
 func (v *view) forThisStack(hint string) string {
 	text, command, ok := strings.Cut(hint, ": relayctl ")
-	words := strings.Fields(command)
-	if !ok || len(words) == 0 || strings.Contains(command, "\n") || v.about.file == "" {
+	if !ok || strings.TrimSpace(command) == "" || strings.Contains(command, "\n") || v.about.file == "" {
 		return hint
 	}
-	return text + ":\n  " + v.about.again(words[0], words[1:]...)
+	return text + ":\n  " + v.about.again(command)
 }
 
 // theSame is the command line as it was typed, with a flag more: so that it does

@@ -1,9 +1,6 @@
 package cli
 
-import (
-	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
-)
+import "github.com/relayctl/relayctl/internal/stack"
 
 // text prints a text as it is.
 func (v *view) text(text []byte) { v.out.Write(text) }
@@ -17,6 +14,6 @@ func (v *view) formatted(name string, f stack.Formatted, o formatOptions, isInpu
 	v.out.printf("%s\n", v.clean(name))
 	if o.diff {
 		before, after := f.Masked()
-		plan.WriteDiff(v.out, name, before, after, plan.TextOptions{Color: v.out.color, ASCII: v.ascii}) // the page keeps its failure
+		v.unified(0, name+" (as it is)", name+" (after fmt)", before, after)
 	}
 }

@@ -20,7 +20,7 @@ func (v *view) history(h *engine.History, o stackOptions) {
 		return
 	}
 	if len(h.Failed) > 0 {
-		v.out.printf("! %s", strings.TrimPrefix(v.wrapped(2, "not all hosts could be asked: what they did may be missing here"), "  "))
+		v.warn("not all hosts could be asked: what they did may be missing here")
 	}
 	count := plural(len(h.Applies), "apply", "applies")
 	switch {
@@ -40,9 +40,9 @@ func (v *view) history(h *engine.History, o stackOptions) {
 	for _, apply := range h.Applies {
 		v.pastApply(apply, width)
 	}
-	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(o.again("history", "--apply", fmt.Sprint(h.Applies[0].Number))))
+	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(o.again(fmt.Sprint("history --apply ", h.Applies[0].Number))))
 	if h.More {
-		v.out.printf("Older ones:\n  %s\n", v.clean(o.again("history", "--last", fmt.Sprint(min(engine.MaxPast, 10*len(h.Applies))))))
+		v.out.printf("Older ones:\n  %s\n", v.clean(o.again(fmt.Sprint("history --last ", min(engine.MaxPast, 10*len(h.Applies))))))
 	}
 	v.originals(h.Originals)
 }
@@ -75,13 +75,6 @@ func someOf(hosts []string) string {
 		return strings.Join(hosts, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(hosts[:2], ", "), len(hosts)-2)
-}
-
-// hanging is text behind a first word, broken so that further lines stand below
-// its own beginning.
-func (v *view) hanging(indent int, first, text string) string {
-	body := v.wrapped(indent, text)
-	return first + strings.Repeat(" ", indent-len(first)) + strings.TrimLeft(body, " ")
 }
 
 // pastEnd says how an apply ended as a whole.
@@ -139,21 +132,6 @@ func (v *view) pastSteps(h *engine.History) {
 	}
 }
 
-// stepName names a step as a plan does.
-func stepName(step plan.StepTaken) string {
-	if step.Action == plan.Restart || step.Action == plan.Reload {
-		return string(step.Action) + " " + strings.TrimSuffix(step.Name, ".service")
-	}
-	name := thing(step.ID)
-	switch step.Action {
-	case plan.Take:
-		name += " (as it was found)"
-	case plan.Forget:
-		name += " (left as it is)"
-	}
-	return name
-}
-
 func (v *view) pastStep(step plan.StepTaken) {
 	end := "not ended"
 	switch {
@@ -162,28 +140,18 @@ func (v *view) pastStep(step plan.StepTaken) {
 	case step.Done():
 		end = plan.Seconds(step.Ended.Sub(step.Began))
 	}
-	v.out.printf("  %s  %9s  %s %s\n", step.Began.UTC().Format("15:04:05"), end, v.stepSign(step.Action), v.clean(stepName(step)))
+	sign, _ := v.sign(step.Action)
+	name := stepName(step.ID, step.Action)
+	switch step.Action {
+	case plan.Take:
+		name += " (as it was found)"
+	case plan.Forget:
+		name += " (left as it is)"
+	}
+	v.out.printf("  %s  %9s  %s %s\n", step.Began.UTC().Format(time.TimeOnly), end, sign, v.clean(name))
 	if step.Error != "" {
 		v.out.printf("%s", v.wrapped(25, step.Error))
 	}
-}
-
-// stepSign is the sign of an action in a plan; what changed nothing has none.
-func (v *view) stepSign(action plan.Action) string {
-	switch action {
-	case plan.Create:
-		return "+"
-	case plan.Update:
-		return "~"
-	case plan.Remove:
-		return "-"
-	case plan.Restart, plan.Reload:
-		if v.ascii {
-			return "*"
-		}
-		return "↻"
-	}
-	return " "
 }
 
 // originals prints what was taken over, and how to get it back.

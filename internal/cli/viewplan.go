@@ -4,83 +4,245 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
-// plan prints what apply would do.
+// plan prints what would happen on each host and why, then the sum of it, and
+// what else is worth knowing.
 func (v *view) plan(planned *engine.Planned, file string, diff bool) {
 	if v.json != nil {
 		v.json.plan(planned, diff)
 		return
 	}
-	plan.WriteText(v.out, v.notesForThisStack(planned.Plan), plan.TextOptions{ // the page keeps its failure
-		Width:  v.width,
-		Color:  v.out.color,
-		ASCII:  v.ascii,
-		Diff:   diff,
-		File:   file,
-		Took:   planned.Took,
-		Unseen: len(planned.Failed),
-		Texts:  planned.Texts,
-		Mask:   v.mask,
-	})
-	var aside []string
+	p := planText{view: v, plan: planned.Plan, diff: diff, texts: planned.Texts}
+	p.print(file, planned.Took, len(planned.Failed))
+	for _, text := range planNotices(planned) {
+		v.out.printf("\n")
+		v.warn(text)
+	}
+}
+
+// planText is a plan on its way to the screen.
+type planText struct {
+	*view
+	plan   plan.Plan
+	diff   bool // show how the text of files changes
+	column int  // in which reasons begin
+	texts  textsOf
+}
+
+// print prints a plan made from a look at the hosts that took so long; unseen
+// is how many could not be looked at.
+func (p *planText) print(file string, took time.Duration, unseen int) {
+	p.column = p.reasonColumn()
+	p.head(file, took, unseen)
+	for _, h := range p.plan.Hosts {
+		if !p.plan.Empty() || len(shown(h)) > 0 {
+			p.host(h)
+		}
+	}
+	if !p.plan.Empty() {
+		p.foot()
+	}
+}
+
+// maxReasonColumn leaves most of 80 columns to a path, and the rest to reasons.
+const maxReasonColumn = 45
+
+// reasonColumn is where the reasons begin on all hosts: behind the longest
+// resource that leaves room for them.
+func (p *planText) reasonColumn() int {
+	column := 24
+	for _, h := range p.plan.Hosts {
+		for _, c := range shown(h) {
+			end := 4 + columns(p.clean(label(c))) + 2
+			if end <= max(maxReasonColumn, p.width/2) {
+				column = max(column, end)
+			}
+		}
+	}
+	return column
+}
+
+// shown lists the changes that get a line of their own.
+func shown(h plan.HostPlan) []plan.Change {
+	var list []plan.Change
+	for _, c := range h.Changes {
+		if c.Counts() || c.Action == plan.Attention {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func (p *planText) head(file string, took time.Duration, unseen int) {
+	n := len(p.plan.Hosts)
+	looked, who := plural(n, "host", "hosts"), "Everything is"
+	if unseen > 0 {
+		looked, who = fmt.Sprintf("%d of %s", n, plural(n+unseen, "host", "hosts")), "What was seen is"
+	}
+	end := ""
+	switch {
+	case n == 0:
+		end = "."
+	case p.plan.Empty():
+		end = fmt.Sprintf(". %s as %s says.", who, file)
+	}
+	p.say(0, "Stack %s: %s looked at in %s%s", p.plan.Stack, looked, plan.Seconds(took), end)
+}
+
+func (p *planText) host(h plan.HostPlan) {
+	system := strings.Trim(h.Machine.Pretty+", "+h.Machine.Arch, ", ")
+	switch now, moved := p.plan.HostOf(h.Name); {
+	case h.Role == plan.RoleDeparted && moved:
+		system += fmt.Sprintf(": left the stack, %s is on %s now", h.Name, now)
+	case h.Role == plan.RoleDeparted:
+		system += ": left the stack"
+	case h.New:
+		system += ": new"
+	}
+	names := h.Name
+	if h.Role == plan.RoleProxy && h.Worker != "" {
+		names += ", " + h.Worker
+	}
+	if names = p.out.paint(bold, p.clean(names)); !strings.HasSuffix(h.Name, " at "+h.Address) { // as Member.Aside names it
+		names += "  " + p.clean(h.Address)
+	}
+	p.out.printf("\n%s  %s\n", names, p.clean(system))
+	for _, c := range shown(h) {
+		p.change(h, c)
+	}
+	for _, text := range h.Left() {
+		p.say(8, "%s", text)
+	}
+	switch {
+	case h.Unchanged > 0 && len(shown(h)) == 0:
+		p.say(4, "all %d as they should be", h.Unchanged)
+	case h.Unchanged > 0:
+		p.say(8, "%s", plural(h.Unchanged, "more as it should be", "more as they should be"))
+	}
+}
+
+func (p *planText) change(h plan.HostPlan, c plan.Change) {
+	var t texts
+	t.before, t.after, t.known = p.texts.of(h.Name, c)
+	sign, color := p.sign(c.Action)
+	name, why := p.clean(label(c)), why(h.Name, c, t, p.diff)
+	p.out.printf("  %s %s", p.out.paint(color, sign), name)
+	switch gap := p.column - 4 - columns(name); {
+	case why == "":
+		p.out.printf("\n")
+	case gap >= 2:
+		p.out.printf("%s%s", strings.Repeat(" ", gap), p.flow(p.column, p.column, why))
+	default:
+		p.out.printf("\n%s", p.wrapped(8, why))
+	}
+	p.notes(c)
+	if p.diff && t.known {
+		p.unified(8, c.ID.Name+" (on the host)", c.ID.Name+" (after apply)", t.before, t.after)
+	}
+}
+
+func (p *planText) notes(c plan.Change) {
+	for _, note := range c.Notes { // one that ends in a command can be pasted
+		p.say(8, "%s", strings.Replace(p.forThisStack(note), ":\n  ", ": ", 1))
+	}
+	if c.Drops > 0 {
+		p.say(8, "drops %s, back within 2 s; running answers finish first", plural(c.Drops, "worker connection", "worker connections"))
+	}
+	switch {
+	case c.Block == "":
+	case !c.Adoptable:
+		p.say(8, "stops apply, also with --adopt")
+	case c.Hides():
+		p.say(8, "stops apply; --adopt has ours take its place; its own file stays as it is")
+	case c.ID.Kind == plan.KindUnit:
+		p.say(8, "stops apply; --adopt stops and disables it")
+	default:
+		p.say(8, "stops apply; --adopt takes it over and keeps the original")
+	}
+}
+
+// foot sums the plan up.
+func (p *planText) foot() {
+	n := p.plan.Counts()
+	p.out.printf("\n")
+	p.say(0, "%d to create, %d to change, %d to remove.", n.Create, n.Update, n.Remove)
+	p.units(plan.Restart, "Restarts")
+	p.units(plan.Reload, "Reloads")
+	for _, h := range p.plan.Hosts {
+		drops := 0 // two units that close the same connections close them once
+		for _, c := range h.Changes {
+			drops = max(drops, c.Drops)
+		}
+		if drops > 0 {
+			p.say(0, "Drops %s on %s, back within 2 s.", plural(drops, "worker connection", "worker connections"), h.Name)
+		}
+	}
+	if blocked := len(p.plan.Blocked()); blocked > 0 {
+		p.say(0, "%s in the way: apply would stop, see ! above.", plural(blocked, "thing is", "things are"))
+	}
+}
+
+// units says which units are restarted, or reloaded, on which host.
+func (p *planText) units(action plan.Action, title string) {
+	var hosts []string
+	for _, h := range p.plan.Hosts {
+		var units []string
+		for _, c := range h.Changes {
+			if c.Action == action {
+				units = append(units, unitName(c.ID.Name))
+			}
+		}
+		if len(units) > 0 {
+			hosts = append(hosts, plan.Sentence(units)+" on "+h.Name)
+		}
+	}
+	if len(hosts) > 0 {
+		p.say(0, "%s: %s.", title, strings.Join(hosts, ", "))
+	}
+}
+
+// planNotices is what was seen beside a plan.
+func planNotices(planned *engine.Planned) []string {
+	var list []string
+	note := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	for _, lock := range planned.Locks {
-		aside = append(aside, fmt.Sprintf("%s: %s is at work there (%s, since %s)",
-			lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format("15:04:05")))
+		note("%s: %s is at work there (%s, since %s)", lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format(time.TimeOnly))
 	}
 	for _, cut := range planned.CutOff {
 		where := ""
 		if cut.At.Name != "" {
 			where = " in the middle of " + thing(cut.At)
 		}
-		aside = append(aside, fmt.Sprintf("%s: what %s began there (%s, %s) was cut off%s; apply goes on from where it ended",
-			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format("15:04:05"), where))
+		note("%s: what %s began there (%s, %s) was cut off%s; apply goes on from where it ended",
+			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format(time.TimeOnly), where)
 	}
 	for _, clock := range planned.Clocks {
-		aside = append(aside, strings.TrimPrefix(clock.Host+": "+clock.Summary()+". "+clock.Hint(), ": "))
+		note("%s", strings.TrimPrefix(clock.Host+": "+clock.Summary()+". "+clock.Hint(), ": "))
 	}
 	for _, failure := range planned.Stays {
-		aside = append(aside, fmt.Sprintf("%s and can't be cleaned up: %s; when it is gone for good, "+
-			"add --forget %s to apply", leftTheStack(planned, failure.Host), failure.Summary, stack.ShellWord(failure.Host)))
+		note("%s and can't be cleaned up: %s; when it is gone for good, add --forget %s to apply",
+			leftTheStack(planned.Plan, failure.Host), failure.Summary, stack.ShellWord(failure.Host))
 	}
 	for _, name := range planned.GivenUp {
-		aside = append(aside, leftTheStack(planned, name)+" and is given up: what stands on it stays there")
+		note("%s and is given up: what stands on it stays there", leftTheStack(planned.Plan, name))
 	}
 	for _, name := range planned.Unknown {
-		aside = append(aside, fmt.Sprintf("--forget %s: no host of this name left the stack", stack.ShellWord(name)))
+		note("--forget %s: no host of this name left the stack", stack.ShellWord(name))
 	}
-	for _, text := range aside {
-		v.out.printf("\n! %s", strings.TrimPrefix(v.wrapped(2, text), "  "))
-	}
-}
-
-// notesForThisStack is a plan whose notes that end in a command can be pasted.
-func (v *view) notesForThisStack(p plan.Plan) plan.Plan {
-	p.Hosts = slices.Clone(p.Hosts)
-	for i := range p.Hosts {
-		changes := slices.Clone(p.Hosts[i].Changes)
-		for j := range changes {
-			changes[j].Notes = slices.Clone(changes[j].Notes)
-			for k, note := range changes[j].Notes {
-				changes[j].Notes[k] = strings.Replace(v.forThisStack(note), ":\n  ", ": ", 1)
-			}
-		}
-		p.Hosts[i].Changes = changes
-	}
-	return p
+	return list
 }
 
 // leftTheStack says which host left: a worker may have moved to the proxy's
 // machine, and have left its own.
-func leftTheStack(planned *engine.Planned, name string) string {
-	for _, h := range planned.Hosts {
-		if h.Worker == name {
-			return fmt.Sprintf("the machine that %s had before it moved to %s left the stack", name, h.Name)
-		}
+func leftTheStack(p plan.Plan, name string) string {
+	if now, moved := p.HostOf(name); moved {
+		return fmt.Sprintf("the machine that %s had before it moved to %s left the stack", name, now)
 	}
 	return name + " left the stack"
 }
@@ -95,7 +257,7 @@ func (v *view) advice(planned *engine.Planned, o stackOptions) {
 	case slices.ContainsFunc(blocked, notAdoptable):
 		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(o.again("plan")))
 	default:
-		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(o.again("apply", "--adopt")))
+		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(o.again("apply --adopt")))
 	}
 }
 
@@ -103,7 +265,6 @@ func notAdoptable(c plan.Change) bool { return !c.Adoptable }
 
 // blocked prints why an apply stops before it begins.
 func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackOptions) {
-	adopt := !slices.ContainsFunc(planned.Blocked(), notAdoptable)
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
 			if v.json != nil {
@@ -120,11 +281,11 @@ func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackO
 		return
 	}
 	v.gap()
-	if adopt {
-		v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply", "--adopt")))
+	if slices.ContainsFunc(planned.Blocked(), notAdoptable) {
+		v.errs.printf("Nothing was changed. Clear what is in the way, then run apply again.\n")
 		return
 	}
-	v.errs.printf("Nothing was changed. Clear what is in the way, then run apply again.\n")
+	v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply --adopt")))
 }
 
 // question asks for the stack's name; the answer is read from the same line.

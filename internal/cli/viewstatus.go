@@ -99,9 +99,9 @@ func (v *view) problem(p engine.Problem, o stackOptions) {
 	for _, line := range p.Log[max(0, len(p.Log)-logLines):] {
 		v.out.printf("      %s\n", v.clean(line))
 	}
-	switch words := strings.Fields(strings.TrimPrefix(p.Command, "relayctl ")); {
-	case len(words) > 0:
-		command := v.clean(o.again(words[0], words[1:]...))
+	switch {
+	case p.Command != "":
+		command := v.clean(o.again(strings.TrimPrefix(p.Command, "relayctl ")))
 		v.out.printf("    %s\n", strings.TrimRight(fmt.Sprintf("%-28s  %s", command, v.clean(p.Why)), " "))
 	case p.Why != "":
 		v.out.printf("%s", v.paragraphs(4, p.Why))

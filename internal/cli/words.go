@@ -12,9 +12,20 @@ import (
 // thing names a resource as people say it.
 func thing(id plan.ID) string {
 	if id.Kind == plan.KindUnit {
-		return strings.TrimSuffix(id.String(), ".service")
+		return unitName(id.String())
 	}
 	return id.String()
+}
+
+// unitName is a unit's name as people say it.
+func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
+
+// stepName names a step of an apply: what is restarted or reloaded is a unit.
+func stepName(id plan.ID, action plan.Action) string {
+	if action == plan.Restart || action == plan.Reload {
+		return string(action) + " " + unitName(id.Name)
+	}
+	return thing(id)
 }
 
 // doing says what goes on.
@@ -71,6 +82,17 @@ func uploading(e engine.Event) string {
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
+
+// bytesOf writes a size as people say it.
+func bytesOf(n int64) string {
+	switch {
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", mebibytes(n))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return plural(int(n), "byte", "bytes")
+}
 
 // begins is the word for a step that begins.
 func begins(e engine.Event) string {

@@ -89,6 +89,9 @@ func describeResource(w *strings.Builder, r plan.Resource) {
 		}
 		fmt.Fprintf(w, "\t%s %s\n", name, value)
 	}
+	for _, id := range r.After {
+		fmt.Fprintf(w, "\tafter %s\n", id)
+	}
 	if r.Sensitive {
 		fmt.Fprintf(w, "\tsensitive\n")
 	}

@@ -170,9 +170,9 @@ func TestSecondPlanIsEmpty(t *testing.T) {
 		}
 		in.Prepared = false
 		for _, h := range build(t, in) {
-			p := plan.Diff(plan.Host{Name: h.Name, Role: h.Role, Want: h.Want, Ports: h.Ports, Facts: in.Hosts[h.Name].Facts})
-			if len(p.Changes) != 0 {
-				t.Errorf("%s: %s: %v", name, h.Name, p.Changes)
+			p, err := plan.Diff(plan.Host{Name: h.Name, Role: h.Role, Want: h.Want, Ports: h.Ports, Facts: in.Hosts[h.Name].Facts})
+			if err != nil || len(p.Changes) != 0 {
+				t.Errorf("%s: %s: %v, error %v", name, h.Name, p.Changes, err)
 			}
 		}
 	}
@@ -182,8 +182,12 @@ func TestSecondPlanIsEmpty(t *testing.T) {
 func TestCaddyfileComesAfterWhatItNames(t *testing.T) {
 	in := input(t, readCase(t, "testdata/prepared.txtar"))
 	h := build(t, in)[0]
+	todo, err := plan.Diff(plan.Host{Want: h.Want, Facts: in.Hosts["edge"].Facts})
+	if err != nil {
+		t.Fatal(err)
+	}
 	place := map[string]int{}
-	for i, c := range plan.Diff(plan.Host{Want: h.Want, Facts: in.Hosts["edge"].Facts}).Changes {
+	for i, c := range todo.Changes {
 		place[c.ID.Name] = i + 1
 	}
 	caddyfile := place["/etc/caddy/Caddyfile"]

@@ -30,7 +30,7 @@ const (
 func (h *host) checkReport(seen hostapi.Observation) *HostError {
 	facts := seen.Facts
 	switch {
-	case !supported(facts.Machine):
+	case !facts.Machine.IsSupported():
 		return h.reports("that it is %q on %q now", short(facts.Machine.Pretty), short(facts.Machine.Arch))
 	case len(facts.Resources) > maxFacts:
 		return h.reports("%d things", len(facts.Resources))

@@ -20,6 +20,7 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/host"
+	hostmachine "github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -134,8 +135,8 @@ func (m *machine) addUser(name string) {
 
 const defaultCaddyfile = ":80 {\n}\n"
 
-// Run implements host.Runner.
-func (m *machine) Run(_ context.Context, command host.Command) ([]byte, error) {
+// Run implements hostmachine.Runner.
+func (m *machine) Run(_ context.Context, command hostmachine.Command) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	last := ""
@@ -206,18 +207,18 @@ func (m *machine) unit(name string) *unit {
 	return m.units[name]
 }
 
-// Units implements host.Systemd.
-func (m *machine) Units(_ context.Context, names []string) ([]host.UnitState, error) {
+// Units implements hostmachine.Systemd.
+func (m *machine) Units(_ context.Context, names []string) ([]hostmachine.UnitState, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	states := make([]host.UnitState, len(names))
+	states := make([]hostmachine.UnitState, len(names))
 	for i, name := range names {
 		found := m.unit(name)
 		if found == nil || !m.has(found.fragment) {
-			states[i] = host.UnitState{Active: "inactive", Sub: "dead"}
+			states[i] = hostmachine.UnitState{Active: "inactive", Sub: "dead"}
 			continue
 		}
-		states[i] = host.UnitState{
+		states[i] = hostmachine.UnitState{
 			Exists: true, Fragment: found.fragment, FileState: "disabled", Active: "inactive", Sub: "dead",
 			Invocation: fmt.Sprintf("%032x", found.invocation), Result: "success",
 		}
@@ -235,31 +236,31 @@ func (m *machine) Units(_ context.Context, names []string) ([]host.UnitState, er
 	return states, nil
 }
 
-// Job implements host.Systemd.
-func (m *machine) Job(_ context.Context, verb host.JobVerb, name string) error {
+// Job implements hostmachine.Systemd.
+func (m *machine) Job(_ context.Context, verb hostmachine.JobVerb, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.jobs = append(m.jobs, string(verb)+" "+name)
 	found := m.unit(name)
 	if found == nil {
-		return fmt.Errorf("%s %s: %w", verb, name, host.ErrJobFailed)
+		return fmt.Errorf("%s %s: %w", verb, name, hostmachine.ErrJobFailed)
 	}
 	switch verb {
-	case host.StopUnit:
+	case hostmachine.StopUnit:
 		found.active = false
-	case host.StartUnit, host.RestartUnit:
+	case hostmachine.StartUnit, hostmachine.RestartUnit:
 		m.starts++
 		found.active, found.invocation = true, m.starts
 	}
 	return nil
 }
 
-// Configure implements host.Systemd.
-func (m *machine) Configure(_ context.Context, verb host.ConfigureVerb, name string) error {
+// Configure implements hostmachine.Systemd.
+func (m *machine) Configure(_ context.Context, verb hostmachine.ConfigureVerb, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if found := m.unit(name); found != nil && verb != host.ResetFailed {
-		found.enabled = verb == host.EnableUnit
+	if found := m.unit(name); found != nil && verb != hostmachine.ResetFailed {
+		found.enabled = verb == hostmachine.EnableUnit
 	}
 	return nil
 }
@@ -289,9 +290,9 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 		return nil, err
 	}
 	h := host.New(host.Config{
-		Root: m.root, Version: testVersion, Runner: m, Systemd: m, Dial: m.dial, Program: program, Digest: plan.Digest(own),
+		Machine: hostmachine.New(hostmachine.Config{Root: m.root, Runner: m, Systemd: m, Dial: m.dial}), Version: testVersion, Program: program, Digest: plan.Digest(own),
 	})
-	about, err := h.Machine()
+	about, err := h.Describe()
 	if err != nil {
 		return nil, err
 	}
@@ -421,7 +422,7 @@ func (m *machine) asked() []string {
 // holdLock takes the machine's lock for somebody else.
 func (m *machine) holdLock(operator string) (release func()) {
 	m.t.Helper()
-	other := host.New(host.Config{Root: m.root, Version: testVersion, Runner: m, Systemd: m})
+	other := host.New(host.Config{Machine: hostmachine.New(hostmachine.Config{Root: m.root, Runner: m, Systemd: m}), Version: testVersion})
 	params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: operator, Command: "apply"}, Stack: "home"}
 	if _, err := other.Lock(m.t.Context(), params, func(string) {}); err != nil {
 		m.t.Fatal(err)

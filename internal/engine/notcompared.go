@@ -5,9 +5,9 @@ import "fmt"
 // NotCompared is a secret of the stack file whose content is not known here: a
 // host may have another one.
 type NotCompared struct {
-	Host     string
-	Block    string // model "llama3-8b"
-	Argument string // backend_key
+	Host     string `json:"host"`
+	Block    string `json:"block"`    // model "llama3-8b"
+	Argument string `json:"argument"` // backend_key
 }
 
 func (n NotCompared) String() string {

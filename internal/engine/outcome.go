@@ -13,10 +13,12 @@ type Outcome struct {
 
 // HostOutcome is how an apply ended on one host.
 type HostOutcome struct {
-	Name                      string
-	Created, Changed, Removed int    // done
-	Steps                     int    // planned, restarts and reloads included
-	Done                      int    // of Steps
-	Skipped                   string // why its steps were not begun: "edge failed"; empty: they were
-	OK                        bool
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Done    int    `json:"done"`  // of Steps
+	Steps   int    `json:"steps"` // planned, restarts and reloads included
+	Created int    `json:"created"`
+	Changed int    `json:"changed"`
+	Removed int    `json:"removed"`
+	Skipped string `json:"skipped,omitempty"` // why its steps were not begun: "edge failed"; empty: they were
 }

@@ -58,27 +58,44 @@ func (p proposer) propose(v *observed) (*proposal, error) {
 		}
 		h.Want = settle(h.Want, seen.Facts, v.failed)
 		made.desired[h.Name] = h
-		todo := plan.Diff(plan.Host{
+		err := made.add(plan.Host{
 			Name: h.Name, Address: h.Address, Role: h.Role, Worker: h.Worker, Want: h.Want, Ports: h.Ports,
 			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: p.open.all, DirectConnections: p.open.direct,
 		})
-		if p.prepared {
-			todo.Changes = slices.DeleteFunc(todo.Changes, waitsToBeShown)
+		if err != nil {
+			return nil, err
 		}
-		made.Hosts = append(made.Hosts, todo)
+	}
+	if p.prepared {
+		for i := range made.Hosts {
+			made.Hosts[i].Changes = slices.DeleteFunc(made.Hosts[i].Changes, waitsToBeShown)
+		}
 	}
 	if len(p.rotate) == 0 {
 		made.describeRotations(in)
 	}
 	for _, gone := range p.departed {
-		if seen, ok := v.seen[gone.Name]; ok {
-			made.Hosts = append(made.Hosts, plan.Diff(plan.Host{
-				Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts,
-			}))
+		seen, ok := v.seen[gone.Name]
+		if !ok {
+			continue
+		}
+		if err := made.add(plan.Host{Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts}); err != nil {
+			return nil, err
 		}
 	}
 	made.keys = made.madeKeys(p.stack.Proxy.Name)
 	return made, nil
+}
+
+// add plans one host more.
+func (m *proposal) add(host plan.Host, notes ...plan.Change) error {
+	todo, err := plan.Diff(host)
+	if err != nil {
+		return fmt.Errorf("plan %s: %w", host.Name, err)
+	}
+	todo.Changes = append(todo.Changes, notes...)
+	m.Hosts = append(m.Hosts, todo)
+	return nil
 }
 
 // madeKeys lists the API keys that are to be made on the proxy host.

@@ -64,22 +64,21 @@ const (
 
 // HostStatus is how one host is.
 type HostStatus struct {
-	Name   string
-	Role   string
-	Worker string       // that is on it, on the proxy's machine too; empty: none is
-	Up     bool         // reachable
-	Units  []UnitStatus // that relayctl manages there
-	// Drift is how many things an apply would change.
-	Drift int
+	Name   string       `json:"name"`
+	Worker string       `json:"worker,omitempty"` // that is on it, on the proxy's machine too; empty: none is
+	Role   string       `json:"role"`
+	Up     bool         `json:"up"`    // reachable
+	Drift  int          `json:"drift"` // how many things an apply would change
+	Units  []UnitStatus `json:"units"` // that relayctl manages there
 }
 
 // UnitStatus is how one unit is.
 type UnitStatus struct {
-	Name    string // without .service
-	Version string // that is installed; empty where it is not known
-	Wanted  string // another version that it should have; empty: it has it
-	Active  bool
-	Detail  string // one line of systemd's or of the service itself
+	Name    string `json:"name"` // without .service
+	Active  bool   `json:"running"`
+	Version string `json:"version,omitempty"`        // that is installed; empty where it is not known
+	Wanted  string `json:"wanted_version,omitempty"` // another version that it should have; empty: it has it
+	Detail  string `json:"detail,omitempty"`         // one line of systemd's or of the service itself
 }
 
 // ModelStatus is how one model is.

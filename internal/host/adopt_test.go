@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -25,7 +26,7 @@ func takeOff(fact plan.Fact) plan.Change {
 type keptOff struct {
 	name    string
 	file    string
-	set     func(m *machine, u *fakeUnit)
+	set     func(m *debian, u *fakeUnit)
 	found   map[string]string
 	pulled  []string // that the fact names: it can't be kept off
 	masked  bool
@@ -34,29 +35,29 @@ type keptOff struct {
 
 func TestUnitThatIsKeptOff(t *testing.T) {
 	for _, row := range []keptOff{
-		{"enabled, by the link that it asks for", "/lib/systemd/system/web.service", func(m *machine, u *fakeUnit) {
+		{"enabled, by the link that it asks for", "/lib/systemd/system/web.service", func(m *debian, u *fakeUnit) {
 			u.enabled, u.state.PulledBy = true, []string{"multi-user.target"}
 			m.write("/etc/systemd/system/multi-user.target.wants/web.service", "")
 		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, false, false},
-		{"static, pulled by nobody", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) { u.state.FileState = "static" },
+		{"static, pulled by nobody", "/etc/systemd/system/web.service", func(_ *debian, u *fakeUnit) { u.state.FileState = "static" },
 			map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
-		{"static, pulled by a target", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+		{"static, pulled by a target", "/lib/systemd/system/web.service", func(_ *debian, u *fakeUnit) {
 			u.state.FileState, u.state.PulledBy = "static", []string{"site.target"}
 		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, true, false},
-		{"where the mask would go", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+		{"where the mask would go", "/etc/systemd/system/web.service", func(_ *debian, u *fakeUnit) {
 			u.state.FileState, u.state.PulledBy = "static", []string{"site.target", "site.target"}
 		}, map[string]string{"enabled": "yes", "running": "yes"}, []string{"site.target"}, false, true},
-		{"of an init script", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+		{"of an init script", "/lib/systemd/system/web.service", func(_ *debian, u *fakeUnit) {
 			u.state.FileState, u.state.PulledBy = "generated", []string{"graphical.target"}
 		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, true, false},
-		{"needed by what it starts itself", "/etc/systemd/system/web.service", func(m *machine, u *fakeUnit) {
+		{"needed by what it starts itself", "/etc/systemd/system/web.service", func(m *debian, u *fakeUnit) {
 			m.write("/etc/systemd/system/page.service", "[Service]\n")
 			m.systemd.unit("page.service").start()
 			u.state.PulledBy, u.state.Triggers = []string{"page.service"}, []string{"page.service"}
 		}, map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
-		{"needed by a service that is off", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) { u.state.PulledBy = []string{"gone.service"} },
+		{"needed by a service that is off", "/etc/systemd/system/web.service", func(_ *debian, u *fakeUnit) { u.state.PulledBy = []string{"gone.service"} },
 			map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
-		{"masked while it ran", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
+		{"masked while it ran", "/lib/systemd/system/web.service", func(_ *debian, u *fakeUnit) {
 			u.masked, u.state.PulledBy = true, []string{"site.target"}
 		}, map[string]string{"enabled": "no", "running": "yes"}, nil, true, false},
 	} {
@@ -121,7 +122,7 @@ func TestTakingOverThatIsCutOff(t *testing.T) {
 			if !begun {
 				return
 			}
-			next := plan.Diff(plan.Host{Role: plan.RoleProxy, Facts: seen}) // without --adopt
+			next := planOf(t, plan.Host{Role: plan.RoleProxy, Facts: seen}) // without --adopt
 			if _, err := m.lock().apply(next.Changes); err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +137,7 @@ func TestTakingOverThatIsCutOff(t *testing.T) {
 }
 
 // endAt ends relay-host at a point of its work.
-func (m *machine) endAt(point string, work func()) {
+func (m *debian) endAt(point string, work func()) {
 	m.t.Helper()
 	m.point = func(what string) {
 		if what == point {
@@ -179,7 +180,7 @@ func TestCaddyThatTakesNoOrders(t *testing.T) {
 		s := m.lock()
 		s.adopt = true
 		s.bring(s.caddy("ours\n")...)
-		if m.caddyRuns != "ours\n" || !slices.Equal(caddy.jobs, []host.JobVerb{host.RestartUnit}) {
+		if m.caddyRuns != "ours\n" || !slices.Equal(caddy.jobs, []machine.JobVerb{machine.RestartUnit}) {
 			t.Errorf("Caddy runs %q after %v", m.caddyRuns, caddy.jobs)
 		}
 		if steps := s.plan(s.caddy("ours\n")...); len(steps) > 0 {
@@ -204,9 +205,9 @@ func TestSitesOfAServerInTheWay(t *testing.T) {
 }
 
 // sockets is what systemd listens for.
-type sockets []host.SocketUnit
+type sockets []machine.SocketUnit
 
-func (s sockets) SocketUnits(context.Context) ([]host.SocketUnit, error) { return s, nil }
+func (s sockets) SocketUnits(context.Context) ([]machine.SocketUnit, error) { return s, nil }
 
 func TestSocketUnitsAreNamed(t *testing.T) {
 	m := newMachine(t)
@@ -225,10 +226,10 @@ func TestSocketUnitsAreNamed(t *testing.T) {
 	m.write("/etc/systemd/system/web.service", "[Service]\n")
 	m.systemd.unit("web.socket").state.Triggers = []string{"web.service"}
 	m.systemd.unit("web.service").state.TriggeredBy = []string{"web.socket"}
-	h := host.New(host.Config{Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd, Sockets: sockets{
+	h := host.New(host.Config{Version: "1.0.0", Machine: machine.New(machine.Config{Root: m.root, Runner: m, Systemd: m.systemd, Sockets: sockets{
 		{Name: "other.socket", Listens: []string{"/run/other.sock", "0.0.0.0:443", "[::]:4430"}},
 		{Name: "web.socket", Listens: []string{"[::]:443"}},
-	}})
+	}})})
 	seen, err := h.Observe(t.Context(), hostapi.Observe{})
 	if err != nil {
 		t.Fatal(err)

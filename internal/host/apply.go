@@ -203,7 +203,7 @@ func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
 	if id.Kind != plan.KindUnit && !asWanted(todo.resource, fact) {
 		return plan.Fact{}, fmt.Errorf("%s is not as it was just made: %s", id, differences(wanted(todo.resource), fact.Have))
 	}
-	if replaces(todo.change) && !maps.Equal(fact.Have, todo.now.Have) {
+	if plan.Replaces(todo.change) && !maps.Equal(fact.Have, todo.now.Have) {
 		h.session.noteChange(id)
 	}
 	return fact, b.record(todo, fact, left)

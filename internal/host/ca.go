@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -75,7 +76,7 @@ func (a authorities) bring(_ context.Context, b *batch, step step) (outcome, err
 			return outcome{}, err
 		}
 	}
-	if err := writeAtomically(a.path(path), append(ca.key, ca.root...), 0o600); err != nil {
+	if err := machine.WriteAtomically(a.Path(path), append(ca.key, ca.root...), 0o600); err != nil {
 		return outcome{}, fmt.Errorf("keep certificate authority: %w", err)
 	}
 	return outcome{made: true}, nil
@@ -86,16 +87,16 @@ func (a authorities) remove(_ context.Context, b *batch, step step) error {
 	if _, err := a.keepFormer(path, a.session.number); err != nil {
 		return err
 	}
-	return removeIfThere(a.path(path))
+	return machine.RemoveIfThere(a.Path(path))
 }
 
 // authorityPath is one file for key and certificate, so that a crash never
 // leaves one without the other.
-func authorityPath(name string) string { return filepath.Join(storeDir, "ca", name+".pem") }
+func authorityPath(name string) string { return filepath.Join(plan.StoreDir, "ca", name+".pem") }
 
 // loadAuthority wraps fs.ErrNotExist when there is none.
 func (h *Host) loadAuthority(name string) (authority, error) {
-	content, err := os.ReadFile(h.path(authorityPath(name)))
+	content, err := os.ReadFile(h.Path(authorityPath(name)))
 	if err != nil {
 		return authority{}, fmt.Errorf("read certificate authority: %w", err)
 	}

@@ -51,7 +51,7 @@ func TestAuthoritySignsForItsDomainAlone(t *testing.T) {
 }
 
 // signs has the root sign a certificate for name and verifies it as a client.
-func signs(t *testing.T, m *machine, name string) error {
+func signs(t *testing.T, m *debian, name string) error {
 	t.Helper()
 	rootBlock, _ := pem.Decode([]byte(m.read("/etc/root.pem")))
 	keyBlock, _ := pem.Decode([]byte(m.read("/etc/root.key")))

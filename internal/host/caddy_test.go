@@ -8,14 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // caddyMachine has Caddy installed and running under relayctl, and a relay
 // that writes down what it is told.
-func caddyMachine(t *testing.T) (*machine, *session, *[]string) {
+func caddyMachine(t *testing.T) (*debian, *session, *[]string) {
 	m := newMachine(t)
 	m.serveCaddy(t)
 	told := &[]string{}
@@ -40,7 +40,7 @@ const (
 )
 
 // serveCaddy says what Caddy runs, at its admin endpoint, wherever that is now.
-func (m *machine) serveCaddy(t testing.TB) {
+func (m *debian) serveCaddy(t testing.TB) {
 	says := func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(m.caddyTakesOrders(), "unix/") != (r.Host == "") {
 			http.Error(w, `{"error":"host not allowed"}`, http.StatusForbidden)
@@ -166,14 +166,14 @@ func TestCaddyThatTakesOrdersElsewhere(t *testing.T) {
 	const autosave = "/var/lib/caddy/.config/caddy/autosave.json"
 	for _, row := range []struct {
 		name, before, wrote string
-		job                 []host.JobVerb
+		job                 []machine.JobVerb
 	}{
 		{"as relayctl 0.1 had it", "one\nadmin " + usualAdmin + "\n", "", nil},
 		{"the same place", "one\nadmin " + ownAdmin + "\n", "", nil},
 		{"at another port, written down", "one\nadmin localhost:2020\n", `{"admin":{"listen":"localhost:2020"}}`, nil},
 		{"at a socket, written down", "one\n", `{"admin":{"listen":"unix/` + caddySocket + `"}}`, nil},
-		{"at another port, written nowhere", "one\nadmin localhost:2020\n", "", []host.JobVerb{host.RestartUnit}},
-		{"nowhere", "one\nadmin off\n", `{"admin":{"disabled":true}}`, []host.JobVerb{host.RestartUnit}},
+		{"at another port, written nowhere", "one\nadmin localhost:2020\n", "", []machine.JobVerb{machine.RestartUnit}},
+		{"nowhere", "one\nadmin off\n", `{"admin":{"disabled":true}}`, []machine.JobVerb{machine.RestartUnit}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestCaddyThatTakesOrdersElsewhere(t *testing.T) {
 // Where Caddy does not listen on a port, anybody may: nobody else is told in
 // Caddy's place.
 func TestSomebodyElseOnCaddysPort(t *testing.T) {
-	for uid, job := range map[int]host.JobVerb{os.Getuid() + 1: "", os.Getuid() + 2: host.RestartUnit} {
+	for uid, job := range map[int]machine.JobVerb{os.Getuid() + 1: "", os.Getuid() + 2: machine.RestartUnit} {
 		bubble(t, func(t *testing.T) {
 			m, s, _ := caddyMachine(t)
 			s.bring(s.caddy("one\nadmin " + usualAdmin + "\n")...)
@@ -207,7 +207,7 @@ func TestSomebodyElseOnCaddysPort(t *testing.T) {
 			caddy := m.systemd.unit("caddy.service")
 			caddy.jobs = nil
 			s.bring(s.caddy("two\nadmin " + ownAdmin + "\n")...)
-			if did := slices.Contains(caddy.jobs, host.RestartUnit); did != (job != "") {
+			if did := slices.Contains(caddy.jobs, machine.RestartUnit); did != (job != "") {
 				t.Errorf("user %d listens: did %v", uid, caddy.jobs)
 			}
 		})

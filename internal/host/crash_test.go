@@ -46,7 +46,7 @@ func (s *session) everything(form int) []plan.Resource {
 }
 
 // crashMachine has something of somebody else in the way.
-func crashMachine(t *testing.T) *machine {
+func crashMachine(t *testing.T) *debian {
 	m := newMachine(t)
 	m.write("/etc/relay.conf", "theirs\n")
 	m.serveCaddy(t)
@@ -61,7 +61,7 @@ type crash struct{ at string }
 // run brings the machine to a form with a relay-host of its own, which ends at
 // the nth of all points where it could; 0 is never. It returns how many points
 // it came by, and where it ended.
-func (m *machine) run(form, n int) (points int, at string) {
+func (m *debian) run(form, n int) (points int, at string) {
 	m.t.Helper()
 	manifest := ""
 	m.point = func(what string) {
@@ -103,7 +103,7 @@ func (m *machine) run(form, n int) (points int, at string) {
 	return points, ""
 }
 
-func (m *machine) restore(path, content string) {
+func (m *debian) restore(path, content string) {
 	if content == "absent" {
 		os.Remove(m.path(path))
 		return
@@ -115,7 +115,7 @@ func (m *machine) restore(path, content string) {
 
 // state is all that should be the same, however often relay-host ended: what
 // was made at random and the times are left out.
-func (m *machine) state() map[string]string {
+func (m *debian) state() map[string]string {
 	m.t.Helper()
 	state := map[string]string{}
 	err := filepath.WalkDir(m.root, func(path string, entry fs.DirEntry, err error) error {
@@ -174,7 +174,7 @@ func TestApplyThatEndsAnywhereIsMadeGood(t *testing.T) {
 	}{{"first apply", []int{1}}, {"change", []int{1, 2}}, {"leave", []int{1, 0}}} {
 		t.Run(way.name, func(t *testing.T) {
 			last := way.forms[len(way.forms)-1]
-			walk := func(t *testing.T, n int) (m *machine, points int, at string) {
+			walk := func(t *testing.T, n int) (m *debian, points int, at string) {
 				m = crashMachine(t)
 				for _, form := range way.forms[:len(way.forms)-1] {
 					m.run(form, 0)

@@ -13,21 +13,22 @@ import (
 	"testing"
 
 	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// machine is a folder that looks like a Debian machine, with commands and a
+// debian is a folder that looks like a Debian machine, with commands and a
 // service manager that work on it.
-type machine struct {
+type debian struct {
 	t        testing.TB
 	root     string
 	packages map[string]*fakePackage // that apt offers
 	journal  map[string][]string     // by unit
 	systemd  *fakeSystemd
-	commands []string            // that were run, in order
-	env      map[string][]string // of the last command of each name
-	aptFails *host.CommandError  // of every run of apt-get; nil: it does its work
+	commands []string              // that were run, in order
+	env      map[string][]string   // of the last command of each name
+	aptFails *machine.CommandError // of every run of apt-get; nil: it does its work
 
 	refuseCaddyfile string // text that Caddy's validation refuses
 	refuseReload    string // text that Caddy refuses only when it loads it
@@ -55,8 +56,8 @@ type fakePackage struct {
 	replaces  string            // another package, which has to go for it
 }
 
-func newMachine(t testing.TB) *machine {
-	m := &machine{
+func newMachine(t testing.TB) *debian {
+	m := &debian{
 		t: t, root: folder(t), packages: map[string]*fakePackage{}, journal: map[string][]string{}, env: map[string][]string{},
 		point: func(string) {}, listeners: map[string]*pipeListener{}, caddyListens: map[string]bool{},
 	}
@@ -87,23 +88,23 @@ func folder(t testing.TB) string {
 }
 
 // host is a fresh run of relay-host on the machine.
-func (m *machine) host() *host.Host {
+func (m *debian) host() *host.Host {
 	return host.New(host.Config{
-		Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd, Dial: m.dial,
+		Machine: machine.New(machine.Config{Root: m.root, Runner: m, Systemd: m.systemd, Dial: m.dial}), Version: "1.0.0",
 		Program: m.path("/proc/self/exe"), Digest: plan.Digest([]byte("this very program")),
 	})
 }
 
-func (m *machine) path(path string) string { return filepath.Join(m.root, path) }
+func (m *debian) path(path string) string { return filepath.Join(m.root, path) }
 
-func (m *machine) mkdir(path string) {
+func (m *debian) mkdir(path string) {
 	m.t.Helper()
 	if err := os.MkdirAll(m.path(path), 0o755); err != nil {
 		m.t.Fatal(err)
 	}
 }
 
-func (m *machine) write(path, content string) {
+func (m *debian) write(path, content string) {
 	m.t.Helper()
 	m.mkdir(filepath.Dir(path))
 	if err := os.WriteFile(m.path(path), []byte(content), 0o644); err != nil {
@@ -112,7 +113,7 @@ func (m *machine) write(path, content string) {
 }
 
 // read returns a file's content; "absent" where there is none.
-func (m *machine) read(path string) string {
+func (m *debian) read(path string) string {
 	m.t.Helper()
 	content, err := os.ReadFile(m.path(path))
 	if os.IsNotExist(err) {
@@ -124,8 +125,8 @@ func (m *machine) read(path string) string {
 	return string(content)
 }
 
-// Run implements host.Runner: a command is killed when ctx ends.
-func (m *machine) Run(ctx context.Context, command host.Command) ([]byte, error) {
+// Run implements machine.Runner: a command is killed when ctx ends.
+func (m *debian) Run(ctx context.Context, command machine.Command) ([]byte, error) {
 	output, err := m.execute(command)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("run %s: %w", command.Name, context.Cause(ctx))
@@ -133,7 +134,7 @@ func (m *machine) Run(ctx context.Context, command host.Command) ([]byte, error)
 	return output, err
 }
 
-func (m *machine) execute(command host.Command) ([]byte, error) {
+func (m *debian) execute(command machine.Command) ([]byte, error) {
 	line := command.Name + " " + strings.Join(command.Args, " ")
 	m.commands = append(m.commands, line)
 	m.env[command.Name] = command.Env
@@ -161,7 +162,7 @@ func (m *machine) execute(command host.Command) ([]byte, error) {
 	return nil, fmt.Errorf("run %s: %w", command.Name, exec.ErrNotFound)
 }
 
-func (m *machine) dpkgStatus() string {
+func (m *debian) dpkgStatus() string {
 	var status strings.Builder
 	for name, p := range m.packages {
 		if p.half {
@@ -181,7 +182,7 @@ func (m *machine) dpkgStatus() string {
 	return status.String()
 }
 
-func (m *machine) policy(name string) []byte {
+func (m *debian) policy(name string) []byte {
 	if p := m.packages[name]; p != nil && p.listed {
 		return []byte(name + ":\n  Installed: (none)\n  Candidate: 1.0\n")
 	}
@@ -189,7 +190,7 @@ func (m *machine) policy(name string) []byte {
 }
 
 // simulate is what apt says that a removal would do.
-func (m *machine) simulate(name string) string {
+func (m *debian) simulate(name string) string {
 	text := "Reading package lists...\nRemv " + name + " [1.0]\n"
 	if other := m.packages[name].neededBy; other != "" {
 		text += "Remv " + other + " [1.0]\n"
@@ -197,12 +198,12 @@ func (m *machine) simulate(name string) string {
 	return text
 }
 
-func (m *machine) apt(args []string, name string) error {
+func (m *debian) apt(args []string, name string) error {
 	if m.aptFails != nil {
 		return m.aptFails
 	}
 	if m.read("/var/lib/dpkg/updates/0001") != "absent" {
-		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: dpkg was interrupted"}}
+		return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: dpkg was interrupted"}}
 	}
 	m.point("before apt")
 	defer m.point("after apt")
@@ -214,16 +215,16 @@ func (m *machine) apt(args []string, name string) error {
 	}
 	p := m.packages[name]
 	if p == nil {
-		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stdout: []string{"Reading lists..."}, Stderr: []string{"E: Unable to locate package " + name}}
+		return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stdout: []string{"Reading lists..."}, Stderr: []string{"E: Unable to locate package " + name}}
 	}
 	if other := m.packages[p.replaces]; other != nil && slices.Contains(args, "install") {
 		if slices.Contains(args, "--no-remove") {
-			return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: Packages need to be removed but remove is disabled."}}
+			return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: Packages need to be removed but remove is disabled."}}
 		}
 		other.installed = false
 	}
 	if p.half = p.fails && slices.Contains(args, "install"); p.half {
-		return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"no such user", "E: Sub-process /usr/bin/dpkg returned an error code (1)"}}
+		return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"no such user", "E: Sub-process /usr/bin/dpkg returned an error code (1)"}}
 	}
 	p.installed = slices.Contains(args, "install")
 	if !p.installed {
@@ -250,19 +251,19 @@ func (m *machine) apt(args []string, name string) error {
 	}
 	for other, p := range m.packages {
 		if p.half {
-			return &host.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"dpkg: error processing package " + other}}
+			return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"dpkg: error processing package " + other}}
 		}
 	}
 	return nil
 }
 
 // addUser adds a user. No test gives it files, so that tests need not be root.
-func (m *machine) addUser(name, home string) {
+func (m *debian) addUser(name, home string) {
 	m.write("/etc/passwd", m.read("/etc/passwd")+fmt.Sprintf("%s:x:%d:%d::%s:/usr/sbin/nologin\n", name, os.Getuid()+1, os.Getgid()+1, home))
 	m.write("/etc/group", m.read("/etc/group")+fmt.Sprintf("%s:x:%d:\n", name, os.Getgid()+1))
 }
 
-func (m *machine) changeUser(command string, args []string, name string) error {
+func (m *debian) changeUser(command string, args []string, name string) error {
 	m.point("before " + command)
 	defer m.point("after " + command)
 	home := "/home/" + name
@@ -273,7 +274,7 @@ func (m *machine) changeUser(command string, args []string, name string) error {
 	}
 	exists := strings.Contains("\n"+m.read("/etc/passwd"), "\n"+name+":")
 	if exists == (command == "useradd") {
-		return &host.CommandError{Name: command, ExitCode: 9, Stderr: []string{command + ": user " + name + ": wrong state"}}
+		return &machine.CommandError{Name: command, ExitCode: 9, Stderr: []string{command + ": user " + name + ": wrong state"}}
 	}
 	for _, file := range []string{"/etc/passwd", "/etc/group"} {
 		lines := slices.DeleteFunc(strings.SplitAfter(m.read(file), "\n"), func(line string) bool {
@@ -287,7 +288,7 @@ func (m *machine) changeUser(command string, args []string, name string) error {
 	return nil
 }
 
-func (m *machine) caddy(command host.Command) ([]byte, error) {
+func (m *debian) caddy(command machine.Command) ([]byte, error) {
 	path := command.Args[slices.Index(command.Args, "--config")+1]
 	content := m.read(path)
 	refused := func(text string) bool { return text != "" && strings.Contains(content, text) }
@@ -296,7 +297,7 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 		return adapted(content), nil
 	case "validate":
 		if refused(m.refuseCaddyfile) {
-			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{
+			return nil, &machine.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{
 				`{"level":"info","msg":"using provided configuration"}`, "Error: adapting: " + path + ":3: unknown directive",
 			}}
 		}
@@ -307,14 +308,14 @@ func (m *machine) caddy(command host.Command) ([]byte, error) {
 			to = command.Args[at+1]
 		}
 		if to != m.caddyTakesOrders() {
-			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration to instance: dial " + to}}
+			return nil, &machine.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration to instance: dial " + to}}
 		}
 		if content == m.caddyRuns && !slices.Contains(command.Args, "--force") {
 			return nil, nil
 		}
 		if refused(m.refuseReload) {
 			m.caddyMoved = adminIn(content) // as Caddy 2.6.2 does
-			return nil, &host.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration: HTTP 400"}}
+			return nil, &machine.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: sending configuration: HTTP 400"}}
 		}
 		if m.ignoresReload {
 			return nil, nil
@@ -341,10 +342,10 @@ func adminIn(caddyfile string) string {
 	return strings.Fields(place)[0]
 }
 
-func (m *machine) caddyTakesOrders() string { return cmp.Or(m.caddyMoved, adminIn(m.caddyRuns)) }
+func (m *debian) caddyTakesOrders() string { return cmp.Or(m.caddyMoved, adminIn(m.caddyRuns)) }
 
 // observe looks at resources with a fresh relay-host.
-func (m *machine) observe(resources ...plan.Resource) plan.Facts {
+func (m *debian) observe(resources ...plan.Resource) plan.Facts {
 	m.t.Helper()
 	observation, err := m.host().Observe(m.t.Context(), hostapi.Observe{Resources: resources})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 )
 
 // pipeListener takes connections that are made in memory.
@@ -41,7 +42,7 @@ func (l *pipeListener) Close() error {
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // dial connects to what serve serves.
-func (m *machine) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (m *debian) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	l := m.listeners[address]
 	if l == nil || m.caddyListens[address] && address != m.path(strings.TrimPrefix(m.caddyTakesOrders(), "unix/")) && address != strings.Replace(m.caddyTakesOrders(), "localhost", "127.0.0.1", 1) {
 		return nil, fmt.Errorf("dial %s %s: %w", network, address, syscall.ECONNREFUSED)
@@ -56,7 +57,7 @@ func (m *machine) dial(ctx context.Context, network, address string) (net.Conn, 
 }
 
 // serve answers HTTP at an address until the test ends.
-func serve(t testing.TB, m *machine, address string, handler http.HandlerFunc) *pipeListener {
+func serve(t testing.TB, m *debian, address string, handler http.HandlerFunc) *pipeListener {
 	t.Helper()
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	m.listeners[address] = l
@@ -68,7 +69,7 @@ func serve(t testing.TB, m *machine, address string, handler http.HandlerFunc) *
 }
 
 // serveSocket answers HTTP on a local socket, which has a name to be seen by.
-func serveSocket(t testing.TB, m *machine, path string, handler http.HandlerFunc) {
+func serveSocket(t testing.TB, m *debian, path string, handler http.HandlerFunc) {
 	t.Helper()
 	if err := os.WriteFile(m.path(path), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -77,6 +78,6 @@ func serveSocket(t testing.TB, m *machine, path string, handler http.HandlerFunc
 }
 
 // networked is a relay-host that asks over the real network.
-func networked(m *machine) *host.Host {
-	return host.New(host.Config{Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd})
+func networked(m *debian) *host.Host {
+	return host.New(host.Config{Machine: machine.New(machine.Config{Root: m.root, Runner: m, Systemd: m.systemd}), Version: "1.0.0"})
 }

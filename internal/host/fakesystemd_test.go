@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 )
 
 // fakeSystemd runs units that are nothing but their state.
 type fakeSystemd struct {
-	machine *machine
+	machine *debian
 	units   map[string]*fakeUnit
 	starts  int
 	reloads int // of unit files
@@ -24,26 +24,26 @@ type fakeUnit struct {
 	name    string
 	enabled bool
 	masked  bool
-	state   host.UnitState
+	state   machine.UnitState
 	reads   []string          // paths that it loads
 	loaded  map[string]string // their contents when it did, by path
 	publish func() string     // its status
 	fails   bool              // it stops soon after every start
 	bad     string            // it does so where what it reads holds this
-	refuses host.JobVerb      // a job that fails
-	jobs    []host.JobVerb
+	refuses machine.JobVerb   // a job that fails
+	jobs    []machine.JobVerb
 }
 
 func (s *fakeSystemd) unit(name string) *fakeUnit {
 	if s.units[name] == nil {
-		s.units[name] = &fakeUnit{systemd: s, name: name, state: host.UnitState{Active: "inactive", Sub: "dead", Result: "success"}}
+		s.units[name] = &fakeUnit{systemd: s, name: name, state: machine.UnitState{Active: "inactive", Sub: "dead", Result: "success"}}
 	}
 	return s.units[name]
 }
 
-// Units implements host.Systemd.
-func (s *fakeSystemd) Units(_ context.Context, names []string) ([]host.UnitState, error) {
-	var states []host.UnitState
+// Units implements machine.Systemd.
+func (s *fakeSystemd) Units(_ context.Context, names []string) ([]machine.UnitState, error) {
+	var states []machine.UnitState
 	for _, name := range names {
 		unit := s.unit(name)
 		state := unit.state
@@ -53,7 +53,7 @@ func (s *fakeSystemd) Units(_ context.Context, names []string) ([]host.UnitState
 			}
 		}
 		if !state.Exists {
-			states = append(states, host.UnitState{Active: "inactive"})
+			states = append(states, machine.UnitState{Active: "inactive"})
 			continue
 		}
 		switch {
@@ -76,18 +76,18 @@ func (s *fakeSystemd) Units(_ context.Context, names []string) ([]host.UnitState
 	return states, nil
 }
 
-// Job implements host.Systemd.
-func (s *fakeSystemd) Job(_ context.Context, verb host.JobVerb, name string) error {
+// Job implements machine.Systemd.
+func (s *fakeSystemd) Job(_ context.Context, verb machine.JobVerb, name string) error {
 	s.machine.point(fmt.Sprintf("before %s %s", verb, name))
 	unit := s.unit(name)
 	unit.jobs = append(unit.jobs, verb)
 	if verb == unit.refuses {
-		return fmt.Errorf("%s %s: %w: failed", verb, name, host.ErrJobFailed)
+		return fmt.Errorf("%s %s: %w: failed", verb, name, machine.ErrJobFailed)
 	}
 	switch verb {
-	case host.StopUnit:
+	case machine.StopUnit:
 		unit.stop()
-	case host.ReloadUnit:
+	case machine.ReloadUnit:
 		unit.load()
 	default:
 		unit.start()
@@ -99,17 +99,17 @@ func (s *fakeSystemd) Job(_ context.Context, verb host.JobVerb, name string) err
 	return nil
 }
 
-// Configure implements host.Systemd.
-func (s *fakeSystemd) Configure(_ context.Context, verb host.ConfigureVerb, name string) error {
+// Configure implements machine.Systemd.
+func (s *fakeSystemd) Configure(_ context.Context, verb machine.ConfigureVerb, name string) error {
 	s.machine.point(fmt.Sprintf("before %s %s", verb, name))
 	switch verb {
-	case host.EnableUnit:
+	case machine.EnableUnit:
 		s.unit(name).enabled = true
-	case host.DisableUnit:
+	case machine.DisableUnit:
 		s.unit(name).enabled = false
-	case host.MaskUnit:
+	case machine.MaskUnit:
 		s.unit(name).masked = true
-	case host.ReloadUnitFiles:
+	case machine.ReloadUnitFiles:
 		s.reloads++
 	}
 	s.machine.point(fmt.Sprintf("after %s %s", verb, name))
@@ -155,7 +155,7 @@ func (u *fakeUnit) fresh() bool {
 }
 
 // content is a file's content, or that of all files in a folder.
-func (m *machine) content(path string) string {
+func (m *debian) content(path string) string {
 	names, err := filepath.Glob(m.path(path) + "/*")
 	info, statErr := os.Stat(m.path(path))
 	if err != nil || statErr != nil || !info.IsDir() {
@@ -169,7 +169,7 @@ func (m *machine) content(path string) string {
 }
 
 // now is the file system's time: in a bubble of synctest, the clock is another.
-func (m *machine) now() time.Time {
+func (m *debian) now() time.Time {
 	m.write("/run/clock", "")
 	info, err := os.Stat(m.path("/run/clock"))
 	if err != nil {
@@ -179,7 +179,7 @@ func (m *machine) now() time.Time {
 }
 
 // tick returns when the file system's time has gone on.
-func (m *machine) tick() {
+func (m *debian) tick() {
 	for before := m.now(); !m.now().After(before); {
 	}
 }

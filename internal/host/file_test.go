@@ -39,7 +39,7 @@ func TestFileIsWrittenAsWanted(t *testing.T) {
 }
 
 // noLeftovers fails when a temporary file stayed anywhere.
-func noLeftovers(t *testing.T, m *machine) {
+func noLeftovers(t *testing.T, m *debian) {
 	t.Helper()
 	err := filepath.WalkDir(m.root, func(path string, _ os.DirEntry, err error) error {
 		if strings.HasSuffix(path, "-new") || strings.HasSuffix(path, ".new") || strings.HasSuffix(path, ".part") {
@@ -77,11 +77,11 @@ func TestOnlyTheModeIsChanged(t *testing.T) {
 }
 
 func TestEditSinceThePlanIsNotOverwritten(t *testing.T) {
-	for name, edit := range map[string]func(m *machine) error{
-		"edited":   func(m *machine) error { m.write("/etc/motd", "by hand\n"); return nil },
-		"chmodded": func(m *machine) error { return os.Chmod(m.path("/etc/motd"), 0o600) },
-		"removed":  func(m *machine) error { return os.Remove(m.path("/etc/motd")) },
-		"made other": func(m *machine) error {
+	for name, edit := range map[string]func(m *debian) error{
+		"edited":   func(m *debian) error { m.write("/etc/motd", "by hand\n"); return nil },
+		"chmodded": func(m *debian) error { return os.Chmod(m.path("/etc/motd"), 0o600) },
+		"removed":  func(m *debian) error { return os.Remove(m.path("/etc/motd")) },
+		"made other": func(m *debian) error {
 			os.Remove(m.path("/etc/motd"))
 			return os.Symlink("/etc/passwd", m.path("/etc/motd"))
 		},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -84,15 +85,15 @@ func (h *Host) forgetStack() error {
 	if err := h.forgetGenerations(); err != nil {
 		return err
 	}
-	if err := removeIfThere(h.stored("manifest.json")); err != nil {
+	if err := machine.RemoveIfThere(h.stored("manifest.json")); err != nil {
 		return fmt.Errorf("remove manifest: %w", err)
 	}
 	h.session.forgotten = true
-	if err := removeIfThere(h.stored("lock")); err != nil {
+	if err := machine.RemoveIfThere(h.stored("lock")); err != nil {
 		return fmt.Errorf("remove lock: %w", err)
 	}
-	os.Remove(h.stored())          // only when nothing is kept
-	os.Remove(h.path(programsDir)) // only when nothing is left in it
+	os.Remove(h.stored())               // only when nothing is kept
+	os.Remove(h.Path(plan.ProgramsDir)) // only when nothing is left in it
 	h.macKey = nil
 	return nil
 }

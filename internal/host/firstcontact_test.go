@@ -12,7 +12,7 @@ import (
 )
 
 // upload makes a folder as first contact does, last written to some time ago.
-func (m *machine) upload(folder string, age time.Duration, files ...string) {
+func (m *debian) upload(folder string, age time.Duration, files ...string) {
 	m.t.Helper()
 	if err := os.MkdirAll(m.path(folder), 0o700); err != nil {
 		m.t.Fatal(err)
@@ -24,7 +24,7 @@ func (m *machine) upload(folder string, age time.Duration, files ...string) {
 	m.age(folder, age)
 }
 
-func (m *machine) age(path string, age time.Duration) {
+func (m *debian) age(path string, age time.Duration) {
 	m.t.Helper()
 	then := time.Now().Add(-age)
 	if err := os.Chtimes(m.path(path), then, then); err != nil {
@@ -32,7 +32,7 @@ func (m *machine) age(path string, age time.Duration) {
 	}
 }
 
-func (m *machine) link(target, path string) {
+func (m *debian) link(target, path string) {
 	m.t.Helper()
 	if err := os.Symlink(target, m.path(path)); err != nil {
 		m.t.Fatal(err)
@@ -124,7 +124,7 @@ func TestSweepTouchesNothingElse(t *testing.T) {
 }
 
 // mustStay fails where a sweep removes anything.
-func (m *machine) mustStay(now time.Time) {
+func (m *debian) mustStay(now time.Time) {
 	m.t.Helper()
 	before := m.tree()
 	m.host().SweepUploads("", now)
@@ -134,7 +134,7 @@ func (m *machine) mustStay(now time.Time) {
 }
 
 // tree lists the machine's files.
-func (m *machine) tree() string {
+func (m *debian) tree() string {
 	m.t.Helper()
 	var list strings.Builder
 	err := filepath.WalkDir(m.root, func(path string, entry os.DirEntry, err error) error {

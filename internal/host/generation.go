@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -33,8 +32,8 @@ type former struct {
 // What is kept is never written over: neither an original, nor what stood
 // there when the apply began.
 func (h *Host) keepFormer(path string, generation int) (string, error) {
-	first := filepath.Join(storeDir, "generations", strconv.Itoa(generation), path)
-	if err := os.MkdirAll(filepath.Dir(h.path(first)), 0o700); err != nil {
+	first := filepath.Join(plan.StoreDir, "generations", strconv.Itoa(generation), path)
+	if err := os.MkdirAll(filepath.Dir(h.Path(first)), 0o700); err != nil {
 		return "", fmt.Errorf("make generation: %w", err)
 	}
 	for n := 1; n < maxFormers; n++ {
@@ -42,7 +41,7 @@ func (h *Host) keepFormer(path string, generation int) (string, error) {
 		if n > 1 {
 			kept += "." + strconv.Itoa(n)
 		}
-		taken, same, err := compareKept(h.path(path), h.path(kept))
+		taken, same, err := compareKept(h.Path(path), h.Path(kept))
 		if err != nil {
 			return "", fmt.Errorf("keep %s: %w", path, err)
 		}
@@ -50,7 +49,7 @@ func (h *Host) keepFormer(path string, generation int) (string, error) {
 			continue
 		}
 		if !taken {
-			err = copyFile(h.path(path), h.path(kept))
+			err = machine.CopyFile(h.Path(path), h.Path(kept))
 		}
 		if err != nil {
 			return "", fmt.Errorf("keep %s: %w", path, err)
@@ -70,7 +69,7 @@ func compareKept(path, kept string) (taken, same bool, err error) {
 	if err != nil || !info.Mode().IsRegular() {
 		return true, false, err
 	}
-	old, err := readRegular(kept)
+	old, err := machine.ReadRegular(kept)
 	if err != nil {
 		return true, false, err
 	}
@@ -78,75 +77,8 @@ func compareKept(path, kept string) (taken, same bool, err error) {
 	if err != nil || stands.Mode() != info.Mode() {
 		return true, false, err
 	}
-	present, err := readRegular(path)
+	present, err := machine.ReadRegular(path)
 	return true, err == nil && bytes.Equal(old, present), err
-}
-
-// copyFile copies a regular file or a symbolic link with owner and mode, in
-// one swap.
-func copyFile(from, to string) error {
-	info, err := os.Lstat(from)
-	if err != nil {
-		return err
-	}
-	stat := info.Sys().(*syscall.Stat_t)
-	temporary := temporaryName(to)
-	if err := removeIfThere(temporary); err != nil {
-		return err
-	}
-	switch {
-	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		if err := os.Symlink(target, temporary); err != nil {
-			return err
-		}
-	case info.Mode().IsRegular():
-		if err := copyContent(from, temporary, info.Mode(), stat); err != nil {
-			os.Remove(temporary)
-			return err
-		}
-	default:
-		return fmt.Errorf("%s is %s", from, describeMode(info.Mode()))
-	}
-	if err := os.Rename(temporary, to); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(to))
-}
-
-func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error {
-	source, err := openRegular(from, maxFile, syscall.O_NOFOLLOW)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return err
-	}
-	defer target.Close()
-	if _, err := io.Copy(target, io.LimitReader(source, maxFile)); err != nil {
-		return err
-	}
-	return finishFile(target, int(stat.Uid), int(stat.Gid), mode.Perm())
-}
-
-// finishFile gives a new file its owner and mode and makes it last over a
-// crash. The owner comes first: changing it clears mode bits.
-func finishFile(file *os.File, uid, gid int, mode fs.FileMode) error {
-	if err := file.Chown(uid, gid); err != nil {
-		return err
-	}
-	if err := file.Chmod(mode); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	return file.Close()
 }
 
 // sweepGenerations removes all but the newest keptGenerations.

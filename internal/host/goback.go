@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -16,7 +17,7 @@ import (
 // since it may be made for this one's new files. The error is the cause, and
 // tells what was put back. What somebody revoked is good again then, as it is for
 // the unit that runs.
-func (u units) goBack(ctx context.Context, b *batch, step step, verb JobVerb, cause error) error {
+func (u units) goBack(ctx context.Context, b *batch, step step, verb machine.JobVerb, cause error) error {
 	back, err := u.putFormersBack(b, step)
 	if len(back) == 0 && err == nil {
 		return cause
@@ -35,14 +36,14 @@ func (u units) goBack(ctx context.Context, b *batch, step step, verb JobVerb, ca
 }
 
 // loadAgain has a unit run with the files that were put back.
-func (u units) loadAgain(ctx context.Context, b *batch, step step, verb JobVerb) error {
+func (u units) loadAgain(ctx context.Context, b *batch, step step, verb machine.JobVerb) error {
 	name := step.resource.Name
 	state, err := u.present(ctx, name)
 	if err != nil {
 		return err
 	}
 	if !state.Running() {
-		verb = RestartUnit
+		verb = machine.RestartUnit
 	}
 	b.tell(step.index, fmt.Sprintf("%s takes its former files again", strings.TrimSuffix(name, ".service")))
 	return u.load(ctx, b, step, verb)
@@ -84,9 +85,9 @@ func (h *Host) putFormerBack(id plan.ID, before former) error {
 	var err error
 	switch {
 	case id.Kind == plan.KindProgram:
-		err = swapLink(h.path(filepath.Join(programsDir, id.Name, "current")), before.kept)
+		err = machine.SwapLink(h.Path(filepath.Join(plan.ProgramsDir, id.Name, "current")), before.kept)
 	case before.kept == "":
-		err = removeIfThere(h.path(id.Name))
+		err = machine.RemoveIfThere(h.Path(id.Name))
 	default:
 		err = h.putBack(id.Name, before.kept)
 	}
@@ -111,6 +112,6 @@ func isReadBy(resource plan.Resource, id plan.ID) bool {
 		return true
 	}
 	folder := filepath.Base(filepath.Dir(id.Name))
-	return id.Kind == plan.KindFile && (slices.Contains(dropInFolders(resource.Name), folder) || filepath.Base(id.Name) == resource.Name ||
+	return id.Kind == plan.KindFile && (slices.Contains(machine.DropInFolders(resource.Name), folder) || filepath.Base(id.Name) == resource.Name ||
 		id.Name == caddyAutosave && resource.Unit != nil && resource.Unit.Reloader == plan.ReloadCaddy)
 }

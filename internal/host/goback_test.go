@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -17,7 +17,7 @@ import (
 // serverMachine has a unit with a program, settings and a folder of more that
 // it publishes the digest of; it refuses what holds the word "bad" at a reload,
 // and stops with it after a start.
-func serverMachine(t *testing.T) (*machine, *fakeUnit) {
+func serverMachine(t *testing.T) (*debian, *fakeUnit) {
 	m := newMachine(t)
 	u := m.systemd.unit("relay.service")
 	u.reads = []string{"/etc/relay/relay.json", "/etc/relay/workers.d/a.json", "/etc/relay/workers.d/b.json", serviceFile,
@@ -74,17 +74,17 @@ func TestUnitGetsItsFormerFilesBack(t *testing.T) {
 		program string
 		files   map[string]string
 		says    []string
-		jobs    []host.JobVerb
+		jobs    []machine.JobVerb
 		last    string // what is named after the file of another unit
 	}{
 		{"settings that it refuses", "1", map[string]string{settings: "refused", a: "a"},
-			[]string{"runs, but refused its new settings: no such word; put back as before: " + settings}, []host.JobVerb{host.ReloadUnit, host.ReloadUnit}, ""},
+			[]string{"runs, but refused its new settings: no such word; put back as before: " + settings}, []machine.JobVerb{machine.ReloadUnit, machine.ReloadUnit}, ""},
 		{"a file that came, and one that left", "1", map[string]string{settings: "one", b: "refused"},
-			[]string{"refused its new settings: no such word; put back as before: " + a + ", " + b}, []host.JobVerb{host.ReloadUnit, host.ReloadUnit}, ""},
+			[]string{"refused its new settings: no such word; put back as before: " + a + ", " + b}, []machine.JobVerb{machine.ReloadUnit, machine.ReloadUnit}, ""},
 		{"a unit's file that it does not start with", "1", map[string]string{settings: "two", a: "a", serviceFile: "bad"},
-			[]string{"did not stay up: it stopped once", "put back as before: " + settings + ", " + serviceFile}, []host.JobVerb{host.RestartUnit, host.RestartUnit}, ""},
+			[]string{"did not stay up: it stopped once", "put back as before: " + settings + ", " + serviceFile}, []machine.JobVerb{machine.RestartUnit, machine.RestartUnit}, ""},
 		{"a program that does not stay up", "bad", map[string]string{settings: "two", a: "a"},
-			[]string{"did not stay up: it stopped once", "put back as before: " + settings}, []host.JobVerb{host.RestartUnit, host.RestartUnit}, ", program relay-server"},
+			[]string{"did not stay up: it stopped once", "put back as before: " + settings}, []machine.JobVerb{machine.RestartUnit, machine.RestartUnit}, ", program relay-server"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

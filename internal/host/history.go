@@ -83,7 +83,7 @@ func (h *Host) originals(stack string) ([]plan.Original, error) {
 		if entry.Taken != nil {
 			original := plan.Original{ID: entry.ID, TakenOver: *entry.Taken, Kept: entry.Kept}
 			if entry.Kind == plan.KindUnit && entry.Made {
-				original.HiddenBy = unitsDir + "/" + entry.Name
+				original.HiddenBy = plan.UnitsDir + "/" + entry.Name
 			}
 			list = append(list, original)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // history asks a fresh relay-host, which changes nothing.
-func (m *machine) history(steps int) hostapi.HistoryTold {
+func (m *debian) history(steps int) hostapi.HistoryTold {
 	m.t.Helper()
 	told, err := m.host().History(hostapi.History{Stack: "home", Last: hostapi.MaxPast, Steps: steps})
 	if err != nil {
@@ -348,7 +348,7 @@ func TestOriginalsAreTold(t *testing.T) {
 
 // takeOver takes over a unit and a file with a relay-host of its own, which
 // ends at the nth point where it could; 0 is never. It reports whether it did.
-func (m *machine) takeOver(n int) (ended bool) {
+func (m *debian) takeOver(n int) (ended bool) {
 	points := 0
 	m.point = func(string) {
 		if points++; points == n {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -24,7 +25,7 @@ func (h *Host) intentPath(unit string) string { return h.stored("intents", unit+
 
 func (h *Host) loadIntent(unit string) (intent, error) {
 	var owed intent
-	if _, err := loadJSON(h.intentPath(unit), &owed); err != nil {
+	if _, err := machine.LoadJSON(h.intentPath(unit), &owed); err != nil {
 		return intent{}, fmt.Errorf("read restart that is owed: %w", err)
 	}
 	return owed, nil
@@ -44,7 +45,7 @@ func (h *Host) intendRestarts(steps []plan.Change) error {
 		}
 		before := len(owed.Because)
 		for _, change := range steps {
-			if change.ID.Kind != plan.KindUnit && replaces(change) && anyCovers(reads.all(), change.ID) &&
+			if change.ID.Kind != plan.KindUnit && plan.Replaces(change) && anyCovers(reads.all(), change.ID) &&
 				!slices.Contains(owed.Because, change.ID) {
 				owed.Because = append(owed.Because, change.ID)
 			}
@@ -55,7 +56,7 @@ func (h *Host) intendRestarts(steps []plan.Change) error {
 		if before == 0 {
 			h.session.intents = append(h.session.intents, unit)
 		}
-		if err := saveJSON(h.intentPath(unit), owed); err != nil {
+		if err := machine.SaveJSON(h.intentPath(unit), owed); err != nil {
 			return fmt.Errorf("note restart that is owed: %w", err)
 		}
 	}
@@ -89,20 +90,6 @@ func (h *Host) readers(steps []plan.Change) (map[string]unitReads, error) {
 	return readers, nil
 }
 
-// replaces reports whether a change is one that a running service has to load:
-// who may read what it has loaded already does not matter to it.
-func replaces(change plan.Change) bool {
-	switch change.Action {
-	case plan.Create, plan.Remove:
-		return true
-	case plan.Update:
-		return slices.ContainsFunc(change.Attributes, func(a plan.AttrChange) bool {
-			return !slices.Contains([]string{plan.AttrMode, plan.AttrOwner, plan.AttrGroup}, a.Name)
-		})
-	}
-	return false
-}
-
 // dropVainIntents crosses out what this session intended and then did not
 // touch: a step before it failed.
 func (h *Host) dropVainIntents() error {
@@ -125,7 +112,7 @@ func (h *Host) dropVainIntents() error {
 }
 
 func (h *Host) clearIntent(unit string) error {
-	if err := removeIfThere(h.intentPath(unit)); err != nil {
+	if err := machine.RemoveIfThere(h.intentPath(unit)); err != nil {
 		return fmt.Errorf("cross out restart: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -28,7 +29,7 @@ type formerKey struct {
 
 func (h *Host) loadKeys() (map[string]storedKey, error) {
 	stored := map[string]storedKey{}
-	if _, err := loadJSON(h.stored("keys.json"), &stored); err != nil {
+	if _, err := machine.LoadJSON(h.stored("keys.json"), &stored); err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
 	return stored, nil
@@ -104,7 +105,7 @@ func (h *Host) changeKeys(change func(map[string]storedKey)) error {
 		return err
 	}
 	change(stored)
-	if err := saveJSON(h.stored("keys.json"), stored); err != nil {
+	if err := machine.SaveJSON(h.stored("keys.json"), stored); err != nil {
 		return fmt.Errorf("keep keys: %w", err)
 	}
 	return nil

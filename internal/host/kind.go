@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -67,7 +68,6 @@ var (
 	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 	userName    = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 	storedName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	unitName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|socket|timer|path|target|mount)$`)
 )
 
 // checkName refuses a name that the kind can't have.
@@ -84,7 +84,7 @@ func checkName(id plan.ID) error {
 	case plan.KindCA, plan.KindSecret, plan.KindKey, plan.KindProgram:
 		ok = storedName.MatchString(id.Name)
 	case plan.KindUnit:
-		ok = unitName.MatchString(id.Name)
+		ok = machine.IsUnitName(id.Name)
 	default:
 		return badRequest("unknown kind of resource %q", id.Kind)
 	}

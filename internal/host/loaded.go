@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -51,7 +52,7 @@ func (h *Host) loadedPath(unit string) string { return h.stored("loaded", unit+"
 
 func (h *Host) loadLoaded(unit string) (loadedRecord, error) {
 	var record loadedRecord
-	if _, err := loadJSON(h.loadedPath(unit), &record); err != nil {
+	if _, err := machine.LoadJSON(h.loadedPath(unit), &record); err != nil {
 		return loadedRecord{}, fmt.Errorf("read what %s has loaded: %w", unit, err)
 	}
 	return record, nil
@@ -59,7 +60,7 @@ func (h *Host) loadLoaded(unit string) (loadedRecord, error) {
 
 // recordLoaded writes down that a unit runs with its present files, and
 // crosses out the restart that was owed.
-func (h *Host) recordLoaded(ctx context.Context, unit string, reads unitReads, state UnitState) error {
+func (h *Host) recordLoaded(ctx context.Context, unit string, reads unitReads, state machine.UnitState) error {
 	view := h.newLook(h.session.manifest)
 	record := loadedRecord{Invocation: state.Invocation, Reads: reads, Digests: map[string]string{}}
 	for _, id := range reads.all() {
@@ -69,7 +70,7 @@ func (h *Host) recordLoaded(ctx context.Context, unit string, reads unitReads, s
 		}
 		record.Digests[id.String()] = print.digest
 	}
-	if err := saveJSON(h.loadedPath(unit), record); err != nil {
+	if err := machine.SaveJSON(h.loadedPath(unit), record); err != nil {
 		return fmt.Errorf("note what %s has loaded: %w", unit, err)
 	}
 	h.session.loaded[unit] = h.session.sequence
@@ -88,15 +89,15 @@ func (h *Host) fingerprint(ctx context.Context, view *look, id plan.ID) (fingerp
 	}
 	switch id.Kind {
 	case plan.KindFile:
-		return h.printFile(h.path(id.Name))
+		return h.printFile(h.Path(id.Name))
 	case plan.KindDirectory:
-		return h.printFolder(h.path(id.Name))
+		return h.printFolder(h.Path(id.Name))
 	case plan.KindProgram:
-		return h.printFile(h.path(filepath.Join(programsDir, id.Name, "current", id.Name)))
+		return h.printFile(h.Path(filepath.Join(plan.ProgramsDir, id.Name, "current", id.Name)))
 	case plan.KindSecret:
 		return h.printFile(h.stored("secrets", id.Name))
 	case plan.KindCA:
-		return h.printFile(h.path(authorityPath(id.Name)))
+		return h.printFile(h.Path(authorityPath(id.Name)))
 	}
 	fact, err := h.observeOne(ctx, view, plan.Resource{ID: id})
 	if err != nil {
@@ -109,7 +110,7 @@ func (h *Host) fingerprint(ctx context.Context, view *look, id plan.ID) (fingerp
 // Its change time is the one that nobody can set.
 func (h *Host) printFile(path string) (fingerprint, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if gone(err) {
+	if machine.Gone(err) {
 		return fingerprint{digest: "absent"}, nil
 	}
 	if err != nil {
@@ -121,7 +122,7 @@ func (h *Host) printFile(path string) (fingerprint, error) {
 		return fingerprint{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return fingerprint{digest: describeMode(info.Mode())}, nil
+		return fingerprint{digest: machine.DescribeMode(info.Mode())}, nil
 	}
 	sum, err := h.hasher(plan.MACPrefix)
 	if err != nil {
@@ -137,7 +138,7 @@ func (h *Host) printFile(path string) (fingerprint, error) {
 // printFolder digests the files in a folder, hidden ones left out.
 func (h *Host) printFolder(path string) (fingerprint, error) {
 	entries, err := os.ReadDir(path)
-	if gone(err) {
+	if machine.Gone(err) {
 		return fingerprint{digest: "absent"}, nil
 	}
 	if err != nil {
@@ -169,13 +170,8 @@ func (h *Host) printFolder(path string) (fingerprint, error) {
 	return whole, nil
 }
 
-// covers reports whether id is other, or a folder that other stands in.
-func covers(id, other plan.ID) bool {
-	return id == other || id.Kind == plan.KindDirectory && strings.HasPrefix(other.Name, id.Name+"/")
-}
-
 func anyCovers(ids []plan.ID, other plan.ID) bool {
-	return slices.ContainsFunc(ids, func(id plan.ID) bool { return covers(id, other) })
+	return slices.ContainsFunc(ids, func(id plan.ID) bool { return plan.Covers(id, other) })
 }
 
 // forgetLoaded removes the records of units that left the manifest.

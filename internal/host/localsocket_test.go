@@ -15,7 +15,7 @@ import (
 )
 
 // listenAt answers on a real socket, at a path of the machine.
-func listenAt(t *testing.T, m *machine, path string) {
+func listenAt(t *testing.T, m *debian, path string) {
 	t.Helper()
 	m.mkdir(filepath.Dir(path))
 	l, err := net.Listen("unix", m.path(path))
@@ -34,23 +34,23 @@ func TestAskOfWhatIsNoSocketOfTheService(t *testing.T) {
 	const socket, other = "/run/relay/admin.sock", "/run/other/control.sock"
 	for _, row := range []struct {
 		name string
-		set  func(m *machine) error
+		set  func(m *debian) error
 		says string // empty: it is asked
 	}{
-		{"its own", func(m *machine) error { return os.Rename(m.path("/run/real.sock"), m.path(socket)) }, ""},
-		{"of its own user", func(m *machine) error {
+		{"its own", func(m *debian) error { return os.Rename(m.path("/run/real.sock"), m.path(socket)) }, ""},
+		{"of its own user", func(m *debian) error {
 			m.write("/etc/passwd", fmt.Sprintf("root:x:%d:0::/root:/bin/sh\nrelay:x:%d:0::/:/bin/false\n", os.Getuid()+1, os.Getuid()))
 			return os.Rename(m.path("/run/real.sock"), m.path(socket))
 		}, ""},
-		{"of another user", func(m *machine) error {
+		{"of another user", func(m *debian) error {
 			m.write("/etc/passwd", fmt.Sprintf("root:x:%d:0::/root:/bin/sh\nrelay:x:%d:0::/:/bin/false\nyou:x:%d:0::/:/bin/sh\n",
 				os.Getuid()+1, os.Getuid()+2, os.Getuid()))
 			return os.Rename(m.path("/run/real.sock"), m.path(socket))
 		}, fmt.Sprintf("not the service's own socket: user %d listens on ", os.Getuid())},
-		{"a link to another service's", func(m *machine) error { return os.Symlink(m.path(other), m.path(socket)) }, "is a symbolic link"},
-		{"a pipe", func(m *machine) error { return syscall.Mkfifo(m.path(socket), 0o600) }, "is a special file"},
-		{"a file", func(m *machine) error { return os.WriteFile(m.path(socket), nil, 0o600) }, "is a file"},
-		{"nothing", func(*machine) error { return nil }, "no such file"},
+		{"a link to another service's", func(m *debian) error { return os.Symlink(m.path(other), m.path(socket)) }, "is a symbolic link"},
+		{"a pipe", func(m *debian) error { return syscall.Mkfifo(m.path(socket), 0o600) }, "is a special file"},
+		{"a file", func(m *debian) error { return os.WriteFile(m.path(socket), nil, 0o600) }, "is a file"},
+		{"nothing", func(*debian) error { return nil }, "no such file"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			m := newMachine(t)

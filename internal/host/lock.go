@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -105,7 +106,7 @@ func (h *Host) Unlock() error {
 	}
 	var err error
 	if s := h.session; s.claimed && !s.finished && !s.forgotten && s.journal.file == nil && len(s.manifest.Resources) == 0 {
-		err = removeIfThere(h.stored("manifest.json"))
+		err = machine.RemoveIfThere(h.stored("manifest.json"))
 	}
 	h.session.finished = true
 	if given := h.letGo(); err == nil {

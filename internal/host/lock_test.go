@@ -153,8 +153,8 @@ func TestUnsupportedSystem(t *testing.T) {
 			t.Errorf("the error is %v", err)
 		}
 	}
-	if machine, err := h.Machine(); err != nil || machine.System != "fedora" || machine.MachineID != strings.Repeat("a", 32) {
-		t.Errorf("the greeting would tell %+v, %v", machine, err)
+	if is, err := h.Describe(); err != nil || is.System != "fedora" || is.MachineID != strings.Repeat("a", 32) {
+		t.Errorf("the greeting would tell %+v, %v", is, err)
 	}
 	if m.read("/var/lib/relayctl/lock") != "absent" {
 		t.Error("something was written")

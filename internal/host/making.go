@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -27,7 +28,7 @@ type making struct {
 
 func (h *Host) loadMaking() ([]making, error) {
 	var list []making
-	if _, err := loadJSON(h.stored("making.json"), &list); err != nil {
+	if _, err := machine.LoadJSON(h.stored("making.json"), &list); err != nil {
 		return nil, fmt.Errorf("read what is being made: %w", err)
 	}
 	return list, nil
@@ -46,7 +47,7 @@ func (h *Host) markMaking(things ...making) error {
 		list = slices.DeleteFunc(list, func(one making) bool { return one.ID == thing.ID })
 	}
 	list = append(list, things...)
-	if err := saveJSON(h.stored("making.json"), list); err != nil {
+	if err := machine.SaveJSON(h.stored("making.json"), list); err != nil {
 		return fmt.Errorf("note what is being made: %w", err)
 	}
 	return nil
@@ -93,7 +94,7 @@ func (h *Host) withMaking(ctx context.Context, manifest *plan.Manifest) (*plan.M
 // settleMaking takes what was made into the session's manifest, so that it is
 // not being made any more.
 func (h *Host) settleMaking(ctx context.Context) error {
-	if _, err := os.Stat(h.stored("making.json")); gone(err) {
+	if _, err := os.Stat(h.stored("making.json")); machine.Gone(err) {
 		return nil
 	}
 	whole, err := h.withMaking(ctx, h.session.manifest)
@@ -104,7 +105,7 @@ func (h *Host) settleMaking(ctx context.Context) error {
 	if err := h.saveManifest(); err != nil {
 		return err
 	}
-	return removeIfThere(h.stored("making.json"))
+	return machine.RemoveIfThere(h.stored("making.json"))
 }
 
 // isMade reports whether a thing that exists, and didn't before, was made by
@@ -113,7 +114,7 @@ func (h *Host) isMade(ctx context.Context, manifest *plan.Manifest, id plan.ID) 
 	if id.Kind != plan.KindUnit {
 		return true, nil
 	}
-	state, err := h.unitState(ctx, id.Name)
+	state, err := h.Unit(ctx, id.Name)
 	return madeFragment(manifest, state), err
 }
 

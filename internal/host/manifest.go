@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -15,7 +16,7 @@ const manifestSchema = 1
 // loadManifest returns nil where relayctl was never applied.
 func (h *Host) loadManifest() (*plan.Manifest, error) {
 	var manifest plan.Manifest
-	found, err := loadJSON(h.stored("manifest.json"), &manifest)
+	found, err := machine.LoadJSON(h.stored("manifest.json"), &manifest)
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
@@ -69,7 +70,7 @@ func (h *Host) saveManifest() error {
 	s.manifest.Operator = s.past.Operator
 	s.manifest.Number = s.number
 	s.manifest.Time = time.Now().UTC().Truncate(time.Second)
-	if err := saveJSON(h.stored("manifest.json"), s.manifest); err != nil {
+	if err := machine.SaveJSON(h.stored("manifest.json"), s.manifest); err != nil {
 		return fmt.Errorf("save manifest: %w", err)
 	}
 	return nil

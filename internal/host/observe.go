@@ -33,13 +33,10 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if err := h.tellHolder(&observation, holder, cutOff); err != nil {
 		return hostapi.Observation{}, err
 	}
-	if observation.Facts.Machine, err = h.Machine(); err != nil {
+	if observation.Facts.Machine, err = h.Describe(); err != nil {
 		return hostapi.Observation{}, err
 	}
-	if observation.Facts.Listeners, err = h.listeners(); err != nil {
-		return hostapi.Observation{}, err
-	}
-	if err := h.nameSocketUnits(ctx, observation.Facts.Listeners); err != nil {
+	if observation.Facts.Listeners, err = h.Listeners(ctx); err != nil {
 		return hostapi.Observation{}, err
 	}
 	asked, err := h.withHolders(ctx, params.Resources, observation.Facts.Listeners)
@@ -116,7 +113,7 @@ func (h *Host) withHolders(ctx context.Context, resources []plan.Resource, liste
 			holders = append(holders, listener.Unit)
 		}
 	}
-	states, err := h.systemd.Units(ctx, holders)
+	states, err := h.Systemd.Units(ctx, holders)
 	if err != nil {
 		return nil, fmt.Errorf("ask systemd for units: %w", err)
 	}

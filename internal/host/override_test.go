@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -111,7 +111,7 @@ func TestOverrides(t *testing.T) {
 
 // overridden is a machine on which relay-worker runs, and then a drop-in for it
 // came.
-func overridden(t *testing.T) (m *machine, s *session, dropIn string) {
+func overridden(t *testing.T) (m *debian, s *session, dropIn string) {
 	m = newMachine(t)
 	s = m.lock()
 	s.bring(s.file(relayService, ourRelayWorker), relayWorker())
@@ -131,7 +131,7 @@ func TestDropInIsTakenOver(t *testing.T) {
 		u := m.systemd.unit("relay-worker.service")
 		u.jobs, m.systemd.reloads = nil, 0
 		s.bring(want...)
-		if got := m.read(dropIn); got != "absent" || m.systemd.reloads == 0 || !cmp.Equal(u.jobs, []host.JobVerb{host.RestartUnit}) {
+		if got := m.read(dropIn); got != "absent" || m.systemd.reloads == 0 || !cmp.Equal(u.jobs, []machine.JobVerb{machine.RestartUnit}) {
 			t.Errorf("the drop-in is %q; %d reloads of unit files, jobs %v", got, m.systemd.reloads, u.jobs)
 		}
 		kept := "/var/lib/relayctl/generations/0" + dropIn
@@ -149,7 +149,7 @@ func TestDropInIsTakenOver(t *testing.T) {
 			t.Errorf("the second one: the manifest has %+v", entry)
 		}
 
-		last := plan.Diff(plan.Host{Role: plan.RoleDeparted, Facts: m.observe()})
+		last := planOf(t, plan.Host{Role: plan.RoleDeparted, Facts: m.observe()})
 		if _, err := s.apply(last.Changes); err != nil {
 			t.Fatal(err)
 		}
@@ -223,10 +223,10 @@ func TestProcessStartedOtherwise(t *testing.T) {
 func TestCaddyThatRunsSomethingElse(t *testing.T) {
 	for _, row := range []struct {
 		name, runs string
-		job        []host.JobVerb
+		job        []machine.JobVerb
 	}{
 		{"loaded through its admin API", "shop\n", nil},
-		{"that turned the admin API off", "shop, admin off\n", []host.JobVerb{host.RestartUnit}},
+		{"that turned the admin API off", "shop, admin off\n", []machine.JobVerb{machine.RestartUnit}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -253,30 +253,30 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 	resumes := strings.Replace(packagedCaddy, "--config /etc/caddy/Caddyfile", "--resume", 1)
 	for _, row := range []struct {
 		name  string
-		set   func(m *machine)
+		set   func(m *debian)
 		wants []string
 	}{
-		{"its Caddyfile", func(*machine) {}, nil},
-		{"loaded through its admin API", func(m *machine) { m.caddyRuns = "shop\n" }, []string{autosave}},
-		{"loaded, and its admin API elsewhere", func(m *machine) { m.caddyRuns = "shop, admin off\n" }, []string{autosave}},
-		{"its Caddyfile, with the admin API off", func(m *machine) {
+		{"its Caddyfile", func(*debian) {}, nil},
+		{"loaded through its admin API", func(m *debian) { m.caddyRuns = "shop\n" }, []string{autosave}},
+		{"loaded, and its admin API elsewhere", func(m *debian) { m.caddyRuns = "shop, admin off\n" }, []string{autosave}},
+		{"its Caddyfile, with the admin API off", func(m *debian) {
 			m.write("/etc/caddy/Caddyfile", "admin off\n")
 			m.caddyRuns = "admin off\n"
 		}, nil},
-		{"by a command of its own", func(m *machine) {
+		{"by a command of its own", func(m *debian) {
 			m.caddyRuns = "shop\n"
 			m.write(caddyDropIn, "[Service]\nExecStart=\nExecStart=/usr/bin/caddy run --config /srv/shop.json\n")
 		}, []string{caddyDropIn}},
-		{"what it resumes", func(m *machine) {
+		{"what it resumes", func(m *debian) {
 			m.caddyRuns = "shop\n"
 			m.write("/etc/systemd/system/caddy.service", resumes)
 		}, []string{"/etc/systemd/system/caddy.service", autosave}},
-		{"by the package's other unit", func(m *machine) {
+		{"by the package's other unit", func(m *debian) {
 			m.write("/lib/systemd/system/caddy-api.service", resumes)
 			m.systemd.unit("caddy.service").stop()
 			m.systemd.unit("caddy-api.service").enabled = true
 		}, []string{autosave}},
-		{"what it does not write down", func(m *machine) {
+		{"what it does not write down", func(m *debian) {
 			m.caddyRuns = "shop\n"
 			os.Remove(m.path(autosave))
 		}, nil},

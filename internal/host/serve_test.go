@@ -21,7 +21,7 @@ import (
 
 // conversation is a relay-host that serves, with both ends of the line.
 type conversation struct {
-	machine *machine
+	machine *debian
 	line    net.Conn // relayctl's end
 	ended   chan error
 	stop    context.CancelFunc // as a signal does
@@ -66,7 +66,7 @@ func (c *conversation) lock(t *testing.T, client *hostapi.Client) {
 }
 
 // locked reports whether somebody holds the machine's lock.
-func (m *machine) locked() bool {
+func (m *debian) locked() bool {
 	observation, err := m.host().Observe(m.t.Context(), hostapi.Observe{})
 	if err != nil {
 		m.t.Fatal(err)
@@ -118,7 +118,7 @@ func TestWholeConversation(t *testing.T) {
 }
 
 // slow has a command take a minute, and tells when it has begun.
-func (m *machine) slow(at string) (begun chan struct{}) {
+func (m *debian) slow(at string) (begun chan struct{}) {
 	begun = make(chan struct{}, 1)
 	m.point = func(what string) {
 		if what == at {

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +31,7 @@ type session struct {
 	macKey  []byte
 }
 
-func (m *machine) lock() *session {
+func (m *debian) lock() *session {
 	m.t.Helper()
 	s := &session{t: m.t, host: m.host(), blobs: map[string][]byte{}}
 	_, err := s.host.Lock(m.t.Context(), hostapi.Lock{
@@ -50,18 +52,27 @@ func (s *session) plan(want ...plan.Resource) []plan.Change {
 		s.t.Fatal(err)
 	}
 	s.macKey = observation.MACKey
-	s.planned = plan.Diff(plan.Host{Name: "edge", Role: cmp.Or(s.role, plan.RoleProxy), Want: want, Ports: s.ports, Facts: observation.Facts, Adopt: s.adopt})
+	s.planned = planOf(s.t, plan.Host{Name: "edge", Role: cmp.Or(s.role, plan.RoleProxy), Want: want, Ports: s.ports, Facts: observation.Facts, Adopt: s.adopt})
 	return s.planned.Changes
 }
 
-// foretold is what the last plan told people, without its line breaks.
+// foretold is what the last plan says of its changes, a line each.
 func (s *session) foretold() string {
-	s.t.Helper()
-	var text strings.Builder
-	if err := plan.WriteText(&text, plan.Plan{Stack: "home", Hosts: []plan.HostPlan{s.planned}}, plan.TextOptions{}); err != nil {
-		s.t.Fatal(err)
+	signs := map[plan.Action]string{plan.Create: "+", plan.Update: "~", plan.Remove: "-", plan.Attention: "!"}
+	lines := s.planned.Left()
+	for _, c := range s.planned.Changes {
+		if signs[c.Action] == "" {
+			continue
+		}
+		words := []string{signs[c.Action], c.ID.String()}
+		for _, attr := range c.Attributes {
+			words = append(words, attr.Name, attr.Before, "→", attr.After.Text)
+		}
+		words = slices.Concat(words, c.Reasons, c.Notes, []string{c.Block})
+		lines = append(lines, strings.Join(strings.Fields(strings.Join(words, " ")), " "))
 	}
-	return strings.Join(strings.Fields(text.String()), " ")
+	n := s.planned.Counts()
+	return strings.Join(append(lines, fmt.Sprintf("%d to change, %d to remove", n.Update, n.Remove)), "\n")
 }
 
 // apply does steps, after their blobs were put.
@@ -154,3 +165,13 @@ func unit(name string, of plan.Unit) plan.Resource {
 }
 
 func fileID(path string) plan.ID { return plan.ID{Kind: plan.KindFile, Name: path} }
+
+// planOf plans what has an order.
+func planOf(t testing.TB, h plan.Host) plan.HostPlan {
+	t.Helper()
+	p, err := plan.Diff(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

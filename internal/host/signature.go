@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -94,7 +95,7 @@ func (h *Host) lockHolder() (holder, cutOff *signature, err error) {
 
 // signature is who signed the lock; zero: nobody did, or is about to.
 func (h *Host) signature() (signature, error) {
-	content, err := readIfThere(h.stored("lock"))
+	content, err := machine.ReadIfThere(h.stored("lock"))
 	if err != nil {
 		return signature{}, fmt.Errorf("read lock: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -88,7 +89,7 @@ func (h *Host) openSteps() error {
 	}
 	h.session.journal.file = file
 	h.session.journal.write(h.session.past)
-	return syncDir(filepath.Dir(path))
+	return machine.SyncDir(filepath.Dir(path))
 }
 
 func (j *stepJournal) write(v any) {
@@ -179,7 +180,7 @@ func (h *Host) sweepSteps(keep int) error {
 		return err
 	}
 	for _, number := range numbers[:max(0, len(numbers)-keep)] {
-		if err := removeIfThere(h.stepsPath(number)); err != nil {
+		if err := machine.RemoveIfThere(h.stepsPath(number)); err != nil {
 			return fmt.Errorf("remove old journal of steps: %w", err)
 		}
 	}

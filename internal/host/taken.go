@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -73,11 +74,11 @@ func (b *batch) moveAside(ctx context.Context, todo step) (plan.Fact, error) {
 	if err := h.saveManifest(); err != nil {
 		return plan.Fact{}, err
 	}
-	err = h.inFolder(path, func(name string) error {
+	err = h.InFolder(path, func(name string) error {
 		if err := os.Remove(name); err != nil {
 			return err
 		}
-		return syncDir(filepath.Dir(name))
+		return machine.SyncDir(filepath.Dir(name))
 	})
 	if err != nil {
 		return plan.Fact{}, fmt.Errorf("move aside: %w", err)
@@ -95,8 +96,8 @@ func (s step) isMovedAside() bool {
 
 // moveBack puts what moveAside took away in its place again.
 func (h *Host) moveBack(entry plan.Applied) error {
-	if !strings.HasPrefix(entry.Name, caddyHome+"/") { // which is Caddy's own to make
-		if err := os.MkdirAll(filepath.Dir(h.path(entry.Name)), 0o755); err != nil {
+	if !strings.HasPrefix(entry.Name, plan.CaddyHome+"/") { // which is Caddy's own to make
+		if err := os.MkdirAll(filepath.Dir(h.Path(entry.Name)), 0o755); err != nil {
 			return fmt.Errorf("make folder: %w", err)
 		}
 	}

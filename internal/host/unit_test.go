@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -41,7 +41,7 @@ func (s *session) service(conf string, workers map[string]string) []plan.Resourc
 	return list
 }
 
-func relayMachine(t *testing.T) (*machine, *fakeUnit) {
+func relayMachine(t *testing.T) (*debian, *fakeUnit) {
 	m := newMachine(t)
 	u := m.systemd.unit("relay.service")
 	u.reads = []string{serviceFile, "/etc/relay.conf", "/etc/workers.d"}
@@ -56,15 +56,15 @@ func TestUnitFollowsItsFiles(t *testing.T) {
 			what    string
 			conf    string
 			workers map[string]string
-			jobs    []host.JobVerb
+			jobs    []machine.JobVerb
 		}{
-			{"new", "a", map[string]string{"one": "1"}, []host.JobVerb{host.StartUnit}},
+			{"new", "a", map[string]string{"one": "1"}, []machine.JobVerb{machine.StartUnit}},
 			{"as it was", "a", map[string]string{"one": "1"}, nil},
-			{"a file of the folder changes", "a", map[string]string{"one": "2"}, []host.JobVerb{host.ReloadUnit}},
-			{"a file comes into the folder", "a", map[string]string{"one": "2", "two": "2"}, []host.JobVerb{host.ReloadUnit}},
-			{"a file leaves the folder", "a", map[string]string{"two": "2"}, []host.JobVerb{host.ReloadUnit}},
-			{"a setting changes", "b", map[string]string{"two": "2"}, []host.JobVerb{host.RestartUnit}},
-			{"both change", "c", map[string]string{"two": "3"}, []host.JobVerb{host.RestartUnit}},
+			{"a file of the folder changes", "a", map[string]string{"one": "2"}, []machine.JobVerb{machine.ReloadUnit}},
+			{"a file comes into the folder", "a", map[string]string{"one": "2", "two": "2"}, []machine.JobVerb{machine.ReloadUnit}},
+			{"a file leaves the folder", "a", map[string]string{"two": "2"}, []machine.JobVerb{machine.ReloadUnit}},
+			{"a setting changes", "b", map[string]string{"two": "2"}, []machine.JobVerb{machine.RestartUnit}},
+			{"both change", "c", map[string]string{"two": "3"}, []machine.JobVerb{machine.RestartUnit}},
 		} {
 			u.jobs = nil
 			s.bring(s.service(step.conf, step.workers)...)
@@ -88,20 +88,20 @@ func TestUnitFollowsItsFiles(t *testing.T) {
 func TestStaleUnit(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		after func(m *machine, u *fakeUnit) // something happens behind relayctl's back
+		after func(m *debian, u *fakeUnit) // something happens behind relayctl's back
 		stale []string
 	}{
-		{"nothing", func(*machine, *fakeUnit) {}, nil},
-		{"restarted by somebody", func(_ *machine, u *fakeUnit) { u.start() }, nil},
-		{"a file edited", func(m *machine, _ *fakeUnit) { m.write("/etc/relay.conf", "by hand") }, []string{"file /etc/relay.conf"}},
-		{"a file edited and loaded", func(m *machine, u *fakeUnit) { m.write("/etc/relay.conf", "by hand"); u.start() }, nil},
-		{"restarted, then a file edited", func(m *machine, u *fakeUnit) {
+		{"nothing", func(*debian, *fakeUnit) {}, nil},
+		{"restarted by somebody", func(_ *debian, u *fakeUnit) { u.start() }, nil},
+		{"a file edited", func(m *debian, _ *fakeUnit) { m.write("/etc/relay.conf", "by hand") }, []string{"file /etc/relay.conf"}},
+		{"a file edited and loaded", func(m *debian, u *fakeUnit) { m.write("/etc/relay.conf", "by hand"); u.start() }, nil},
+		{"restarted, then a file edited", func(m *debian, u *fakeUnit) {
 			m.tick()
 			u.start()
 			m.tick()
 			m.write("/etc/workers.d/new", "x")
 		}, []string{"directory /etc/workers.d"}},
-		{"a restart owed", func(m *machine, _ *fakeUnit) {
+		{"a restart owed", func(m *debian, _ *fakeUnit) {
 			m.write("/var/lib/relayctl/intents/relay.service.json", `{"because":[{"kind":"secret","name":"x"}]}`)
 		}, []string{"secret x"}},
 	} {
@@ -149,7 +149,7 @@ func TestUnitThatPublishesItsSettings(t *testing.T) {
 		}
 		s.bring(want("one")...)
 		s.bring(want("two")...)
-		if !slices.Equal(u.jobs, []host.JobVerb{host.StartUnit, host.ReloadUnit}) {
+		if !slices.Equal(u.jobs, []machine.JobVerb{machine.StartUnit, machine.ReloadUnit}) {
 			t.Errorf("did %v", u.jobs)
 		}
 		s.bring(append(want("two"), s.file("/etc/relay/workers.d/a.json", "worker a"))...)
@@ -202,7 +202,7 @@ func TestReloadThatSystemdCouldNotDo(t *testing.T) {
 		m, u := relayMachine(t)
 		s := m.lock()
 		s.bring(s.service("a", map[string]string{"one": "1"})...)
-		u.refuses = host.ReloadUnit
+		u.refuses = machine.ReloadUnit
 		_, err := s.apply(s.plan(s.service("a", map[string]string{"one": "2"})...))
 		want := "unit relay.service runs on as before: reload relay.service: job failed: failed"
 		if err == nil || !strings.HasSuffix(err.Error(), want+"; put back as before: /etc/workers.d/one; and that failed, too: "+want) {
@@ -230,7 +230,7 @@ func TestRestartIsOwedUntilItIsDone(t *testing.T) {
 		u.start() // as systemd might, and it may have read the old file for all we know
 		u.jobs = nil
 		s.bring(s.service("b", nil)...)
-		if !slices.Equal(u.jobs, []host.JobVerb{host.RestartUnit}) {
+		if !slices.Equal(u.jobs, []machine.JobVerb{machine.RestartUnit}) {
 			t.Errorf("did %v", u.jobs)
 		}
 		if got := m.read("/var/lib/relayctl/intents/relay.service.json"); got != "absent" {

@@ -18,7 +18,7 @@ func outOfService(want Resource, fact Fact) []string {
 	sites, imports := caddySites(string(fact.Content))
 	notes := takesOut(sites, want.Site)
 	if len(imports) > 0 {
-		notes = append(notes, "and the sites of what it imports, which stays: "+sentence(imports))
+		notes = append(notes, "and the sites of what it imports, which stays: "+Sentence(imports))
 	}
 	return notes
 }
@@ -29,7 +29,7 @@ func takesOut(sites []string, but string) []string {
 	if len(sites) == 0 {
 		return nil
 	}
-	return []string{"takes out of service: " + sentence(sites)}
+	return []string{"takes out of service: " + Sentence(sites)}
 }
 
 // isSite reports whether an address of a Caddyfile is the one that the stack

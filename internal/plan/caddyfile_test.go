@@ -17,9 +17,9 @@ func notesOn(t *testing.T, caddyfile, site string) []string {
 	fact.Content = []byte(caddyfile)
 	host := fileHost(fact)
 	host.Want[0].Check, host.Want[0].Site = plan.CheckCaddy, site
-	changes := plan.Diff(host).Changes
+	changes := planOf(host).Changes
 	if len(changes) != 1 || !changes[0].Adoptable {
-		t.Fatalf("%q", steps(plan.Diff(host)))
+		t.Fatalf("%q", steps(planOf(host)))
 	}
 	return changes[0].Notes
 }

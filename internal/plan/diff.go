@@ -5,20 +5,19 @@ import (
 	"slices"
 )
 
-// Diff says what has to be done on one host. The changes come in the order of
-// work: what is brought about by kind, what goes in the opposite order, and
-// last what is restarted or reloaded, since that may follow from anything
-// before it. What is displaced goes just before our units come: until all else
-// is ready it serves.
-func Diff(h Host) HostPlan {
+// Diff says what has to be done on one host, in the order of work. An error
+// names a circle of things of which each has to come after the next.
+func Diff(h Host) (HostPlan, error) {
 	d := newDiffer(h)
 	todo := d.displaced()
 	todo = append(todo, d.overridden()...)
 	todo = append(todo, d.wantedChanges()...)
 	todo = append(todo, d.leaving()...)
-	todo = append(todo, d.restarts(todo)...)
 	todo = append(todo, d.offMeanwhile(todo)...)
-	slices.SortStableFunc(todo, d.byWork)
+	todo, err := d.inOrder(todo)
+	if err != nil {
+		return HostPlan{}, err
+	}
 	return HostPlan{
 		Name:      h.Name,
 		Address:   h.Address,
@@ -28,7 +27,7 @@ func Diff(h Host) HostPlan {
 		New:       h.Facts.Manifest == nil,
 		Changes:   todo,
 		Unchanged: d.unchanged(todo),
-	}
+	}, nil
 }
 
 // differ is one host with its resources and facts by name.
@@ -137,7 +136,7 @@ func (d *differ) isForeign(want Resource, fact Fact, differ []AttrChange) bool {
 	case KindFile:
 		return hasAttr(differ, AttrContent)
 	case KindUnit:
-		return d.comesFromUs(want) && !d.fact(ID{KindFile, "/etc/systemd/system/" + want.Name}).Exists
+		return d.comesFromUs(want) && !d.fact(ID{KindFile, UnitsDir + "/" + want.Name}).Exists
 	}
 	return false
 }
@@ -154,7 +153,7 @@ func (d *differ) isInTheWay(want Resource, fact Fact, differ []AttrChange) bool 
 // comesFromUs reports whether a unit's file is brought by relayctl, which
 // clears what was done to the unit.
 func (d *differ) comesFromUs(want Resource) bool {
-	_, ours := d.wanted[ID{KindFile, "/etc/systemd/system/" + want.Name}]
+	_, ours := d.wanted[ID{KindFile, UnitsDir + "/" + want.Name}]
 	return want.Kind == KindUnit && ours
 }
 
@@ -163,7 +162,7 @@ func takeOver(c *Change, adopt bool) {
 	if adopt {
 		c.Action, c.Adopt = Update, true
 		note := "taken over; the original is kept on the host"
-		if hides(*c) {
+		if c.Hides() {
 			note = "ours takes its place; its own file stays as it is"
 		}
 		c.Notes = append(c.Notes, note)
@@ -176,8 +175,9 @@ func takeOver(c *Change, adopt bool) {
 	}
 }
 
-// hides reports whether a unit of ours hides one of somebody else by its name.
-func hides(c Change) bool {
+// Hides reports whether a unit of ours would hide one of somebody else by its
+// name.
+func (c Change) Hides() bool {
 	return c.ID.Kind == KindUnit && c.Resource != nil && c.Resource.Want[AttrRunning] == Known(Yes)
 }
 
@@ -196,69 +196,6 @@ func (d *differ) unchanged(changes []Change) int {
 		}
 	}
 	return count
-}
-
-// The parts of a host's work, in their order.
-const (
-	partWanted = iota
-	partLeaving
-	partRestarts
-)
-
-func (d *differ) byWork(a, b Change) int {
-	part := d.part(a)
-	if c := cmp.Compare(part, d.part(b)); c != 0 {
-		return c
-	}
-	c := cmp.Or(
-		cmp.Compare(a.ID.Kind.rank(), b.ID.Kind.rank()),
-		cmp.Compare(d.comes(a), d.comes(b)),
-		cmp.Compare(drains(a), drains(b)),
-		cmp.Compare(checked(a), checked(b)),
-		cmp.Compare(a.ID.Name, b.ID.Name),
-	)
-	if part == partLeaving {
-		c = -c
-	}
-	return cmp.Or(c, cmp.Compare(b.Action, a.Action)) // a change before the attention that it calls for
-}
-
-func (d *differ) part(c Change) int {
-	switch {
-	case c.Action == Restart || c.Action == Reload:
-		return partRestarts
-	case c.Adopt:
-		return partWanted // what it is in the way of comes behind it
-	case c.Action == Remove || c.Action == Forget:
-		return partLeaving
-	}
-	return partWanted
-}
-
-// comes puts units that have to go before those that take their ports.
-func (d *differ) comes(c Change) int {
-	if _, wanted := d.wanted[c.ID]; wanted || c.ID.Kind != KindUnit || c.Action == Remove || c.Action == Forget {
-		return 2
-	}
-	return startsOthers(c)
-}
-
-// drains puts a unit whose restart drops worker connections behind the others:
-// the relay that they come back to is up first.
-func drains(c Change) int {
-	if c.Resource != nil && c.Resource.Unit != nil && c.Resource.Unit.Drain != "" {
-		return 1
-	}
-	return 0
-}
-
-// checked puts a file that is checked before it is swapped in behind the
-// others: the check reads what they hold.
-func checked(c Change) int {
-	if c.Resource != nil && c.Resource.Check != "" {
-		return 1
-	}
-	return 0
 }
 
 func hasAttr(list []AttrChange, name string) bool {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestNothingToDoOnAHostThatIsAsItShouldBe(t *testing.T) {
-	got := plan.Diff(edge(asWanted(proxyWants())...))
+	got := planOf(edge(asWanted(proxyWants())...))
 	if len(got.Changes) != 0 || got.Unchanged != len(proxyWants()) {
 		t.Errorf("%d unchanged, changes %q; want %d and none", got.Unchanged, steps(got), len(proxyWants()))
 	}
@@ -23,7 +23,7 @@ func TestNothingToDoOnAHostThatIsAsItShouldBe(t *testing.T) {
 func TestFreshHostIsBuiltInOrder(t *testing.T) {
 	host := edge()
 	host.Facts.Manifest = nil
-	got := plan.Diff(host)
+	got := planOf(host)
 	want := []string{
 		"create package caddy",
 		"create user relay",
@@ -103,38 +103,14 @@ func TestOneThingDiffers(t *testing.T) {
 					row.spoil(&facts[i])
 				}
 			}
-			if diff := cmp.Diff(row.want, steps(plan.Diff(edge(facts...)))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(edge(facts...)))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
 	}
 }
 
-func gone(f *plan.Fact)    { f.Exists, f.Have = false, nil }
-func foreign(f *plan.Fact) { f.Applied = nil }
-
-// have edits the thing behind relayctl's back; left makes it look as an older
-// stack file had it.
-func have(attr, value string) func(*plan.Fact) {
-	return func(f *plan.Fact) { f.Have = with(f.Have, attr, value) }
-}
-
-func left(attr, value string) func(*plan.Fact) {
-	return func(f *plan.Fact) {
-		f.Have = with(f.Have, attr, value)
-		f.Applied.Have = f.Have
-	}
-}
-
-func with(m map[string]string, name, value string) map[string]string {
-	changed := map[string]string{name: value}
-	for k, v := range m {
-		if k != name {
-			changed[k] = v
-		}
-	}
-	return changed
-}
+func gone(f *plan.Fact) { f.Exists, f.Have = false, nil }
 
 func stale(ids ...plan.ID) func(*plan.Fact) {
 	return func(f *plan.Fact) { f.Stale = ids }
@@ -150,7 +126,7 @@ func TestStartedUnitIsNotAlsoRestarted(t *testing.T) {
 			facts[i].Have = with(f.Have, plan.AttrRunning, plan.No)
 		}
 	}
-	got := steps(plan.Diff(edge(facts...)))
+	got := steps(planOf(edge(facts...)))
 	want := []string{"change program relay-server, replaced on the host since apply 12 (2026-11-20 09:14 UTC)", "change unit relay-server.service"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got)\n" + diff)
@@ -172,7 +148,7 @@ func TestWhatDropsWorkerConnections(t *testing.T) {
 		drops := map[string]int{}
 		host := edge(facts...)
 		host.DirectConnections = 1
-		for _, c := range plan.Diff(host).Changes {
+		for _, c := range planOf(host).Changes {
 			if c.ID.Kind == plan.KindUnit {
 				drops[string(c.Action)+" "+c.ID.Name] = c.Drops
 			}
@@ -194,7 +170,7 @@ func TestValueThatApplyMakesAlwaysDiffers(t *testing.T) {
 		"change file /etc/relay/workers.d/gpu-1.json",
 		"reload unit relay-server.service, because /etc/relay/workers.d changes",
 	}
-	if diff := cmp.Diff(want, steps(plan.Diff(host))); diff != "" {
+	if diff := cmp.Diff(want, steps(planOf(host))); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}
 }
@@ -202,7 +178,7 @@ func TestValueThatApplyMakesAlwaysDiffers(t *testing.T) {
 func TestDiffDoesNotDependOnOrder(t *testing.T) {
 	host := edge(messyFacts()...)
 	host.Facts.Listeners = messyListeners()
-	want := strings.Join(steps(plan.Diff(host)), "\n")
+	want := strings.Join(steps(planOf(host)), "\n")
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		r.Shuffle(len(host.Want), func(i, j int) { host.Want[i], host.Want[j] = host.Want[j], host.Want[i] })
@@ -210,7 +186,7 @@ func TestDiffDoesNotDependOnOrder(t *testing.T) {
 		facts, listeners := host.Facts.Resources, host.Facts.Listeners
 		r.Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
 		r.Shuffle(len(listeners), func(i, j int) { listeners[i], listeners[j] = listeners[j], listeners[i] })
-		if diff := cmp.Diff(want, strings.Join(steps(plan.Diff(host)), "\n")); diff != "" {
+		if diff := cmp.Diff(want, strings.Join(steps(planOf(host)), "\n")); diff != "" {
 			t.Fatalf("seed %d: (-want +got)\n%s", seed, diff)
 		}
 	}
@@ -237,15 +213,6 @@ func messyFacts() []plan.Fact {
 	return append(facts, as(want(plan.KindUnit, "old.service", "enabled=yes", "running=yes")))
 }
 
-func messyListeners() []plan.Listener {
-	return []plan.Listener{
-		{Address: "0.0.0.0", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
-		{Address: "::", Port: 443, Process: "nginx", PID: 812, Unit: "nginx.service"},
-		{Address: "127.0.0.1", Port: 8080, Process: "python3", PID: 900},
-		{Address: "::", Port: 8080, Process: "java", PID: 901},
-	}
-}
-
 // After whatever mess, one apply with --adopt leads to the wanted state: the
 // second plan has nothing to do.
 func TestPlanAfterApplyIsEmpty(t *testing.T) {
@@ -259,10 +226,10 @@ func TestPlanAfterApplyIsEmpty(t *testing.T) {
 			host := edge()
 			host.Adopt = true
 			host.Facts = m.observe()
-			m.do(plan.Diff(host))
+			m.do(planOf(host))
 
 			host.Facts, host.Adopt = m.observe(), false
-			if second := plan.Diff(host); len(second.Changes) > 0 {
+			if second := planOf(host); len(second.Changes) > 0 {
 				t.Errorf("second plan: %q", steps(second))
 			}
 			for _, r := range proxyWants() {
@@ -280,13 +247,13 @@ func TestEveryKindComesAndGoes(t *testing.T) {
 		t.Run(r.ID.String(), func(t *testing.T) {
 			m := newMemory()
 			host := plan.Host{Name: "edge", Role: plan.RoleProxy, Want: []plan.Resource{r}, Facts: m.observe()}
-			m.do(plan.Diff(host))
+			m.do(planOf(host))
 			host.Facts = m.observe()
-			if again := plan.Diff(host); len(again.Changes) > 0 {
+			if again := planOf(host); len(again.Changes) > 0 {
 				t.Errorf("second plan: %q", steps(again))
 			}
 			host.Want = nil
-			m.do(plan.Diff(host))
+			m.do(planOf(host))
 			if len(m.facts) > 0 {
 				t.Errorf("left behind: %v", m.facts)
 			}

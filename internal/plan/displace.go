@@ -116,7 +116,7 @@ func (d *differ) displace(c *Change) {
 	c.Reasons = nil
 	if len(c.Fact.PulledBy) > 0 {
 		c.Adoptable = false
-		c.Block += fmt.Sprintf("; %s would start it again at boot", sentence(c.Fact.PulledBy))
+		c.Block += fmt.Sprintf("; %s would start it again at boot", Sentence(c.Fact.PulledBy))
 	}
 }
 
@@ -196,12 +196,4 @@ func staysOn(unit string) bool {
 		match, err := path.Match(pattern, unit)
 		return err != nil || match
 	})
-}
-
-// startsOthers puts what starts a unit before it, so that it stays off.
-func startsOthers(c Change) int {
-	if strings.HasSuffix(c.ID.Name, ".service") {
-		return 1
-	}
-	return 0
 }

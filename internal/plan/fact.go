@@ -90,6 +90,18 @@ type Machine struct {
 	Init string `json:"init,omitempty"`
 }
 
+// SupportedSystems are the systems that relayctl was built for, as people say it.
+const SupportedSystems = "Debian 12, Debian 13 or Ubuntu 24.04"
+
+// IsSupported reports whether relayctl was built for a machine's system.
+func (m Machine) IsSupported() bool {
+	switch m.System + " " + m.Version {
+	case "debian 12", "debian 13", "ubuntu 24.04":
+		return m.Arch == "amd64" || m.Arch == "arm64"
+	}
+	return false
+}
+
 // Manifest is what a host knows of the stack it belongs to.
 type Manifest struct {
 	Schema    int       `json:"schema"`

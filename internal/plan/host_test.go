@@ -2,13 +2,36 @@ package plan_test
 
 import (
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/test/plans"
 )
 
-var applied12 = time.Date(2026, 11, 20, 9, 14, 0, 0, time.UTC)
+// The hosts of the tests, by short names.
+var (
+	applied12      = plans.Applied12
+	id             = plans.ID
+	want           = plans.Want
+	attrs          = plans.Attrs
+	as             = plans.As
+	found          = plans.Found
+	proxyWants     = plans.ProxyWants
+	asWanted       = plans.AsWanted
+	edge           = plans.Edge
+	foreign        = plans.Foreign
+	have           = plans.Have
+	left           = plans.Left
+	with           = plans.With
+	messyListeners = plans.MessyListeners
+	hand           = plans.Hand
+	cutOffHost     = plans.CutOffHost
+	overriddenEdge = plans.OverriddenEdge
+)
+
+const (
+	shopDropIn  = plans.ShopDropIn
+	proxyDropIn = plans.ProxyDropIn
+)
 
 // memory is a host in memory that changes can be applied to: the plainest
 // reading of what each action means.
@@ -103,100 +126,6 @@ func wanted(c plan.Change) map[string]string {
 	return have
 }
 
-func id(kind plan.Kind, name string) plan.ID { return plan.ID{Kind: kind, Name: name} }
-
-// want builds a resource from "name=value" pairs.
-func want(kind plan.Kind, name string, pairs ...string) plan.Resource {
-	r := plan.Resource{ID: id(kind, name), Want: map[string]plan.Value{}}
-	for name, value := range attrs(pairs) {
-		r.Want[name] = plan.Known(value)
-	}
-	return r
-}
-
-func attrs(pairs []string) map[string]string {
-	m := map[string]string{}
-	for _, pair := range pairs {
-		name, value, _ := strings.Cut(pair, "=")
-		m[name] = value
-	}
-	return m
-}
-
-// as is the fact of a thing that is exactly as r wants it, left so by apply 12.
-func as(r plan.Resource) plan.Fact {
-	have := map[string]string{}
-	for name, value := range r.Want {
-		have[name] = value.Text
-	}
-	return plan.Fact{ID: r.ID, Exists: true, Have: have,
-		Applied: &plan.Applied{ID: r.ID, Have: have, Made: true, Number: 12, Time: applied12}}
-}
-
-// found is the fact of a thing that is not in the manifest.
-func found(kind plan.Kind, name string, pairs ...string) plan.Fact {
-	return plan.Fact{ID: id(kind, name), Exists: true, Have: attrs(pairs)}
-}
-
-// proxyWants is one resource of every kind, and the units that read them.
-func proxyWants() []plan.Resource {
-	relay := want(plan.KindUnit, "relay-server.service", "enabled=yes", "running=yes")
-	program := id(plan.KindProgram, "relay-server")
-	relay.Unit = &plan.Unit{
-		Restart: []plan.ID{id(plan.KindFile, "/etc/systemd/system/relay-server.service")},
-		Reload:  []plan.ID{id(plan.KindFile, "/etc/relay/relay.json"), id(plan.KindDirectory, "/etc/relay/workers.d")},
-		Program: &program,
-		Relay:   true,
-	}
-	caddy := want(plan.KindUnit, "caddy.service", "enabled=yes", "running=yes")
-	caddy.Unit = &plan.Unit{
-		Reload:   []plan.ID{id(plan.KindFile, "/etc/caddy/Caddyfile")},
-		Reloader: plan.ReloadCaddy,
-		Drain:    "/run/relay/admin.sock",
-	}
-	return []plan.Resource{
-		want(plan.KindPackage, "caddy", "installed=yes"),
-		want(plan.KindUser, "relay", "home=/nonexistent"),
-		want(plan.KindDirectory, "/etc/relay", "mode=0750", "owner=root", "group=relay"),
-		want(plan.KindDirectory, "/etc/relay/workers.d", "mode=0750", "owner=root", "group=relay"),
-		want(plan.KindCA, "home", "domain=llm.example.com"),
-		want(plan.KindSecret, "probe"),
-		want(plan.KindKey, "laptop", "shown=yes"),
-		want(plan.KindProgram, "relay-server", "version=0.3.0", "digest=sha256:aa"),
-		want(plan.KindFile, "/etc/relay/relay.json", "mode=0640", "content=sha256:bb"),
-		want(plan.KindFile, "/etc/relay/workers.d/gpu-1.json", "mode=0640", "content=sha256:cc"),
-		want(plan.KindFile, "/etc/caddy/Caddyfile", "mode=0644", "content=sha256:dd"),
-		want(plan.KindFile, "/etc/systemd/system/relay-server.service", "mode=0644", "content=sha256:ee"),
-		relay,
-		caddy,
-	}
-}
-
-func asWanted(wants []plan.Resource) []plan.Fact {
-	var facts []plan.Fact
-	for _, r := range wants {
-		facts = append(facts, as(r))
-	}
-	return facts
-}
-
-// edge is a proxy host with these facts.
-func edge(facts ...plan.Fact) plan.Host {
-	return plan.Host{
-		Name: "edge", Address: "203.0.113.10", Role: plan.RoleProxy, Want: proxyWants(),
-		Facts: plan.Facts{
-			Machine:   plan.Machine{Pretty: "Debian 13", Arch: "amd64"},
-			Manifest:  &plan.Manifest{Number: 12, Time: applied12},
-			Resources: facts,
-		},
-		Ports: []plan.Port{
-			{Number: 443, Unit: "caddy.service", Origin: plan.Origin{File: "stack.hcl", Line: 3, Block: `proxy "edge"`}},
-			{Number: 8080, Addr: "127.0.0.1", Unit: "relay-server.service"},
-		},
-		WorkerConnections: 2,
-	}
-}
-
 // steps writes changes one a line, without what a host sees of them.
 func steps(p plan.HostPlan) []string {
 	var lines []string
@@ -217,4 +146,13 @@ func steps(p plan.HostPlan) []string {
 		lines = append(lines, line)
 	}
 	return lines
+}
+
+// planOf plans what has an order.
+func planOf(h plan.Host) plan.HostPlan {
+	p, err := plan.Diff(h)
+	if err != nil {
+		panic(err)
+	}
+	return p
 }

@@ -81,8 +81,8 @@ func stays(fact Fact) []string {
 	return nil
 }
 
-// left says in sentences what happens to what is only forgotten.
-func (h HostPlan) left() []string {
+// Left says in sentences what happens to what is only forgotten.
+func (h HostPlan) Left() []string {
 	var asItIs, off []string
 	for _, c := range h.Changes {
 		switch {

@@ -1,7 +1,6 @@
 package plan_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,21 +46,5 @@ func TestRemember(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-	}
-}
-
-// A machine that was set aside is shown with its address once.
-func TestTextOfAMachineThatWasSetAside(t *testing.T) {
-	var b strings.Builder
-	aside := plan.Member{Name: "gpu-1", Address: "10.0.0.21"}.Aside()
-	p := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{{
-		Name: aside, Address: "10.0.0.21", Role: plan.RoleDeparted, Machine: plan.Machine{Pretty: "Debian 12", Arch: "amd64"},
-		Changes: []plan.Change{{ID: plan.ID{Kind: plan.KindUser, Name: "relay"}, Action: plan.Remove}},
-	}}}
-	if err := plan.WriteText(&b, p, plan.TextOptions{Width: 80}); err != nil {
-		t.Fatal(err)
-	}
-	if want := "\ngpu-1 at 10.0.0.21  Debian 12, amd64: left the stack\n  - user relay\n"; !strings.Contains(b.String(), want) {
-		t.Errorf("no %q in\n%s", want, b.String())
 	}
 }

@@ -1,42 +1,12 @@
 package plan_test
 
 import (
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
-
-const (
-	shopDropIn  = "/etc/systemd/system/caddy.service.d/override.conf"
-	proxyDropIn = "/etc/systemd/system/service.d/proxy.conf"
-)
-
-// overriddenEdge is a proxy host that is as it should be, but for a drop-in of
-// Caddy and, with shared, one for all services.
-func overriddenEdge(shared bool) plan.Host {
-	facts := asWanted(proxyWants())
-	instead := func(unit string) string {
-		return "not for " + strings.TrimSuffix(unit, ".service") + " alone, or of a package; to leave that out, on the host: " +
-			"mkdir -p /etc/systemd/system/" + unit + ".d && ln -s /dev/null /etc/systemd/system/" + unit + ".d/proxy.conf && systemctl daemon-reload"
-	}
-	for i, fact := range facts {
-		if fact.Name == "caddy.service" {
-			facts[i].Overrides = append(facts[i].Overrides, plan.Override{Path: shopDropIn, Says: "by it unit caddy starts caddy --config /etc/caddy/caddy.json"})
-			facts[i].Stale = []plan.ID{{Kind: plan.KindFile, Name: "/etc/caddy/Caddyfile"}} // which is not our matter while that is so
-		}
-		if shared && fact.Kind == plan.KindUnit {
-			facts[i].Overrides = append(facts[i].Overrides, plan.Override{
-				Path: proxyDropIn, Says: "it changes Environment of unit " + strings.TrimSuffix(fact.Name, ".service"), Instead: instead(fact.Name)})
-		}
-	}
-	dropIn := found(plan.KindFile, shopDropIn, "mode=0644", "content=sha256:99")
-	dropIn.Content = []byte("[Service]\nExecStart=\nExecStart=/usr/bin/caddy run --config /etc/caddy/caddy.json\n")
-	return edge(append(facts, dropIn, found(plan.KindFile, proxyDropIn, "mode=0644", "content=sha256:98"))...)
-}
 
 func TestOverriddenUnits(t *testing.T) {
 	taken := func(h *plan.Host, exists bool) {
@@ -70,7 +40,7 @@ func TestOverriddenUnits(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			host := overriddenEdge(row.shared)
 			row.set(&host)
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
@@ -97,25 +67,9 @@ func TestRivalOfAUnit(t *testing.T) {
 					host.Want[i].Unit = &of
 				}
 			}
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
-	}
-}
-
-func TestTextOfOverriddenUnits(t *testing.T) {
-	for _, row := range []struct {
-		name          string
-		shared, adopt bool
-	}{{"overridden", true, false}, {"overridden-adopted", false, true}} {
-		host := overriddenEdge(row.shared)
-		host.Adopt = row.adopt
-		var b strings.Builder
-		whole := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
-		if err := plan.WriteText(&b, whole, plan.TextOptions{Width: 80, File: "stack.hcl"}); err != nil {
-			t.Fatal(err)
-		}
-		golden(t, filepath.Join("testdata", row.name+".golden"), b.String())
 	}
 }

@@ -105,8 +105,8 @@ type Plan struct {
 	Hosts []HostPlan `json:"hosts"` // proxy first, then workers as in the file, then departed ones
 }
 
-// hostOf names the host that a worker is on.
-func (p Plan) hostOf(worker string) (host string, ok bool) {
+// HostOf names the host that a worker is on.
+func (p Plan) HostOf(worker string) (host string, ok bool) {
 	for _, h := range p.Hosts {
 		if h.Worker == worker {
 			return h.Name, true
@@ -117,7 +117,11 @@ func (p Plan) hostOf(worker string) (host string, ok bool) {
 
 // Counts is how much there is to do. Attention, Take and Forget do not count.
 type Counts struct {
-	Create, Update, Remove, Restart, Reload int
+	Create  int `json:"create"`
+	Update  int `json:"change"`
+	Remove  int `json:"remove"`
+	Restart int `json:"restart"`
+	Reload  int `json:"reload"`
 }
 
 // Total is the number of all changes.

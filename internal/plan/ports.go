@@ -49,7 +49,7 @@ func portNumbers(ports []Port) string {
 	for _, number := range numbers {
 		words = append(words, fmt.Sprint(number))
 	}
-	return "ports " + sentence(words)
+	return "ports " + Sentence(words)
 }
 
 // isOurs reports whether a unit is wanted, or was made by relayctl and is

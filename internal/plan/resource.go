@@ -6,15 +6,13 @@ package plan
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 )
 
 // Kind is what sort of thing a resource is.
 type Kind string
 
-// The kinds, in the order in which they are brought about on a host; they are
-// taken away in the opposite order.
+// The kinds.
 const (
 	KindPackage   Kind = "package"   // a Debian package, by name
 	KindUser      Kind = "user"      // a system user with a group of its name
@@ -30,12 +28,6 @@ const (
 // KindPort is a TCP port, by number. Nothing is ever done about a port itself:
 // it is what attention is called to when a process of nobody's unit holds it.
 const KindPort Kind = "port"
-
-// kinds lists every kind in the order of work.
-var kinds = []Kind{KindPackage, KindUser, KindDirectory, KindCA, KindSecret, KindKey, KindProgram, KindFile, KindUnit}
-
-// rank is the place of k in the order of work.
-func (k Kind) rank() int { return slices.Index(kinds, k) }
 
 // ID names a resource on a host.
 type ID struct {
@@ -112,6 +104,11 @@ type Resource struct {
 	ID
 	Want   map[string]Value `json:"want"`
 	Origin Origin           `json:"origin"`
+
+	// After lists what has to be in place before this, where the resource does
+	// not tell otherwise: it needs no mention of its folder, owner, From, Program
+	// or unit file. What comes after a unit finds it running with what it reads.
+	After []ID `json:"after,omitempty"`
 
 	// Sensitive says that a file's content is secret: its digests are HMACs,
 	// and it is never shown nor carried in facts.

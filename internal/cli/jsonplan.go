@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// jsonPlan is a plan with what was seen beside it.
+type jsonPlan struct {
+	TookSeconds float64      `json:"took_seconds"`
+	Hosts       []jsonHost   `json:"hosts"`
+	Changes     []jsonChange `json:"changes"`   // what apply would do, in the order of work on each host
+	Blocked     []jsonChange `json:"blocked"`   // what stops apply
+	Attention   []jsonChange `json:"attention"` // what only people should know
+	Summary     plan.Counts  `json:"summary"`
+	NewKeys     []string     `json:"new_keys"` // API keys that apply will make
+	Notices     []jsonNotice `json:"notices"`
+}
+
+// jsonHost is one host of a plan.
+type jsonHost struct {
+	Name      string    `json:"name"`
+	Worker    string    `json:"worker,omitempty"` // the worker that this machine is as well
+	Address   string    `json:"address"`
+	Role      plan.Role `json:"role"`
+	System    string    `json:"system"`
+	Arch      string    `json:"arch"`
+	New       bool      `json:"new"`
+	Changes   int       `json:"changes"`
+	Unchanged int       `json:"unchanged"`
+}
+
+// jsonChange is one change of a plan, or something that calls for attention.
+type jsonChange struct {
+	Host   string      `json:"host"`
+	Action plan.Action `json:"action"`
+	plan.ID
+	Values    []jsonValue `json:"values"`
+	Reasons   []string    `json:"reasons"`
+	Notes     []string    `json:"notes"`
+	Drops     int         `json:"drops"` // worker connections that it closes
+	Adopts    bool        `json:"adopts"`
+	Block     string      `json:"block,omitempty"`
+	Adoptable bool        `json:"adoptable,omitempty"`
+	At        *jsonPlace  `json:"at,omitempty"`
+	Diff      *jsonDiff   `json:"diff,omitempty"`
+}
+
+// jsonValue is how one value of a resource changes. Content and digests have
+// their name only.
+type jsonValue struct {
+	Name   string `json:"name"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+	MadeOn string `json:"made_on,omitempty"` // the host whose apply makes the value
+}
+
+// jsonDiff is a file's text before and after a change.
+type jsonDiff struct {
+	Before string `json:"before" text:"verbatim"`
+	After  string `json:"after" text:"verbatim"`
+}
+
+// jsonNotice is something worth knowing that no change is about.
+type jsonNotice struct {
+	Code         string   `json:"code"`
+	Host         string   `json:"host"` // empty: the machine that relayctl runs on
+	Message      string   `json:"message"`
+	Resource     *plan.ID `json:"resource,omitempty"`      // of the step in which an apply was cut off
+	AheadSeconds float64  `json:"ahead_seconds,omitempty"` // of a clock that is off; below 0: behind
+}
+
+// plan takes a plan; an apply prints it at once.
+func (j *jsonOutput) plan(planned *engine.Planned, diff bool) {
+	shape := planShape(planned, diff)
+	if j.kind != typeResult {
+		j.tell(planned.Stack, shape)
+		return
+	}
+	j.stack = planned.Stack
+	j.print(struct {
+		jsonLine
+		Stack string `json:"stack"`
+		jsonPlan
+	}{j.line("planned"), planned.Stack, shape})
+}
+
+func planShape(planned *engine.Planned, diff bool) jsonPlan {
+	shape := jsonPlan{TookSeconds: seconds(planned.Took), Summary: planned.Counts(), NewKeys: planned.Keys, Notices: noticesOf(planned)}
+	texts := textsOf(planned.Texts)
+	if !diff {
+		texts = nil
+	}
+	for _, h := range planned.Hosts {
+		shape.Hosts = append(shape.Hosts, jsonHost{
+			Name: h.Name, Worker: h.Worker, Address: h.Address, Role: h.Role, System: h.Machine.Pretty, Arch: h.Machine.Arch,
+			New: h.New, Changes: h.Counts().Total(), Unchanged: h.Unchanged,
+		})
+		for _, c := range h.Changes {
+			switch change := changeOf(h.Name, c, texts); {
+			case c.Counts():
+				shape.Changes = append(shape.Changes, change)
+			case c.Block != "":
+				shape.Blocked = append(shape.Blocked, change)
+			case c.Action == plan.Attention:
+				shape.Attention = append(shape.Attention, change)
+			}
+		}
+	}
+	return shape
+}
+
+func changeOf(host string, c plan.Change, texts textsOf) jsonChange {
+	change := jsonChange{
+		Host: host, Action: c.Action, ID: c.ID, Reasons: c.Reasons, Notes: c.Notes,
+		Drops: c.Drops, Adopts: c.Adopt, Block: c.Block, Adoptable: c.Adoptable,
+	}
+	for _, attr := range c.Attributes {
+		value := jsonValue{Name: attr.Name, MadeOn: attr.After.MadeOn}
+		if attr.Name != plan.AttrContent && attr.Name != plan.AttrDigest {
+			value.Before, value.After = attr.Before, attr.After.Text
+		}
+		change.Values = append(change.Values, value)
+	}
+	if c.Resource != nil {
+		change.At = placeOf(c.Resource.Origin)
+	}
+	if before, after, ok := texts.of(host, c); ok {
+		change.Diff = &jsonDiff{before, after}
+	}
+	return change
+}
+
+func noticesOf(planned *engine.Planned) []jsonNotice {
+	var list []jsonNotice
+	note := func(code, host, format string, args ...any) *jsonNotice {
+		list = append(list, jsonNotice{Code: code, Host: host, Message: fmt.Sprintf(format, args...)})
+		return &list[len(list)-1]
+	}
+	since := func(lock engine.Lock) string { return lock.Since.UTC().Format(time.RFC3339) }
+	for _, lock := range planned.Locks {
+		note("at_work", lock.Host, "%s is at work there (%s, since %s)", lock.Holder, lock.Command, since(lock))
+	}
+	for _, cut := range planned.CutOff {
+		note("cut_off", cut.Host, "what %s began there (%s, %s) was cut off; apply goes on from where it ended",
+			cut.Holder, cut.Command, since(cut)).Resource = resourceOf(cut.At)
+	}
+	for _, clock := range planned.Clocks {
+		note("clock_off", clock.Host, "%s", clock.Summary()).AheadSeconds = seconds(clock.Off)
+	}
+	for _, failure := range planned.Stays {
+		note("left_behind", failure.Host, "left the stack and can't be cleaned up: %s", failure.Summary)
+	}
+	for _, name := range planned.GivenUp {
+		note("given_up", name, "left the stack and is given up: what stands on it stays there")
+	}
+	for _, name := range planned.Unknown {
+		note("unknown_host", name, "--forget %s: no host of this name left the stack", name)
+	}
+	return list
+}

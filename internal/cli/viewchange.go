@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// label names what a line of a plan is about.
+func label(c plan.Change) string {
+	if c.ID.Kind == plan.KindProgram && c.Action == plan.Create {
+		return strings.TrimSpace(thing(c.ID) + " " + newValue(c, plan.AttrVersion).Text)
+	}
+	return stepName(c.ID, c.Action)
+}
+
+// newValue is what an attribute will be, if it changes.
+func newValue(c plan.Change, name string) plan.Value {
+	for _, attr := range c.Attributes {
+		if attr.Name == name {
+			return attr.After
+		}
+	}
+	return plan.Value{}
+}
+
+func changes(c plan.Change, name string) bool {
+	return slices.ContainsFunc(c.Attributes, func(a plan.AttrChange) bool { return a.Name == name })
+}
+
+// textsOf gives a file's text before and after a change; false where it may not
+// be shown or is not known. Nil: none is.
+type textsOf func(host string, c plan.Change) (before, after string, ok bool)
+
+// of is a file's text before and after a change; false where it is none, or a
+// secret, or not known.
+func (t textsOf) of(host string, c plan.Change) (before, after string, ok bool) {
+	if t == nil || c.ID.Kind != plan.KindFile || c.Resource != nil && c.Resource.Sensitive {
+		return "", "", false
+	}
+	return t(host, c)
+}
+
+// texts is a file's text before and after a change.
+type texts struct {
+	before, after string
+	known         bool
+}
+
+// why says in a phrase what changes and for which reason.
+func why(host string, c plan.Change, t texts, diff bool) string {
+	if c.Block != "" {
+		if t.known && !diff {
+			return c.Block + " (see --diff)"
+		}
+		return c.Block
+	}
+	var parts []string
+	for _, attr := range c.Attributes {
+		parts = append(parts, phrase(c, attr)...)
+	}
+	if c.ID.Kind == plan.KindProgram && c.Action == plan.Update && len(parts)+len(c.Reasons) == 0 {
+		parts = append(parts, "another build")
+	}
+	if c.Resource != nil && c.Resource.Size > 0 && changes(c, plan.AttrDigest) {
+		parts = append(parts, bytesOf(c.Resource.Size)+" to upload")
+	}
+	parts = append(parts, c.Reasons...)
+	switch {
+	case c.Action == plan.Create && isMade(c.ID.Kind):
+		parts = append(parts, fmt.Sprintf("(made by apply on %s)", host))
+	case c.Action == plan.Create && c.ID.Kind == plan.KindKey && !newValue(c, plan.AttrDigest).IsKnown():
+		parts = append(parts, "(made by apply, shown once)")
+	case c.Action == plan.Update:
+		parts = append(parts, contentPhrase(c, t, len(parts) == 0)...)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// isMade reports whether things of a kind are made where they are kept.
+func isMade(k plan.Kind) bool { return k == plan.KindCA || k == plan.KindSecret }
+
+// phrase says how one attribute changes; content and digests are no reading.
+func phrase(c plan.Change, attr plan.AttrChange) []string {
+	switch {
+	case c.ID.Kind == plan.KindKey:
+		return nil // its reason says all
+	case !attr.After.IsKnown():
+		return []string{fmt.Sprintf("(made by apply on %s)", attr.After.MadeOn)}
+	case c.Action == plan.Create && c.ID.Kind == plan.KindUnit && attr.After.Text == plan.Yes:
+		return []string{attr.Name}
+	case c.Action == plan.Create:
+		return nil
+	}
+	switch attr.Name {
+	case plan.AttrContent, plan.AttrDigest, plan.AttrShown, plan.AttrInstalled:
+		return nil
+	case plan.AttrRunning:
+		return []string{way(attr, "running", "stopped")}
+	case plan.AttrEnabled:
+		return []string{way(attr, "enabled", "disabled")}
+	case plan.AttrVersion:
+		return []string{attr.Before + " → " + attr.After.Text}
+	}
+	if attr.Before == "" {
+		return []string{attr.Name + " " + attr.After.Text}
+	}
+	return []string{attr.Name + " " + attr.Before + " → " + attr.After.Text}
+}
+
+func way(attr plan.AttrChange, yes, no string) string {
+	if attr.After.Text == plan.Yes {
+		return no + " → " + yes
+	}
+	return yes + " → " + no
+}
+
+// contentPhrase says how much of a file changes, where nothing else says why.
+func contentPhrase(c plan.Change, t texts, alone bool) []string {
+	switch {
+	case !changes(c, plan.AttrContent) || !newValue(c, plan.AttrContent).IsKnown():
+		return nil
+	case c.Resource.Sensitive:
+		return []string{"content changes (secret)"}
+	case !alone:
+		return nil
+	case !t.known:
+		return []string{"content changes"}
+	}
+	removed, added := changedLines(t.before, t.after)
+	if len(removed) == 1 && len(added) == 1 {
+		if words, ok := oneLine(removed[0], added[0]); ok {
+			return []string{words}
+		}
+	}
+	return []string{fmt.Sprintf("%s added, %d removed", plural(len(added), "line", "lines"), len(removed))}
+}
+
+// maxOneLine is how long a phrase may be that shows a changed line itself, in
+// columns: about what fits beside a short path on a narrow page.
+const maxOneLine = 50
+
+// oneLine shows how a single line changes: what stays in front, then both
+// ends. False: that would be too long to read in passing.
+func oneLine(before, after string) (string, bool) {
+	trim := func(line string) []string { return strings.Fields(strings.TrimRight(strings.TrimSpace(line), ",;")) }
+	x, y := trim(before), trim(after)
+	same := 0
+	for same < min(len(x), len(y))-1 && x[same] == y[same] {
+		same++
+	}
+	words := strings.Join(x, " ") + " → " + strings.Join(y[same:], " ")
+	return words, len(x) > 0 && len(y) > 0 && columns(words) <= maxOneLine
+}
+
+// changedLines lists what goes and what comes, without unchanged lines.
+func changedLines(before, after string) (removed, added []string) {
+	unified, err := udiff.ToUnifiedDiff("", "", before, udiff.Lines(before, after), 0)
+	if err != nil { // as in unified
+		return nil, nil
+	}
+	for _, hunk := range unified.Hunks {
+		for _, line := range hunk.Lines {
+			switch line.Kind {
+			case udiff.Insert:
+				added = append(added, line.Content)
+			case udiff.Delete:
+				removed = append(removed, line.Content)
+			}
+		}
+	}
+	return removed, added
+}

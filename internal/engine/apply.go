@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -25,8 +24,7 @@ func (s *Session) Apply(ctx context.Context, planned *Planned, show func(*Outcom
 	}
 	if planned.Plan.Empty() && len(planned.CutOff) == 0 && !j.remembersOtherwise() {
 		j.prove(ctx)
-		j.outcome.Took = time.Since(j.began)
-		return j.outcome, j.result(show(j.outcome))
+		return j.outcome, j.runNothing(show)
 	}
 	j.takeAll()
 	return j.outcome, j.run(ctx, j.applyStages(), show)

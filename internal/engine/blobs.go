@@ -122,7 +122,8 @@ func (a *hostApply) put(ctx context.Context, change plan.Change, b blob) error {
 // needs is the digest of the content that a step brings about, where relayctl
 // has to bring it.
 func needs(change plan.Change) (digest string, needed bool) {
-	if change.Resource == nil || change.Action != plan.Create && change.Action != plan.Update || change.Resource.From != nil {
+	wanted := change.Resource
+	if wanted == nil || change.Action != plan.Create && change.Action != plan.Update || wanted.From != nil || wanted.Kept != "" {
 		return "", false
 	}
 	attr := map[plan.Kind]string{plan.KindFile: plan.AttrContent, plan.KindProgram: plan.AttrDigest}[change.ID.Kind]

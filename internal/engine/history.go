@@ -100,27 +100,43 @@ func (s *Session) History(ctx context.Context, request HistoryRequest) (*History
 	return history, nil
 }
 
-// askHistories asks hosts side by side; which says what, or that a host is not
-// asked.
+// askHistories asks hosts; which says what, or that a host is not asked.
 func (s *Session) askHistories(ctx context.Context, which func(host string) (hostapi.History, bool)) (map[string]hostapi.HistoryTold, map[string]*HostError) {
-	told, failed := map[string]hostapi.HistoryTold{}, maps.Clone(s.failed)
+	asked := slices.DeleteFunc(slices.Clone(s.targets), func(t Target) bool {
+		_, wanted := which(t.Name)
+		return !wanted
+	})
+	told, failed := askAll(s, asked, func(h *host) (hostapi.HistoryTold, *HostError) {
+		params, _ := which(h.Name)
+		told, err := h.client.History(ctx, params)
+		if err != nil {
+			return told, h.requestError(ctx, "ask for its history", err)
+		}
+		return told, nil
+	})
+	maps.Copy(failed, s.failed)
+	return told, failed
+}
+
+// askAll asks the connected ones of some hosts side by side.
+func askAll[T any](s *Session, targets []Target, ask func(*host) (T, *HostError)) (map[string]T, map[string]*HostError) {
+	told, failed := map[string]T{}, map[string]*HostError{}
 	var mu sync.Mutex
 	var asks sync.WaitGroup
-	for _, target := range s.targets {
-		params, wanted := which(target.Name)
+	for _, target := range targets {
 		h := s.hosts[target.Name]
-		if h == nil || !wanted {
+		if h == nil {
 			continue
 		}
 		asks.Go(func() {
-			answer, err := h.client.History(ctx, params)
+			answer, failure := ask(h)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				failed[target.Name] = h.requestError(ctx, "ask for its history", err)
+			if failure != nil {
+				failed[h.Name] = failure
 				return
 			}
-			told[target.Name] = answer
+			told[h.Name] = answer
 		})
 	}
 	asks.Wait()

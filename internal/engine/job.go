@@ -12,7 +12,7 @@ import (
 )
 
 // job is what is done on the hosts of a stack in stages, while it goes on: an
-// apply, a rotation.
+// apply, a rotation, a rollback, a destroy.
 type job struct {
 	*Session
 	planned *Planned
@@ -110,6 +110,12 @@ func (j *job) run(ctx context.Context, stages []stage, show func(*Outcome) error
 	j.inStages(ctx, stages)
 	j.sideBySide(j.parts[1:], func(a *hostApply) { j.finish(ctx, a, nil) })
 	return j.finishProxy(ctx, show)
+}
+
+// runNothing ends a job that has nothing to do on any host.
+func (j *job) runNothing(show func(*Outcome) error) error {
+	j.outcome.Took = time.Since(j.began)
+	return j.result(show(j.outcome))
 }
 
 // lookAgain looks again at the hosts, locked by now, to which somebody else

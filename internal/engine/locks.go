@@ -91,27 +91,24 @@ func (j *job) unlockAll() {
 }
 
 // members lists the hosts that the proxy host is to remember: the workers of
-// the stack that were ever reached, and those that left it and still have
-// things of ours.
+// the stack that were ever reached, and those that left it, as far as they still
+// have things of ours.
 func (j *job) members() []plan.Member {
 	remembered := map[string]plan.Member{}
 	for _, member := range j.remembered() {
 		remembered[member.Name] = member
 	}
 	members := []plan.Member{} // none at all is something to remember, too
-	for _, target := range j.targets {
+	for _, target := range slices.Concat(j.targets, j.planned.departed) {
 		before, known := remembered[target.Name]
 		switch {
-		case target.Role != plan.RoleWorker:
+		case target.Role == plan.RoleProxy, j.cleaned(target.Name), slices.Contains(j.planned.GivenUp, target.Name):
+		case target.Role == plan.RoleDeparted:
+			members = append(members, target.Member)
 		case j.hosts[target.Name] != nil:
 			members = append(members, j.member(target))
 		case known:
 			members = append(members, before) // the way that led there once
-		}
-	}
-	for _, target := range j.planned.departed {
-		if !j.cleaned(target.Name) {
-			members = append(members, target.Member)
 		}
 	}
 	return members
@@ -126,16 +123,17 @@ func (j *job) remembered() []plan.Member {
 	return j.planned.remembered
 }
 
-// cleaned reports whether nothing of ours is left on a host that left the
-// stack.
+// cleaned reports whether a host had to go, and nothing of ours is left on it.
 func (j *job) cleaned(name string) bool {
+	if j.left.plan(name).Role != plan.RoleDeparted {
+		return false
+	}
 	for _, a := range j.parts {
 		if a.outcome.Name == name {
 			return a.outcome.OK
 		}
 	}
-	seen, looked := j.planned.observed.seen[name]
-	return looked && seen.Facts.Manifest == nil
+	return j.planned.observed.seen[name].Facts.Manifest == nil
 }
 
 // remembersOtherwise reports whether the proxy host remembers other hosts, or

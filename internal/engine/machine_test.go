@@ -34,6 +34,7 @@ type machine struct {
 
 	mu          sync.Mutex
 	packages    map[string]string // versions
+	removed     map[string]bool   // packages whose settings are left
 	units       map[string]*unit
 	jobs        []string // "start relay-server.service", in order
 	broken      string   // unit that does not come up
@@ -61,7 +62,7 @@ type unit struct {
 
 // newMachine is a fresh Debian 12.
 func newMachine(t testing.TB, name string) *machine {
-	m := &machine{t: t, root: t.TempDir(), arch: "amd64", packages: map[string]string{}, units: map[string]*unit{}}
+	m := &machine{t: t, root: t.TempDir(), arch: "amd64", packages: map[string]string{}, removed: map[string]bool{}, units: map[string]*unit{}}
 	m.write("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n")
 	m.write("/etc/machine-id", "id-of-"+name+"\n")
 	m.write("/proc/sys/kernel/random/boot_id", "boot-of-"+name+"\n")
@@ -149,6 +150,9 @@ func (m *machine) Run(_ context.Context, command hostmachine.Command) ([]byte, e
 		for name, version := range m.packages {
 			fmt.Fprintf(&out, "%s\tii \t%s\n /etc/caddy/Caddyfile %x\n", name, version, md5.Sum([]byte(defaultCaddyfile)))
 		}
+		for name := range m.removed {
+			fmt.Fprintf(&out, "%s\trc \t%s\n /etc/caddy/Caddyfile %x\n", name, "2.6.2-5", md5.Sum([]byte(defaultCaddyfile)))
+		}
 		return out.Bytes(), nil
 	case "apt-cache":
 		return []byte("  Candidate: 2.6.2-5\n"), nil
@@ -169,8 +173,10 @@ func (m *machine) Run(_ context.Context, command hostmachine.Command) ([]byte, e
 
 func (m *machine) apt(args []string, name string) error {
 	switch {
+	case slices.Contains(args, "--simulate"): // nothing else would go
 	case slices.Contains(args, "install"):
 		m.packages[name] = "2.6.2-5"
+		delete(m.removed, name)
 		m.addUser(name)
 		m.write("/etc/caddy/Caddyfile", defaultCaddyfile)
 		m.write("/var/lib/caddy/.profile", "") // its home
@@ -179,6 +185,7 @@ func (m *machine) apt(args []string, name string) error {
 		m.units[name+".service"] = &unit{enabled: true, active: true, fragment: "/lib/systemd/system/" + name + ".service", invocation: m.starts}
 	case slices.Contains(args, "remove"):
 		delete(m.packages, name)
+		m.removed[name] = true // dpkg still knows its settings
 		delete(m.units, name+".service")
 		return os.Remove(m.path("/lib/systemd/system/" + name + ".service"))
 	}

@@ -49,6 +49,25 @@ type Lock struct {
 // still remembered by the proxy host, and says what an apply would do. It
 // changes nothing.
 func (s *Session) Plan(ctx context.Context) (*Planned, error) {
+	planned, err := s.observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	proposer := s.proposer()
+	proposer.departed = planned.departed
+	err = planned.take(func(prepared bool) (*proposal, error) {
+		again := proposer
+		again.prepared = prepared
+		return again.propose(planned.observed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return planned, s.withDrops(ctx, proposer, planned)
+}
+
+// observe looks at all hosts, and says which can't be worked on.
+func (s *Session) observe(ctx context.Context) (*Planned, error) {
 	proposer := s.proposer()
 	want, err := proposer.wanted()
 	if err != nil {
@@ -66,24 +85,25 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 	v.refuseFalse(proposer)
 	s.refuseRelayHost(v)
 	s.keepWorker(v)
-	proposer = s.proposer() // which knows of the worker that is kept
-	proposer.departed = departed
-	made, err := proposer.propose(v)
-	if err == nil {
-		made, err = s.withDrops(ctx, proposer, v, made)
-	}
-	if err != nil {
-		return nil, err
-	}
-	planned := &Planned{Plan: made.Plan, Took: time.Since(s.began), observed: v, proposal: made, departed: departed}
-	planned.propose = func(prepared bool) (*proposal, error) {
-		again := proposer
-		again.prepared = prepared
-		return again.propose(v)
-	}
+	planned := &Planned{Took: time.Since(s.began), observed: v, departed: departed}
 	planned.remembered = rememberedHosts(v.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	planned.describe(s)
 	return planned, nil
+}
+
+// failStays makes what stays remembered a failure: of a plan that is for every
+// host, also those that left the stack.
+func (p *Planned) failStays() {
+	p.Failed, p.Stays = append(p.Failed, p.Stays...), nil
+}
+
+// take makes a plan of what propose says.
+func (p *Planned) take(propose func(prepared bool) (*proposal, error)) error {
+	made, err := propose(false)
+	if err == nil {
+		p.Plan, p.Keys, p.proposal, p.propose = made.Plan, made.keys, made, propose
+	}
+	return err
 }
 
 // tellLooked tells which of some hosts were looked at, so that nobody thinks
@@ -127,23 +147,25 @@ func (s *Session) refuseManifests(v *observed) {
 	}
 }
 
-// withDrops makes the proposal anew where it closes the connections of workers,
-// with their number: the relay is asked only then. A relay that does not run
-// has none.
-func (s *Session) withDrops(ctx context.Context, p proposer, v *observed, made *proposal) (*proposal, error) {
-	name := s.config.Stack.Proxy.Name
-	proxy, ok := s.lookers(s.targets)[name]
-	facts := v.seen[name].Facts
-	if !ok || !made.drains(name) || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
-		return made, nil
+// withDrops makes the plan anew where it closes the connections of workers, with
+// their number: the relay is asked only then. A relay that does not run has none.
+func (s *Session) withDrops(ctx context.Context, p proposer, planned *Planned) error {
+	name, proxy := s.config.Stack.Proxy.Name, s.proxy()
+	facts := planned.observed.seen[name].Facts
+	if proxy == nil || !planned.proposal.drains(name) || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
+		return nil
 	}
 	status, err := proxy.relayStatus(ctx)
 	if err != nil {
-		made.note(name, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
-		return made, nil
+		planned.proposal.note(name, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
+		return nil
 	}
 	p.open = status.connections()
-	return p.propose(v)
+	made, err := p.propose(planned.observed)
+	if err == nil {
+		planned.Plan, planned.proposal = made.Plan, made
+	}
+	return err
 }
 
 // relayUnit is the service of the relay.
@@ -168,7 +190,6 @@ func (p *Planned) describe(s *Session) {
 		p.CutOff = append(p.CutOff, lockOf(target, seen.CutOff, seen.CutOffAt)...)
 	}
 	p.Clocks = s.clocksOff()
-	p.Keys = p.proposal.keys
 }
 
 // lockOf tells of a lock that somebody signed; one who just came did not yet.

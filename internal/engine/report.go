@@ -21,15 +21,14 @@ func (j *job) report(a *hostApply, shown []string) hostapi.Finish {
 	if report.OK {
 		report.Summary = j.summary
 	}
-	switch a.role {
-	case plan.RoleProxy:
-		report.Hosts = j.members()
-		report.Others = j.others()
-		if report.Why == "" {
-			report.Why = j.silentModel()
-		}
-	case plan.RoleDeparted:
-		report.Forget = report.OK
+	report.Forget = report.OK && a.role == plan.RoleDeparted
+	if a != j.onProxy() {
+		return report
+	}
+	report.Hosts = j.members()
+	report.Others = j.others()
+	if report.Why == "" {
+		report.Why = j.silentModel()
 	}
 	return report
 }
@@ -62,7 +61,7 @@ func (j *job) others() []plan.Part {
 	}
 	for _, failure := range j.planned.Failed {
 		told := func(part plan.Part) bool { return part.Host == failure.Host }
-		if j.summary == "" && !slices.ContainsFunc(parts, told) {
+		if !j.rotates && !slices.ContainsFunc(parts, told) {
 			parts = append(parts, plan.Part{
 				Host: failure.Host, State: plan.PastFailed, Summary: plan.Counts{}.String(), Why: failure.Summary,
 			})

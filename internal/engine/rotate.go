@@ -93,7 +93,7 @@ func (s *Session) PlanRotation(ctx context.Context, request RotateRequest) (*Rot
 // plan has an API key made where one is rotated, and no other one.
 func (r *Rotation) plan(proxy string) error {
 	propose := r.planned.propose
-	r.planned.propose = func(prepared bool) (*proposal, error) {
+	return r.planned.take(func(prepared bool) (*proposal, error) {
 		made, err := propose(prepared)
 		if err != nil {
 			return nil, err
@@ -106,12 +106,7 @@ func (r *Rotation) plan(proxy string) error {
 			}
 		}
 		return made, nil
-	}
-	made, err := r.planned.propose(false)
-	if err == nil {
-		r.planned.proposal = made
-	}
-	return err
+	})
 }
 
 // chooseWorkers finds the workers that are asked for.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/payload"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
@@ -36,11 +37,13 @@ type Session struct {
 // two workers may not be on one. ctx bounds only the connecting; Close ends
 // the session.
 func Connect(ctx context.Context, config Config) (*Session, error) {
-	programs, err := programsOr(config.Programs)
-	if err != nil {
-		return nil, err
+	if config.Programs == nil {
+		programs, err := payload.Load()
+		if err != nil {
+			return nil, err
+		}
+		config.Programs = builtIn{programs}
 	}
-	config.Programs = programs
 	s := &Session{
 		config: config,
 		dialer: config.Dialer,

@@ -65,9 +65,9 @@ func (a *hostApply) skip(reason string) {
 	}
 }
 
-func (a *hostApply) waitFor(name string) {
+func (a *hostApply) waitFor(what string) {
 	if a.failure == nil {
-		a.tell(Event{Phase: Waiting, Text: name + " to serve"})
+		a.tell(Event{Phase: Waiting, Text: what})
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -272,13 +273,5 @@ func (j *job) result(showing error) error {
 	if err := j.outcome.Failed.orNil(); err != nil {
 		return err
 	}
-	if failure := j.outcome.Proof.Err; failure != nil {
-		return failure
-	}
-	for _, model := range j.outcome.Proof.Models {
-		if model.Err != nil {
-			return model.Err
-		}
-	}
-	return j.unproved
+	return cmp.Or(j.outcome.Proof.failure(), j.unproved)
 }

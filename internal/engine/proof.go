@@ -27,13 +27,19 @@ type Proof struct {
 }
 
 // OK reports whether the relay was reached and all models answered.
-func (p Proof) OK() bool {
+func (p Proof) OK() bool { return p.failure() == nil && p.Route != "" }
+
+// failure is the first thing that went wrong; nil: nothing did.
+func (p Proof) failure() error {
+	if p.Err != nil {
+		return p.Err
+	}
 	for _, model := range p.Models {
 		if model.Err != nil {
-			return false
+			return model.Err
 		}
 	}
-	return p.Err == nil && p.Route != ""
+	return nil
 }
 
 // NoRelay is why the stack's relay was reached on no route. It is ErrNoRelay.

@@ -27,8 +27,8 @@ func (j *job) report(a *hostApply, shown []string) hostapi.Finish {
 	}
 	report.Hosts = j.members()
 	report.Others = j.others()
-	if report.Why == "" {
-		report.Why = j.silentModel()
+	if failure := j.outcome.Proof.failure(); failure != nil && report.Why == "" {
+		report.Why = failure.Error()
 	}
 	return report
 }
@@ -68,18 +68,4 @@ func (j *job) others() []plan.Part {
 		}
 	}
 	return parts
-}
-
-// silentModel says which model gave no token in the end, or that none could be
-// asked.
-func (j *job) silentModel() string {
-	if failure := j.outcome.Proof.Err; failure != nil {
-		return failure.Error()
-	}
-	for _, model := range j.outcome.Proof.Models {
-		if model.Err != nil {
-			return model.Err.Error()
-		}
-	}
-	return ""
 }

@@ -70,10 +70,13 @@ func (s *Session) goBack(planned *Planned, told map[string]hostapi.FormerTold) (
 // and finds the last one that changed them. A host that can't be asked fails; one
 // whose record does not go back that far stops all.
 func (s *Session) askFormers(ctx context.Context, r *Rollback) (map[string]hostapi.FormerTold, error) {
-	targets := slices.DeleteFunc(slices.Concat(s.targets, r.departed), func(t Target) bool {
-		return r.observed.seen[t.Name].Facts.Manifest == nil
-	})
-	told, failed := askAll(s, targets, func(h *host) (hostapi.FormerTold, *HostError) {
+	var names []string // in the order of the stack
+	for _, target := range slices.Concat(s.targets, r.departed) {
+		if r.observed.seen[target.Name].Facts.Manifest != nil {
+			names = append(names, target.Name)
+		}
+	}
+	told, failed := askAll(s, names, func(h *host) (hostapi.FormerTold, *HostError) {
 		told, err := h.client.Former(ctx, hostapi.Former{To: r.To})
 		switch {
 		case err != nil:
@@ -85,12 +88,12 @@ func (s *Session) askFormers(ctx context.Context, r *Rollback) (map[string]hosta
 		}
 		return told, nil
 	})
-	for _, target := range targets {
-		failure, said := failed[target.Name], (*hostapi.Error)(nil)
+	for _, name := range names {
+		failure, said := failed[name], (*hostapi.Error)(nil)
 		switch {
 		case failure == nil:
-			r.Last = max(r.Last, told[target.Name].Last)
-		case errors.As(failure, &said) && said.Code == hostapi.CodeBadRequest, target.Role == plan.RoleProxy:
+			r.Last = max(r.Last, told[name].Last)
+		case errors.As(failure, &said) && said.Code == hostapi.CodeBadRequest, name == s.config.Stack.Proxy.Name:
 			return nil, HostErrors{failure}
 		default:
 			r.observed.drop(failure)

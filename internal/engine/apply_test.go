@@ -109,6 +109,9 @@ func TestOrder(t *testing.T) {
 		if order[0] < 0 || !slices.IsSorted(order) {
 			t.Errorf("secret, entry, relay, worker came at %v", order)
 		}
+		if waits := h.heard("gpu-1", engine.Waiting); len(waits) == 0 || waits[0].Text != "edge to serve" {
+			t.Errorf("what gpu-1 waits for is told as %+v", waits)
+		}
 	})
 }
 

@@ -23,16 +23,16 @@ type blob struct {
 }
 
 // blobs returns how to find the content that a host's step needs.
-func (a *apply) blobs(from *proposal, w *work) func(digest string) (blob, error) {
+func (j *job) blobs(a *hostApply) func(digest string) (blob, error) {
 	return func(digest string) (blob, error) {
-		content, ok := from.desired[w.at].Blobs[digest]
+		content, ok := j.left.desired[a.at].Blobs[digest]
 		if !ok {
 			return blob{}, fmt.Errorf("nothing has the digest %s", digest)
 		}
 		if content.Program() == "" {
 			return blob{digest: digest, encoded: content.Reveal()}, nil
 		}
-		packed, err := a.config.Programs.Packed(content.Program(), w.host.hello.Machine.Arch)
+		packed, err := j.config.Programs.Packed(content.Program(), a.host.hello.Machine.Arch)
 		return blob{digest: digest, encoding: hostapi.Gzip, encoded: packed}, err
 	}
 }
@@ -41,14 +41,14 @@ func (a *apply) blobs(from *proposal, w *work) func(digest string) (blob, error)
 // that went well. relay-host itself is there already: it runs. Blobs of one
 // piece go side by side, the others one by one: a host takes a bounded number
 // of requests ahead.
-func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(digest string) (blob, error)) bool {
-	if w.failure != nil {
+func (a *hostApply) putBlobs(ctx context.Context, steps []plan.Change, find func(digest string) (blob, error)) bool {
+	if a.failure != nil {
 		return false
 	}
 	small, putting := errgroup.WithContext(ctx)
 	small.SetLimit(putsAtOnce)
 	var large []func() error
-	known := map[string]bool{w.host.hello.Digest: true}
+	known := map[string]bool{a.host.hello.Digest: true}
 	for _, change := range steps {
 		digest, needed := needs(change)
 		if !needed || known[digest] {
@@ -58,7 +58,7 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 		found, err := find(digest)
 		put := func() error {
 			if err == nil {
-				err = w.put(putting, change, found)
+				err = a.put(putting, change, found)
 			}
 			if err != nil {
 				return &uploadError{change: change, err: err}
@@ -73,7 +73,7 @@ func (w *work) putBlobs(ctx context.Context, steps []plan.Change, find func(dige
 	}
 	small.Go(func() error { return inTurn(large) })
 	if err := small.Wait(); err != nil {
-		w.stop(w.host.uploadFailure(ctx, err))
+		a.stop(a.host.uploadFailure(ctx, err))
 		return false
 	}
 	return true
@@ -109,20 +109,21 @@ func inTurn(calls []func() error) error {
 	return nil
 }
 
-func (w *work) put(ctx context.Context, change plan.Change, b blob) error {
+func (a *hostApply) put(ctx context.Context, change plan.Change, b blob) error {
 	sent := func(sent int) {
 		if change.Resource.Size > 0 {
-			w.tell(Event{Phase: Uploading, ID: change.ID, Action: change.Action, Sent: int64(sent), Size: int64(len(b.encoded))})
+			a.tell(Event{Phase: Uploading, ID: change.ID, Action: change.Action, Sent: int64(sent), Size: int64(len(b.encoded))})
 		}
 	}
 	sent(0) // the first receipt may be long in coming
-	return w.host.client.Put(ctx, b.digest, b.encoding, b.encoded, sent)
+	return a.host.client.Put(ctx, b.digest, b.encoding, b.encoded, sent)
 }
 
 // needs is the digest of the content that a step brings about, where relayctl
 // has to bring it.
 func needs(change plan.Change) (digest string, needed bool) {
-	if change.Resource == nil || change.Action != plan.Create && change.Action != plan.Update || change.Resource.From != nil {
+	wanted := change.Resource
+	if wanted == nil || change.Action != plan.Create && change.Action != plan.Update || wanted.From != nil || wanted.Kept != "" {
 		return "", false
 	}
 	attr := change.ID.Kind.Describe().Content

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -114,52 +113,4 @@ func isTooLong(v reflect.Value) bool {
 		return !v.IsNil() && isTooLong(v.Elem())
 	}
 	return false
-}
-
-// refuseFalse takes hosts out of the sight whose reports are in form and still
-// must not become other hosts' files: a root that could sign for more than the
-// stack's domain, and a worker's hash that stands for somebody else.
-func (v *sight) refuseFalse(p proposer) {
-	proxy := p.stack.Proxy
-	ca := v.seen[proxy.Name].Facts.Find(plan.ID{Kind: plan.KindCA, Name: plan.CAInternal})
-	if ca.Exists && ca.Have[plan.AttrDomain] == proxy.Domain {
-		switch root, err := onlyRoot(ca.Have[plan.AttrPublic], proxy.Domain); {
-		case err != nil:
-			v.drop(targetOf(&proxy.Host).fail(err.Error(), fmt.Errorf("%w: %w", ErrReport, err)))
-		case root != ca.Have[plan.AttrPublic]:
-			v.drop(targetOf(&proxy.Host).reports("more than a certificate as its root"))
-		}
-	}
-	for clashes := desired.Clashes(v.input(p)); len(clashes) > 0; clashes = desired.Clashes(v.input(p)) {
-		for _, clash := range clashes {
-			v.drop(p.target(clash.Host).reports("a hash of its worker's secret that is the one of %s", clash.With))
-		}
-	}
-}
-
-// target is a host of the stack by its name.
-func (p proposer) target(name string) Target {
-	for _, h := range p.stack.Hosts() {
-		if h.Name == name {
-			return targetOf(h)
-		}
-	}
-	return Target{Member: plan.Member{Name: name}}
-}
-
-// unmade blames the hosts that were prepared, and still have not made what
-// files of others wait for; none: all have.
-func (v *sight) unmade(p proposer, hosts []desired.Host) (blamed []*HostError) {
-	for _, h := range hosts {
-		for _, resource := range h.Want {
-			for _, value := range resource.Want {
-				_, seen := v.seen[value.MadeOn]
-				if !value.IsKnown() && seen && value.MadeOn != h.Name {
-					failure := p.target(value.MadeOn).fail(fmt.Sprintf("it has not made what %s of %s waits for", resource.ID, h.Name), ErrReport)
-					blamed = append(blamed, failure)
-				}
-			}
-		}
-	}
-	return blamed
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/payload"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
@@ -35,11 +37,13 @@ type Session struct {
 // two workers may not be on one. ctx bounds only the connecting; Close ends
 // the session.
 func Connect(ctx context.Context, config Config) (*Session, error) {
-	programs, err := programsOr(config.Programs)
-	if err != nil {
-		return nil, err
+	if config.Programs == nil {
+		programs, err := payload.Load()
+		if err != nil {
+			return nil, err
+		}
+		config.Programs = builtIn{programs}
 	}
-	config.Programs = programs
 	s := &Session{
 		config: config,
 		dialer: config.Dialer,
@@ -119,6 +123,15 @@ func (s *Session) Close() error {
 
 // proxy is the proxy host; nil where there is no conversation with it.
 func (s *Session) proxy() *host { return s.hosts[s.config.Stack.Proxy.Name] }
+
+// place is where a host stands in the stack; one that left it is behind.
+func (s *Session) place(name string) int {
+	at := slices.IndexFunc(s.targets, func(t Target) bool { return t.Name == name })
+	if at < 0 {
+		return len(s.targets)
+	}
+	return at
+}
 
 // targetOf says how a host of the stack is reached.
 func targetOf(h *stack.Host) Target {

@@ -123,7 +123,7 @@ func short(text string) string { return text[:min(len(text), 80)] }
 // reachDeparted connects the hosts that left the stack, each named before it is
 // dialled, and looks at them. One that is a host of the stack under a former
 // name, or that another stack has taken since, is not ours to clean.
-func (s *Session) reachDeparted(ctx context.Context, v *sight) []Target {
+func (s *Session) reachDeparted(ctx context.Context, v *observed) []Target {
 	seen := v.seen[s.config.Stack.Proxy.Name]
 	if !s.isOurs(seen.Facts.Manifest) {
 		return nil

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -77,4 +80,91 @@ func (e HostErrors) orNil() error {
 		return nil
 	}
 	return e
+}
+
+// stepError is why a host stopped in the middle of steps; at is the last one
+// that was heard of.
+func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err error) *HostError {
+	failure := h.requestError(ctx, "apply", err)
+	var said *hostapi.Error
+	switch {
+	case ctx.Err() != nil:
+		return failure
+	case !errors.As(err, &said):
+		failure.Summary = fmt.Sprintf("%s: %s", steps[at].ID, inWords(err))
+	case said.Step < 0 || said.Step >= len(steps):
+		return failure
+	default:
+		at = said.Step
+		failure.Summary = said.Message
+		if !strings.Contains(said.Message, steps[at].ID.String()) {
+			failure.Summary = fmt.Sprintf("%s: %s", steps[at].ID, said.Message)
+		}
+	}
+	failure.isAbout(steps[at])
+	return failure
+}
+
+// isAbout points a failure at a change and at the line that asked for it.
+func (e *HostError) isAbout(change plan.Change) {
+	e.Resource = change.ID
+	if wanted := change.Resource; wanted != nil && wanted.Origin != (plan.Origin{}) {
+		e.Origin = wanted.Origin
+	}
+}
+
+// interrupted is why a host stopped because relayctl was told to.
+func (h *host) interrupted(ctx context.Context) *HostError {
+	return h.fail("stopped as asked", context.Cause(ctx))
+}
+
+// requestError makes an error of what a request ended with, or says that it was
+// interrupted.
+func (h *host) requestError(ctx context.Context, doing string, err error) *HostError {
+	switch endless := errors.Is(err, hostapi.ErrEndless); {
+	case ctx.Err() != nil && endless:
+		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
+	case ctx.Err() != nil:
+		return h.interrupted(ctx)
+	}
+	failure := h.fail(fmt.Sprintf("%s: %s", doing, inWords(err)), err)
+	var said *hostapi.Error
+	var lost *hostapi.LostError
+	switch {
+	case errors.Is(err, hostapi.ErrEndless):
+		failure.Hint = "relay-host is there and does not come to an end. Look at the host itself: is its disk, or a process, stuck?"
+		return failure
+	case errors.As(err, &lost):
+		failure.Hint = "Was this machine asleep, the network down, or the host restarted? " +
+			"relay-host finishes the step it is in, and gives its lock back by itself."
+		return failure
+	case !errors.As(err, &said):
+		return failure
+	}
+	failure.Summary = fmt.Sprintf("%s: %s", doing, said.Message)
+	failure.Log, failure.Hint = said.Log, said.Hint
+	if reason, ok := reasons[said.Code]; ok {
+		failure.Cause = fmt.Errorf("%w: %w", reason, err)
+	}
+	return failure
+}
+
+// inWords is an error for people. Where a conversation ended, why it did is all
+// they want to know: not which request waited for its answer just then.
+func inWords(err error) string {
+	var lost *hostapi.LostError
+	if errors.As(err, &lost) {
+		return strings.Replace(err.Error(), lost.Error(), lost.Cause.Error(), 1)
+	}
+	return err.Error()
+}
+
+// reasons are the errors of this package that relay-host's codes stand for.
+var reasons = map[hostapi.Code]error{
+	hostapi.CodeUnsupported:  ErrUnsupported,
+	hostapi.CodeOtherStack:   ErrOtherStack,
+	hostapi.CodeNewer:        ErrNewer,
+	hostapi.CodeChangedSince: ErrChangedSince,
+	hostapi.CodeLocked:       ErrLocked,
+	hostapi.CodeCancelled:    context.Canceled,
 }

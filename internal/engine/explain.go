@@ -17,8 +17,7 @@ const journalLines = 5
 
 // explain adds to a proof that failed what relay and workers say about it.
 func (s *Session) explain(ctx context.Context, proof *Proof) {
-	isFailed := func(m ModelProof) bool { return m.Err != nil }
-	if proof.Err == nil && !slices.ContainsFunc(proof.Models, isFailed) {
+	if proof.failure() == nil {
 		return
 	}
 	status, unasked := s.proxy().relayStatus(ctx)
@@ -36,7 +35,7 @@ func (s *Session) explain(ctx context.Context, proof *Proof) {
 	}
 	var asking sync.WaitGroup
 	for _, model := range proof.Models {
-		if !isFailed(model) {
+		if model.Err == nil {
 			continue
 		}
 		model.Err.Log = append(model.Err.Log, log...)
@@ -113,7 +112,7 @@ func (s *Session) explainModel(ctx context.Context, failure *NoToken, status rel
 		}
 		at := slices.IndexFunc(engines, func(t told) bool { return t.worker == worker })
 		switch {
-		case relayKnown && !status.connected(worker.Name):
+		case relayKnown && len(status.of(worker.Name)) == 0:
 			missing = append(missing, host)
 			failure.Log = append(failure.Log, fmt.Sprintf("%s: its worker is not connected to the relay", worker.Name))
 			failure.Log = append(failure.Log, s.journal(ctx, host, "relay-worker.service")...)

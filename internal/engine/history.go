@@ -74,9 +74,11 @@ func (s *Session) History(ctx context.Context, request HistoryRequest) (*History
 	if request.Apply > 0 {
 		last = MaxPast
 	}
-	told, failed := s.askHistories(ctx, func(string) (hostapi.History, bool) {
-		return hostapi.History{Stack: s.config.Stack.Name, Last: last}, true
-	})
+	which := map[string]hostapi.History{}
+	for _, target := range s.targets {
+		which[target.Name] = hostapi.History{Stack: s.config.Stack.Name, Last: last}
+	}
+	told, failed := s.askHistories(ctx, which)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("ask for the history: %w", context.Cause(ctx))
 	}
@@ -100,27 +102,38 @@ func (s *Session) History(ctx context.Context, request HistoryRequest) (*History
 	return history, nil
 }
 
-// askHistories asks hosts side by side; which says what, or that a host is not
-// asked.
-func (s *Session) askHistories(ctx context.Context, which func(host string) (hostapi.History, bool)) (map[string]hostapi.HistoryTold, map[string]*HostError) {
-	told, failed := map[string]hostapi.HistoryTold{}, maps.Clone(s.failed)
+// askHistories asks hosts, each what which has for it.
+func (s *Session) askHistories(ctx context.Context, which map[string]hostapi.History) (map[string]hostapi.HistoryTold, map[string]*HostError) {
+	told, failed := askAll(s, slices.Collect(maps.Keys(which)), func(h *host) (hostapi.HistoryTold, *HostError) {
+		told, err := h.client.History(ctx, which[h.Name])
+		if err != nil {
+			return told, h.requestError(ctx, "ask for its history", err)
+		}
+		return told, nil
+	})
+	maps.Copy(failed, s.failed)
+	return told, failed
+}
+
+// askAll asks the connected ones of some hosts side by side.
+func askAll[T any](s *Session, names []string, ask func(*host) (T, *HostError)) (map[string]T, map[string]*HostError) {
+	told, failed := map[string]T{}, map[string]*HostError{}
 	var mu sync.Mutex
 	var asks sync.WaitGroup
-	for _, target := range s.targets {
-		params, wanted := which(target.Name)
-		h := s.hosts[target.Name]
-		if h == nil || !wanted {
+	for _, name := range names {
+		h := s.hosts[name]
+		if h == nil {
 			continue
 		}
 		asks.Go(func() {
-			answer, err := h.client.History(ctx, params)
+			answer, failure := ask(h)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				failed[target.Name] = h.requestError(ctx, "ask for its history", err)
+			if failure != nil {
+				failed[name] = failure
 				return
 			}
-			told[target.Name] = answer
+			told[name] = answer
 		})
 	}
 	asks.Wait()
@@ -202,13 +215,13 @@ func (s *Session) withSteps(ctx context.Context, history *History, request Histo
 			return fmt.Errorf("apply %d on %s: %w", request.Apply, request.Host, ErrNoSuchApply)
 		}
 	}
-	told, failed := s.askHistories(ctx, func(host string) (hostapi.History, bool) {
-		at := slices.IndexFunc(apply.Hosts, func(h PastHost) bool { return h.Host == host && h.Told })
-		if at < 0 {
-			return hostapi.History{}, false
+	which := map[string]hostapi.History{}
+	for _, h := range apply.Hosts {
+		if h.Told {
+			which[h.Host] = hostapi.History{Stack: s.config.Stack.Name, Steps: h.Number}
 		}
-		return hostapi.History{Stack: s.config.Stack.Name, Steps: apply.Hosts[at].Number}, true
-	})
+	}
+	told, failed := s.askHistories(ctx, which)
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask for the steps: %w", context.Cause(ctx))
 	}

@@ -29,23 +29,23 @@ func isPrepare(change plan.Change) bool {
 
 // makeKeys makes the keys that are planned and hands them over, before any
 // host is told a hash: a key that nobody got must not be good.
-func (a *apply) makeKeys() error {
-	for _, name := range a.planned.Keys {
+func (j *job) makeKeys() error {
+	for _, name := range j.left.keys {
 		key := secret.NewAPIKey()
-		if err := a.config.Keys.Deliver(name, key); err != nil {
+		if err := j.config.Keys.Deliver(name, key); err != nil {
 			return fmt.Errorf("hand over the new key %s: %w", name, err)
 		}
-		a.keys = append(a.keys, madeKey{name: name, hash: key.Hash()})
+		j.keys = append(j.keys, madeKey{name: name, hash: key.Hash()})
 	}
 	return nil
 }
 
 // withKey fills the hash of a made key into the step that stores it.
-func (a *apply) withKey(change plan.Change) plan.Change {
+func (j *job) withKey(change plan.Change) plan.Change {
 	if !makesKey(change) {
 		return change
 	}
-	for _, key := range a.keys {
+	for _, key := range j.keys {
 		if key.name == change.ID.Name {
 			resource := *change.Resource
 			resource.Want = maps.Clone(resource.Want)
@@ -58,10 +58,10 @@ func (a *apply) withKey(change plan.Change) plan.Change {
 
 // storedKeys lists the made keys whose hash the proxy host has taken: only those
 // are good, and worth showing.
-func (a *apply) storedKeys() []string {
+func (j *job) storedKeys() []string {
 	var names []string
-	for _, key := range a.keys {
-		if slices.Contains(a.proxyWork().stored, key.name) {
+	for _, key := range j.keys {
+		if slices.Contains(j.onProxy().stored, key.name) {
 			names = append(names, key.name)
 		}
 	}

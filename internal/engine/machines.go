@@ -93,7 +93,7 @@ func (s *Session) hostOf(worker string) string {
 // keepWorker leaves a worker on the proxy's machine that stands there and can't
 // be worked on by the way of its own entry: whether it is still meant to stand
 // there is not known.
-func (s *Session) keepWorker(v *sight) {
+func (s *Session) keepWorker(v *observed) {
 	proxy := &s.targets[0]
 	standing := desired.StandingWorker(v.seen[proxy.Name].Facts)
 	failure := v.failed[standing]
@@ -106,10 +106,10 @@ func (s *Session) keepWorker(v *sight) {
 	v.failed[standing] = &told
 }
 
-// refuseRelayHost takes a worker's host out of the sight on which the relay
+// refuseRelayHost takes a worker's host out of what was observed on which the relay
 // stands, while its proxy can't be worked on: what is the proxy's there would
 // be taken for what nobody wants any more.
-func (s *Session) refuseRelayHost(v *sight) {
+func (s *Session) refuseRelayHost(v *observed) {
 	proxy := s.targets[0]
 	if v.failed[proxy.Name] == nil {
 		return

@@ -19,7 +19,7 @@ func (n NotCompared) String() string {
 func (s *Session) notCompared(planned *Planned) []NotCompared {
 	var list []NotCompared
 	note := func(host, block, name, argument string) {
-		if _, seen := planned.sight.seen[host]; seen {
+		if _, seen := planned.observed.seen[host]; seen {
 			list = append(list, NotCompared{host, fmt.Sprintf("%s %q", block, name), argument})
 		}
 	}

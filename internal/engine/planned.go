@@ -26,9 +26,12 @@ type Planned struct {
 	GivenUp []string // hosts of Config.Forget that left the stack: they are remembered no more
 	Unknown []string // names of Config.Forget that no such host has
 
-	sight    *sight
+	observed *observed
 	proposal *proposal
 	departed []Target
+	// propose works out anew, from what was observed by now, what is left to do;
+	// prepared: the hosts should have made what others wait for.
+	propose func(prepared bool) (*proposal, error)
 
 	remembered []plan.Member // by the proxy host
 }
@@ -46,12 +49,31 @@ type Lock struct {
 // still remembered by the proxy host, and says what an apply would do. It
 // changes nothing.
 func (s *Session) Plan(ctx context.Context) (*Planned, error) {
+	planned, err := s.observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	proposer := s.proposer()
+	proposer.departed = planned.departed
+	err = planned.take(func(prepared bool) (*proposal, error) {
+		again := proposer
+		again.prepared = prepared
+		return again.propose(planned.observed)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return planned, s.withDrops(ctx, proposer, planned)
+}
+
+// observe looks at all hosts, and says which can't be worked on.
+func (s *Session) observe(ctx context.Context) (*Planned, error) {
 	proposer := s.proposer()
 	want, err := proposer.wanted()
 	if err != nil {
 		return nil, err
 	}
-	v := &sight{seen: map[string]hostapi.Observation{}, failed: map[string]*HostError{}}
+	v := &observed{seen: map[string]hostapi.Observation{}, failed: map[string]*HostError{}}
 	v.lookAll(ctx, s.lookers(s.targets), want)
 	s.tellLooked(v, s.targets)
 	departed := s.reachDeparted(ctx, v)
@@ -63,23 +85,30 @@ func (s *Session) Plan(ctx context.Context) (*Planned, error) {
 	v.refuseFalse(proposer)
 	s.refuseRelayHost(v)
 	s.keepWorker(v)
-	proposer = s.proposer()
-	made, err := proposer.propose(v, departed, false, connections{})
-	if err == nil {
-		made, err = s.withDrops(ctx, proposer, v, departed, made)
-	}
-	if err != nil {
-		return nil, err
-	}
-	planned := &Planned{Plan: made.Plan, Took: time.Since(s.began), sight: v, proposal: made, departed: departed}
+	planned := &Planned{Took: time.Since(s.began), observed: v, departed: departed}
 	planned.remembered = rememberedHosts(v.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	planned.describe(s)
 	return planned, nil
 }
 
+// failStays makes what stays remembered a failure: of a plan that is for every
+// host, also those that left the stack.
+func (p *Planned) failStays() {
+	p.Failed, p.Stays = append(p.Failed, p.Stays...), nil
+}
+
+// take makes a plan of what propose says.
+func (p *Planned) take(propose func(prepared bool) (*proposal, error)) error {
+	made, err := propose(false)
+	if err == nil {
+		p.Plan, p.Keys, p.proposal, p.propose = made.Plan, made.keys, made, propose
+	}
+	return err
+}
+
 // tellLooked tells which of some hosts were looked at, so that nobody thinks
 // that they are waited for.
-func (s *Session) tellLooked(v *sight, targets []Target) {
+func (s *Session) tellLooked(v *observed, targets []Target) {
 	for _, target := range targets {
 		if _, ok := v.seen[target.Name]; ok {
 			s.teller.tell(Event{Host: target.Name, Phase: Looked})
@@ -105,8 +134,8 @@ func (s *Session) lookers(targets []Target) map[string]looker {
 }
 
 // refuseManifests takes hosts of another stack, or of a newer relayctl, out of
-// the sight.
-func (s *Session) refuseManifests(v *sight) {
+// what was observed.
+func (s *Session) refuseManifests(v *observed) {
 	for _, target := range s.targets {
 		seen, ok := v.seen[target.Name]
 		if !ok {
@@ -118,22 +147,25 @@ func (s *Session) refuseManifests(v *sight) {
 	}
 }
 
-// withDrops makes the proposal anew where it closes the connections of workers,
-// with their number: the relay is asked only then. A relay that does not run
-// has none.
-func (s *Session) withDrops(ctx context.Context, p proposer, v *sight, departed []Target, made *proposal) (*proposal, error) {
-	name := s.config.Stack.Proxy.Name
-	proxy, ok := s.lookers(s.targets)[name]
-	facts := v.seen[name].Facts
-	if !ok || !made.drains(name) || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
-		return made, nil
+// withDrops makes the plan anew where it closes the connections of workers, with
+// their number: the relay is asked only then. A relay that does not run has none.
+func (s *Session) withDrops(ctx context.Context, p proposer, planned *Planned) error {
+	name, proxy := s.config.Stack.Proxy.Name, s.proxy()
+	facts := planned.observed.seen[name].Facts
+	if proxy == nil || !planned.proposal.drains(name) || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
+		return nil
 	}
 	status, err := proxy.relayStatus(ctx)
 	if err != nil {
-		made.note(name, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
-		return made, nil
+		planned.proposal.note(name, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
+		return nil
 	}
-	return p.propose(v, departed, false, status.connections())
+	p.open = status.connections()
+	made, err := p.propose(planned.observed)
+	if err == nil {
+		planned.Plan, planned.proposal = made.Plan, made
+	}
+	return err
 }
 
 // relayUnit is the service of the relay.
@@ -142,23 +174,22 @@ var relayUnit = plan.ID{Kind: plan.KindUnit, Name: "relay-server.service"}
 // describe fills in what is told beside the changes.
 func (p *Planned) describe(s *Session) {
 	for _, target := range s.targets {
-		if failure := p.sight.failed[target.Name]; failure != nil {
+		if failure := p.observed.failed[target.Name]; failure != nil {
 			p.Failed = append(p.Failed, failure)
 		}
 	}
 	for _, target := range p.departed {
-		if failure := p.sight.failed[target.Name]; failure != nil {
+		if failure := p.observed.failed[target.Name]; failure != nil {
 			p.Stays = append(p.Stays, failure)
 		}
 	}
-	p.GivenUp, p.Unknown = s.forgotten(p.sight.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
+	p.GivenUp, p.Unknown = s.forgotten(p.observed.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	for _, target := range slices.Concat(s.targets, p.departed) {
-		seen := p.sight.seen[target.Name]
+		seen := p.observed.seen[target.Name]
 		p.Locks = append(p.Locks, lockOf(target, seen.Holder, nil)...)
 		p.CutOff = append(p.CutOff, lockOf(target, seen.CutOff, seen.CutOffAt)...)
 	}
 	p.Clocks = s.clocksOff()
-	p.Keys = p.proposal.madeKeys(s.config.Stack.Proxy.Name)
 }
 
 // lockOf tells of a lock that somebody signed; one who just came did not yet.

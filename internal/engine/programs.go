@@ -1,5 +1,19 @@
 package engine
 
+import (
+	"github.com/relayctl/relayctl/internal/desired"
+	"github.com/relayctl/relayctl/internal/payload"
+)
+
+// builtIn is the programs that this build of relayctl carries.
+type builtIn struct{ *payload.Carried }
+
+// Describe implements Programs.
+func (b builtIn) Describe(name, arch string) (desired.Program, error) {
+	info, err := b.Carried.Describe(name, arch)
+	return desired.Program{Version: info.Version, Digest: info.Digest, Size: info.Size}, err
+}
+
 // carried is one of the programs, as the way to a host wants it.
 type carried struct {
 	programs Programs

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,25 +69,18 @@ func (r relayStatus) connections() connections {
 	return n
 }
 
-// connected reports whether a worker of that name is connected.
-func (r relayStatus) connected(name string) bool {
-	for _, worker := range r.Workers {
-		if worker.Name == name && worker.Connected {
-			return true
-		}
-	}
-	return false
+// of lists the connections of a worker: one that comes back may have two for a
+// while.
+func (r relayStatus) of(worker string) []relayWorker {
+	return slices.DeleteFunc(slices.Clone(r.Workers), func(w relayWorker) bool { return w.Name != worker || !w.Connected })
 }
 
 // failure is how the engine of a worker's model failed last; nil: it did not,
 // or has answered since.
 func (r relayStatus) failure(worker, model string) *engineFailure {
 	var last *engineFailure
-	for _, w := range r.Workers {
-		if w.Name != worker || !w.Connected {
-			continue
-		}
-		for _, m := range w.Models { // a worker that comes back may have two connections for a while
+	for _, w := range r.of(worker) {
+		for _, m := range w.Models {
 			if m.Name == model && m.Failed != nil && (last == nil || m.Failed.At.After(last.At)) {
 				last = m.Failed
 			}
@@ -98,14 +92,9 @@ func (r relayStatus) failure(worker, model string) *engineFailure {
 // secretsOf reports whether a worker is connected with the secret of a hash,
 // and whether with another one.
 func (r relayStatus) secretsOf(name, hash string) (renewed, older bool) {
-	for _, worker := range r.Workers {
-		switch {
-		case worker.Name != name || !worker.Connected:
-		case worker.Secret != "" && strings.HasPrefix(hash, worker.Secret):
-			renewed = true
-		default:
-			older = true
-		}
+	for _, worker := range r.of(name) {
+		isRenewed := worker.Secret != "" && strings.HasPrefix(hash, worker.Secret)
+		renewed, older = renewed || isRenewed, older || !isRenewed
 	}
 	return renewed, older
 }

@@ -8,79 +8,64 @@ import (
 )
 
 // report is what a host takes down about the apply.
-func (a *apply) report(w *work, shown []string) hostapi.Finish {
-	part := a.part(w)
+func (j *job) report(a *hostApply, shown []string) hostapi.Finish {
+	part := j.part(a)
 	report := hostapi.Finish{
-		Version:  a.config.Version,
-		Operator: a.config.Operator,
-		Stack:    a.config.Stack.Name,
+		Version:  j.config.Version,
+		Operator: j.config.Operator,
+		Stack:    j.config.Stack.Name,
 		OK:       part.State == plan.PastDone,
 		Why:      part.Why,
 		Shown:    shown,
 	}
 	if report.OK {
-		report.Summary = a.summary
+		report.Summary = j.summary
 	}
-	switch w.role {
-	case plan.RoleProxy:
-		report.Hosts = a.members()
-		report.Others = a.others()
-		if report.Why == "" {
-			report.Why = a.silentModel()
-		}
-	case plan.RoleDeparted:
-		report.Forget = report.OK
+	report.Forget = report.OK && a.role == plan.RoleDeparted
+	if a != j.onProxy() {
+		return report
+	}
+	report.Hosts = j.members()
+	report.Others = j.others()
+	if failure := j.outcome.Proof.failure(); failure != nil && report.Why == "" {
+		report.Why = failure.Error()
 	}
 	return report
 }
 
 // part is what a host did in the apply, as it was told here.
-func (a *apply) part(w *work) plan.Part {
+func (j *job) part(a *hostApply) plan.Part {
 	part := plan.Part{
-		Host: w.outcome.Name, State: plan.PastDone, Steps: w.outcome.Done, Summary: w.taken.String(), Why: w.outcome.Skipped,
+		Host: a.outcome.Name, State: plan.PastDone, Steps: a.outcome.Done, Summary: a.taken.String(), Why: a.outcome.Skipped,
 	}
-	if w.failure != nil {
-		part.Why = w.failure.Summary
+	if a.failure != nil {
+		part.Why = a.failure.Summary
 	}
 	switch {
 	case part.Why != "":
 		part.State = plan.PastFailed
-	case a.summary != "":
-		part.Summary = a.summary
+	case j.summary != "":
+		part.Summary = j.summary
 	}
 	return part
 }
 
 // others are the parts of all hosts but the proxy's, those that could not be
 // worked on included.
-func (a *apply) others() []plan.Part {
+func (j *job) others() []plan.Part {
 	var parts []plan.Part
-	for _, work := range a.works[1:] {
-		if work.at != a.works[0].at {
-			parts = append(parts, a.part(work))
+	for _, a := range j.parts[1:] {
+		if !a.isGuest() {
+			parts = append(parts, j.part(a))
 		}
 	}
-	for _, failure := range a.planned.Failed {
+	for _, failure := range j.planned.Failed {
 		told := func(part plan.Part) bool { return part.Host == failure.Host }
-		if a.summary == "" && !slices.ContainsFunc(parts, told) {
+		if !j.rotates && !slices.ContainsFunc(parts, told) {
 			parts = append(parts, plan.Part{
 				Host: failure.Host, State: plan.PastFailed, Summary: plan.Counts{}.String(), Why: failure.Summary,
 			})
 		}
 	}
 	return parts
-}
-
-// silentModel says which model gave no token in the end, or that none could be
-// asked.
-func (a *apply) silentModel() string {
-	if failure := a.outcome.Proof.Err; failure != nil {
-		return failure.Error()
-	}
-	for _, model := range a.outcome.Proof.Models {
-		if model.Err != nil {
-			return model.Err.Error()
-		}
-	}
-	return ""
 }

@@ -71,10 +71,10 @@ func (s *Session) PlanRotation(ctx context.Context, request RotateRequest) (*Rot
 		return nil, err
 	}
 	proxy := s.config.Stack.Proxy.Name
-	if failure := planned.sight.failed[proxy]; failure != nil {
+	if failure := planned.observed.failed[proxy]; failure != nil {
 		return nil, HostErrors{failure}
 	}
-	if planned.sight.seen[proxy].Facts.Manifest == nil {
+	if planned.observed.seen[proxy].Facts.Manifest == nil {
 		return nil, ErrNotApplied
 	}
 	r := &Rotation{RotateRequest: request, Stack: s.config.Stack.Name, planned: planned}
@@ -84,14 +84,36 @@ func (s *Session) PlanRotation(ctx context.Context, request RotateRequest) (*Rot
 	if len(r.Workers) == 0 && len(r.Failed) > 0 {
 		return nil, r.Failed
 	}
-	return r, r.refuseDrift(s, proxy)
+	if err := r.refuseDrift(s, proxy); err != nil {
+		return nil, err
+	}
+	return r, r.plan(proxy)
+}
+
+// plan has an API key made where one is rotated, and no other one.
+func (r *Rotation) plan(proxy string) error {
+	propose := r.planned.propose
+	return r.planned.take(func(prepared bool) (*proposal, error) {
+		made, err := propose(prepared)
+		if err != nil {
+			return nil, err
+		}
+		made.keys = nil
+		if r.Key != "" {
+			made.keys = []string{r.Key}
+			if facts := r.planned.observed.seen[proxy].Facts; !facts.Find(plan.ID{Kind: plan.KindKey, Name: r.Key}).Exists {
+				return nil, fmt.Errorf("rotate the key %s: %w", r.Key, ErrNotApplied)
+			}
+		}
+		return made, nil
+	})
 }
 
 // chooseWorkers finds the workers that are asked for.
 func (r *Rotation) chooseWorkers(s *Session) {
-	in := r.planned.sight.input(s.proposer())
+	in := r.planned.observed.input(s.proposer())
 	for _, worker := range s.config.Stack.Workers {
-		switch failure := r.planned.sight.failed[s.hostOf(worker.Name)]; {
+		switch failure := r.planned.observed.failed[s.hostOf(worker.Name)]; {
 		case r.Worker != "" && r.Worker != worker.Name:
 		case failure != nil:
 			r.Failed = append(r.Failed, failure)
@@ -131,38 +153,31 @@ func (r *Rotation) covers(s *Session, change plan.Change) bool {
 //
 // show is called once, as for Apply, with the outcome, which is not nil.
 func (s *Session) Rotate(ctx context.Context, r *Rotation, show func(*Rotated) error) (*Rotated, error) {
-	a := &apply{Session: s, planned: r.planned, began: time.Now(), outcome: &Outcome{Failed: slices.Clone(r.Failed)}}
-	did := &Rotated{}
-	finish := func(outcome *Outcome) error {
-		did.Outcome = *outcome
-		return show(did)
+	if len(r.planned.proposal.keys) > 0 && s.config.Keys == nil {
+		return &Rotated{}, ErrNoDelivery
 	}
-	if r.Key != "" {
-		err := a.rotateKey(ctx, r, did, finish)
-		did.Outcome = *a.outcome
-		return did, err
-	}
-	w := &workerRotation{apply: a, did: did}
-	err := w.run(ctx, r, finish)
-	did.Outcome = *a.outcome
-	return did, err
+	j := s.newJob(r.planned, rotateCommand)
+	j.outcome.Failed = slices.Clone(r.Failed)
+	j.rotates, j.events = true, s.quiet()
+	j.did = "the rotation is not finished there, and the old secret stays good; run rotate-secret again: it goes on from there"
+	proxy := s.config.Stack.Proxy.Name
+	j.take(s.hosts[proxy], proxy, plan.RoleProxy, 0)
+	rotated := &Rotated{}
+	stages := r.stagesOf(j, rotated)
+	err := j.run(ctx, stages, func(outcome *Outcome) error {
+		rotated.Outcome = *outcome
+		return show(rotated)
+	})
+	rotated.Outcome = *j.outcome
+	return rotated, err
 }
 
-// take makes the works of a rotation: the proxy's, then one for each worker. A
-// worker on the proxy's machine has one of its own, over the proxy's
-// conversation and under the proxy's lock.
-func (a *apply) take(workers []string, teller *teller) {
-	for _, name := range slices.Concat([]string{a.config.Stack.Proxy.Name}, workers) {
-		at := a.hostOf(name)
-		h := a.hosts[at]
-		if worker, ok := a.config.Stack.Worker(name); ok {
-			h = h.as(targetOf(&worker.Host))
-		}
-		a.works = append(a.works, &work{
-			host: h, at: at, role: h.Role, teller: teller, command: rotateCommand, outcome: HostOutcome{Name: name},
-			did: "the rotation is not finished there, and the old secret stays good; run rotate-secret again: it goes on from there",
-		})
+// stagesOf are the stages of the rotation.
+func (r *Rotation) stagesOf(j *job, rotated *Rotated) []stage {
+	if r.Key != "" {
+		return (&keyRotation{job: j, RotateRequest: r.RotateRequest, rotated: rotated}).stages()
 	}
+	return newWorkerRotation(j, r, rotated).stages()
 }
 
 // quiet passes on what somebody has to know of the single steps of a rotation.
@@ -172,42 +187,4 @@ func (s *Session) quiet() *teller {
 			s.teller.tell(event)
 		}
 	}}
-}
-
-// look looks again at works that are going well, and proposes with the others
-// out of sight.
-func (a *apply) look(ctx context.Context, rotate map[string]desired.Rotation) (*proposal, error) {
-	v := a.planned.sight
-	again, want := map[string]looker{}, map[string][]plan.Resource{}
-	for _, work := range a.works {
-		if work.failure != nil {
-			v.drop(work.failure)
-			continue
-		}
-		again[work.at] = a.hosts[work.at]
-		want[work.at] = a.planned.proposal.desired[work.at].Want
-	}
-	v.lookAll(ctx, again, want)
-	p := a.proposer()
-	p.rotate = rotate
-	v.refuseFalse(p)
-	made, err := p.propose(v, nil, true, connections{})
-	for i, work := range a.works {
-		if i == 0 || work.at != a.works[0].at { // else it is told of the proxy
-			work.stop(v.failed[work.at])
-		}
-	}
-	return made, err
-}
-
-// bringOnly does the steps of a proposal on a work that belong to a rotation.
-func (a *apply) bringOnly(ctx context.Context, work *work, from *proposal, belongs func(plan.Change) bool) {
-	if work.failure != nil {
-		return
-	}
-	todo := slices.DeleteFunc(steps(from.plan(work.at)), func(c plan.Change) bool { return !belongs(c) })
-	work.outcome.Steps += len(todo)
-	if work.putBlobs(ctx, todo, a.blobs(from, work)) {
-		work.do(ctx, todo)
-	}
 }

@@ -2,71 +2,57 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/secret"
 )
 
-// rotateKey replaces an API key. The new one is handed over before its hash is
+// keyRotation replaces an API key. The new one is handed over before its hash is
 // sent, and is good as soon as it is shown; the former one stays good for the
 // grace, which the relay enforces.
-func (a *apply) rotateKey(ctx context.Context, r *Rotation, did *Rotated, show func(*Outcome) error) error {
-	if a.config.Keys == nil {
-		return ErrNoDelivery
-	}
-	a.summary = "API key rotated: " + r.Key
-	a.take(nil, a.quiet())
-	if err := a.lockAll(ctx); err != nil {
-		return err
-	}
-	defer a.unlockAll()
-	if _, err := a.look(ctx, nil); err != nil {
-		return err
-	}
-	if a.works[0].failure == nil {
-		if err := a.replaceKey(ctx, r, did); err != nil {
-			return err
-		}
-	}
-	a.prove(ctx)
-	return a.finishProxy(ctx, show)
+type keyRotation struct {
+	*job
+	RotateRequest
+	rotated *Rotated
 }
 
-// replaceKey has the proxy host and its relay take a new key.
-func (a *apply) replaceKey(ctx context.Context, r *Rotation, did *Rotated) error {
-	proxy := a.works[0]
-	facts := a.planned.sight.seen[proxy.outcome.Name].Facts
-	fact := facts.Find(plan.ID{Kind: plan.KindKey, Name: r.Key})
-	if !fact.Exists {
-		return fmt.Errorf("rotate the key %s: %w", r.Key, ErrNotApplied)
-	}
-	now, err := time.Parse(time.RFC3339, facts.Machine.Clock)
-	if err != nil {
-		return fmt.Errorf("rotate the key %s: read the clock of %s: %w", r.Key, proxy.outcome.Name, err)
-	}
-	did.Until = now.Add(r.Grace)
-	key := secret.NewAPIKey()
-	if err := a.config.Keys.Deliver(r.Key, key); err != nil {
-		return fmt.Errorf("hand over the new key %s: %w", r.Key, err)
-	}
-	a.keys = append(a.keys, madeKey{name: r.Key, hash: key.Hash()})
-	proxy.outcome.Steps++
-	proxy.do(ctx, []plan.Change{keyChange(fact, key.Hash(), did.Until)})
-	proposal, err := a.look(ctx, nil)
-	if err != nil { // the key may be stored already: it is shown all the same
-		proxy.stop(proxy.host.fail("work out what is left to do: "+err.Error(), err))
-		return nil
-	}
-	a.bringOnly(ctx, proxy, proposal, func(c plan.Change) bool {
+func (r *keyRotation) stages() []stage {
+	r.summary = "API key rotated: " + r.Key
+	proxy := r.parts[:1]
+	isKey := func(_ *hostApply, c plan.Change) bool { return c.ID.Kind == plan.KindKey && c.ID.Name == r.Key }
+	isOfKey := func(_ *hostApply, c plan.Change) bool {
 		return c.ID.Kind != plan.KindKey && desired.IsKeyRotation(r.Key, c)
-	})
-	if proxy.failure == nil {
-		a.teller.tell(Event{Host: proxy.outcome.Name, Phase: Reached, Text: "new key made, known to the relay beside the old one"})
 	}
-	return nil
+	return []stage{
+		{hosts: proxy, propose: r.replaceKey, only: isKey},
+		{hosts: proxy, propose: func() (*proposal, error) { return r.planned.propose(true) }, only: isOfKey},
+		{gate: r.replaced},
+		{gate: r.prove},
+	}
+}
+
+// replaceKey proposes to store the hash of the key that was made.
+func (r *keyRotation) replaceKey() (*proposal, error) {
+	made, err := r.planned.propose(true)
+	if err != nil {
+		return nil, err
+	}
+	proxy := r.onProxy().host
+	fact := r.planned.observed.seen[proxy.Name].Facts.Find(plan.ID{Kind: plan.KindKey, Name: r.Key})
+	r.rotated.Until = time.Now().Add(proxy.clockOff + r.Grace)
+	for i := range made.Hosts {
+		if made.Hosts[i].Name == proxy.Name {
+			made.Hosts[i].Changes = append(made.Hosts[i].Changes, keyChange(fact, r.keys[0].hash, r.rotated.Until))
+		}
+	}
+	return made, nil
+}
+
+// replaced tells that the new key is good.
+func (r *keyRotation) replaced(context.Context) bool {
+	r.teller.tell(Event{Host: r.onProxy().outcome.Name, Phase: Reached, Text: "new key made, known to the relay beside the old one"})
+	return true
 }
 
 // keyChange is the step that stores the hash of a new key, and keeps the

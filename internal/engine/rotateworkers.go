@@ -15,205 +15,168 @@ import (
 // worker is in follows from the facts each time, so that one which was cut off
 // anywhere is gone on with.
 type workerRotation struct {
-	*apply
-	did    *Rotated
-	before relayStatus // when it began
-	known  bool        // the relay could be asked then
+	*job
+	rotated *Rotated
+	before  relayStatus     // when it began
+	known   bool            // the relay could be asked then
+	moves   map[string]bool // workers that are in the stage
 }
 
-// run brings all workers through the stages together: the relay is reloaded
-// twice, however many they are.
-func (r *workerRotation) run(ctx context.Context, planned *Rotation, show func(*Outcome) error) error {
+// newWorkerRotation gives a part to each worker. One on the proxy's machine has
+// a part of its own, over the proxy's conversation and under the proxy's lock.
+func newWorkerRotation(j *job, planned *Rotation, rotated *Rotated) *workerRotation {
 	var names []string
 	for _, worker := range planned.Workers {
 		names = append(names, worker.Name)
+		at := j.hostOf(worker.Name)
+		block, _ := j.config.Stack.Worker(worker.Name)
+		j.take(j.hosts[at].as(targetOf(&block.Host)), at, plan.RoleWorker, 0)
 	}
-	r.take(names, r.quiet())
-	r.summary = "worker secrets rotated: " + strings.Join(names, ", ")
-	if err := r.lockAll(ctx); err != nil {
-		return err
+	j.summary = "worker secrets rotated: " + strings.Join(names, ", ")
+	return &workerRotation{job: j, rotated: rotated}
+}
+
+// stages bring all workers through the rotation together: the relay is reloaded
+// twice, however many they are.
+func (r *workerRotation) stages() []stage {
+	proxy, workers := r.parts[:1], r.parts[1:]
+	all := func(desired.Rotating) bool { return true }
+	return []stage{
+		// Workers make their next secret, and the relay takes it beside the present one.
+		r.stage(workers, desired.RotateBegin, isFresh, r.count),
+		r.stage(proxy, desired.RotateKeep, isMoving, nil),
+		// Workers use the next secret, and it takes the place of the present one.
+		r.stage(workers, desired.RotateSwitch, isMoving, r.introduced),
+		r.stage(workers, desired.RotateEnd, isMoving, r.await),
+		// The relay takes the new secrets only.
+		r.stage(proxy, desired.RotateKeep, all, nil),
+		{gate: r.revoked},
 	}
-	defer r.unlockAll()
-	before, err := r.proxy().relayStatus(ctx)
-	r.before, r.known = before, err == nil
-	for _, stage := range []func(context.Context) error{r.begin, r.introduce, r.change, r.await, r.end, r.revoke} {
-		if err := stage(ctx); err != nil {
-			r.works[0].stop(r.works[0].host.fail("work out what is left to do: "+err.Error(), err))
+}
+
+// stage brings the workers that choose picks to a stage of the rotation.
+func (r *workerRotation) stage(hosts []*hostApply, to desired.Rotation, choose func(desired.Rotating) bool, gate func(context.Context) bool) stage {
+	propose := func() (*proposal, error) {
+		p := r.proposer()
+		p.prepared, p.rotate, r.moves = true, map[string]desired.Rotation{}, map[string]bool{}
+		for _, a := range r.going() {
+			if name := a.outcome.Name; choose(r.state(a)) {
+				p.rotate[name], r.moves[name] = to, true
+			}
 		}
-		if r.works[0].failure != nil || len(r.going()) == 0 {
-			break
+		return p.propose(r.planned.observed)
+	}
+	return stage{hosts: hosts, gate: gate, propose: propose, only: r.belongs}
+}
+
+// belongs reports whether a change is a part of the rotation of a worker that is
+// in the stage: on its own host, or on the proxy host for all of them.
+func (r *workerRotation) belongs(a *hostApply, change plan.Change) bool {
+	for name := range r.moves {
+		if (a == r.onProxy() || a.outcome.Name == name) && desired.Rotates(name, change) {
+			return true
 		}
 	}
-	r.count(ctx)
-	for _, work := range r.works[1:] {
-		r.finish(ctx, work, nil)
-	}
-	return r.finishProxy(ctx, show)
+	return false
 }
 
 // going are the workers that nothing went wrong with.
-func (r *workerRotation) going() []*work {
-	return slices.DeleteFunc(slices.Clone(r.works[1:]), func(w *work) bool { return w.failure != nil })
+func (r *workerRotation) going() []*hostApply {
+	return slices.DeleteFunc(slices.Clone(r.parts[1:]), func(a *hostApply) bool { return a.failure != nil })
 }
 
 // state tells how far a worker's rotation is, by the last look.
-func (r *workerRotation) state(work *work) desired.Rotating {
-	return desired.RotationOf(r.planned.sight.input(r.proposer()), work.outcome.Name)
-}
-
-// at puts the workers that have a next secret, or that choose picks, at a
-// stage.
-func (r *workerRotation) at(stage desired.Rotation, choose func(desired.Rotating) bool) map[string]desired.Rotation {
-	stages := map[string]desired.Rotation{}
-	for _, work := range r.going() {
-		if choose(r.state(work)) {
-			stages[work.outcome.Name] = stage
-		}
-	}
-	return stages
+func (r *workerRotation) state(a *hostApply) desired.Rotating {
+	return desired.RotationOf(r.planned.observed.input(r.proposer()), a.outcome.Name)
 }
 
 func isMoving(state desired.Rotating) bool { return state.Next != "" }
 
 func isFresh(state desired.Rotating) bool { return !state.Unfinished() }
 
-// onWorkers does a stage's steps on the workers that are at it, side by side.
-func (r *workerRotation) onWorkers(ctx context.Context, stages map[string]desired.Rotation) error {
-	from, err := r.look(ctx, stages)
-	if err != nil {
-		return err
-	}
-	var running sync.WaitGroup
-	for _, work := range r.going() {
-		name := work.outcome.Name
-		if _, ok := stages[name]; ok {
-			running.Go(func() {
-				r.bringOnly(ctx, work, from, func(c plan.Change) bool { return desired.Rotates(name, c) })
-			})
+// count asks the relay how many requests have ended before the rotation.
+func (r *workerRotation) count(ctx context.Context) bool {
+	before, err := r.proxy().relayStatus(ctx)
+	r.before, r.known = before, err == nil
+	return true
+}
+
+// introduced tells which next secrets the relay takes beside the present ones.
+func (r *workerRotation) introduced(context.Context) bool {
+	for _, a := range r.going() {
+		if isMoving(r.state(a)) {
+			r.teller.tell(Event{Host: a.outcome.Name, Phase: Reached, Text: "new secret made, known to the relay beside the old one"})
 		}
 	}
-	running.Wait()
-	return nil
-}
-
-// onProxy has the relay take the hashes that the workers have now.
-func (r *workerRotation) onProxy(ctx context.Context, choose func(desired.Rotating) bool) error {
-	from, err := r.look(ctx, nil)
-	if err != nil {
-		return err
-	}
-	stages := r.at(desired.RotateKeep, choose)
-	r.bringOnly(ctx, r.works[0], from, func(c plan.Change) bool {
-		for name := range stages {
-			if desired.Rotates(name, c) {
-				return true
-			}
-		}
-		return false
-	})
-	return nil
-}
-
-// begin has workers make their next secret.
-func (r *workerRotation) begin(ctx context.Context) error {
-	if _, err := r.look(ctx, nil); err != nil {
-		return err
-	}
-	return r.onWorkers(ctx, r.at(desired.RotateBegin, isFresh))
-}
-
-// introduce has the relay take the next secrets beside the present ones.
-func (r *workerRotation) introduce(ctx context.Context) error {
-	err := r.onProxy(ctx, isMoving)
-	for _, work := range r.going() {
-		if err == nil && r.works[0].failure == nil && isMoving(r.state(work)) {
-			r.teller.tell(Event{Host: work.outcome.Name, Phase: Reached, Text: "new secret made, known to the relay beside the old one"})
-		}
-	}
-	return err
-}
-
-// change has workers use the next secret.
-func (r *workerRotation) change(ctx context.Context) error {
-	return r.onWorkers(ctx, r.at(desired.RotateSwitch, isMoving))
+	return true
 }
 
 // await holds that the relay sees every worker with its new secret and nobody
 // with the old one, and that a token comes.
-func (r *workerRotation) await(ctx context.Context) error {
+func (r *workerRotation) await(ctx context.Context) bool {
 	var waiting sync.WaitGroup
-	for _, work := range r.going() {
-		state := r.state(work)
+	for _, a := range r.going() {
+		state := r.state(a)
 		hash := state.Next
 		if hash == "" {
 			hash = state.Present
 		}
-		waiting.Go(func() { work.stop(r.awaitWorker(ctx, work, hash)) })
+		waiting.Go(func() { a.stop(r.awaitWorker(ctx, a, hash)) })
 	}
 	waiting.Wait()
 	if len(r.going()) == 0 {
-		return nil
+		return false
 	}
 	r.prove(ctx)
 	r.outcome.Proof.Models = slices.DeleteFunc(r.outcome.Proof.Models, func(m ModelProof) bool { return !r.serves(m.Model) })
-	for _, work := range r.going() {
-		if failure := r.unproven(ctx, work); failure != nil {
-			work.stop(failure)
+	for _, a := range r.going() {
+		if failure := r.unproven(ctx, a); failure != nil {
+			a.stop(failure)
 		}
 	}
-	return nil
+	return len(r.going()) > 0
 }
 
 // serves reports whether a model is one of the workers that are rotated.
 func (r *workerRotation) serves(model string) bool {
-	return slices.ContainsFunc(r.going(), func(w *work) bool { return r.hasModel(w, model) })
+	return slices.ContainsFunc(r.going(), func(a *hostApply) bool { return r.hasModel(a, model) })
 }
 
-func (r *workerRotation) hasModel(w *work, model string) bool {
-	worker, ok := r.config.Stack.Worker(w.outcome.Name)
+func (r *workerRotation) hasModel(a *hostApply, model string) bool {
+	worker, ok := r.config.Stack.Worker(a.outcome.Name)
 	return ok && modelOf(worker, model) != nil
 }
 
 // unproven says why a worker's new secret is not proved; nil: it is.
-func (r *workerRotation) unproven(ctx context.Context, work *work) *HostError {
+func (r *workerRotation) unproven(ctx context.Context, a *hostApply) *HostError {
 	if ctx.Err() != nil {
-		return work.host.interrupted(ctx)
+		return a.host.interrupted(ctx)
 	}
 	for _, model := range r.outcome.Proof.Models {
-		if model.Err != nil && r.hasModel(work, model.Model) {
-			return work.host.fail("its old secret was not revoked: "+model.Err.Error(), model.Err)
+		if model.Err != nil && r.hasModel(a, model.Model) {
+			return a.host.fail("its old secret was not revoked: "+model.Err.Error(), model.Err)
 		}
 	}
 	return nil
 }
 
-// end puts the next secrets in the place of the present ones.
-func (r *workerRotation) end(ctx context.Context) error {
-	return r.onWorkers(ctx, r.at(desired.RotateEnd, isMoving))
-}
-
-// revoke has the relay take the new secrets only.
-func (r *workerRotation) revoke(ctx context.Context) error {
-	err := r.onProxy(ctx, func(desired.Rotating) bool { return true })
-	if err != nil || r.works[0].failure != nil {
-		return err
+// revoked tells that the old secrets are worth nothing, and how many requests
+// ended meanwhile. Both figures are those of one run of the relay, or they are
+// not told.
+func (r *workerRotation) revoked(ctx context.Context) bool {
+	if len(r.going()) == 0 {
+		return false
 	}
-	for _, work := range r.going() {
-		r.did.Workers = append(r.did.Workers, work.outcome.Name)
+	for _, a := range r.going() {
+		r.rotated.Workers = append(r.rotated.Workers, a.outcome.Name)
 	}
 	r.teller.tell(Event{Host: "relay", Phase: Reached, Text: "old secrets revoked; nobody used them any more"})
-	return nil
-}
-
-// count works out how many requests ended meanwhile. Both figures are those of
-// one run of the relay, or they are not told.
-func (r *workerRotation) count(ctx context.Context) {
 	after, err := r.proxy().relayStatus(ctx)
-	if !r.known || err != nil || !after.Started.Equal(r.before.Started) || after.Started.IsZero() {
-		return
+	if r.known && err == nil && after.Started.Equal(r.before.Started) && !after.Started.IsZero() {
+		r.rotated.Counted = true
+		r.rotated.Requests, r.rotated.Broken = int(after.Ended-r.before.Ended), int(after.Failed-r.before.Failed)
 	}
-	r.did.Counted = true
-	r.did.Requests, r.did.Broken = int(after.Ended-r.before.Ended), int(after.Failed-r.before.Failed)
+	return true
 }
 
 const (
@@ -226,35 +189,35 @@ const (
 // awaitWorker waits until the relay sees a worker with the secret of this hash
 // and with no other one. Answers that run on the older connection may take
 // their time: nothing is cut.
-func (r *workerRotation) awaitWorker(ctx context.Context, work *work, hash string) *HostError {
+func (r *workerRotation) awaitWorker(ctx context.Context, a *hostApply, hash string) *HostError {
 	began, told := time.Now(), time.Now()
 	last := began.Add(r.config.Stack.Proxy.Relay.RequestTimeout + reconnectTime)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		status, err := r.proxy().relayStatus(ctx)
-		renewed, older := status.secretsOf(work.outcome.Name, hash)
+		renewed, older := status.secretsOf(a.outcome.Name, hash)
 		switch waited := time.Since(began); {
 		case err == nil && renewed && !older:
-			r.teller.tell(Event{Host: work.outcome.Name, Phase: Reached, Text: "reconnected with the new one", Took: waited})
+			r.teller.tell(Event{Host: a.outcome.Name, Phase: Reached, Text: "reconnected with the new one", Took: waited})
 			return nil
 		case err != nil && waited > reconnectTime:
-			return work.host.requestError(ctx, "wait for its new connection", err)
+			return a.host.requestError(ctx, "wait for its new connection", err)
 		case err == nil && !renewed && waited > reconnectTime:
-			failure := work.host.fail("its worker did not come to the relay with its new secret within "+plan.Seconds(reconnectTime), nil)
-			failure.Log = r.journal(ctx, work.at, "relay-worker.service")
+			failure := a.host.fail("its worker did not come to the relay with its new secret within "+plan.Seconds(reconnectTime), nil)
+			failure.Log = r.journal(ctx, a.at, "relay-worker.service")
 			return failure
 		case time.Now().After(last):
-			return work.host.fail("its worker still uses the old secret", nil)
+			return a.host.fail("its worker still uses the old secret", nil)
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			r.teller.tell(Event{Host: work.outcome.Name, Phase: Waiting, Text: waitsFor(renewed)})
+			r.teller.tell(Event{Host: a.outcome.Name, Phase: Waiting, Text: waitsFor(renewed)})
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return work.host.interrupted(ctx)
+			return a.host.interrupted(ctx)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	for _, target := range s.targets {
 		status.Hosts = append(status.Hosts, s.hostStatus(target, planned))
 	}
-	proxy := planned.sight.seen[s.config.Stack.Proxy.Name]
+	proxy := planned.observed.seen[s.config.Stack.Proxy.Name]
 	if manifest := proxy.Facts.Manifest; manifest != nil {
 		status.Applied, status.Operator = manifest.Time, manifest.Operator
 		status.blockProblems(planned)
@@ -118,7 +118,7 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 		if err := s.modelStatus(ctx, status, planned); err != nil {
 			return nil, err
 		}
-	} else if s.proxy() != nil && planned.sight.failed[s.config.Stack.Proxy.Name] == nil {
+	} else if s.proxy() != nil && planned.observed.failed[s.config.Stack.Proxy.Name] == nil {
 		status.Problems = append(status.Problems, Problem{
 			Kind: NeverApplied, Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up",
 		})
@@ -141,7 +141,7 @@ func (s *Session) hostStatus(target Target, planned *Planned) HostStatus {
 	if target.Role == plan.RoleWorker {
 		host.Worker = target.Name
 	}
-	seen, up := planned.sight.seen[target.Name]
+	seen, up := planned.observed.seen[target.Name]
 	if !up {
 		return host
 	}
@@ -180,8 +180,8 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 	if s.proxy() == nil {
 		return nil
 	}
-	facts := planned.sight.seen[s.config.Stack.Proxy.Name].Facts
-	proof := s.prove(ctx, facts, statusPatience, nil)
+	facts := planned.observed.seen[s.config.Stack.Proxy.Name].Facts
+	proof := s.prove(ctx, s.config.Stack.Proxy.Domain, facts, s.config.Stack.ModelNames(), statusPatience)
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
 	}
@@ -240,22 +240,8 @@ func (s *Status) modelProblems(model ModelStatus, engines []told, now time.Time)
 		}
 	}
 	switch {
-	case failure != nil && errors.Is(failure, errNoTokenWithin) && !errors.Is(failure, errHangs):
-		s.Problems = append(s.Problems, Problem{
-			Kind: ModelSilent, Model: model.Model,
-			Summary: fmt.Sprintf("%s gave %s: it may be loading, or hang", model.Model, failure.Summary), Log: failure.Log,
-			Command: "relayctl status", Why: "looks again; the relay goes on asking",
-		})
-	case failure != nil && errors.Is(failure, errHangs):
-		s.Problems = append(s.Problems, Problem{
-			Kind: ModelSilent, Model: model.Model,
-			Summary: fmt.Sprintf("%s hangs: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,
-		})
 	case failure != nil:
-		s.Problems = append(s.Problems, Problem{
-			Kind: ModelSilent, Model: model.Model,
-			Summary: fmt.Sprintf("%s does not answer: %s", model.Model, failure.Summary), Log: failure.Log, Why: failure.Hint,
-		})
+		s.Problems = append(s.Problems, silence(failure))
 	case model.Known && model.Workers < model.Expected:
 		s.Problems = append(s.Problems, Problem{
 			Kind: FewWorkers, Model: model.Model,
@@ -263,6 +249,21 @@ func (s *Status) modelProblems(model ModelStatus, engines []told, now time.Time)
 			Command: "relayctl apply", Why: "starts workers that stand still",
 		})
 	}
+}
+
+// silence tells of a model that gives no token.
+func silence(failure *NoToken) Problem {
+	p := Problem{Kind: ModelSilent, Model: failure.Model, Log: failure.Log, Why: failure.Hint}
+	switch {
+	case errors.Is(failure, errHangs):
+		p.Summary = fmt.Sprintf("%s hangs: %s", failure.Model, failure.Summary)
+	case errors.Is(failure, errNoTokenWithin):
+		p.Summary = fmt.Sprintf("%s gave %s: it may be loading, or hang", failure.Model, failure.Summary)
+		p.Command, p.Why = "relayctl status", "looks again; the relay goes on asking"
+	default:
+		p.Summary = fmt.Sprintf("%s does not answer: %s", failure.Model, failure.Summary)
+	}
+	return p
 }
 
 // standsStill reports whether a unit that should run does not.
@@ -324,14 +325,12 @@ func (s *Status) driftProblems() {
 // notAsItSays says how many things an apply would change, more than what was
 // told already.
 func notAsItSays(n int, more bool) string {
-	things := fmt.Sprintf("%d things are", n)
-	switch {
-	case more && n == 1:
-		things = "1 more thing is"
-	case more:
-		things = fmt.Sprintf("%d more things are", n)
-	case n == 1:
-		things = "1 thing is"
+	which, verb := "thing", "is"
+	if n != 1 {
+		which, verb = "things", "are"
 	}
-	return things + " not as the stack file says"
+	if more {
+		which = "more " + which
+	}
+	return fmt.Sprintf("%d %s %s not as the stack file says", n, which, verb)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -9,34 +10,24 @@ import (
 // (MAJOR.MINOR.PATCH; what follows a hyphen or plus, as in builds between two
 // releases, does not count). What has no numbers is not newer than anything.
 func newer(a, b string) bool {
-	x, xOK := numbers(a)
-	y, yOK := numbers(b)
-	if !xOK || !yOK {
-		return false
-	}
-	for i := range x {
-		if x[i] != y[i] {
-			return x[i] > y[i]
-		}
-	}
-	return false
+	x, y := numbers(a), numbers(b)
+	return x != nil && y != nil && slices.Compare(x, y) > 0
 }
 
-func numbers(version string) (n [3]int, ok bool) {
-	version = strings.TrimPrefix(version, "v")
-	if end := strings.IndexAny(version, "-+"); end >= 0 {
-		version = version[:end]
-	}
-	parts := strings.Split(version, ".")
-	if len(parts) != len(n) {
-		return n, false
-	}
-	for i, part := range parts {
+// numbers are the three of a version; nil: it has others, or none.
+func numbers(version string) []int {
+	release, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), "+")
+	release, _, _ = strings.Cut(release, "-")
+	var list []int
+	for part := range strings.SplitSeq(release, ".") {
 		number, err := strconv.Atoi(part)
 		if err != nil || number < 0 {
-			return n, false
+			return nil
 		}
-		n[i] = number
+		list = append(list, number)
 	}
-	return n, true
+	if len(list) != 3 {
+		return nil
+	}
+	return list
 }

@@ -1,12 +1,57 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
+
+// replan looks again at the hosts that were changed, and works out what is left
+// to do, with those that failed out of sight. It has to be a part of what was
+// left before.
+func (j *job) replan(ctx context.Context, propose func() (*proposal, error)) {
+	observed := j.planned.observed
+	again, want := map[string]looker{}, map[string][]plan.Resource{}
+	for _, a := range j.parts {
+		switch {
+		case a.failure != nil:
+			observed.drop(a.failure)
+		case j.changed[a.at]:
+			again[a.at], want[a.at] = j.hosts[a.at], j.left.desired[a.at].Want
+		}
+	}
+	clear(j.changed)
+	observed.lookAll(ctx, again, want)
+	observed.refuseFalse(j.proposer())
+	left, err := propose()
+	if err != nil {
+		j.onProxy().stop(j.onProxy().host.fail("work out what is left to do: "+err.Error(), err))
+		return
+	}
+	for _, a := range j.parts {
+		if !a.isGuest() { // else it is told of the proxy host
+			a.stop(observed.failed[a.at])
+		}
+		if !j.rotates {
+			a.stop(refines(a.host.Target, j.left.plan(a.at), left.plan(a.at)))
+		}
+	}
+	j.left = left
+}
+
+// isOutdated reports whether somebody applied to a host since it was seen, or
+// was about to: last is the number in its manifest now. Where an apply was cut
+// off, what it had started may go on, such as apt.
+func (v *observed) isOutdated(name string, last int) bool {
+	seen, number := v.seen[name], 0
+	if seen.Facts.Manifest != nil {
+		number = seen.Facts.Manifest.Number
+	}
+	return seen.Holder != nil || seen.CutOff != nil || number != last
+}
 
 // refines says what of a refined plan was not in the plan that the user saw;
 // nil: it is a part of it, with values that are known by now.

@@ -1,53 +1,20 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/relayctl/relayctl/internal/desired"
-	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
-
-// sight is what was seen of the hosts, and why some were not.
-type sight struct {
-	seen   map[string]hostapi.Observation
-	failed map[string]*HostError
-}
-
-// lookAll looks at hosts side by side and adds what it saw to the sight.
-func (v *sight) lookAll(ctx context.Context, hosts map[string]looker, want map[string][]plan.Resource) {
-	var mu sync.Mutex
-	var looks sync.WaitGroup
-	for name, h := range hosts {
-		looks.Go(func() {
-			seen, failure := h.look(ctx, want[name])
-			mu.Lock()
-			defer mu.Unlock()
-			if failure != nil {
-				v.drop(failure)
-				return
-			}
-			v.seen[name] = seen
-		})
-	}
-	looks.Wait()
-}
-
-// drop takes a host out of the sight because of a failure.
-func (v *sight) drop(failure *HostError) {
-	delete(v.seen, failure.Host)
-	v.failed[failure.Host] = failure
-}
 
 // proposal is a plan and the desired state that it leads to.
 type proposal struct {
 	plan.Plan
 	desired map[string]desired.Host
+	keys    []string // API keys that are to be made
 }
 
 // proposer turns what was seen into a proposal. It touches no host.
@@ -56,17 +23,10 @@ type proposer struct {
 	onProxy  string // the worker on the proxy's machine; empty: none is
 	programs Programs
 	adopt    bool
+	departed []Target                    // hosts that left the stack file
 	rotate   map[string]desired.Rotation // by worker
-}
-
-// input is what was seen, as desired states follow from it.
-func (v *sight) input(p proposer) desired.Input {
-	in := p.blind()
-	in.Hosts, in.Rotate = map[string]desired.Seen{}, p.rotate
-	for name, seen := range v.seen {
-		in.Hosts[name] = desired.Seen{Facts: seen.Facts, MACKey: seen.MACKey}
-	}
-	return in
+	prepared bool                        // hosts should have made by now what others wait for
+	open     connections                 // of workers to the relay, just now
 }
 
 // blind is what desired states follow from before anything was seen.
@@ -76,21 +36,18 @@ func (p proposer) blind() desired.Input {
 
 // propose says what leads from what was seen to what the stack file says. Hosts
 // that should have made something by now, and have not, are dropped.
-// departed are hosts that left it; open is how many workers are connected to
-// the relay just now.
-func (p proposer) propose(v *sight, departed []Target, prepared bool, open connections) (*proposal, error) {
+func (p proposer) propose(v *observed) (*proposal, error) {
 	in := v.input(p)
-	in.Prepared = prepared
 	hosts, err := desired.Build(in)
 	if err != nil {
 		return nil, fmt.Errorf("work out what hosts should be: %w", err)
 	}
-	if prepared {
+	if p.prepared {
 		if blamed := v.unmade(p, hosts); len(blamed) > 0 {
 			for _, failure := range blamed {
 				v.drop(failure)
 			}
-			return p.propose(v, departed, prepared, open)
+			return p.propose(v)
 		}
 	}
 	made := &proposal{Plan: plan.Plan{Stack: p.stack.Name}, desired: map[string]desired.Host{}}
@@ -101,33 +58,55 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 		}
 		h.Want = settle(h.Want, seen.Facts, v.failed)
 		made.desired[h.Name] = h
-		todo, err := plan.Diff(plan.Host{
+		err := made.add(plan.Host{
 			Name: h.Name, Address: h.Address, Role: h.Role, Worker: h.Worker, Want: h.Want, Ports: h.Ports,
-			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: open.all, DirectConnections: open.direct,
+			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: p.open.all, DirectConnections: p.open.direct,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("plan %s: %w", h.Name, err)
+			return nil, err
 		}
-		if prepared {
-			todo.Changes = slices.DeleteFunc(todo.Changes, waitsToBeShown)
+	}
+	if p.prepared {
+		for i := range made.Hosts {
+			made.Hosts[i].Changes = slices.DeleteFunc(made.Hosts[i].Changes, waitsToBeShown)
 		}
-		made.Hosts = append(made.Hosts, todo)
 	}
 	if len(p.rotate) == 0 {
 		made.describeRotations(in)
 	}
-	for _, gone := range departed {
+	for _, gone := range p.departed {
 		seen, ok := v.seen[gone.Name]
 		if !ok {
 			continue
 		}
-		todo, err := plan.Diff(plan.Host{Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts})
-		if err != nil {
-			return nil, fmt.Errorf("plan %s: %w", gone.Name, err)
+		if err := made.add(plan.Host{Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts}); err != nil {
+			return nil, err
 		}
-		made.Hosts = append(made.Hosts, todo)
 	}
+	made.keys = made.madeKeys(p.stack.Proxy.Name)
 	return made, nil
+}
+
+// add plans one host more.
+func (m *proposal) add(host plan.Host, notes ...plan.Change) error {
+	todo, err := plan.Diff(host)
+	if err != nil {
+		return fmt.Errorf("plan %s: %w", host.Name, err)
+	}
+	todo.Changes = append(todo.Changes, notes...)
+	m.Hosts = append(m.Hosts, todo)
+	return nil
+}
+
+// madeKeys lists the API keys that are to be made on the proxy host.
+func (m *proposal) madeKeys(proxy string) []string {
+	var names []string
+	for _, change := range m.plan(proxy).Changes {
+		if makesKey(change) {
+			names = append(names, change.ID.Name)
+		}
+	}
+	return names
 }
 
 // waitsToBeShown reports whether a change is about a key that was just made:
@@ -201,10 +180,4 @@ func (m *proposal) note(name, text string) {
 func closesWorkers(c plan.Change) bool {
 	return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
 		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Lifecycle == plan.LifecycleRelay && c.Action == plan.Restart)
-}
-
-// steps lists what a host has to be asked to do: all but what is for people
-// only.
-func steps(p plan.HostPlan) []plan.Change {
-	return slices.DeleteFunc(slices.Clone(p.Changes), func(c plan.Change) bool { return c.Action == plan.Attention })
 }

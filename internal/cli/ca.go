@@ -33,10 +33,9 @@ func (a *app) ca(ctx context.Context, o stackOptions) error {
 	}
 	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
 		root, err := hosts.RootCA(ctx)
-		if err != nil {
-			return a.view.failed(err, s.Sources)
+		if err == nil {
+			a.view.rootCA(root)
 		}
-		a.view.rootCA(root)
-		return nil
+		return err
 	})
 }

@@ -35,9 +35,9 @@ func (a *app) status(ctx context.Context, o stackOptions) error {
 	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
 		status, err := hosts.Status(ctx)
 		if err != nil {
-			return a.view.failed(err, s.Sources)
+			return err
 		}
-		a.view.status(status, o, a.Now())
+		a.view.status(status, a.Now())
 		if len(status.Problems) > 0 {
 			return errTold
 		}

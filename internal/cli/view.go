@@ -17,8 +17,9 @@ type view struct {
 	out, errs *page
 	width     int
 	ascii     bool
-	about     stackOptions // the stack that a command is about; empty: none was named yet
-	typed     []string     // the command line, without the name of the program
+	about     stackOptions   // the stack that a command is about; empty: none was named yet
+	sources   *stack.Sources // its text; nil: it was not read yet
+	typed     []string       // the command line, without the name of the program
 
 	// live is the size of the terminal on which lines can be drawn again; nil:
 	// there is none.
@@ -49,7 +50,7 @@ func newView(s System) *view {
 // now on. JSON is masked text by text, since its own words may be those of a
 // secret.
 func (v *view) keep(sources *stack.Sources) {
-	v.mask = sources.Mask
+	v.mask, v.sources = sources.Mask, sources
 	for _, p := range []*page{v.out, v.errs} {
 		p.mu.Lock()
 		if p == v.errs || v.json == nil {

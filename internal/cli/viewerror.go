@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 
@@ -12,12 +13,12 @@ import (
 )
 
 // diagnostics prints what is wrong in a stack file.
-func (v *view) diagnostics(sources *stack.Sources, problems hcl.Diagnostics) {
+func (v *view) diagnostics(problems hcl.Diagnostics) {
 	if v.json != nil {
-		v.json.fail(diagnosticsOf(problems, sources)...)
+		v.json.fail(diagnosticsOf(problems, v.sources)...)
 		return
 	}
-	sources.WriteDiagnostics(v.errs, problems, v.width, v.errs.color) // nowhere else to tell a failure
+	v.sources.WriteDiagnostics(v.errs, problems, v.width, v.errs.color) // nowhere else to tell a failure
 }
 
 // usageError prints what is wrong with the command line.
@@ -34,8 +35,12 @@ func (v *view) usageError(err error, command string, meant []string) {
 	v.errs.printf("\nSee: %s --help\n", command)
 }
 
-// failed prints an error and returns errTold.
-func (v *view) failed(err error, sources *stack.Sources) error {
+// failed prints an error that was not told yet, and returns errTold. What is no
+// error to print passes.
+func (v *view) failed(err error) error {
+	if err == nil || errors.Is(err, errTold) || errors.Is(err, errChanges) {
+		return err
+	}
 	if v.json != nil {
 		v.json.fail(v.errorsOf(err)...)
 		return errTold
@@ -45,10 +50,10 @@ func (v *view) failed(err error, sources *stack.Sources) error {
 	switch {
 	case errors.As(err, &onHosts):
 		for _, one := range onHosts {
-			v.hostError(one, sources)
+			v.hostError(one)
 		}
 	case errors.As(err, &onHost):
-		v.hostError(onHost, sources)
+		v.hostError(onHost)
 	default:
 		v.heading(err.Error())
 		v.hint(v.hintFor(err))
@@ -58,13 +63,13 @@ func (v *view) failed(err error, sources *stack.Sources) error {
 
 // hostError prints what went wrong on a host and the line of the stack file
 // that asked for it.
-func (v *view) hostError(e *engine.HostError, sources *stack.Sources) {
+func (v *view) hostError(e *engine.HostError) {
 	if v.json != nil {
 		v.json.fail(v.hostErrorOf(e))
 		return
 	}
 	v.heading(e.Host + ": " + e.Summary)
-	v.place(e.Origin, sources)
+	v.place(e.Origin)
 	v.log(e.Log)
 	v.hint(v.forThisStack(e.Hint))
 	if e.Did != "" {
@@ -100,11 +105,11 @@ func (v *view) gap() {
 }
 
 // place quotes the stack file.
-func (v *view) place(origin plan.Origin, sources *stack.Sources) {
-	if sources == nil || origin.File == "" {
+func (v *view) place(origin plan.Origin) {
+	if v.sources == nil || origin.File == "" {
 		return
 	}
-	if snippet := sources.Snippet(sources.Line(origin.File, origin.Line)); snippet != "" {
+	if snippet := v.sources.Snippet(v.sources.Line(origin.File, origin.Line)); snippet != "" {
 		v.errs.printf("\n%s", snippet)
 	}
 }
@@ -166,11 +171,11 @@ func (v *view) theSame(flag string) string {
 // hintFor says what to do about an error that is about the stack as a whole.
 func (v *view) hintFor(err error) string {
 	var keys *keyFileError
+	var noTerminal noTerminalError
 	switch {
-	case errors.Is(err, errNoTerminal), errors.Is(err, errYesNeeded):
-		return "To apply without being asked:\n  " + v.theSame("--yes")
-	case errors.Is(err, errNoTerminalToRotate):
-		return "To rotate without being asked:\n  " + v.theSame("--yes")
+	case errors.As(err, &noTerminal), errors.Is(err, errYesNeeded):
+		what, _, _ := strings.Cut(cmp.Or(noTerminal.command, "apply"), "-")
+		return "To " + what + " without being asked:\n  " + v.theSame("--yes")
 	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
 		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + stack.ShellPath(keys.path)
 	}
@@ -204,7 +209,7 @@ func hintOf(err error) string {
 // cutShort ends what is printed for machines when relayctl ends at once.
 func (v *view) cutShort() {
 	if v.json != nil {
-		v.failed(errInterrupted, nil)
+		v.failed(errInterrupted)
 		v.json.finish(exitError)
 	}
 }

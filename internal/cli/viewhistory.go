@@ -12,7 +12,16 @@ import (
 
 // history prints former applies, the newest first, and below them what was
 // taken over. Times are UTC, as in the reasons of a plan.
-func (v *view) history(h *engine.History, o stackOptions) {
+// With steps it has one apply, of which the steps are printed.
+func (v *view) history(h *engine.History, steps bool) {
+	switch {
+	case v.json != nil:
+		v.json.history(h)
+		return
+	case steps:
+		v.pastSteps(h)
+		return
+	}
 	if len(h.Applies) == 0 {
 		if len(h.Failed) == 0 {
 			v.out.printf("Stack %s: nothing was applied yet.\n", h.Stack)
@@ -40,9 +49,9 @@ func (v *view) history(h *engine.History, o stackOptions) {
 	for _, apply := range h.Applies {
 		v.pastApply(apply, width)
 	}
-	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(o.again(fmt.Sprint("history --apply ", h.Applies[0].Number))))
+	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(v.about.again(fmt.Sprint("history --apply ", h.Applies[0].Number))))
 	if h.More {
-		v.out.printf("Older ones:\n  %s\n", v.clean(o.again(fmt.Sprint("history --last ", min(engine.MaxPast, 10*len(h.Applies))))))
+		v.out.printf("Older ones:\n  %s\n", v.clean(v.about.again(fmt.Sprint("history --last ", min(engine.MaxPast, 10*len(h.Applies))))))
 	}
 	v.originals(h.Originals)
 }

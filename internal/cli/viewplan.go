@@ -13,13 +13,13 @@ import (
 
 // plan prints what would happen on each host and why, then the sum of it, and
 // what else is worth knowing.
-func (v *view) plan(planned *engine.Planned, file string, diff bool) {
+func (v *view) plan(planned *engine.Planned, diff bool) {
 	if v.json != nil {
 		v.json.plan(planned, diff)
 		return
 	}
 	p := planText{view: v, plan: planned.Plan, diff: diff, texts: planned.Texts}
-	p.print(file, planned.Took, len(planned.Failed))
+	p.print(planned.Took, len(planned.Failed))
 	for _, text := range planNotices(planned) {
 		v.out.printf("\n")
 		v.warn(text)
@@ -37,9 +37,9 @@ type planText struct {
 
 // print prints a plan made from a look at the hosts that took so long; unseen
 // is how many could not be looked at.
-func (p *planText) print(file string, took time.Duration, unseen int) {
+func (p *planText) print(took time.Duration, unseen int) {
 	p.column = p.reasonColumn()
-	p.head(file, took, unseen)
+	p.head(took, unseen)
 	for _, h := range p.plan.Hosts {
 		if !p.plan.Empty() || len(shown(h)) > 0 {
 			p.host(h)
@@ -79,7 +79,7 @@ func shown(h plan.HostPlan) []plan.Change {
 	return list
 }
 
-func (p *planText) head(file string, took time.Duration, unseen int) {
+func (p *planText) head(took time.Duration, unseen int) {
 	n := len(p.plan.Hosts)
 	looked, who := plural(n, "host", "hosts"), "Everything is"
 	if unseen > 0 {
@@ -90,7 +90,7 @@ func (p *planText) head(file string, took time.Duration, unseen int) {
 	case n == 0:
 		end = "."
 	case p.plan.Empty():
-		end = fmt.Sprintf(". %s as %s says.", who, file)
+		end = fmt.Sprintf(". %s as %s says.", who, p.about.file)
 	}
 	p.say(0, "Stack %s: %s looked at in %s%s", p.plan.Stack, looked, plan.Seconds(took), end)
 }
@@ -248,23 +248,23 @@ func leftTheStack(p plan.Plan, name string) string {
 }
 
 // advice says what to do after a plan.
-func (v *view) advice(planned *engine.Planned, o stackOptions) {
+func (v *view) advice(planned *engine.Planned) {
 	blocked := planned.Blocked()
 	switch {
 	case planned.Empty(), v.json != nil:
 	case len(blocked) == 0:
-		v.out.printf("\nNothing was changed. To do this: %s\n", v.clean(o.again("apply")))
+		v.out.printf("\nNothing was changed. To do this: %s\n", v.clean(v.about.again("apply")))
 	case slices.ContainsFunc(blocked, notAdoptable):
-		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(o.again("plan")))
+		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(v.about.again("plan")))
 	default:
-		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(o.again("apply --adopt")))
+		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(v.about.again("apply --adopt")))
 	}
 }
 
 func notAdoptable(c plan.Change) bool { return !c.Adoptable }
 
 // blocked prints why an apply stops before it begins.
-func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackOptions) {
+func (v *view) blocked(planned *engine.Planned) {
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
 			if v.json != nil {
@@ -273,7 +273,7 @@ func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackO
 			}
 			v.heading(h.Name + ": " + thing(c.ID) + ": " + c.Block)
 			if c.Resource != nil {
-				v.place(c.Resource.Origin, sources)
+				v.place(c.Resource.Origin)
 			}
 		}
 	}
@@ -285,19 +285,13 @@ func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackO
 		v.errs.printf("Nothing was changed. Clear what is in the way, then run apply again.\n")
 		return
 	}
-	v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply --adopt")))
+	v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(v.about.again("apply --adopt")))
 }
 
 // question asks for the stack's name; the answer is read from the same line.
-func (v *view) question(p plan.Plan) {
-	hosts := 0
-	for _, h := range p.Hosts {
-		if h.Counts().Total() > 0 {
-			hosts++
-		}
-	}
+func (v *view) question(what, stack string) {
 	v.gap()
-	v.errs.printf("Apply this to %s (%s)? Type %s to go on: ", p.Stack, plural(hosts, "host", "hosts"), p.Stack)
+	v.errs.printf("%s? Type %s to go on: ", what, stack)
 }
 
 // unanswered ends the line of a question that nobody ended.

@@ -46,13 +46,6 @@ func duration(d time.Duration) string {
 	return d.String()
 }
 
-// rotateQuestion asks for the stack's name; the answer is read from the same
-// line.
-func (v *view) rotateQuestion(r *engine.Rotation) {
-	v.gap()
-	v.errs.printf("Do this on %s? Type %s to go on: ", r.Stack, r.Stack)
-}
-
 // rotated prints how a rotation ended.
 func (v *view) rotated(r *engine.Rotation, rotated *engine.Rotated) {
 	if len(rotated.Failed) > 0 || !rotated.Proof.OK() {

@@ -13,9 +13,9 @@ import (
 )
 
 // status prints how a stack is: what is wrong first.
-func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
+func (v *view) status(s *engine.Status, now time.Time) {
 	if v.json != nil {
-		v.json.status(s, o)
+		v.json.status(s)
 		return
 	}
 	well := "all well"
@@ -27,7 +27,7 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 		if i == 0 {
 			v.out.printf("\n")
 		}
-		v.problem(p, o)
+		v.problem(p)
 	}
 	v.detours(s.Detours)
 	v.out.printf("\n")
@@ -90,7 +90,7 @@ func ago(d time.Duration) string {
 }
 
 // problem prints what is wrong, and the next thing to type about it.
-func (v *view) problem(p engine.Problem, o stackOptions) {
+func (v *view) problem(p engine.Problem) {
 	text := p.Summary
 	if p.Host != "" {
 		text = p.Host + ": " + text
@@ -101,7 +101,7 @@ func (v *view) problem(p engine.Problem, o stackOptions) {
 	}
 	switch {
 	case p.Command != "":
-		command := v.clean(o.again(strings.TrimPrefix(p.Command, "relayctl ")))
+		command := v.clean(v.about.again(strings.TrimPrefix(p.Command, "relayctl ")))
 		v.out.printf("    %s\n", strings.TrimRight(fmt.Sprintf("%-28s  %s", command, v.clean(p.Why)), " "))
 	case p.Why != "":
 		v.out.printf("%s", v.paragraphs(4, p.Why))

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -199,6 +200,11 @@ func (p *page) paint(code, text string) string {
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
+
+var color = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// unpainted is a line without its colours.
+func unpainted(line string) string { return color.ReplaceAllString(line, "") }
 
 func plural(n int, one, many string) string {
 	if n == 1 {

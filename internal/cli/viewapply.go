@@ -14,10 +14,9 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		v.json.outcome(outcome)
 		return
 	}
-	var created, changed, removed, steps int
+	did, steps := didOf(outcome), 0
 	var stopped []string
 	for _, h := range outcome.Hosts {
-		created, changed, removed = created+h.Created, changed+h.Changed, removed+h.Removed
 		steps += h.Steps
 		switch {
 		case h.Skipped != "":
@@ -32,7 +31,11 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		return
 	}
 	if len(outcome.Failed) == 0 {
-		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted(created, changed, removed))
+		counted := ""
+		if did.Total() > 0 {
+			counted = ": " + did.String()
+		}
+		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted)
 		return
 	}
 	var untouched []string
@@ -47,21 +50,13 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 	v.errs.printf("Run apply again when mended: it goes on from there.\n")
 }
 
-// counted lists what was done: ": 3 created, 2 changed".
-func counted(created, changed, removed int) string {
-	var parts []string
-	for _, part := range []struct {
-		n    int
-		what string
-	}{{created, "created"}, {changed, "changed"}, {removed, "removed"}} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
-		}
+// didOf counts what an apply did on all hosts, restarts and reloads left out.
+func didOf(outcome *engine.Outcome) plan.Counts {
+	var did plan.Counts
+	for _, h := range outcome.Hosts {
+		did.Create, did.Update, did.Remove = did.Create+h.Created, did.Update+h.Changed, did.Remove+h.Removed
 	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(parts, ", ")
+	return did
 }
 
 // proof prints what the models answered.

@@ -49,7 +49,7 @@ type jsonOutput struct {
 	done  *jsonDone // of an apply: told
 
 	mu     sync.Mutex
-	errors []jsonError
+	errors []failure
 	over   bool // the last document is printed
 
 	uploads map[string]time.Time // when that of a host was told last
@@ -107,7 +107,7 @@ func (a *app) wantsJSON(command *cobra.Command) bool {
 // tell takes what the last document tells of a stack.
 func (j *jsonOutput) tell(stack string, part any) { j.stack, j.told = stack, part }
 
-func (j *jsonOutput) fail(failures ...jsonError) {
+func (j *jsonOutput) fail(failures ...failure) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.errors = append(j.errors, failures...)
@@ -139,7 +139,7 @@ func (j *jsonOutput) finish(code int) {
 		OK: code != exitError, ExitCode: code,
 	}
 	j.encode(end, j.told, struct {
-		Errors []jsonError `json:"errors"`
+		Errors []failure `json:"errors"`
 	}{j.errors})
 }
 

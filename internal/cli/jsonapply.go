@@ -87,15 +87,9 @@ func (j *jsonOutput) outcome(outcome *engine.Outcome) {
 
 // proof prints what the models answered.
 func (j *jsonOutput) proof(proof engine.Proof) {
-	if proof.Err != nil {
-		j.fail(j.view.relayErrorOf(proof.Err))
-	}
 	var models []jsonModel
 	for _, m := range proof.Models {
 		models = append(models, modelOf(m))
-		if m.Err != nil && proof.Err == nil {
-			j.fail(j.view.modelErrorOf(m.Err))
-		}
 	}
 	j.done.URL = proof.URL
 	j.print(struct {

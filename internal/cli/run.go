@@ -111,7 +111,7 @@ func (r *run) tell(failures engine.HostErrors) {
 	for _, failure := range failures {
 		if !r.told[failure] {
 			r.told[failure] = true
-			r.view.hostError(failure)
+			r.view.failed(failure)
 		}
 	}
 }

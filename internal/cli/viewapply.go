@@ -63,23 +63,24 @@ func didOf(outcome *engine.Outcome) plan.Counts {
 func (v *view) proof(proof engine.Proof) {
 	if v.json != nil {
 		v.json.proof(proof)
-		return
 	}
 	if proof.Err != nil {
-		v.relayError(proof.Err)
+		v.failed(proof.Err)
 		return
 	}
-	v.detours(proof.Detours)
-	if len(proof.Models) == 0 && proof.Route != "" {
-		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("The relay answered %s; no worker serves a model yet.", through(proof.Route, proof.URL))))
+	if v.json == nil {
+		v.detours(proof.Detours)
+		if len(proof.Models) == 0 && proof.Route != "" {
+			v.say(0, "The relay answered %s; no worker serves a model yet.", through(proof.Route, proof.URL))
+		}
 	}
 	for _, m := range proof.Models {
-		if m.Err != nil {
-			v.modelError(m.Err)
-			continue
+		switch {
+		case m.Err != nil:
+			v.failed(m.Err)
+		case v.json == nil:
+			v.say(0, "%s answered %s: first token after %s.", m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))
 		}
-		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("%s answered %s: first token after %s.",
-			m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))))
 	}
 }
 

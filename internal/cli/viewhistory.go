@@ -124,8 +124,8 @@ func pastWords(p plan.Past) string {
 // pastSteps prints the steps of the one apply in a history, host by host.
 func (v *view) pastSteps(h *engine.History) {
 	apply := h.Applies[0]
-	v.out.printf("%s", v.wrapped(0, fmt.Sprintf("Stack %s: %s %d by %s, relayctl %s, began %s UTC, %s",
-		h.Stack, apply.Command, apply.Number, apply.Operator, apply.Version, apply.Began.UTC().Format("2006-01-02 15:04:05"), pastEnd(apply))))
+	v.say(0, "Stack %s: %s %d by %s, relayctl %s, began %s UTC, %s",
+		h.Stack, apply.Command, apply.Number, apply.Operator, apply.Version, apply.Began.UTC().Format(time.DateTime), pastEnd(apply))
 	for _, host := range apply.Hosts {
 		v.out.printf("\n%s", v.wrapped(0, host.Host+": "+pastWords(host.Past)))
 		switch {
@@ -159,7 +159,7 @@ func (v *view) pastStep(step plan.StepTaken) {
 	}
 	v.out.printf("  %s  %9s  %s %s\n", step.Began.UTC().Format(time.TimeOnly), end, sign, v.clean(name))
 	if step.Error != "" {
-		v.out.printf("%s", v.wrapped(25, step.Error))
+		v.say(25, "%s", step.Error)
 	}
 }
 

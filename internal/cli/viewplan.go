@@ -267,14 +267,14 @@ func notAdoptable(c plan.Change) bool { return !c.Adoptable }
 func (v *view) blocked(planned *engine.Planned) {
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
-			if v.json != nil {
-				v.json.fail(blockedOf(h.Name, c))
-				continue
-			}
-			v.heading(h.Name + ": " + thing(c.ID) + ": " + c.Block)
+			f := failure{Code: codeBlocked, Message: thing(c.ID) + ": " + c.Block, Host: h.Name, Resource: resourceOf(c.ID)}
 			if c.Resource != nil {
-				v.place(c.Resource.Origin)
+				f.At = placeOf(c.Resource.Origin)
 			}
+			if c.Adoptable && v.json != nil {
+				f.Hint = "--adopt takes it over and keeps the original"
+			}
+			v.fail(f)
 		}
 	}
 	if v.json != nil {

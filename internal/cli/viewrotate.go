@@ -67,5 +67,5 @@ func (v *view) rotated(r *engine.Rotation, rotated *engine.Rotated) {
 		}
 		text += fmt.Sprintf(" %s ran meanwhile, %s.", plural(rotated.Requests, "request", "requests"), failed)
 	}
-	v.out.printf("%s", v.wrapped(0, text))
+	v.say(0, "%s", text)
 }

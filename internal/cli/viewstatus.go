@@ -61,7 +61,8 @@ func (v *view) notCompared(list []engine.NotCompared) {
 	for _, n := range list {
 		names = append(names, n.String())
 	}
-	v.out.printf("\n%s", v.wrapped(0, "Not compared, since no value was given: "+strings.Join(names, ", ")+"."))
+	v.out.printf("\n")
+	v.say(0, "Not compared, since no value was given: %s.", strings.Join(names, ", "))
 }
 
 // applied says when somebody applied last, as the proxy host knows it.
@@ -95,10 +96,8 @@ func (v *view) problem(p engine.Problem) {
 	if p.Host != "" {
 		text = p.Host + ": " + text
 	}
-	v.out.printf("%s %s", v.out.paint(bold, "!"), strings.TrimPrefix(v.wrapped(2, text), "  "))
-	for _, line := range p.Log[max(0, len(p.Log)-logLines):] {
-		v.out.printf("      %s\n", v.clean(line))
-	}
+	v.out.printf("%s %s", v.out.paint(bold, "!"), v.flow(2, 2, text))
+	v.log(v.out, 6, p.Log)
 	switch {
 	case p.Command != "":
 		command := v.clean(v.about.again(strings.TrimPrefix(p.Command, "relayctl ")))

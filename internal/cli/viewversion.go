@@ -12,8 +12,8 @@ import (
 func (v *view) version(version string, programs []payload.Info) {
 	v.out.printf("relayctl %s\n", version)
 	if len(programs) == 0 {
-		v.out.printf("%s", v.wrapped(0, "It carries no programs for hosts, so it can check stack files but not work on hosts. "+
-			"make build makes one that does."))
+		v.say(0, "It carries no programs for hosts, so it can check stack files but not work on hosts. "+
+			"make build makes one that does.")
 		return
 	}
 	v.out.printf("\nPrograms for hosts:\n")

@@ -8,7 +8,6 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // plan prints what would happen on each host and why, then the sum of it, and
@@ -20,9 +19,9 @@ func (v *view) plan(planned *engine.Planned, diff bool) {
 	}
 	p := planText{view: v, plan: planned.Plan, diff: diff, texts: planned.Texts}
 	p.print(planned.Took, len(planned.Failed))
-	for _, text := range planNotices(planned) {
+	for _, n := range noticesOf(planned) {
 		v.out.printf("\n")
-		v.warn(text)
+		v.warn(n.Text)
 	}
 }
 
@@ -207,61 +206,23 @@ func (p *planText) units(action plan.Action, title string) {
 	}
 }
 
-// planNotices is what was seen beside a plan.
-func planNotices(planned *engine.Planned) []string {
-	var list []string
-	note := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	for _, lock := range planned.Locks {
-		note("%s: %s is at work there (%s, since %s)", lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format(time.TimeOnly))
-	}
-	for _, cut := range planned.CutOff {
-		where := ""
-		if cut.At.Name != "" {
-			where = " in the middle of " + thing(cut.At)
-		}
-		note("%s: what %s began there (%s, %s) was cut off%s; apply goes on from where it ended",
-			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format(time.TimeOnly), where)
-	}
-	for _, clock := range planned.Clocks {
-		note("%s", strings.TrimPrefix(clock.Host+": "+clock.Summary()+". "+clock.Hint(), ": "))
-	}
-	for _, failure := range planned.Stays {
-		note("%s and can't be cleaned up: %s; when it is gone for good, add --forget %s to apply",
-			leftTheStack(planned.Plan, failure.Host), failure.Summary, stack.ShellWord(failure.Host))
-	}
-	for _, name := range planned.GivenUp {
-		note("%s and is given up: what stands on it stays there", leftTheStack(planned.Plan, name))
-	}
-	for _, name := range planned.Unknown {
-		note("--forget %s: no host of this name left the stack", stack.ShellWord(name))
-	}
-	return list
-}
-
-// leftTheStack says which host left: a worker may have moved to the proxy's
-// machine, and have left its own.
-func leftTheStack(p plan.Plan, name string) string {
-	if now, moved := p.HostOf(name); moved {
-		return fmt.Sprintf("the machine that %s had before it moved to %s left the stack", name, now)
-	}
-	return name + " left the stack"
-}
-
 // advice says what to do after a plan.
 func (v *view) advice(planned *engine.Planned) {
-	blocked := planned.Blocked()
 	switch {
 	case planned.Empty(), v.json != nil:
-	case len(blocked) == 0:
+	case len(planned.Blocked()) == 0:
 		v.out.printf("\nNothing was changed. To do this: %s\n", v.clean(v.about.again("apply")))
-	case slices.ContainsFunc(blocked, notAdoptable):
-		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(v.about.again("plan")))
-	default:
+	case adoptable(planned):
 		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(v.about.again("apply --adopt")))
+	default:
+		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(v.about.again("plan")))
 	}
 }
 
-func notAdoptable(c plan.Change) bool { return !c.Adoptable }
+// adoptable reports whether --adopt clears all that is in the way.
+func adoptable(planned *engine.Planned) bool {
+	return !slices.ContainsFunc(planned.Blocked(), func(c plan.Change) bool { return !c.Adoptable })
+}
 
 // blocked prints why an apply stops before it begins.
 func (v *view) blocked(planned *engine.Planned) {
@@ -271,21 +232,19 @@ func (v *view) blocked(planned *engine.Planned) {
 			if c.Resource != nil {
 				f.At = placeOf(c.Resource.Origin)
 			}
-			if c.Adoptable && v.json != nil {
+			if c.Adoptable && v.json != nil { // people are told once, below
 				f.Hint = "--adopt takes it over and keeps the original"
 			}
 			v.fail(f)
 		}
 	}
-	if v.json != nil {
-		return
+	switch {
+	case v.json != nil:
+	case adoptable(planned):
+		v.errs.printf("\nNothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(v.about.again("apply --adopt")))
+	default:
+		v.errs.printf("\nNothing was changed. Clear what is in the way, then run apply again.\n")
 	}
-	v.gap()
-	if slices.ContainsFunc(planned.Blocked(), notAdoptable) {
-		v.errs.printf("Nothing was changed. Clear what is in the way, then run apply again.\n")
-		return
-	}
-	v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(v.about.again("apply --adopt")))
 }
 
 // question asks for the stack's name; the answer is read from the same line.

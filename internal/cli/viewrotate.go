@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/engine"
@@ -17,15 +16,15 @@ func (v *view) rotation(r *engine.Rotation) {
 		return
 	}
 	v.out.printf("Rotating the worker secret of %s (%s)\n", r.Stack, plural(len(r.Workers), "worker", "workers"))
-	v.table(func(w io.Writer) {
-		for _, worker := range r.Workers {
-			fate := "gets a new secret; the old one is revoked when nobody uses it any more"
-			if worker.Unfinished {
-				fate = "its unfinished rotation is finished"
-			}
-			fmt.Fprintf(w, "  %s\t%s\n", v.clean(worker.Name), fate)
+	var rows [][]string
+	for _, worker := range r.Workers {
+		fate := "gets a new secret; the old one is revoked when nobody uses it any more"
+		if worker.Unfinished {
+			fate = "its unfinished rotation is finished"
 		}
-	})
+		rows = append(rows, []string{"  " + worker.Name, fate})
+	}
+	v.table(rows)
 }
 
 func staysGood(grace time.Duration) string {

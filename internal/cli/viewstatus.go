@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -31,24 +30,21 @@ func (v *view) status(s *engine.Status, now time.Time) {
 	}
 	v.detours(s.Detours)
 	v.out.printf("\n")
-	v.table(func(w io.Writer) {
-		for _, h := range s.Hosts {
-			for _, row := range hostRows(h) {
-				fmt.Fprintln(w, strings.Join(v.cleanAll(row), "\t"))
-			}
-		}
-	})
+	var rows [][]string
+	for _, h := range s.Hosts {
+		rows = append(rows, hostRows(h)...)
+	}
+	v.table(rows)
 	if len(s.Models) == 0 {
 		return
 	}
-	defer v.notCompared(s.NotCompared)
 	v.out.printf("\n")
-	v.table(func(w io.Writer) {
-		fmt.Fprintln(w, "model\tworkers\trunning\twaiting\tfirst token")
-		for _, m := range s.Models {
-			fmt.Fprintln(w, strings.Join(v.cleanAll(modelRow(m)), "\t"))
-		}
-	})
+	rows = [][]string{{"model", "workers", "running", "waiting", "first token"}}
+	for _, m := range s.Models {
+		rows = append(rows, modelRow(m))
+	}
+	v.table(rows)
+	v.notCompared(s.NotCompared)
 }
 
 // notCompared says what a host may have otherwise than the stack file, since
@@ -108,9 +104,14 @@ func (v *view) problem(p engine.Problem) {
 }
 
 // table prints rows in columns that line up.
-func (v *view) table(rows func(io.Writer)) {
+func (v *view) table(rows [][]string) {
 	w := tabwriter.NewWriter(v.out, 0, 0, 2, ' ', 0)
-	rows(w)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = v.clean(cell)
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
 	w.Flush() // the page keeps its failure
 }
 
@@ -169,11 +170,4 @@ func modelRow(m engine.ModelStatus) []string {
 		token = plan.Seconds(m.Proof.FirstToken)
 	}
 	return []string{m.Model, workers, running, waiting, token}
-}
-
-func (v *view) cleanAll(texts []string) []string {
-	for i := range texts {
-		texts[i] = v.clean(texts[i])
-	}
-	return texts
 }

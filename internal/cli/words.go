@@ -58,9 +58,9 @@ func happened(e engine.Event) string {
 	case engine.NewHostKey:
 		return "new host key accepted: " + e.Text
 	case engine.Reached:
-		return e.Text + after(e.Took)
+		return e.Text + took(e.Took, 1)
 	case engine.Done:
-		return thing(e.ID) + ": " + did(e) + took(e.Took)
+		return thing(e.ID) + ": " + did(e) + took(e.Took, time.Second)
 	case engine.Finished:
 		return fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took))
 	}
@@ -94,69 +94,55 @@ func bytesOf(n int64) string {
 	return plural(int(n), "byte", "bytes")
 }
 
-// begins is the word for a step that begins.
-func begins(e engine.Event) string {
+// verbs are the words for a step that goes on, and for one that is done.
+func verbs(e engine.Event) (goesOn, isDone string) {
+	isUnit, isUpdate := e.ID.Kind == plan.KindUnit, e.Action == plan.Update
+	isInstalled := e.ID.Kind == plan.KindPackage || e.ID.Kind == plan.KindProgram
 	switch {
 	case e.Action == plan.Restart:
-		return "restarting"
+		return "restarting", "restarted"
 	case e.Action == plan.Reload:
-		return "reloading"
-	case e.ID.Kind == plan.KindUnit && e.Action == plan.Remove:
-		return "stopping"
-	case e.ID.Kind == plan.KindUnit && e.Action == plan.Create:
-		return "starting"
-	case e.ID.Kind == plan.KindUnit:
-		return "putting right"
+		return "reloading", "reloaded"
+	case e.Action == plan.Remove && isUnit:
+		return "stopping", "removed"
 	case e.Action == plan.Remove:
-		return "removing"
-	case e.ID.Kind == plan.KindPackage, e.ID.Kind == plan.KindProgram:
-		return "installing"
-	case e.Action == plan.Update:
-		return "changing"
+		return "removing", "removed"
+	case e.Action == plan.Create && isUnit:
+		return "starting", "started"
+	case isUnit:
+		return "putting right", "put right" // started, enabled, or the contrary
+	case isUpdate && isInstalled:
+		return "installing", "changed"
+	case isInstalled:
+		return "installing", "installed"
+	case isUpdate:
+		return "changing", "changed"
 	case e.ID.Kind == plan.KindFile:
-		return "writing"
+		return "writing", "written"
 	}
-	return "making"
+	return "making", "made"
 }
 
-// did is the word for a step that is done.
+func begins(e engine.Event) string {
+	goesOn, _ := verbs(e)
+	return goesOn
+}
+
+// did is how a step ended.
 func did(e engine.Event) string {
+	_, isDone := verbs(e)
 	switch {
 	case e.Text != "":
 		return e.Text // not as the action has it
-	case e.Action == plan.Restart:
-		return "restarted"
-	case e.Action == plan.Reload:
-		return "reloaded"
-	case e.Adopt:
+	case e.Adopt && e.Action != plan.Restart && e.Action != plan.Reload:
 		return "taken over"
-	case e.Action == plan.Remove:
-		return "removed"
-	case e.Action == plan.Update && e.ID.Kind == plan.KindUnit:
-		return "put right" // started, enabled, or the contrary
-	case e.Action == plan.Update:
-		return "changed"
-	case e.ID.Kind == plan.KindPackage, e.ID.Kind == plan.KindProgram:
-		return "installed"
-	case e.ID.Kind == plan.KindUnit:
-		return "started"
-	case e.ID.Kind == plan.KindFile:
-		return "written"
 	}
-	return "made"
+	return isDone
 }
 
-// after is how long something took, however short.
-func after(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return " (" + plan.Seconds(d) + ")"
-}
-
-// took is how long something took, where that was long enough to notice.
-func took(d time.Duration) string {
-	if d < time.Second {
+// took is how long something took, where that was at least so long.
+func took(d, least time.Duration) string {
+	if d < least {
 		return ""
 	}
 	return " (" + plan.Seconds(d) + ")"

@@ -61,11 +61,7 @@ func (o historyOptions) check(one bool) error {
 }
 
 func (a *app) history(ctx context.Context, o historyOptions) error {
-	s, err := a.load(o.stackOptions, noSecrets)
-	if err != nil {
-		return err
-	}
-	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o.stackOptions, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
 		history, err := hosts.History(ctx, o.HistoryRequest)
 		if err == nil {
 			a.view.history(history, o.Apply > 0)

@@ -19,6 +19,16 @@ func takeHosts(command *cobra.Command, o *hostsOptions) {
 		"trust hosts that known_hosts does not know yet: print their key and write it down")
 }
 
+// look reads the stack file and meets its hosts, for a command that changes
+// nothing. What goes wrong is printed.
+func (a *app) look(ctx context.Context, o stackOptions, n needs, config engine.Config, work func(context.Context, session) error) error {
+	s, err := a.load(o, n)
+	if err != nil {
+		return err
+	}
+	return a.meet(ctx, s, config, work)
+}
+
 // meet connects the hosts of a stack and works with them until the user
 // interrupts. What goes wrong is printed.
 func (a *app) meet(ctx context.Context, s *stack.Stack, config engine.Config, work func(context.Context, session) error) error {

@@ -39,12 +39,7 @@ Nothing is changed on any host.`,
 }
 
 func (a *app) plan(ctx context.Context, o planOptions) error {
-	s, err := a.load(o.stackOptions, everything)
-	if err != nil {
-		return err
-	}
-	config := engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys}
-	return a.meet(ctx, s, config, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o.stackOptions, everything, engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys}, func(ctx context.Context, hosts session) error {
 		planned, err := hosts.Plan(ctx)
 		if err != nil {
 			return err

@@ -28,11 +28,7 @@ What is wrong comes first, and makes the exit code 1. Nothing is changed.`,
 }
 
 func (a *app) status(ctx context.Context, o stackOptions) error {
-	s, err := a.load(o, noSecrets)
-	if err != nil {
-		return err
-	}
-	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
 		status, err := hosts.Status(ctx)
 		if err != nil {
 			return err

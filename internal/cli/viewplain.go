@@ -74,14 +74,16 @@ func (p *plainPrinter) hear(e engine.Event, _ time.Time) {
 }
 
 // waits gives something that goes on a line, when it is something new; what
-// takes long is said again by beat.
+// takes long is said again by beat. For how long it takes is no difference.
 func (p *plainPrinter) waits(e engine.Event) {
-	said := doing(e)
-	if e.Phase == engine.Uploading {
-		said = uploading(e)
+	text := doing(e)
+	if e.Phase == engine.Uploading { // before much of it is sent
+		text = fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Size))
 	}
-	if !isQuick(e) && p.isNew(e.Host, said) {
-		p.line(e.Host, said)
+	what, _, _ := strings.Cut(text, " (")
+	if !isQuick(e) && p.said[e.Host] != what {
+		p.said[e.Host] = what
+		p.line(e.Host, text)
 	}
 }
 
@@ -93,17 +95,6 @@ func (p *plainPrinter) proves(e engine.Event) {
 	if p.proving[text] == 2 {
 		p.line("", text)
 	}
-}
-
-// isNew reports whether a host waits for something else than the last time;
-// for how long is no difference.
-func (p *plainPrinter) isNew(host, said string) bool {
-	what, _, _ := strings.Cut(said, " (")
-	if p.said[host] == what {
-		return false
-	}
-	p.said[host] = what
-	return true
 }
 
 // isQuick reports whether a step that begins is over before anybody has read

@@ -76,11 +76,6 @@ func still(text string) string {
 	return what + ": still " + does
 }
 
-// uploading says what is sent, before much of it is.
-func uploading(e engine.Event) string {
-	return fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Size))
-}
-
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // bytesOf writes a size as people say it.

@@ -130,10 +130,10 @@ func (v *view) failuresOf(err error) []failure {
 // hintFor says what to do about an error that is about the stack as a whole.
 func (v *view) hintFor(err error) string {
 	var keys *keyFileError
-	var noTerminal noTerminalError
+	var unasked *unaskedError
 	switch {
-	case errors.As(err, &noTerminal), errors.Is(err, errYesNeeded):
-		what, _, _ := strings.Cut(cmp.Or(noTerminal.command, "apply"), "-")
+	case errors.As(err, &unasked):
+		what, _, _ := strings.Cut(unasked.command, "-")
 		return "To " + what + " without being asked:\n  " + v.theSame("--yes")
 	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
 		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + stack.ShellPath(keys.path)

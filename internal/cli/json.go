@@ -31,10 +31,7 @@ const (
 	typeResult   = "result" // of an apply
 )
 
-var (
-	errYesNeeded     = errors.New("apply --json asks nobody, so it goes with --yes")
-	errKeysOutNeeded = errors.New("this apply makes API keys, which are never in the output of --json")
-)
+var errKeysOutNeeded = errors.New("this apply makes API keys, which are never in the output of --json")
 
 // jsonOutput is what a command prints with --json: for an apply a line for
 // everything that happens, and in any case one last document.

@@ -27,14 +27,21 @@ func takeChange(command *cobra.Command, o *changeOptions, keysOut string) {
 	command.Flags().StringVar(&o.keysOut, "keys-out", "", keysOut)
 }
 
-var errNotConfirmed = errors.New("the name of the stack was not typed")
+var (
+	errNotConfirmed = errors.New("the name of the stack was not typed")
+	errNoTerminal   = errors.New("asks before it changes anything, and there is no terminal to ask on")
+	errYesNeeded    = errors.New("--json asks nobody, so it goes with --yes")
+)
 
-// noTerminalError means that a command has nobody to ask.
-type noTerminalError struct{ command string }
-
-func (e noTerminalError) Error() string {
-	return e.command + " asks before it changes anything, and there is no terminal to ask on"
+// unaskedError means that a command has nobody to ask.
+type unaskedError struct {
+	command string
+	why     error
 }
+
+func (e *unaskedError) Error() string { return e.command + " " + e.why.Error() }
+
+func (e *unaskedError) Unwrap() error { return e.why }
 
 // run is a command that changes hosts: it shows what it would do, asks for the
 // stack's name, does it, and shows how that ended.
@@ -57,9 +64,9 @@ func (a *app) begin(command string, o changeOptions, n needs, check func(*stack.
 	switch err = check(s); {
 	case err != nil:
 	case !o.yes && a.view.json != nil:
-		err = errYesNeeded
+		err = &unaskedError{command, errYesNeeded}
 	case !o.yes && !(a.StdinTerminal && a.StderrTerminal):
-		err = noTerminalError{command}
+		err = &unaskedError{command, errNoTerminal}
 	default:
 		r.keys, err = a.keyDelivery(o.keysOut)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/remote/remotetest"
@@ -58,9 +59,9 @@ func newFleet(t testing.TB, size size, rtt time.Duration) *fleet {
 }
 
 // converse is relay-host.
-func converse(m *machine, stdin io.ReadCloser, stdout io.Writer) int {
-	h := m.host()
-	about, err := h.Machine()
+func converse(m *machinetest.Machine, stdin io.ReadCloser, stdout io.Writer) int {
+	h := relayHost(m)
+	about, err := h.Describe()
 	if err != nil {
 		return 1
 	}

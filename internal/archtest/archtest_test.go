@@ -20,18 +20,22 @@ const fewest = 20
 // code outside tests may import itself. A package that is not named may not
 // exist.
 var mayImport = map[string][]string{
-	"cmd/relayctl":      {"internal/cli"},
-	"cmd/relay-server":  {"internal/relay"},
-	"cmd/relay-worker":  {"internal/worker"},
-	"cmd/relay-host":    {"internal/host"},
-	"internal/cli":      {"internal/engine", "internal/stack", "internal/plan", "internal/payload", "internal/secret"},
-	"internal/engine":   {"internal/stack", "internal/desired", "internal/plan", "internal/remote", "internal/payload", "internal/hostapi", "internal/openai", "internal/secret"},
-	"internal/desired":  {"internal/stack", "internal/plan", "internal/secret", "templates"},
-	"internal/stack":    {"internal/secret"},
-	"internal/remote":   {"internal/secret"},
-	"internal/payload":  {"internal/secret"},
-	"internal/hostapi":  {"internal/plan", "internal/secret"},
-	"internal/host":     {"internal/hostapi", "internal/plan", "internal/secret"},
+	"cmd/relayctl":     {"internal/cli"},
+	"cmd/relay-server": {"internal/relay"},
+	"cmd/relay-worker": {"internal/worker"},
+	"cmd/relay-host":   {"internal/host"},
+	"internal/cli":     {"internal/engine", "internal/stack", "internal/plan", "internal/payload", "internal/secret"},
+	"internal/engine":  {"internal/stack", "internal/desired", "internal/plan", "internal/remote", "internal/payload", "internal/hostapi", "internal/openai", "internal/secret"},
+	"internal/desired": {"internal/stack", "internal/plan", "internal/secret", "templates"},
+	"internal/stack":   {"internal/secret"},
+	"internal/remote":  {"internal/secret"},
+	"internal/payload": {"internal/secret"},
+	"internal/hostapi": {"internal/plan", "internal/secret"},
+	"internal/host":    {"internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan", "internal/secret"},
+
+	"internal/host/record":  {"internal/host/machine", "internal/plan", "internal/secret"},
+	"internal/host/machine": {"internal/plan", "internal/secret"},
+
 	"internal/plan":     {},
 	"internal/relay":    {"internal/protocol", "internal/openai", "internal/secret", "internal/service"},
 	"internal/worker":   {"internal/protocol", "internal/openai", "internal/secret", "internal/service"},
@@ -45,7 +49,7 @@ var mayImport = map[string][]string{
 
 // forTests are folders of code that only tests and the build use. It may
 // import anything; nothing else may import it.
-var forTests = []string{"test", "bench", "internal/remote/remotetest", "internal/payload/pack"}
+var forTests = []string{"test", "bench", "internal/remote/remotetest", "internal/host/machine/machinetest", "internal/payload/pack"}
 
 // rule forbids a package everything below a prefix, however far away.
 type rule struct {

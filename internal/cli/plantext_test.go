@@ -23,7 +23,7 @@ func planText(p plan.Plan, o cli.PlanText) string {
 
 func TestTextOfPlans(t *testing.T) {
 	quiet := plans.Edge(plans.AsWanted(plans.ProxyWants())...)
-	nothing := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(quiet)}}
+	nothing := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(quiet)}}
 	for _, row := range []struct {
 		name    string
 		plan    plan.Plan
@@ -44,7 +44,7 @@ func TestTextOfPlans(t *testing.T) {
 		{"set-up-by-hand", handMadePlan(false), cli.PlanText{}},
 		{"set-up-by-hand-diff", handMadePlan(false), cli.PlanText{Diff: true}},
 		{"set-up-by-hand-adopted", handMadePlan(true), cli.PlanText{}},
-		{"adopted-by-half", plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(plans.CutOffHost())}}, cli.PlanText{}},
+		{"adopted-by-half", plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(plans.CutOffHost())}}, cli.PlanText{}},
 		{"left-the-stack", departedPlan(), cli.PlanText{}},
 		{"hostile", hostilePlan(), cli.PlanText{}},
 		{"hostile-ascii", hostilePlan(), cli.PlanText{ASCII: true}},
@@ -89,7 +89,7 @@ func busyPlan() plan.Plan {
 	entry.Want[plan.AttrContent] = plan.MadeOn("gpu-2")
 	proxy.Want = append(proxy.Want, entry)
 	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{
-		plan.Diff(proxy), plan.Diff(driftedWorker()), plan.Diff(newWorker()),
+		hostPlanOf(proxy), hostPlanOf(driftedWorker()), hostPlanOf(newWorker()),
 	}}
 }
 
@@ -104,7 +104,7 @@ func anotherBuildPlan() plan.Plan {
 	}
 	host := driftedWorker()
 	host.Want, host.Facts.Resources = wants, facts
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(host)}}
 }
 
 func workerWants() []plan.Resource {
@@ -169,7 +169,7 @@ func newWorker() plan.Host {
 
 func attentionPlan() plan.Plan {
 	host := plans.Edge(plans.AsWanted(plans.ProxyWants())...)
-	p := plan.Diff(host)
+	p := hostPlanOf(host)
 	p.Changes = []plan.Change{{ID: plans.ID(plan.KindUnit, "ollama.service"), Action: plan.Attention, Reasons: []string{"not ours, left alone"}}}
 	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{p}}
 }
@@ -188,14 +188,14 @@ func hostInTheWay() plan.Host {
 }
 
 func blockedPlan() plan.Plan {
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(hostInTheWay())}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(hostInTheWay())}}
 }
 
 func adoptedPlan() plan.Plan {
 	host := hostInTheWay()
 	host.Adopt = true
 	host.Facts.Listeners = host.Facts.Listeners[:2]
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(host)}}
 }
 
 // handMadePlan is of a host that somebody set up by hand, with a site of their
@@ -203,6 +203,7 @@ func adoptedPlan() plan.Plan {
 func handMadePlan(adopt bool) plan.Plan {
 	caddyfile := plans.Hand()
 	caddyfile.Content = []byte("import sites/*.caddy\nllm.example.com {\n\treverse_proxy 127.0.0.1:8080\n}\nblog.example.com, shop.example.com {\n\troot * /srv\n}\n")
+	caddyfile.Serves, caddyfile.Imports = []string{"llm.example.com", "blog.example.com", "shop.example.com"}, []string{"sites/*.caddy"}
 	on := []string{"enabled=yes", "running=yes"}
 	page := plans.Found(plan.KindUnit, "page.service", "enabled=no", "running=yes")
 	page.StartedBy = []string{"page.socket"}
@@ -213,7 +214,9 @@ func handMadePlan(adopt bool) plan.Plan {
 		plans.Found(plan.KindUnit, "modelrelay-server.service", on...), plans.Found(plan.KindUnit, "caddy.service", "enabled=yes", "running=no"))
 	for i := range wants {
 		if wants[i].ID == caddyfile.ID {
-			wants[i].Check, wants[i].Site = plan.CheckCaddy, "llm.example.com"
+			wants[i].Check, wants[i].Site = plan.LifecycleCaddy, "llm.example.com"
+			wants[i].After = []plan.ID{{Kind: plan.KindFile, Name: "/etc/relay/relay.json"}, {Kind: plan.KindFile, Name: "/etc/relay/workers.d/gpu-1.json"},
+				{Kind: plan.KindFile, Name: "/etc/systemd/system/relay-server.service"}}
 		}
 	}
 	host.Want, host.Adopt, host.Facts.Manifest = wants, adopt, nil
@@ -225,13 +228,13 @@ func handMadePlan(adopt bool) plan.Plan {
 		{Address: "10.0.0.2", Port: 80, Process: "systemd", PID: 1, Unit: "page.socket"},
 		{Address: "127.0.0.1", Port: 8080, Process: "modelrelay-serv", PID: 640, Unit: "modelrelay-server.service"},
 	}
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(host)}}
 }
 
 func departedPlan() plan.Plan {
 	host := driftedWorker()
 	host.Role, host.Want = plan.RoleDeparted, nil
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(plans.Edge(plans.AsWanted(plans.ProxyWants())...)), plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(plans.Edge(plans.AsWanted(plans.ProxyWants())...)), hostPlanOf(host)}}
 }
 
 // hostilePlan is of a host whose owner tries to draw on the operator's screen.
@@ -242,7 +245,7 @@ func hostilePlan() plan.Plan {
 		{Address: "::", Port: 443, Process: "a\nb\x1b[2J\u202e\xff", PID: 7},
 		{Address: "::", Port: 8080, Unit: "evil\x1b[1A.service"},
 	}
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(host)}}
 }
 
 func TestNoPlanReachesBeyondThePage(t *testing.T) {
@@ -261,7 +264,7 @@ func TestPlanOfAHostThatLies(t *testing.T) {
 	const csi = "\u009b31m"
 	fact := plans.Found(csi, csi, "mode=0644")
 	fact.Applied = &plan.Applied{ID: fact.ID, Made: true}
-	host := plan.Diff(plan.Host{Name: csi, Address: csi, Role: plan.RoleDeparted, Facts: plan.Facts{
+	host := hostPlanOf(plan.Host{Name: csi, Address: csi, Role: plan.RoleDeparted, Facts: plan.Facts{
 		Machine: plan.Machine{Pretty: csi, Arch: csi}, Resources: []plan.Fact{fact},
 	}})
 	h := &hosts{planned: &engine.Planned{Plan: plan.Plan{Hosts: []plan.HostPlan{host}}}}
@@ -280,7 +283,7 @@ func TestTextOfOverriddenUnits(t *testing.T) {
 	}{{"overridden", true, false}, {"overridden-adopted", false, true}} {
 		host := plans.OverriddenEdge(row.shared)
 		host.Adopt = row.adopt
-		whole := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(host)}}
+		whole := plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(host)}}
 		goldenPlan(t, row.name, planText(whole, cli.PlanText{}))
 	}
 }
@@ -337,5 +340,14 @@ func oneMachinePlan() plan.Plan {
 		}
 	}
 	proxy.Want = append(proxy.Want, plans.Want(plan.KindSecret, "worker"), plans.Want(plan.KindProgram, "relay-worker", "version=0.3.0", "digest=sha256:ab"))
-	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{plan.Diff(proxy), plan.Diff(left)}}
+	return plan.Plan{Stack: "home", Hosts: []plan.HostPlan{hostPlanOf(proxy), hostPlanOf(left)}}
+}
+
+// hostPlanOf is what a Diff of a host comes to.
+func hostPlanOf(h plan.Host) plan.HostPlan {
+	p, err := plan.Diff(h)
+	if err != nil {
+		panic(err)
+	}
+	return p
 }

@@ -100,7 +100,7 @@ func (p *plainPrinter) proves(e engine.Event) {
 // isQuick reports whether a step that begins is over before anybody has read
 // that it began.
 func isQuick(e engine.Event) bool {
-	return e.Phase == engine.Started && e.ID.Kind != plan.KindPackage && e.ID.Kind != plan.KindUnit ||
+	return e.Phase == engine.Started && !e.ID.Kind.Describe().Slow ||
 		e.Phase == engine.Uploading && e.Steps == 0
 }
 

@@ -10,12 +10,7 @@ import (
 )
 
 // thing names a resource as people say it.
-func thing(id plan.ID) string {
-	if id.Kind == plan.KindUnit {
-		return unitName(id.String())
-	}
-	return id.String()
-}
+func thing(id plan.ID) string { return id.Title() }
 
 // unitName is a unit's name as people say it.
 func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
@@ -89,50 +84,18 @@ func bytesOf(n int64) string {
 	return plural(int(n), "byte", "bytes")
 }
 
-// verbs are the words for a step that goes on, and for one that is done.
-func verbs(e engine.Event) (goesOn, isDone string) {
-	isUnit, isUpdate := e.ID.Kind == plan.KindUnit, e.Action == plan.Update
-	isInstalled := e.ID.Kind == plan.KindPackage || e.ID.Kind == plan.KindProgram
-	switch {
-	case e.Action == plan.Restart:
-		return "restarting", "restarted"
-	case e.Action == plan.Reload:
-		return "reloading", "reloaded"
-	case e.Action == plan.Remove && isUnit:
-		return "stopping", "removed"
-	case e.Action == plan.Remove:
-		return "removing", "removed"
-	case e.Action == plan.Create && isUnit:
-		return "starting", "started"
-	case isUnit:
-		return "putting right", "put right" // started, enabled, or the contrary
-	case isUpdate && isInstalled:
-		return "installing", "changed"
-	case isInstalled:
-		return "installing", "installed"
-	case isUpdate:
-		return "changing", "changed"
-	case e.ID.Kind == plan.KindFile:
-		return "writing", "written"
-	}
-	return "making", "made"
-}
-
-func begins(e engine.Event) string {
-	goesOn, _ := verbs(e)
-	return goesOn
-}
+// begins is the word for a step that begins.
+func begins(e engine.Event) string { return e.ID.Kind.Describe().Verb(e.Action).Doing }
 
 // did is how a step ended.
 func did(e engine.Event) string {
-	_, isDone := verbs(e)
 	switch {
 	case e.Text != "":
 		return e.Text // not as the action has it
-	case e.Adopt && e.Action != plan.Restart && e.Action != plan.Reload:
+	case e.Adopt:
 		return "taken over"
 	}
-	return isDone
+	return e.ID.Kind.Describe().Verb(e.Action).Done
 }
 
 // took is how long something took, where that was at least so long.

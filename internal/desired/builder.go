@@ -35,6 +35,15 @@ func (b *builder) want(r plan.Resource) plan.ID {
 	return r.ID
 }
 
+// after says what a wanted resource comes after, where it does not tell itself.
+func (b *builder) after(id plan.ID, needed ...plan.ID) {
+	for i := range b.host.Want {
+		if b.host.Want[i].ID == id {
+			b.host.Want[i].After = append(b.host.Want[i].After, needed...)
+		}
+	}
+}
+
 // listens notes a TCP port that a unit listens on; no address means all.
 func (b *builder) listens(addr string, port int, unit string, at plan.Origin) {
 	b.host.Ports = append(b.host.Ports, plan.Port{Number: port, Addr: addr, Unit: unit, Origin: at})
@@ -136,7 +145,7 @@ func resourceOfFile(path string, a access, digest plan.Value, at plan.Origin) pl
 }
 
 // unit adds a systemd unit that is enabled and runs.
-func (b *builder) unit(name string, u plan.Unit, at plan.Origin) {
+func (b *builder) unit(name string, u plan.Unit, at plan.Origin) plan.ID {
 	want := map[string]plan.Value{plan.AttrEnabled: plan.Known(plan.Yes), plan.AttrRunning: plan.Known(plan.Yes)}
-	b.want(plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: name}, Want: want, Origin: at, Unit: &u})
+	return b.want(plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: name}, Want: want, Origin: at, Unit: &u})
 }

@@ -58,8 +58,6 @@ type Host struct {
 	Role    plan.Role
 	Worker  string // that is on it; empty: none is
 
-	// Want is in the order of work within each kind: a folder stands before
-	// what is in it, and a file before one whose check reads it.
 	Want  []plan.Resource
 	Ports []plan.Port // what its units listen on
 
@@ -115,11 +113,5 @@ func Build(in Input) ([]Host, error) {
 // Prepare reports whether a resource belongs to the prepare stage: what the
 // files of all hosts are rendered from, and what renders them.
 func Prepare(r plan.Resource) bool {
-	switch r.Kind {
-	case plan.KindCA, plan.KindSecret, plan.KindKey:
-		return true
-	case plan.KindProgram:
-		return r.Name == hostProgram
-	}
-	return false
+	return r.Kind.Describe().Credential || r.ID == plan.ID{Kind: plan.KindProgram, Name: hostProgram}
 }

@@ -89,6 +89,9 @@ func describeResource(w *strings.Builder, r plan.Resource) {
 		}
 		fmt.Fprintf(w, "\t%s %s\n", name, value)
 	}
+	for _, id := range r.After {
+		fmt.Fprintf(w, "\tafter %s\n", id)
+	}
 	if r.Sensitive {
 		fmt.Fprintf(w, "\tsensitive\n")
 	}
@@ -116,8 +119,11 @@ func describeUnit(w *strings.Builder, u *plan.Unit) {
 	for _, path := range u.Settings {
 		fmt.Fprintf(w, "\tpublishes %s\n", path)
 	}
-	if u.Reloader != "" || u.Drain != "" {
-		fmt.Fprintf(w, "\treloaded by %s after draining %s\n", u.Reloader, u.Drain)
+	if u.Lifecycle != "" {
+		fmt.Fprintf(w, "\tlives as %s\n", u.Lifecycle)
+	}
+	if u.Drain != "" {
+		fmt.Fprintf(w, "\tdrains %s\n", u.Drain)
 	}
 }
 

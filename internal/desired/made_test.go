@@ -3,8 +3,11 @@ package desired_test
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -170,9 +173,9 @@ func TestSecondPlanIsEmpty(t *testing.T) {
 		}
 		in.Prepared = false
 		for _, h := range build(t, in) {
-			p := plan.Diff(plan.Host{Name: h.Name, Role: h.Role, Want: h.Want, Ports: h.Ports, Facts: in.Hosts[h.Name].Facts})
-			if len(p.Changes) != 0 {
-				t.Errorf("%s: %s: %v", name, h.Name, p.Changes)
+			p, err := plan.Diff(plan.Host{Name: h.Name, Role: h.Role, Want: h.Want, Ports: h.Ports, Facts: in.Hosts[h.Name].Facts})
+			if err != nil || len(p.Changes) != 0 {
+				t.Errorf("%s: %s: %v, error %v", name, h.Name, p.Changes, err)
 			}
 		}
 	}
@@ -182,8 +185,12 @@ func TestSecondPlanIsEmpty(t *testing.T) {
 func TestCaddyfileComesAfterWhatItNames(t *testing.T) {
 	in := input(t, readCase(t, "testdata/prepared.txtar"))
 	h := build(t, in)[0]
+	todo, err := plan.Diff(plan.Host{Want: h.Want, Facts: in.Hosts["edge"].Facts})
+	if err != nil {
+		t.Fatal(err)
+	}
 	place := map[string]int{}
-	for i, c := range plan.Diff(plan.Host{Want: h.Want, Facts: in.Hosts["edge"].Facts}).Changes {
+	for i, c := range todo.Changes {
 		place[c.ID.Name] = i + 1
 	}
 	caddyfile := place["/etc/caddy/Caddyfile"]
@@ -191,6 +198,30 @@ func TestCaddyfileComesAfterWhatItNames(t *testing.T) {
 		if place[name] == 0 || place[name] > caddyfile {
 			t.Errorf("%s is change %d, the Caddyfile is %d", name, place[name], caddyfile)
 		}
+	}
+}
+
+// On one machine the relay knows the worker when that comes: it has loaded its
+// hash.
+func TestWorkerOnTheProxyStartsOnceTheRelayKnowsIt(t *testing.T) {
+	in := input(t, readCase(t, "testdata/one-machine.txtar"))
+	h := build(t, in)[0]
+	facts := apply(h, in.Hosts["edge"].Facts)
+	facts.Resources = slices.DeleteFunc(facts.Resources, func(f plan.Fact) bool {
+		return f.Name == "relay-worker.service" || strings.HasPrefix(f.Name, "/etc/relay/workers.d/")
+	})
+	todo, err := plan.Diff(plan.Host{Want: h.Want, Facts: facts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var units []string
+	for _, c := range todo.Changes {
+		if c.ID.Kind == plan.KindUnit {
+			units = append(units, string(c.Action)+" "+c.ID.Name)
+		}
+	}
+	if diff := cmp.Diff([]string{"reload relay-server.service", "create relay-worker.service"}, units); diff != "" {
+		t.Error("(-want +got)\n" + diff)
 	}
 }
 

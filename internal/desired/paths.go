@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
@@ -21,17 +22,10 @@ const (
 	rootPath         = relayDir + "/ca.pem"
 	backendsDir      = relayDir + "/backends"
 
-	caddyfilePath = "/etc/caddy/Caddyfile"
 	caddyCADir    = "/etc/caddy/relayctl"
 	caddyCertPath = caddyCADir + "/ca.crt"
 	caddyKeyPath  = caddyCADir + "/ca.key"
 
-	// Below Caddy's home, which it may write to whatever else it is shut out from.
-	caddyAdminDir    = "/var/lib/caddy/relayctl"
-	caddyAdminSocket = caddyAdminDir + "/admin.sock"
-
-	unitsDir    = "/etc/systemd/system"
-	programsDir = "/usr/local/lib/relayctl"
 	adminSocket = "/run/relay/admin.sock"
 	metricsAddr = "127.0.0.1"
 )
@@ -41,7 +35,7 @@ func workerEntryPath(worker string) string { return workersDir + "/" + worker + 
 func backendKeyPath(m *stack.Model) string { return backendsDir + "/" + m.Slug() + ".key" }
 
 // programPath is where a program's present version is started.
-func programPath(name string) string { return path.Join(programsDir, name, "current", name) }
+func programPath(name string) string { return path.Join(plan.ProgramsDir, name, "current", name) }
 
 // checkNames refuses names that would leave their folder. The stack file's own
 // checks refuse more; this one guards the paths that are made here.

@@ -1,6 +1,8 @@
 package desired
 
 import (
+	"slices"
+
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
@@ -47,6 +49,8 @@ func buildProxy(in Input) (Host, error) {
 		if err := b.worker(made, w); err != nil {
 			return Host{}, err
 		}
+		// Until it has loaded the worker's hash, the relay turns the worker away.
+		b.after(plan.ID{Kind: plan.KindUnit, Name: workerUnit}, plan.ID{Kind: plan.KindUnit, Name: serverUnit})
 	}
 	return b.host, nil
 }
@@ -102,13 +106,13 @@ func (b *builder) relayServer(m made) error {
 		}
 		b.file(workerEntryPath(w.Name), relayReads, entry, workerOrigin(w, w.Place, ""))
 	}
-	serviceFile := b.file(unitsDir+"/"+serverUnit, everybodyReads, service, at)
+	serviceFile := b.file(plan.UnitsDir+"/"+serverUnit, everybodyReads, service, at)
 	b.unit(serverUnit, plan.Unit{
-		Restart:  []plan.ID{serviceFile},
-		Reload:   []plan.ID{settingsFile, keysFile, workers},
-		Settings: []string{keysPath, relayPath, workersDir},
-		Program:  &program,
-		Relay:    true,
+		Restart:   []plan.ID{serviceFile},
+		Reload:    []plan.ID{settingsFile, keysFile, workers},
+		Settings:  []string{keysPath, relayPath, workersDir},
+		Program:   &program,
+		Lifecycle: plan.LifecycleRelay,
 	}, at)
 	listen := p.Relay.Listen
 	b.listens(listen.Addr().String(), int(listen.Port()), serverUnit, proxyOrigin(p, p.Relay.Place, "listen"))
@@ -117,7 +121,8 @@ func (b *builder) relayServer(m made) error {
 }
 
 // caddy adds the server in front of the relay, with its copy of the stack's
-// certificate authority.
+// certificate authority. Its file comes after those of the relay: until all is
+// there that it leads to, it serves as before.
 func (b *builder) caddy(m made) error {
 	p := m.in.Stack.Proxy
 	at := proxyOrigin(p, p.Place, "server")
@@ -125,26 +130,45 @@ func (b *builder) caddy(m made) error {
 	if err != nil {
 		return err
 	}
-	b.want(plan.Resource{
+	behind := b.files()
+	program := b.want(plan.Resource{
 		ID:     plan.ID{Kind: plan.KindPackage, Name: "caddy"},
 		Want:   map[string]plan.Value{plan.AttrInstalled: plan.Known(plan.Yes)},
 		Origin: at,
 	})
-	b.directory(caddyCADir, caddyReadsDir, at)
-	b.directory(caddyAdminDir, caddyOwnDir, at) // the socket in it may be opened by whoever gets there
 	root := m.root()
-	b.file(caddyCertPath, caddyReads, text{known: root.Text, madeOn: root.MadeOn}, at)
-	b.fileFrom(caddyKeyPath, caddyReads, caKeyID, m.rootKey(), at)
-	r := b.plainFile(caddyfilePath, everybodyReads, caddyfile, at)
-	r.Check, r.Site = plan.CheckCaddy, p.Domain
+	checked := []plan.ID{ // what its check opens
+		b.directory(caddyCADir, caddyReadsDir, at),
+		b.directory(plan.CaddyDir, caddyOwnDir, at), // the socket in it may be opened by whoever gets there
+		b.file(caddyCertPath, caddyReads, text{known: root.Text, madeOn: root.MadeOn}, at),
+		b.fileFrom(caddyKeyPath, caddyReads, caKeyID, m.rootKey(), at),
+	}
+	for _, id := range checked {
+		b.after(id, program) // which brings the user
+	}
+	r := b.plainFile(plan.Caddyfile, everybodyReads, caddyfile, at)
+	r.Check, r.Site = plan.LifecycleCaddy, p.Domain
+	r.After = slices.Concat([]plan.ID{program}, checked, behind)
 	file := b.want(r)
-	b.unit(caddyUnit, plan.Unit{
-		Reload:   []plan.ID{file}, // it names the root that the other two hold
-		Reloader: plan.ReloadCaddy,
-		Rivals:   []string{"caddy-api.service"},
-		Drain:    adminSocket,
+	unit := b.unit(caddyUnit, plan.Unit{
+		Reload:    []plan.ID{file}, // it names the root that the other two hold
+		Lifecycle: plan.LifecycleCaddy,
+		Rivals:    []string{"caddy-api.service"},
+		Drain:     adminSocket,
 	}, at)
+	b.after(unit, program)
 	b.listens("", 80, caddyUnit, at)
 	b.listens("", 443, caddyUnit, at)
 	return nil
+}
+
+// files lists the files that are wanted so far.
+func (b *builder) files() []plan.ID {
+	var ids []plan.ID
+	for _, r := range b.host.Want {
+		if r.Kind == plan.KindFile {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
 }

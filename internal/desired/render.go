@@ -6,6 +6,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 	"github.com/relayctl/relayctl/templates"
 )
@@ -41,7 +42,7 @@ func renderCaddyfile(m made) (text, error) {
 		CA:             ca.Text,
 		CACert:         caddyCertPath,
 		CAKey:          caddyKeyPath,
-		Admin:          caddyAdminSocket,
+		Admin:          plan.CaddySocket,
 		Relay:          p.Relay.Listen.String(),
 		RequestTimeout: (p.Relay.RequestTimeout + proxyPatience).String(),
 	})

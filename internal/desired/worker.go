@@ -42,7 +42,7 @@ func (b *builder) worker(m made, w *stack.Worker) error {
 	if err != nil {
 		return err
 	}
-	serviceFile := b.file(unitsDir+"/"+workerUnit, everybodyReads, service, at)
+	serviceFile := b.file(plan.UnitsDir+"/"+workerUnit, everybodyReads, service, at)
 	settings := []string{workerPath}
 	if relay.caFile != "" {
 		settings = append(settings, relay.caFile)

@@ -111,7 +111,7 @@ func TestPackageThatComesMeanwhile(t *testing.T) {
 				h.edge.holdLock("eve@laptop")()
 				session, planned := h.meanwhile()
 				defer session.Close()
-				come := func() { h.edge.apt([]string{"install"}, "caddy") }
+				come := func() { h.edge.Install("caddy") }
 				if when == "before the locks" {
 					come()
 				} else {

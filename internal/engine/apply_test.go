@@ -235,7 +235,8 @@ func TestUnreachableProxy(t *testing.T) {
 func TestWorkerThatDoesNotStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
-		h.gpu1.broken, h.gpu1.journal = "relay-worker.service", "dial wss://llm.example.com: no route\n"
+		h.gpu1.Systemd.Unit("relay-worker.service").Fails = true
+		h.gpu1.Journal["relay-worker.service"] = []string{"dial wss://llm.example.com: no route"}
 		outcome, err := h.apply()
 		mustFail(t, err, "gpu-1")
 		failure := outcome.Failed[0]
@@ -247,7 +248,7 @@ func TestWorkerThatDoesNotStart(t *testing.T) {
 		if outcome.Hosts[0].OK != true || outcome.Hosts[2].OK != true || outcome.Hosts[1].OK {
 			t.Errorf("outcomes %+v", outcome.Hosts)
 		}
-		h.gpu1.broken = ""
+		h.gpu1.Systemd.Unit("relay-worker.service").Fails = false
 		h.mustApply()
 		mustBeEmpty(t, h.plan())
 	})
@@ -256,7 +257,7 @@ func TestWorkerThatDoesNotStart(t *testing.T) {
 func TestProxyThatDoesNotStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
-		h.edge.broken = "relay-server.service"
+		h.edge.Systemd.Unit("relay-server.service").Fails = true
 		outcome, err := h.apply()
 		mustFail(t, err, "edge")
 		for _, worker := range outcome.Hosts[1:] {
@@ -267,7 +268,7 @@ func TestProxyThatDoesNotStart(t *testing.T) {
 		if h.gpu1.has("/etc/relay/worker.json") || len(outcome.Proof.Models) > 0 {
 			t.Error("workers were set up, or models asked, without a relay")
 		}
-		h.edge.broken = ""
+		h.edge.Systemd.Unit("relay-server.service").Fails = false
 		h.mustApply()
 		mustBeEmpty(t, h.plan())
 	})

@@ -111,7 +111,7 @@ func inTurn(calls []func() error) error {
 
 func (w *work) put(ctx context.Context, change plan.Change, b blob) error {
 	sent := func(sent int) {
-		if change.ID.Kind == plan.KindProgram {
+		if change.Resource.Size > 0 {
 			w.tell(Event{Phase: Uploading, ID: change.ID, Action: change.Action, Sent: int64(sent), Size: int64(len(b.encoded))})
 		}
 	}
@@ -125,7 +125,7 @@ func needs(change plan.Change) (digest string, needed bool) {
 	if change.Resource == nil || change.Action != plan.Create && change.Action != plan.Update || change.Resource.From != nil {
 		return "", false
 	}
-	attr := map[plan.Kind]string{plan.KindFile: plan.AttrContent, plan.KindProgram: plan.AttrDigest}[change.ID.Kind]
+	attr := change.ID.Kind.Describe().Content
 	for _, changed := range change.Attributes {
 		if changed.Name == attr && changed.After.IsKnown() {
 			return changed.After.Text, true

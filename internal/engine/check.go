@@ -31,7 +31,7 @@ const (
 func (h *host) checkReport(seen hostapi.Observation) *HostError {
 	facts := seen.Facts
 	switch {
-	case !supported(facts.Machine):
+	case !facts.Machine.IsSupported():
 		return h.reports("that it is %q on %q now", short(facts.Machine.Pretty), short(facts.Machine.Arch))
 	case len(facts.Resources) > maxFacts:
 		return h.reports("%d things", len(facts.Resources))
@@ -57,19 +57,16 @@ func (t Target) reports(format string, args ...any) *HostError {
 
 // badHash says what is wrong with the hashes in a fact; empty: nothing.
 func badHash(fact plan.Fact) string {
-	var hashes []string
-	switch {
-	case !fact.Exists:
-	case fact.Kind == plan.KindSecret:
-		hashes = append(hashes, fact.Have[plan.AttrPublic])
-	case fact.Kind == plan.KindKey:
-		hashes = append(hashes, fact.Have[plan.AttrDigest])
-		for former := range strings.FieldsSeq(fact.Have[plan.AttrFormer]) {
-			hash, until, _ := strings.Cut(former, "@")
-			hashes = append(hashes, hash)
-			if _, err := time.Parse(time.RFC3339, until); err != nil {
-				return fmt.Sprintf("%q as the time until which a former %s is good", short(until), fact.ID)
-			}
+	attr := fact.Kind.Describe().Hash
+	if !fact.Exists || attr == "" {
+		return ""
+	}
+	hashes := []string{fact.Have[attr]}
+	for former := range strings.FieldsSeq(fact.Have[plan.AttrFormer]) {
+		hash, until, _ := strings.Cut(former, "@")
+		hashes = append(hashes, hash)
+		if _, err := time.Parse(time.RFC3339, until); err != nil {
+			return fmt.Sprintf("%q as the time until which a former %s is good", short(until), fact.ID)
 		}
 	}
 	for _, hash := range hashes {

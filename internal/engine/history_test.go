@@ -137,7 +137,7 @@ func TestHostsThatCannotTellAreInTheHistory(t *testing.T) {
 func TestFailureIsInTheHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
-		h.edge.broken = "relay-server.service"
+		h.edge.Systemd.Unit("relay-server.service").Fails = true
 		if _, err := h.apply(); err == nil {
 			t.Fatal("it went well")
 		}

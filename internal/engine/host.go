@@ -50,9 +50,9 @@ func (h *host) refuse() *HostError {
 	case h.hello.Protocol != hostapi.ProtocolVersion:
 		return h.fail(fmt.Sprintf("relay-host %s speaks protocol %d, this relayctl speaks %d",
 			h.hello.Version, h.hello.Protocol, hostapi.ProtocolVersion), ErrNewer)
-	case !supported(machine):
+	case !machine.IsSupported():
 		failure := h.fail(fmt.Sprintf("%s on %s is not supported", machine.Pretty, machine.Arch), ErrUnsupported)
-		failure.Hint = "Hosts run Debian 12, Debian 13 or Ubuntu 24.04, on amd64 or arm64."
+		failure.Hint = "Hosts run " + plan.SupportedSystems + ", on amd64 or arm64."
 		return failure
 	case machine.Init != "":
 		failure := h.fail(fmt.Sprintf("systemd does not run on it: pid 1 is %s", machine.Init), ErrUnsupported)
@@ -62,15 +62,6 @@ func (h *host) refuse() *HostError {
 		return h.fail(fmt.Sprintf("relay-host runs as user %d, not as root", h.hello.UID), nil)
 	}
 	return nil
-}
-
-// supported reports whether relayctl was built for a machine's system.
-func supported(m plan.Machine) bool {
-	switch m.System + " " + m.Version {
-	case "debian 12", "debian 13", "ubuntu 24.04":
-		return m.Arch == "amd64" || m.Arch == "arm64"
-	}
-	return false
 }
 
 // as is the same conversation, for what is told of another block of the stack

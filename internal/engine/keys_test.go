@@ -74,13 +74,13 @@ func TestKeyNotShown(t *testing.T) {
 func TestKeyOfFailedApply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
-		h.edge.broken = "relay-server.service"
+		h.edge.Systemd.Unit("relay-server.service").Fails = true
 		outcome, err := h.apply()
 		if err == nil || !slices.Equal(outcome.Keys, []string{"laptop"}) {
 			t.Fatalf("error %v, keys %v", err, outcome.Keys)
 		}
 		key := h.keys.taken["laptop"]
-		h.edge.broken = ""
+		h.edge.Systemd.Unit("relay-server.service").Fails = false
 		if again := h.mustApply(); len(again.Keys) > 0 || !strings.Contains(h.edge.read("/etc/relay/keys.json"), key.Hash()) {
 			t.Error("the key that was shown is not good")
 		}

@@ -2,9 +2,7 @@ package engine_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/md5"
 	"errors"
 	"fmt"
 	"io"
@@ -20,24 +18,19 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/host"
+	hostmachine "github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// machine is a host in a temporary folder: the real relay-host works on it,
-// with commands and a systemd that only note what they are told.
+// machine is a host that the real relay-host works on.
 type machine struct {
+	*machinetest.Machine
 	t    testing.TB
-	root string
 	arch string
 
 	mu          sync.Mutex
-	packages    map[string]string // versions
-	units       map[string]*unit
-	jobs        []string // "start relay-server.service", in order
-	broken      string   // unit that does not come up
-	journal     string
-	starts      int // of any unit
 	requests    []string
 	put         []string                                                             // digests of what was brought
 	hangUpAt    string                                                               // operation at which the connection ends
@@ -52,57 +45,41 @@ type machine struct {
 	open        int // conversations that were begun and not closed
 }
 
-type unit struct {
-	enabled, active bool
-	fragment        string
-	invocation      int
-}
-
 // newMachine is a fresh Debian 12.
 func newMachine(t testing.TB, name string) *machine {
-	m := &machine{t: t, root: t.TempDir(), arch: "amd64", packages: map[string]string{}, units: map[string]*unit{}}
-	m.write("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n")
+	m := &machine{Machine: machinetest.New(t), t: t, arch: "amd64"}
 	m.write("/etc/machine-id", "id-of-"+name+"\n")
 	m.write("/proc/sys/kernel/random/boot_id", "boot-of-"+name+"\n")
 	m.write("/proc/sys/kernel/hostname", name+"\n")
-	m.write("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n")
-	m.write("/etc/group", "root:x:0:\n")
-	m.write("/etc/systemd/system/default.target", "[Unit]\n")
-	m.write("/run/systemd/system/.keep", "")
+	m.Caddy.Off = true // nobody answers there
 	return m
 }
 
-func (m *machine) path(absolute string) string { return filepath.Join(m.root, absolute) }
+func (m *machine) path(absolute string) string { return m.Path(absolute) }
 
-func (m *machine) write(path, content string) {
-	m.t.Helper()
-	if err := os.MkdirAll(filepath.Dir(m.path(path)), 0o755); err != nil {
-		m.t.Fatal(err)
-	}
-	if err := os.WriteFile(m.path(path), []byte(content), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
-}
+func (m *machine) write(path, content string) { m.t.Helper(); m.Write(path, content) }
 
-func (m *machine) read(path string) string {
-	m.t.Helper()
-	content, err := os.ReadFile(m.path(path))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return string(content)
-}
+func (m *machine) read(path string) string { m.t.Helper(); return m.Read(path) }
 
 func (m *machine) has(path string) bool {
 	_, err := os.Lstat(m.path(path))
 	return err == nil
 }
 
+// relayHost is a fresh run of relay-host, whose own program is given.
+func (m *machine) relayHost(program, digest string) *host.Host {
+	config := m.Config()
+	config.Dial = m.dial
+	return host.New(host.Config{
+		Machine: hostmachine.New(config), Version: testVersion, Program: program, Digest: digest,
+	})
+}
+
 // snapshot is every file with its content and mode.
 func (m *machine) snapshot() map[string]string {
 	m.t.Helper()
 	files := map[string]string{}
-	err := filepath.WalkDir(m.root, func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(m.Root, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -123,145 +100,6 @@ func (m *machine) snapshot() map[string]string {
 		m.t.Fatal(err)
 	}
 	return files
-}
-
-// addUser does what useradd does.
-func (m *machine) addUser(name string) {
-	id := 100 + strings.Count(m.read("/etc/passwd"), "\n")
-	m.write("/etc/passwd", m.read("/etc/passwd")+fmt.Sprintf("%s:x:%d:%d::/nonexistent:/usr/sbin/nologin\n", name, id, id))
-	m.write("/etc/group", m.read("/etc/group")+fmt.Sprintf("%s:x:%d:\n", name, id))
-}
-
-const defaultCaddyfile = ":80 {\n}\n"
-
-// Run implements host.Runner.
-func (m *machine) Run(_ context.Context, command host.Command) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	last := ""
-	if len(command.Args) > 0 {
-		last = command.Args[len(command.Args)-1]
-	}
-	switch command.Name {
-	case "dpkg-query":
-		var out bytes.Buffer
-		for name, version := range m.packages {
-			fmt.Fprintf(&out, "%s\tii \t%s\n /etc/caddy/Caddyfile %x\n", name, version, md5.Sum([]byte(defaultCaddyfile)))
-		}
-		return out.Bytes(), nil
-	case "apt-cache":
-		return []byte("  Candidate: 2.6.2-5\n"), nil
-	case "apt-get":
-		return nil, m.apt(command.Args, last)
-	case "useradd":
-		m.addUser(last)
-		return nil, nil
-	case "userdel":
-		return nil, m.dropUser(last)
-	case "caddy":
-		return []byte(`{"admin":{"disabled":true}}`), nil // no Caddy is there to be asked
-	case "journalctl":
-		return []byte(m.journal), nil
-	}
-	return nil, fmt.Errorf("run %s %q: not expected", command.Name, command.Args)
-}
-
-func (m *machine) apt(args []string, name string) error {
-	switch {
-	case slices.Contains(args, "install"):
-		m.packages[name] = "2.6.2-5"
-		m.addUser(name)
-		m.write("/etc/caddy/Caddyfile", defaultCaddyfile)
-		m.write("/var/lib/caddy/.profile", "") // its home
-		m.write("/lib/systemd/system/"+name+".service", "[Service]\n")
-		m.starts++
-		m.units[name+".service"] = &unit{enabled: true, active: true, fragment: "/lib/systemd/system/" + name + ".service", invocation: m.starts}
-	case slices.Contains(args, "remove"):
-		delete(m.packages, name)
-		delete(m.units, name+".service")
-		return os.Remove(m.path("/lib/systemd/system/" + name + ".service"))
-	}
-	return nil
-}
-
-func (m *machine) dropUser(name string) error {
-	var left []string
-	for line := range strings.Lines(m.read("/etc/passwd")) {
-		if !strings.HasPrefix(line, name+":") {
-			left = append(left, line)
-		}
-	}
-	m.write("/etc/passwd", strings.Join(left, ""))
-	return nil
-}
-
-// unit finds a unit that has a file.
-func (m *machine) unit(name string) *unit {
-	if found := m.units[name]; found != nil {
-		return found
-	}
-	if fragment := "/etc/systemd/system/" + name; m.has(fragment) {
-		m.units[name] = &unit{fragment: fragment}
-	}
-	return m.units[name]
-}
-
-// Units implements host.Systemd.
-func (m *machine) Units(_ context.Context, names []string) ([]host.UnitState, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	states := make([]host.UnitState, len(names))
-	for i, name := range names {
-		found := m.unit(name)
-		if found == nil || !m.has(found.fragment) {
-			states[i] = host.UnitState{Active: "inactive", Sub: "dead"}
-			continue
-		}
-		states[i] = host.UnitState{
-			Exists: true, Fragment: found.fragment, FileState: "disabled", Active: "inactive", Sub: "dead",
-			Invocation: fmt.Sprintf("%032x", found.invocation), Result: "success",
-		}
-		if found.enabled {
-			states[i].FileState = "enabled"
-		}
-		switch {
-		case found.active && name == m.broken:
-			states[i].Active, states[i].Sub, states[i].Result = "failed", "failed", "exit-code"
-			states[i].ExitCode, states[i].ExitStatus = 1, 1
-		case found.active:
-			states[i].Active, states[i].Sub = "active", "running"
-		}
-	}
-	return states, nil
-}
-
-// Job implements host.Systemd.
-func (m *machine) Job(_ context.Context, verb host.JobVerb, name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.jobs = append(m.jobs, string(verb)+" "+name)
-	found := m.unit(name)
-	if found == nil {
-		return fmt.Errorf("%s %s: %w", verb, name, host.ErrJobFailed)
-	}
-	switch verb {
-	case host.StopUnit:
-		found.active = false
-	case host.StartUnit, host.RestartUnit:
-		m.starts++
-		found.active, found.invocation = true, m.starts
-	}
-	return nil
-}
-
-// Configure implements host.Systemd.
-func (m *machine) Configure(_ context.Context, verb host.ConfigureVerb, name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if found := m.unit(name); found != nil && verb != host.ResetFailed {
-		found.enabled = verb == host.EnableUnit
-	}
-	return nil
 }
 
 // network is the machines of a test, by address. It is an engine.Dialer.
@@ -288,10 +126,8 @@ func (n network) Dial(_ context.Context, target engine.Target) (*engine.Conversa
 	if err := os.WriteFile(program, own, 0o755); err != nil {
 		return nil, err
 	}
-	h := host.New(host.Config{
-		Root: m.root, Version: testVersion, Runner: m, Systemd: m, Dial: m.dial, Program: program, Digest: plan.Digest(own),
-	})
-	about, err := h.Machine()
+	h := m.relayHost(program, plan.Digest(own))
+	about, err := h.Describe()
 	if err != nil {
 		return nil, err
 	}
@@ -421,7 +257,7 @@ func (m *machine) asked() []string {
 // holdLock takes the machine's lock for somebody else.
 func (m *machine) holdLock(operator string) (release func()) {
 	m.t.Helper()
-	other := host.New(host.Config{Root: m.root, Version: testVersion, Runner: m, Systemd: m})
+	other := m.relayHost("", "")
 	params := hostapi.Lock{Holder: hostapi.LockHolder{Operator: operator, Command: "apply"}, Stack: "home"}
 	if _, err := other.Lock(m.t.Context(), params, func(string) {}); err != nil {
 		m.t.Fatal(err)

@@ -133,7 +133,7 @@ func (h *home) mustServeBoth() {
 		h.t.Errorf("the worker's settings:\n%s", settings)
 	}
 	for _, unit := range []string{"relay-server.service", "relay-worker.service", "caddy.service"} {
-		if found := h.edge.units[unit]; found == nil || !found.active {
+		if !h.edge.Systemd.Unit(unit).State.Running() {
 			h.t.Errorf("%s does not run", unit)
 		}
 	}
@@ -150,7 +150,7 @@ func (h *home) mustBeProxyOnly() {
 		}
 	}
 	for _, unit := range []string{"relay-server.service", "caddy.service"} {
-		if found := h.edge.units[unit]; found == nil || !found.active {
+		if !h.edge.Systemd.Unit(unit).State.Running() {
 			h.t.Errorf("%s does not run", unit)
 		}
 	}
@@ -240,13 +240,13 @@ func otherStackOnEdge(h *home) {
 func TestWorkerThatDoesNotStartOnTheProxysMachine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newOneMachine(t, "10.0.0.10", "10.0.0.10")
-		h.edge.broken = "relay-worker.service"
+		h.edge.Systemd.Unit("relay-worker.service").Fails = true
 		outcome, err := h.apply()
 		mustFail(t, err, "edge")
 		if failure := outcome.Failed[0]; failure.Origin.Block != `worker "gpu-1"` || failure.Resource.Name != "relay-worker.service" {
 			t.Errorf("error %+v", failure)
 		}
-		h.edge.broken = ""
+		h.edge.Systemd.Unit("relay-worker.service").Fails = false
 		h.mustApply()
 		mustBeEmpty(t, h.plan())
 	})

@@ -181,7 +181,7 @@ func (p *Planned) Texts(host string, change plan.Change) (before, after string, 
 	if change.Action == plan.Remove {
 		return string(change.Fact.Content), "", change.Fact.Content != nil
 	}
-	if change.ID.Kind != plan.KindFile || change.Resource == nil || change.Resource.Sensitive || change.Resource.From != nil {
+	if !change.ID.Kind.Describe().Text || change.Resource == nil || change.Resource.Sensitive || change.Resource.From != nil {
 		return "", "", false
 	}
 	content, wanted := change.Resource.Want[plan.AttrContent]

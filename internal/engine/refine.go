@@ -42,7 +42,7 @@ func covers(refined plan.Change) func(plan.Change) bool {
 // then is nobody's edit.
 func leadsTo(refined plan.Change) func(plan.Change) bool {
 	fact := refined.Fact
-	nobodys := !fact.Exists || fact.Pristine || fact.Kind == plan.KindUnit ||
+	nobodys := !fact.Exists || fact.Pristine || fact.Kind.Describe().Runs ||
 		fact.Applied != nil && maps.Equal(fact.Applied.Have, fact.Have)
 	return func(planned plan.Change) bool {
 		return nobodys && !refined.Adopt && planned.ID == refined.ID && planned.Counts() &&

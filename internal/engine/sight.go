@@ -101,10 +101,13 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 		}
 		h.Want = settle(h.Want, seen.Facts, v.failed)
 		made.desired[h.Name] = h
-		todo := plan.Diff(plan.Host{
+		todo, err := plan.Diff(plan.Host{
 			Name: h.Name, Address: h.Address, Role: h.Role, Worker: h.Worker, Want: h.Want, Ports: h.Ports,
 			Facts: seen.Facts, Adopt: p.adopt, WorkerConnections: open.all, DirectConnections: open.direct,
 		})
+		if err != nil {
+			return nil, fmt.Errorf("plan %s: %w", h.Name, err)
+		}
 		if prepared {
 			todo.Changes = slices.DeleteFunc(todo.Changes, waitsToBeShown)
 		}
@@ -114,11 +117,15 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 		made.describeRotations(in)
 	}
 	for _, gone := range departed {
-		if seen, ok := v.seen[gone.Name]; ok {
-			made.Hosts = append(made.Hosts, plan.Diff(plan.Host{
-				Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts,
-			}))
+		seen, ok := v.seen[gone.Name]
+		if !ok {
+			continue
 		}
+		todo, err := plan.Diff(plan.Host{Name: gone.Name, Address: gone.Address, Role: plan.RoleDeparted, Facts: seen.Facts})
+		if err != nil {
+			return nil, fmt.Errorf("plan %s: %w", gone.Name, err)
+		}
+		made.Hosts = append(made.Hosts, todo)
 	}
 	return made, nil
 }
@@ -126,8 +133,7 @@ func (p proposer) propose(v *sight, departed []Target, prepared bool, open conne
 // waitsToBeShown reports whether a change is about a key that was just made:
 // all that it lacks is being shown, which is noted at the end of the apply.
 func waitsToBeShown(change plan.Change) bool {
-	return change.ID.Kind == plan.KindKey &&
-		len(change.Attributes) == 1 && change.Attributes[0].Name == plan.AttrShown
+	return len(change.Attributes) == 1 && change.Attributes[0].Name == plan.AttrShown
 }
 
 // wanted is what to look for on each host before anything is known.
@@ -194,7 +200,7 @@ func (m *proposal) note(name, text string) {
 
 func closesWorkers(c plan.Change) bool {
 	return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
-		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Relay && c.Action == plan.Restart)
+		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Lifecycle == plan.LifecycleRelay && c.Action == plan.Restart)
 }
 
 // steps lists what a host has to be asked to do: all but what is for people

@@ -148,7 +148,7 @@ func (s *Session) hostStatus(target Target, planned *Planned) HostStatus {
 	host.Up = true
 	host.Drift = planned.proposal.plan(target.Name).Counts().Total()
 	for _, resource := range planned.proposal.desired[target.Name].Want {
-		if resource.Kind == plan.KindUnit && resource.Want[plan.AttrRunning] == plan.Known(plan.Yes) {
+		if resource.Kind.Describe().Runs && resource.Want[plan.AttrRunning] == plan.Known(plan.Yes) {
 			host.Units = append(host.Units, unitStatus(resource, seen.Facts, planned.proposal.desired[target.Name].Want))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -22,10 +23,7 @@ import (
 // connection would stop the time.
 func newAdmin(t *testing.T, status string) string {
 	t.Helper()
-	folder, err := os.MkdirTemp("", "admin") // t.TempDir is too long a path for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder := machinetest.Folder(t) // on the file system of the machines, which link to it
 	listener, err := net.Listen("unix", filepath.Join(folder, "admin.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +41,6 @@ func newAdmin(t *testing.T, status string) string {
 	t.Cleanup(func() {
 		server.Close()
 		<-ended
-		os.RemoveAll(folder)
 	})
 	return listener.Addr().String()
 }
@@ -133,13 +130,13 @@ func troubles() []trouble {
 	return []trouble{
 		{"a host is down", allConnected, func(h *home) { h.gpu2.refuse = errors.New("no route to host") },
 			engine.HostTrouble, []string{"gpu-2: no route to host"}},
-		{"a unit stands still", gpu2Missing, func(h *home) { h.gpu2.units["relay-worker.service"].active = false },
+		{"a unit stands still", gpu2Missing, func(h *home) { h.gpu2.Systemd.Unit("relay-worker.service").Stop() },
 			engine.UnitDown, []string{
 				"gpu-2: relay-worker does not run: inactive (dead)",
 				"llama3-8b is served by 1 of 2 workers", "qwen3 is served by 0 of 1 workers",
 			}},
 		{"a unit stands still, and more", gpu2Missing, func(h *home) {
-			h.gpu2.units["relay-worker.service"].active = false
+			h.gpu2.Systemd.Unit("relay-worker.service").Stop()
 			h.gpu2.write("/etc/relay/ca.pem", "")
 		},
 			engine.UnitDown, []string{
@@ -148,7 +145,7 @@ func troubles() []trouble {
 				"gpu-2: 1 more thing is not as the stack file says",
 			}},
 		{"the relay stands still", "", func(h *home) {
-			h.edge.units["relay-server.service"].active = false
+			h.edge.Systemd.Unit("relay-server.service").Stop()
 			h.relay.setFront(refuseWith(502, "the relay does not answer"))
 		},
 			engine.UnitDown, []string{"edge: relay-server does not run: inactive (dead)"}},
@@ -237,7 +234,7 @@ func TestNoTokenIsExplained(t *testing.T) {
 		h.mustApply()
 		h.edge.useAdmin(admin)
 		h.relay.setAnswer(refuseWith(503, "no worker serves it now"))
-		h.gpu2.journal = "dial wss://llm.example.com: connection refused\n"
+		h.gpu2.Journal["relay-worker.service"] = []string{"dial wss://llm.example.com: connection refused"}
 		failure := h.status().Models[1].Proof.Err
 		said := strings.Join(failure.Log, "\n")
 		if failure.Model != "qwen3" || !strings.Contains(said, "gpu-2: its worker is not connected to the relay") ||

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -25,7 +27,7 @@ func takeOff(fact plan.Fact) plan.Change {
 type keptOff struct {
 	name    string
 	file    string
-	set     func(m *machine, u *fakeUnit)
+	set     func(m *debian, u *machinetest.Unit)
 	found   map[string]string
 	pulled  []string // that the fact names: it can't be kept off
 	masked  bool
@@ -34,30 +36,30 @@ type keptOff struct {
 
 func TestUnitThatIsKeptOff(t *testing.T) {
 	for _, row := range []keptOff{
-		{"enabled, by the link that it asks for", "/lib/systemd/system/web.service", func(m *machine, u *fakeUnit) {
-			u.enabled, u.state.PulledBy = true, []string{"multi-user.target"}
-			m.write("/etc/systemd/system/multi-user.target.wants/web.service", "")
+		{"enabled, by the link that it asks for", "/lib/systemd/system/web.service", func(m *debian, u *machinetest.Unit) {
+			u.Enabled, u.State.PulledBy = true, []string{"multi-user.target"}
+			m.Write("/etc/systemd/system/multi-user.target.wants/web.service", "")
 		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, false, false},
-		{"static, pulled by nobody", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) { u.state.FileState = "static" },
+		{"static, pulled by nobody", "/etc/systemd/system/web.service", func(_ *debian, u *machinetest.Unit) { u.State.FileState = "static" },
 			map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
-		{"static, pulled by a target", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
-			u.state.FileState, u.state.PulledBy = "static", []string{"site.target"}
+		{"static, pulled by a target", "/lib/systemd/system/web.service", func(_ *debian, u *machinetest.Unit) {
+			u.State.FileState, u.State.PulledBy = "static", []string{"site.target"}
 		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, true, false},
-		{"where the mask would go", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
-			u.state.FileState, u.state.PulledBy = "static", []string{"site.target", "site.target"}
+		{"where the mask would go", "/etc/systemd/system/web.service", func(_ *debian, u *machinetest.Unit) {
+			u.State.FileState, u.State.PulledBy = "static", []string{"site.target", "site.target"}
 		}, map[string]string{"enabled": "yes", "running": "yes"}, []string{"site.target"}, false, true},
-		{"of an init script", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
-			u.state.FileState, u.state.PulledBy = "generated", []string{"graphical.target"}
+		{"of an init script", "/lib/systemd/system/web.service", func(_ *debian, u *machinetest.Unit) {
+			u.State.FileState, u.State.PulledBy = "generated", []string{"graphical.target"}
 		}, map[string]string{"enabled": "yes", "running": "yes"}, nil, true, false},
-		{"needed by what it starts itself", "/etc/systemd/system/web.service", func(m *machine, u *fakeUnit) {
-			m.write("/etc/systemd/system/page.service", "[Service]\n")
-			m.systemd.unit("page.service").start()
-			u.state.PulledBy, u.state.Triggers = []string{"page.service"}, []string{"page.service"}
+		{"needed by what it starts itself", "/etc/systemd/system/web.service", func(m *debian, u *machinetest.Unit) {
+			m.Write("/etc/systemd/system/page.service", "[Service]\n")
+			m.Systemd.Unit("page.service").Start()
+			u.State.PulledBy, u.State.Triggers = []string{"page.service"}, []string{"page.service"}
 		}, map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
-		{"needed by a service that is off", "/etc/systemd/system/web.service", func(_ *machine, u *fakeUnit) { u.state.PulledBy = []string{"gone.service"} },
+		{"needed by a service that is off", "/etc/systemd/system/web.service", func(_ *debian, u *machinetest.Unit) { u.State.PulledBy = []string{"gone.service"} },
 			map[string]string{"enabled": "no", "running": "yes"}, nil, false, false},
-		{"masked while it ran", "/lib/systemd/system/web.service", func(_ *machine, u *fakeUnit) {
-			u.masked, u.state.PulledBy = true, []string{"site.target"}
+		{"masked while it ran", "/lib/systemd/system/web.service", func(_ *debian, u *machinetest.Unit) {
+			u.Masked, u.State.PulledBy = true, []string{"site.target"}
 		}, map[string]string{"enabled": "no", "running": "yes"}, nil, true, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -68,9 +70,9 @@ func TestUnitThatIsKeptOff(t *testing.T) {
 
 func (row keptOff) run(t *testing.T) {
 	m := newMachine(t)
-	m.write(row.file, "[Service]\n")
-	u := m.systemd.unit("web.service")
-	u.start()
+	m.Write(row.file, "[Service]\n")
+	u := m.Systemd.Unit("web.service")
+	u.Start()
 	row.set(m, u)
 	s := m.lock()
 	fact := m.observe(plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: "web.service"}}).Find(plan.ID{Kind: plan.KindUnit, Name: "web.service"})
@@ -82,12 +84,12 @@ func (row keptOff) run(t *testing.T) {
 		t.Fatalf("refused: %v", err)
 	}
 	if row.refused {
-		if !strings.Contains(err.Error(), "site.target") || u.state.Active != "active" {
-			t.Errorf("the unit is %s; the error is %v", u.state.Active, err)
+		if !strings.Contains(err.Error(), "site.target") || u.State.Active != "active" {
+			t.Errorf("the unit is %s; the error is %v", u.State.Active, err)
 		}
 		return
 	}
-	if u.enabled || u.masked != row.masked || u.state.Active != "inactive" {
+	if u.Enabled || u.Masked != row.masked || u.State.Active != "inactive" {
 		t.Errorf("the unit is %+v", u)
 	}
 	entry := m.observe(plan.Resource{ID: fact.ID}).Find(fact.ID).Applied
@@ -104,28 +106,28 @@ func TestTakingOverThatIsCutOff(t *testing.T) {
 	for _, at := range []string{"before disable nginx.service", "after disable nginx.service", "before stop nginx.service", "after stop nginx.service"} {
 		t.Run(at, func(t *testing.T) {
 			m := newMachine(t)
-			m.write("/lib/systemd/system/nginx.service", "[Service]\n")
-			u := m.systemd.unit(nginx.Name)
-			u.enabled = true
-			u.start()
+			m.Write("/lib/systemd/system/nginx.service", "[Service]\n")
+			u := m.Systemd.Unit(nginx.Name)
+			u.Enabled = true
+			u.Start()
 			m.endAt(at, func() {
 				s := m.lock()
 				defer s.host.Close()
 				s.apply([]plan.Change{takeOff(m.observe(plan.Resource{ID: nginx}).Find(nginx))})
 			})
 			seen := m.observe(plan.Resource{ID: nginx})
-			begun := !u.enabled
+			begun := !u.Enabled
 			if taken := seen.Find(nginx).Applied; (taken != nil) != begun || begun && cmp.Diff(found, taken.Taken.Before) != "" {
 				t.Fatalf("begun: %v; the manifest has %+v", begun, taken)
 			}
 			if !begun {
 				return
 			}
-			next := plan.Diff(plan.Host{Role: plan.RoleProxy, Facts: seen}) // without --adopt
+			next := planOf(t, plan.Host{Role: plan.RoleProxy, Facts: seen}) // without --adopt
 			if _, err := m.lock().apply(next.Changes); err != nil {
 				t.Fatal(err)
 			}
-			if u.enabled || u.state.Active != "inactive" {
+			if u.Enabled || u.State.Active != "inactive" {
 				t.Errorf("the unit is %+v", u)
 			}
 			if left := m.observe().Find(nginx).Applied; left == nil || cmp.Diff(found, left.Taken.Before) != "" {
@@ -136,17 +138,17 @@ func TestTakingOverThatIsCutOff(t *testing.T) {
 }
 
 // endAt ends relay-host at a point of its work.
-func (m *machine) endAt(point string, work func()) {
-	m.t.Helper()
-	m.point = func(what string) {
+func (m *debian) endAt(point string, work func()) {
+	m.T.Helper()
+	m.Point = func(what string) {
 		if what == point {
 			panic(crash{what})
 		}
 	}
 	defer func() {
-		m.point = func(string) {}
+		m.Point = func(string) {}
 		if _, ok := recover().(crash); !ok {
-			m.t.Fatalf("never came to %s", point)
+			m.T.Fatalf("never came to %s", point)
 		}
 	}()
 	work()
@@ -167,20 +169,20 @@ func TestUnitThatIsGoneWhenItStops(t *testing.T) {
 func TestCaddyThatTakesNoOrders(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
-		m.serveCaddy(t)
-		if err := m.apt([]string{"install"}, "caddy"); err != nil {
+		m.ServeCaddy()
+		if err := m.Install("caddy"); err != nil {
 			t.Fatal(err)
 		}
-		m.write("/etc/caddy/Caddyfile", "{\n\tadmin off\n}\n")
-		m.caddyRuns = m.read("/etc/caddy/Caddyfile")
-		caddy := m.systemd.unit("caddy.service")
-		caddy.reads = []string{"/etc/caddy/Caddyfile"}
-		caddy.start()
+		m.Write("/etc/caddy/Caddyfile", "{\n\tadmin off\n}\n")
+		m.Caddy.Runs = m.Read("/etc/caddy/Caddyfile")
+		caddy := m.Systemd.Unit("caddy.service")
+		caddy.Reads = []string{"/etc/caddy/Caddyfile"}
+		caddy.Start()
 		s := m.lock()
 		s.adopt = true
 		s.bring(s.caddy("ours\n")...)
-		if m.caddyRuns != "ours\n" || !slices.Equal(caddy.jobs, []host.JobVerb{host.RestartUnit}) {
-			t.Errorf("Caddy runs %q after %v", m.caddyRuns, caddy.jobs)
+		if m.Caddy.Runs != "ours\n" || !slices.Equal(caddy.Jobs, []machine.JobVerb{machine.RestartUnit}) {
+			t.Errorf("Caddy runs %q after %v", m.Caddy.Runs, caddy.Jobs)
 		}
 		if steps := s.plan(s.caddy("ours\n")...); len(steps) > 0 {
 			t.Errorf("a second plan has %v", steps)
@@ -190,12 +192,12 @@ func TestCaddyThatTakesNoOrders(t *testing.T) {
 
 func TestSitesOfAServerInTheWay(t *testing.T) {
 	m := newMachine(t)
-	m.write("/lib/systemd/system/nginx.service", "[Service]\n")
-	m.write("/etc/nginx/sites-enabled/default", "server {\n\tlisten 80 default_server;\n\tserver_name _;\n\t# server_name old.example.com;\n}\n")
-	m.write("/etc/nginx/sites-enabled/blog", "server {\n\tserver_name blog.example.com www.blog.example.com; # both\n}\n")
-	m.write("/etc/nginx/conf.d/api.conf", "server { listen 80;\n  server_name\tapi.example.com;\n}\nserver {\n server_name blog.example.com;\n}\n")
-	m.write("/etc/nginx/sites-available/off", "server {\n\tserver_name off.example.com;\n}\n")
-	m.mkdir("/etc/nginx/sites-enabled/folder")
+	m.Write("/lib/systemd/system/nginx.service", "[Service]\n")
+	m.Write("/etc/nginx/sites-enabled/default", "server {\n\tlisten 80 default_server;\n\tserver_name _;\n\t# server_name old.example.com;\n}\n")
+	m.Write("/etc/nginx/sites-enabled/blog", "server {\n\tserver_name blog.example.com www.blog.example.com; # both\n}\n")
+	m.Write("/etc/nginx/conf.d/api.conf", "server { listen 80;\n  server_name\tapi.example.com;\n}\nserver {\n server_name blog.example.com;\n}\n")
+	m.Write("/etc/nginx/sites-available/off", "server {\n\tserver_name off.example.com;\n}\n")
+	m.Mkdir("/etc/nginx/sites-enabled/folder")
 	nginx := plan.ID{Kind: plan.KindUnit, Name: "nginx.service"}
 	got := m.observe(plan.Resource{ID: nginx}).Find(nginx).Serves
 	if diff := cmp.Diff([]string{"api.example.com", "blog.example.com", "www.blog.example.com"}, got); diff != "" {
@@ -204,31 +206,33 @@ func TestSitesOfAServerInTheWay(t *testing.T) {
 }
 
 // sockets is what systemd listens for.
-type sockets []host.SocketUnit
+type sockets []machine.SocketUnit
 
-func (s sockets) SocketUnits(context.Context) ([]host.SocketUnit, error) { return s, nil }
+func (s sockets) SocketUnits(context.Context) ([]machine.SocketUnit, error) { return s, nil }
 
 func TestSocketUnitsAreNamed(t *testing.T) {
 	m := newMachine(t)
-	m.write("/proc/net/tcp6", "sl local remote st\n"+
+	m.Write("/proc/net/tcp6", "sl local remote st\n"+
 		"0: 00000000000000000000000000000000:01BB 0:0 0A 0:0 0:0 0 0 0 71 1\n"+
 		"1: 00000000000000000000000000000000:0050 0:0 0A 0:0 0:0 0 0 0 72 1\n")
-	m.write("/proc/1/comm", "systemd\n")
-	m.write("/proc/1/cgroup", "0::/init.scope\n")
-	m.mkdir("/proc/1/fd")
+	m.Write("/proc/1/comm", "systemd\n")
+	m.Write("/proc/1/cgroup", "0::/init.scope\n")
+	m.Mkdir("/proc/1/fd")
 	for fd, inode := range map[string]string{"3": "71", "4": "72"} {
-		if err := os.Symlink("socket:["+inode+"]", m.path("/proc/1/fd/"+fd)); err != nil {
+		if err := os.Symlink("socket:["+inode+"]", m.Path("/proc/1/fd/"+fd)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	m.write("/etc/systemd/system/web.socket", "[Socket]\n")
-	m.write("/etc/systemd/system/web.service", "[Service]\n")
-	m.systemd.unit("web.socket").state.Triggers = []string{"web.service"}
-	m.systemd.unit("web.service").state.TriggeredBy = []string{"web.socket"}
-	h := host.New(host.Config{Root: m.root, Version: "1.0.0", Runner: m, Systemd: m.systemd, Sockets: sockets{
+	m.Write("/etc/systemd/system/web.socket", "[Socket]\n")
+	m.Write("/etc/systemd/system/web.service", "[Service]\n")
+	m.Systemd.Unit("web.socket").State.Triggers = []string{"web.service"}
+	m.Systemd.Unit("web.service").State.TriggeredBy = []string{"web.socket"}
+	config := m.Config()
+	config.Sockets = sockets{
 		{Name: "other.socket", Listens: []string{"/run/other.sock", "0.0.0.0:443", "[::]:4430"}},
 		{Name: "web.socket", Listens: []string{"[::]:443"}},
-	}})
+	}
+	h := host.New(host.Config{Version: "1.0.0", Machine: machine.New(config)})
 	seen, err := h.Observe(t.Context(), hostapi.Observe{})
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,8 @@ func (h *Host) serve(ctx context.Context, one work, hear func(hostapi.Progress))
 		return with(request, func(params hostapi.Journal) (any, error) { return h.Journal(ctx, params) })
 	case hostapi.OpHistory:
 		return with(request, func(params hostapi.History) (any, error) { return h.History(params) })
+	case hostapi.OpFormer:
+		return with(request, func(params hostapi.Former) (any, error) { return h.Former(params) })
 	case hostapi.OpReveal:
 		return h.Reveal()
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -24,8 +25,8 @@ type batch struct {
 }
 
 // Apply brings steps about, in order, and stops at the first that fails. Every
-// step that is done is in the manifest before the next begins, so that an end
-// at any moment loses nothing.
+// step is in the journal before it is done, and its end before the next begins,
+// so that an end at any moment loses nothing.
 func (h *Host) Apply(ctx context.Context, params hostapi.Apply, hear func(hostapi.Progress)) (hostapi.AppliedSteps, error) {
 	if h.session == nil {
 		return hostapi.AppliedSteps{}, errNotLocked()
@@ -35,10 +36,10 @@ func (h *Host) Apply(ctx context.Context, params hostapi.Apply, hear func(hostap
 			return hostapi.AppliedSteps{}, err
 		}
 	}
-	b := &batch{host: h, steps: params.Steps, hear: hear, stopped: ctx.Done()}
-	if err := b.begin(ctx); err != nil {
-		return hostapi.AppliedSteps{}, err
+	if err := h.keepMACKey(); err != nil {
+		return hostapi.AppliedSteps{}, fmt.Errorf("keep key for digests: %w", err)
 	}
+	b := &batch{host: h, steps: params.Steps, hear: hear, stopped: ctx.Done()}
 	var done hostapi.AppliedSteps
 	var failure error
 	for i := range b.steps {
@@ -66,14 +67,18 @@ func checkStep(change plan.Change) error {
 	if err := checkName(change.ID); err != nil {
 		return err
 	}
-	leaves := change.Action == plan.Remove || change.Action == plan.Forget
-	if leaves == (change.Resource != nil) {
+	if leaves(change) == (change.Resource != nil) {
 		return badRequest("%s %s: with a resource or without?", change.Action, change.ID)
 	}
 	if change.Resource != nil && change.Resource.ID != change.ID {
 		return badRequest("%s is to become %s", change.ID, change.Resource.ID)
 	}
 	return nil
+}
+
+// leaves reports whether a thing is not ours any more after a change.
+func leaves(change plan.Change) bool {
+	return change.Action == plan.Remove || change.Action == plan.Forget || change.Action == plan.PutBack
 }
 
 // stepError is the error of a step as it travels.
@@ -86,37 +91,15 @@ func stepError(err error, step int) error {
 	return &told
 }
 
-// begin writes down what is about to happen, before anything does.
-func (b *batch) begin(ctx context.Context) error {
-	if err := b.host.keepMACKey(); err != nil {
-		return fmt.Errorf("keep key for digests: %w", err)
-	}
-	var things []making
-	for _, change := range b.steps {
-		if change.Action == plan.Create && !change.Fact.Exists {
-			things = append(things, step{resource: *change.Resource}.making(""))
-		}
-	}
-	if err := b.host.markMaking(things...); err != nil {
-		return err
-	}
-	return b.host.intendRestarts(b.steps)
-}
-
 // end settles what is left over of the batch, however it ended.
 func (b *batch) end(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	err := b.host.settleMaking(ctx)
+	var err error
 	if b.host.session.unitFiles {
-		if reload := b.host.reloadUnitFiles(ctx); err == nil {
-			err = reload
-		}
+		err = b.host.reloadUnitFiles(ctx)
 	}
 	if followed := b.host.followRestored(ctx, b); err == nil {
 		err = followed
-	}
-	if dropped := b.host.dropVainIntents(); err == nil {
-		err = dropped
 	}
 	return err
 }
@@ -136,153 +119,156 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	return fact, nil
 }
 
-// journaled does one step with its lines in the journal.
+// journaled does one step between its two lines in the journal.
 func (b *batch) journaled(ctx context.Context, index int) (plan.Fact, error) {
-	change := b.steps[index]
-	if change.Action == plan.Attention {
-		return change.Fact, nil
+	if b.steps[index].Action == plan.Attention {
+		return b.steps[index].Fact, nil
 	}
-	if err := b.host.beginStep(change); err != nil {
-		return plan.Fact{}, err
+	journal := b.host.session.journal
+	todo, err := b.ready(ctx, index)
+	if noted := journal.Change(todo.noted()); noted != nil {
+		return plan.Fact{}, noted
 	}
-	fact, err := b.do(ctx, index)
-	b.host.endStep(err)
-	return fact, err
+	if err != nil {
+		return plan.Fact{}, b.endsUntouched(todo, err)
+	}
+	left, err := b.do(ctx, todo)
+	if err != nil {
+		return plan.Fact{}, b.endsInFailure(ctx, todo, err)
+	}
+	fact, err := b.host.observeOne(ctx, b.host.look(), todo.resource)
+	if err == nil {
+		err = b.mustBeAsWanted(todo, fact)
+	}
+	if err != nil {
+		return plan.Fact{}, b.endsInFailure(ctx, todo, err)
+	}
+	b.host.session.noteChange(todo.change)
+	changed := record.Changed{ID: fact.ID, Left: fact, Same: maps.Equal(fact.Have, todo.now.Have)}
+	if !leaves(todo.change) {
+		changed.Entry = b.entry(todo, fact, left)
+	} else if todo.change.Adopt {
+		changed.Entry = todo.movedAside()
+	}
+	return fact, journal.Changed(changed)
 }
 
-func (b *batch) do(ctx context.Context, index int) (plan.Fact, error) {
-	change := b.steps[index]
-	h, s := b.host, b.host.session
-	todo := step{index: index, change: change, resource: plan.Resource{ID: change.ID}}
-	var err error
+// ready finds out all that a step needs, and keeps what it will replace.
+func (b *batch) ready(ctx context.Context, index int) (todo step, err error) {
+	h, change := b.host, b.steps[index]
+	todo = step{index: index, change: change, resource: plan.Resource{ID: change.ID}, now: change.Fact}
+	todo.applied = h.session.journal.Entry(change.ID)
 	if change.Resource != nil {
 		if todo.resource, err = h.settle(*change.Resource); err != nil {
-			return plan.Fact{}, err
+			return todo, err
 		}
 	}
-	if todo.now, err = h.observeOne(ctx, h.newLook(s.manifest), todo.resource); err != nil {
-		return plan.Fact{}, err
+	now, err := h.observeOne(ctx, h.look(), todo.resource)
+	if err != nil {
+		return todo, err
 	}
-	todo.applied = findApplied(s.manifest, change.ID)
-	switch change.Action {
-	case plan.Remove, plan.Forget:
-		if change.Adopt {
-			return b.moveAside(ctx, todo)
-		}
-		return b.leave(ctx, todo)
-	case plan.Take:
-		return b.take(ctx, todo)
+	todo.now, todo.taken = now, h.session.takenOver(todo, now)
+	todo.done = !leaves(change) && change.Action != plan.Take && !change.ID.Kind.Describe().Runs && asWanted(todo.resource, now)
+	if change.Action == plan.Take && !asWanted(todo.resource, now) {
+		return todo, changedSince(change.ID, differences(wanted(todo.resource), now.Have))
 	}
-	return b.bring(ctx, todo)
+	if todo.done || change.Action == plan.Take || !todo.touches() {
+		return todo, nil
+	}
+	if err := b.checkSince(todo); err != nil {
+		return todo, err
+	}
+	todo.kept, err = h.keepWhatGoes(todo)
+	return todo, err
 }
 
-// bring does a step that makes or changes something.
-func (b *batch) bring(ctx context.Context, todo step) (plan.Fact, error) {
+// touches reports whether a step does anything to the machine. What was found is
+// only forgotten, and what is gone as it should be needs nothing.
+func (s step) touches() bool {
+	switch s.change.Action {
+	case plan.Take:
+		return false
+	case plan.Forget: // what was moved aside is in nobody's way any more
+		return s.isMovedAside() && !s.now.Exists
+	case plan.Remove:
+		if s.change.Adopt {
+			return s.now.Exists
+		}
+		return s.madeBefore() && (s.now.Exists || s.applied.Kept != "")
+	}
+	return true
+}
+
+// do does a step.
+func (b *batch) do(ctx context.Context, todo step) (outcome, error) {
 	h, id := b.host, todo.change.ID
 	worker, _ := h.worker(id.Kind)
-	if id.Kind != plan.KindUnit && asWanted(todo.resource, todo.now) {
+	switch {
+	case todo.done:
 		if id.Kind == plan.KindPackage {
 			h.session.packages = true // it came since the plan, and brought what packages bring
 		}
-		return todo.now, b.record(todo, todo.now, outcome{made: b.isMaking(todo)})
+		return outcome{made: todo.madeBefore() || b.isMaking(todo)}, nil
+	case todo.change.Action == plan.Take:
+		if !id.Kind.Describe().Runs { // a unit goes with its file
+			return outcome{}, nil
+		}
+		made, err := h.isMade(ctx, id)
+		return outcome{made: made}, err
+	case !todo.touches():
+		return outcome{}, nil
+	case todo.change.Action == plan.PutBack, todo.change.Action == plan.Forget:
+		return outcome{}, b.giveBack(ctx, todo)
+	case todo.change.Adopt && leaves(todo.change):
+		return outcome{}, h.moveAside(id.Name)
+	case leaves(todo.change):
+		if id.Kind == plan.KindDirectory { // what was put back may have a unit leave the folder
+			if err := h.followRestored(ctx, b); err != nil {
+				return outcome{}, err
+			}
+		}
+		return outcome{}, worker.remove(ctx, b, todo)
 	}
-	if err := b.checkSince(todo); err != nil {
-		return plan.Fact{}, err
-	}
-	if err := h.markTaken(todo); err != nil {
-		return plan.Fact{}, err
-	}
-	left, err := worker.bring(ctx, b, todo)
-	if err != nil {
-		return plan.Fact{}, err
-	}
-	fact, err := h.observeOne(ctx, h.newLook(h.session.manifest), todo.resource)
-	if err != nil {
-		return plan.Fact{}, err
-	}
-	if id.Kind != plan.KindUnit && !asWanted(todo.resource, fact) {
-		return plan.Fact{}, fmt.Errorf("%s is not as it was just made: %s", id, differences(wanted(todo.resource), fact.Have))
-	}
-	if replaces(todo.change) && !maps.Equal(fact.Have, todo.now.Have) {
-		h.session.noteChange(id)
-	}
-	return fact, b.record(todo, fact, left)
+	return worker.bring(ctx, b, todo)
 }
 
 // isMaking reports whether an earlier end of this same apply kept the manifest
 // from learning who made the thing.
 func (b *batch) isMaking(todo step) bool {
-	switch todo.change.ID.Kind {
-	case plan.KindPackage, plan.KindUser, plan.KindDirectory:
-		return false // what came along with a package, say, goes with it
-	}
-	return true
+	return !todo.change.ID.Kind.Describe().ComesAlong // what came along with a package goes with it
 }
 
-// record takes a done step into the manifest.
-func (b *batch) record(todo step, fact plan.Fact, left outcome) error {
-	s := b.host.session
-	entry := s.newApplied(fact)
-	entry.Made, entry.Kept, entry.Taken = left.made, left.kept, s.takenOver(todo)
-	if todo.applied != nil {
-		entry.Made = entry.Made || todo.applied.Made
-		if entry.Kept == "" {
-			entry.Kept = todo.applied.Kept
-		}
-		same := entry.Made == todo.applied.Made && entry.Kept == todo.applied.Kept && entry.Taken == todo.applied.Taken
-		if same && maps.Equal(fact.Have, todo.applied.Have) {
-			return nil
-		}
+// mustBeAsWanted holds that a step has come to what it should.
+func (b *batch) mustBeAsWanted(todo step, fact plan.Fact) error {
+	if leaves(todo.change) || fact.Kind.Describe().Runs || asWanted(todo.resource, fact) {
+		return nil
 	}
-	s.setApplied(entry)
-	return b.host.saveManifest()
+	return fmt.Errorf("%s is not as it was just made: %s", fact.ID, differences(wanted(todo.resource), fact.Have))
 }
 
-// take enters a thing that is as it should be into the manifest, as found. A
-// unit goes with its file.
-func (b *batch) take(ctx context.Context, todo step) (plan.Fact, error) {
-	var left outcome
-	if !asWanted(todo.resource, todo.now) {
-		return plan.Fact{}, changedSince(todo.change.ID, differences(wanted(todo.resource), todo.now.Have))
-	}
-	if todo.change.ID.Kind == plan.KindUnit {
-		var err error
-		if left.made, err = b.host.isMade(ctx, b.host.session.manifest, todo.change.ID); err != nil {
-			return plan.Fact{}, err
+// entry is the manifest's of a step that was done.
+func (b *batch) entry(todo step, fact plan.Fact, left outcome) *plan.Applied {
+	entry := b.host.session.newApplied(fact)
+	entry.Made, entry.Taken, entry.As = left.made, todo.taken, asAsked(todo.resource)
+	if todo.applied == nil {
+		if todo.change.ID.Kind == plan.KindFile {
+			entry.Kept = todo.kept
 		}
+		return &entry
 	}
-	return todo.now, b.record(todo, todo.now, left)
+	entry.Made, entry.Kept = entry.Made || todo.applied.Made, todo.applied.Kept
+	same := entry.Made == todo.applied.Made && entry.Taken == todo.applied.Taken
+	if same && maps.Equal(fact.Have, todo.applied.Have) {
+		entry.Number, entry.Time = todo.applied.Number, todo.applied.Time
+	}
+	return &entry
 }
 
-// leave takes a thing away, if relayctl made it and it is there or its original
-// is to be put back, and out of the manifest.
-func (b *batch) leave(ctx context.Context, todo step) (plan.Fact, error) {
-	h, id := b.host, todo.change.ID
-	if todo.change.Action == plan.Remove && todo.madeBefore() && (todo.now.Exists || todo.applied.Kept != "") {
-		if err := b.checkSince(todo); err != nil {
-			return plan.Fact{}, err
-		}
-		if id.Kind == plan.KindDirectory { // what was put back may have a unit leave the folder
-			if err := h.followRestored(ctx, b); err != nil {
-				return plan.Fact{}, err
-			}
-		}
-		worker, _ := h.worker(id.Kind)
-		if err := worker.remove(ctx, b, todo); err != nil {
-			return plan.Fact{}, err
-		}
-		h.session.noteChange(id)
-	}
-	if todo.isMovedAside() && !todo.now.Exists {
-		if err := h.moveBack(*todo.applied); err != nil {
-			return plan.Fact{}, err
-		}
-	}
-	h.session.dropApplied(id)
-	if err := h.saveManifest(); err != nil {
-		return plan.Fact{}, err
-	}
-	return h.observeOne(ctx, h.newLook(h.session.manifest), todo.resource)
+// asAsked is how a thing was asked for, as the record keeps it: the stack file
+// that it came from will have changed when that is asked for again.
+func asAsked(resource plan.Resource) *plan.Resource {
+	resource.Origin, resource.Kept = plan.Origin{}, ""
+	return &resource
 }
 
 // settle gives a resource the values that only this machine could give.
@@ -320,7 +306,7 @@ func isSecretFile(resource plan.Resource) bool {
 
 // isOwnMaking reports whether making the thing gives it the attribute.
 func isOwnMaking(kind plan.Kind, attribute string) bool {
-	return (kind == plan.KindCA || kind == plan.KindSecret) && attribute != plan.AttrDomain
+	return kind.Describe().MadeOnHost && attribute != plan.AttrDomain
 }
 
 // wanted is what a resource should be, as far as it is settled. Whether a key

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 )
 
@@ -17,13 +18,13 @@ import (
 // whyNotInstalled says why a package could not be installed, where another try
 // would end in the same way. isThere reports that it is installed after all,
 // and that apt failed at something else.
-func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name string, failed *CommandError) (isThere bool, why error) {
-	status, err := p.newLook(nil).dpkg(ctx)
+func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name string, failed *machine.CommandError) (isThere bool, why error) {
+	status, err := p.look().dpkg(ctx)
 	if err != nil {
 		return false, err
 	}
 	doing := "install package " + name
-	if _, isThere := status.versions[name]; isThere {
+	if _, isThere := status.Versions[name]; isThere {
 		b.tell(index, name+" is installed, but apt failed at something else: "+p.aptFailure(status, failed).Message)
 		return true, nil
 	}
@@ -31,8 +32,7 @@ func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name
 		told.Message = doing + ": " + told.Message
 		return false, told
 	}
-	held, err := p.run(ctx, Command{Name: "apt-mark", Args: []string{"showhold", "--", name}})
-	if err == nil && slices.Contains(strings.Fields(string(held)), name) {
+	if p.IsHeld(ctx, name) {
 		return false, &hostapi.Error{
 			Code: hostapi.CodeStep, Message: doing + ": it is held, so that nobody installs it by mistake",
 			Hint: "If it may be installed, on the host:\n  apt-mark unhold " + name,
@@ -42,8 +42,8 @@ func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name
 }
 
 // aptError is the failure of a run of apt or dpkg as it travels.
-func (p packages) aptError(ctx context.Context, doing string, failed *CommandError) error {
-	status, err := p.newLook(nil).dpkg(ctx)
+func (p packages) aptError(ctx context.Context, doing string, failed *machine.CommandError) error {
+	status, err := p.look().dpkg(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,20 +52,20 @@ func (p packages) aptError(ctx context.Context, doing string, failed *CommandErr
 	return told
 }
 
-func (p packages) aptFailure(status *dpkgStatus, failed *CommandError) *hostapi.Error {
+func (p packages) aptFailure(status *machine.DpkgStatus, failed *machine.CommandError) *hostapi.Error {
 	if told := p.machineSays(status, failed); told != nil {
 		return told
 	}
-	return aptSays(failed, p.webProxy())
+	return aptSays(failed, p.WebProxy())
 }
 
 // machineSays is why apt failed, as far as it shows on the machine; nil: it
 // does not.
-func (p packages) machineSays(status *dpkgStatus, failed *CommandError) *hostapi.Error {
+func (p packages) machineSays(status *machine.DpkgStatus, failed *machine.CommandError) *hostapi.Error {
 	told := &hostapi.Error{Code: hostapi.CodeStep, Log: aptLog(failed)}
-	if system, isFull := p.fullForPackages(); isFull {
-		told.Message = fmt.Sprintf("no space left on the file system %s: %s", system.mount, system.room())
-		told.Hint = "Make room there. What it holds, on the host:\n  du -xh --max-depth=2 " + system.mount + " | sort -h | tail"
+	if system, isFull := p.FullForPackages(); isFull {
+		told.Message = fmt.Sprintf("no space left on the file system %s: %s", system.Mount, system.Room())
+		told.Hint = "Make room there. What it holds, on the host:\n  du -xh --max-depth=2 " + system.Mount + " | sort -h | tail"
 		return told
 	}
 	half := describeHalf(status)
@@ -79,38 +79,16 @@ func (p packages) machineSays(status *dpkgStatus, failed *CommandError) *hostapi
 }
 
 // describeHalf lists the packages that dpkg has by half.
-func describeHalf(status *dpkgStatus) []string {
+func describeHalf(status *machine.DpkgStatus) []string {
 	var list []string
-	for _, name := range status.halfNames() {
-		list = append(list, name+" "+status.half[name])
+	for _, name := range status.HalfNames() {
+		list = append(list, name+" "+status.Half[name])
 	}
 	return list
 }
 
-// placesOfPackages are where packages write.
-var placesOfPackages = [...]string{"/usr", "/var", "/etc", "/boot", "/opt", "/tmp"}
-
-// fullForPackages is a file system where packages write and nothing more fits.
-func (p packages) fullForPackages() (fileSystem, bool) {
-	const nothing = 1 << 20 // bytes: few packages are smaller
-	mounts, err := readIfThere(p.path("/proc/self/mountinfo"))
-	if err != nil {
-		return fileSystem{}, false
-	}
-	for _, one := range parseMounts(string(mounts)) {
-		within := one.path == "/" || slices.ContainsFunc(placesOfPackages[:], func(place string) bool {
-			return one.path == place || strings.HasPrefix(one.path, place+"/")
-		})
-		system := fileSystem{mount: one.path}
-		if one.writable && within && system.measure(one.path) && system.whole > 0 && system.free < nothing {
-			return system, true
-		}
-	}
-	return fileSystem{}, false
-}
-
 // aptSays is why apt failed in its own words, with what it knew of a web proxy.
-func aptSays(failed *CommandError, proxy webProxy) *hostapi.Error {
+func aptSays(failed *machine.CommandError, proxy machine.WebProxy) *hostapi.Error {
 	told := &hostapi.Error{Code: hostapi.CodeStep, Log: aptLog(failed)}
 	if from, why := unfetched(failed); from != "" {
 		told.Message = fmt.Sprintf("apt can't fetch from %s: %s", from, why)
@@ -137,13 +115,13 @@ func aptSays(failed *CommandError, proxy webProxy) *hostapi.Error {
 
 // unfetchedHint says how to see what apt saw. By hand it has the environment of
 // a login, and may well do what it could not do here.
-func unfetchedHint(from string, proxy webProxy) string {
-	names := strings.Join(proxy.names(), ", ")
-	if proxy.leadsApt() {
-		return "It was asked through a web proxy, by " + names + " in " + environmentFile + ". To try the same on the host:\n" +
-			"  env -i sh -ac '. " + environmentFile + "; apt-get update'"
+func unfetchedHint(from string, proxy machine.WebProxy) string {
+	names := strings.Join(proxy.Names(), ", ")
+	if proxy.LeadsApt() {
+		return "It was asked through a web proxy, by " + names + " in " + machine.EnvironmentFile + ". To try the same on the host:\n" +
+			"  env -i sh -ac '. " + machine.EnvironmentFile + "; apt-get update'"
 	}
-	hint := "A web proxy is known from apt's own settings and from " + environmentFile + " alone, not from a shell's profile, pam_env.conf or systemd. "
+	hint := "A web proxy is known from apt's own settings and from " + machine.EnvironmentFile + " alone, not from a shell's profile, pam_env.conf or systemd. "
 	if names != "" {
 		hint += "Of it apt heeds http_proxy and https_proxy, not " + names + ". "
 	}
@@ -154,7 +132,7 @@ func unfetchedHint(from string, proxy webProxy) string {
 // unfetched is the first host that apt could not fetch from, and why. Its lines
 // are "E: Failed to fetch URL  WHY", or, where it updates lists, "Err:1 URL …"
 // and WHY.
-func unfetched(failed *CommandError) (from, why string) {
+func unfetched(failed *machine.CommandError) (from, why string) {
 	lines := slices.Concat(failed.Stderr, failed.Stdout, []string{""})
 	for i, line := range lines[:len(lines)-1] {
 		rest, ok := strings.CutPrefix(line, "E: Failed to fetch ")
@@ -179,7 +157,7 @@ var chatter = [...]string{
 }
 
 // aptLog is what is worth reading of what apt and dpkg said.
-func aptLog(failed *CommandError) []string {
+func aptLog(failed *machine.CommandError) []string {
 	var log []string
 	for _, line := range slices.Concat(failed.Stdout, failed.Stderr) {
 		isChatter := slices.ContainsFunc(chatter[:], func(begin string) bool { return strings.HasPrefix(line, begin) })
@@ -188,5 +166,5 @@ func aptLog(failed *CommandError) []string {
 			log = append(log, line)
 		}
 	}
-	return tail(log)
+	return machine.Tail(log)
 }

@@ -39,7 +39,7 @@ func TestAskWithTheProbeKey(t *testing.T) {
 		m := newMachine(t)
 		s := m.lock()
 		s.bring(resource(plan.KindSecret, plan.SecretProbe))
-		serve(t, m, "127.0.0.1:8080", func(w http.ResponseWriter, r *http.Request) {
+		m.Serve("127.0.0.1:8080", func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(300 * time.Millisecond)
 			http.Redirect(w, r, "/elsewhere?"+r.Header.Get("Authorization")+"&"+r.Header.Get("X-A")+"&"+r.Host, http.StatusFound)
 		})
@@ -66,7 +66,7 @@ func TestAskWithTheProbeKey(t *testing.T) {
 func TestAskOfASocketThatHangs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
-		serveSocket(t, m, "/run/a.sock", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		m.ServeSocket("/run/a.sock", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		_, err := m.host().Ask(t.Context(), hostapi.Ask{Socket: "/run/a.sock", Method: "GET", URL: "http://a/", Timeout: 3 * time.Second})
 		if err == nil || err.Error() != "ask /run/a.sock: no answer within 3 s" {
 			t.Errorf("the error is %v", err)
@@ -77,7 +77,7 @@ func TestAskOfASocketThatHangs(t *testing.T) {
 func TestAskTakesABoundedAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
-		serve(t, m, "127.0.0.1:80", func(w http.ResponseWriter, _ *http.Request) {
+		m.Serve("127.0.0.1:80", func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, strings.Repeat("x", hostapi.MaxAnswer+1))
 		})
 		answer, err := m.host().Ask(t.Context(), hostapi.Ask{Method: "GET", URL: "http://127.0.0.1", Timeout: time.Minute})

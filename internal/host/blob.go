@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -46,7 +47,7 @@ func (h *Host) Put(params hostapi.Put, piece []byte) error {
 	}
 	if err != nil {
 		os.Remove(path + ".part")
-		return fmt.Errorf("take blob in: %w", needing(int(params.Room), err))
+		return fmt.Errorf("take blob in: %w", machine.Needing(int(params.Room), err))
 	}
 	if !params.Last {
 		return nil
@@ -62,7 +63,7 @@ func (h *Host) Put(params hostapi.Put, piece []byte) error {
 // requireRoom refuses a blob that does not fit, before the time to bring it is
 // spent.
 func (h *Host) requireRoom(bytes int64) error {
-	if system := fileSystemOf(h.stored("blobs")); system.whole > 0 && system.free < bytes {
+	if system := machine.FileSystemOf(h.stored("blobs")); system.Whole > 0 && system.Free < bytes {
 		return &fs.PathError{Op: "write", Path: h.stored("blobs"), Err: syscall.ENOSPC}
 	}
 	return nil

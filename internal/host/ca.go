@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -58,44 +59,40 @@ func (a authorities) observe(_ context.Context, _ *look, resource plan.Resource,
 	return nil
 }
 
-// bring makes a root. One for another domain is kept: somebody may still have
-// to answer for what it signed.
+// bring makes a root.
 func (a authorities) bring(_ context.Context, b *batch, step step) (outcome, error) {
 	domain := step.resource.Want[plan.AttrDomain].Text
 	if domain == "" {
 		return outcome{}, badRequest("%s: no domain to sign for", step.resource.ID)
 	}
-	ca, err := newAuthority(b.host.session.stack, domain, time.Now())
+	ca, err := newAuthority(b.host.session.apply.Stack, domain, time.Now())
 	if err != nil {
 		return outcome{}, err
 	}
 	path := authorityPath(step.resource.Name)
-	if step.now.Exists {
-		if _, err := a.keepFormer(path, a.session.number); err != nil {
-			return outcome{}, err
-		}
-	}
-	if err := writeAtomically(a.path(path), append(ca.key, ca.root...), 0o600); err != nil {
+	if err := machine.WriteAtomically(a.Path(path), append(ca.key, ca.root...), 0o600); err != nil {
 		return outcome{}, fmt.Errorf("keep certificate authority: %w", err)
 	}
 	return outcome{made: true}, nil
 }
 
 func (a authorities) remove(_ context.Context, b *batch, step step) error {
-	path := authorityPath(step.change.ID.Name)
-	if _, err := a.keepFormer(path, a.session.number); err != nil {
-		return err
-	}
-	return removeIfThere(a.path(path))
+	return machine.RemoveIfThere(a.Path(authorityPath(step.change.ID.Name)))
+}
+
+// keep keeps a root that is about to go: somebody may still have to answer for
+// what it signed.
+func (a authorities) keep(todo step) (string, error) {
+	return a.keepFormer(authorityPath(todo.change.ID.Name), a.session.apply.Number)
 }
 
 // authorityPath is one file for key and certificate, so that a crash never
 // leaves one without the other.
-func authorityPath(name string) string { return filepath.Join(storeDir, "ca", name+".pem") }
+func authorityPath(name string) string { return filepath.Join(plan.StoreDir, "ca", name+".pem") }
 
 // loadAuthority wraps fs.ErrNotExist when there is none.
 func (h *Host) loadAuthority(name string) (authority, error) {
-	content, err := os.ReadFile(h.path(authorityPath(name)))
+	content, err := os.ReadFile(h.Path(authorityPath(name)))
 	if err != nil {
 		return authority{}, fmt.Errorf("read certificate authority: %w", err)
 	}

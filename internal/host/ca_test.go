@@ -31,7 +31,7 @@ func TestAuthoritySignsForItsDomainAlone(t *testing.T) {
 				s.fileFrom("/etc/root.pem", plan.ID{Kind: plan.KindCA, Name: plan.CAInternal}),
 				s.fileFrom("/etc/root.key", plan.ID{Kind: plan.KindCA, Name: plan.CAInternalKey}))
 			have := m.observe().Find(ca.ID).Have
-			if have[plan.AttrPublic] != m.read("/etc/root.pem") || have[plan.AttrDomain] != test.domain {
+			if have[plan.AttrPublic] != m.Read("/etc/root.pem") || have[plan.AttrDomain] != test.domain {
 				t.Errorf("the fact is %v", have)
 			}
 			expires, err := time.Parse(time.RFC3339, have[plan.AttrNotAfter])
@@ -51,10 +51,10 @@ func TestAuthoritySignsForItsDomainAlone(t *testing.T) {
 }
 
 // signs has the root sign a certificate for name and verifies it as a client.
-func signs(t *testing.T, m *machine, name string) error {
+func signs(t *testing.T, m *debian, name string) error {
 	t.Helper()
-	rootBlock, _ := pem.Decode([]byte(m.read("/etc/root.pem")))
-	keyBlock, _ := pem.Decode([]byte(m.read("/etc/root.key")))
+	rootBlock, _ := pem.Decode([]byte(m.Read("/etc/root.pem")))
+	keyBlock, _ := pem.Decode([]byte(m.Read("/etc/root.key")))
 	root, err := x509.ParseCertificate(rootBlock.Bytes)
 	if err != nil {
 		t.Fatal(err)
@@ -91,16 +91,16 @@ func TestAuthorityForAnotherDomainIsNew(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	s.bring(resource(plan.KindCA, "internal", plan.AttrDomain, "a.example"))
-	first := m.read("/var/lib/relayctl/ca/internal.pem")
+	first := m.Read("/var/lib/relayctl/ca/internal.pem")
 	s.bring(resource(plan.KindCA, "internal", plan.AttrDomain, "a.example"))
-	if m.read("/var/lib/relayctl/ca/internal.pem") != first {
+	if m.Read("/var/lib/relayctl/ca/internal.pem") != first {
 		t.Error("the same domain made a new root")
 	}
 	s.bring(resource(plan.KindCA, "internal", plan.AttrDomain, "b.example"))
-	if m.read("/var/lib/relayctl/ca/internal.pem") == first {
+	if m.Read("/var/lib/relayctl/ca/internal.pem") == first {
 		t.Error("another domain kept the root")
 	}
-	if m.read("/var/lib/relayctl/generations/1/var/lib/relayctl/ca/internal.pem") != first {
+	if m.Read("/var/lib/relayctl/generations/1/var/lib/relayctl/ca/internal.pem") != first {
 		t.Error("the former root was not kept")
 	}
 }

@@ -1,36 +1,36 @@
 package host_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // caddyMachine has Caddy installed and running under relayctl, and a relay
 // that writes down what it is told.
-func caddyMachine(t *testing.T) (*machine, *session, *[]string) {
+func caddyMachine(t *testing.T) (*debian, *session, *[]string) {
 	m := newMachine(t)
-	m.serveCaddy(t)
+	m.ServeCaddy()
 	told := &[]string{}
-	serveSocket(t, m, "/run/relay.sock", func(_ http.ResponseWriter, r *http.Request) {
+	m.ServeSocket("/run/relay.sock", func(_ http.ResponseWriter, r *http.Request) {
 		*told = append(*told, r.Method+" "+r.URL.Path)
 	})
-	m.systemd.unit("caddy.service").reads = []string{"/etc/caddy/Caddyfile"}
+	m.Systemd.Unit("caddy.service").Reads = []string{"/etc/caddy/Caddyfile"}
 	s := m.lock()
 	s.bring(s.caddy("one\n")...)
 	*told = nil
 	return m, s, told
 }
-
-// caddySocket is where every Caddyfile of the tests has its admin endpoint.
-const caddySocket = "/run/caddy.sock"
 
 // ownAdmin and usualAdmin are where Caddy takes orders by the stack's Caddyfile,
 // and by none.
@@ -39,43 +39,23 @@ const (
 	usualAdmin = "localhost:2019"
 )
 
-// serveCaddy says what Caddy runs, at its admin endpoint, wherever that is now.
-func (m *machine) serveCaddy(t testing.TB) {
-	says := func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(m.caddyTakesOrders(), "unix/") != (r.Host == "") {
-			http.Error(w, `{"error":"host not allowed"}`, http.StatusForbidden)
-			return
-		}
-		w.Write(adapted(m.caddyRuns))
-	}
-	m.mkdir("/var/lib/caddy/relayctl")
-	for _, socket := range []string{caddySocket, strings.TrimPrefix(ownAdmin, "unix/")} {
-		serveSocket(t, m, socket, says)
-		m.caddyListens[m.path(socket)] = true
-	}
-	for _, address := range []string{"127.0.0.1:2019", "127.0.0.1:2020"} {
-		serve(t, m, address, says)
-		m.caddyListens[address] = true
-	}
-}
-
 func (s *session) caddy(caddyfile string) []plan.Resource {
 	file := s.file("/etc/caddy/Caddyfile", caddyfile)
-	file.Check = plan.CheckCaddy
+	file.Check = plan.LifecycleCaddy
 	return []plan.Resource{caddyPackage, file, unit("caddy.service", plan.Unit{
-		Reload: []plan.ID{file.ID}, Reloader: plan.ReloadCaddy, Drain: "/run/relay.sock",
+		Reload: []plan.ID{file.ID}, Lifecycle: plan.LifecycleCaddy, Drain: "/run/relay.sock",
 	})}
 }
 
 func TestCaddyTakesItsFile(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, s, told := caddyMachine(t)
-		if m.caddyRuns != "one\n" {
-			t.Fatalf("Caddy runs %q", m.caddyRuns)
+		if m.Caddy.Runs != "one\n" {
+			t.Fatalf("Caddy runs %q", m.Caddy.Runs)
 		}
 		s.bring(s.caddy("two\n")...)
-		if m.caddyRuns != "two\n" || !slices.Equal(*told, []string{"POST /v1/drain"}) {
-			t.Errorf("Caddy runs %q; the relay was told %q", m.caddyRuns, *told)
+		if m.Caddy.Runs != "two\n" || !slices.Equal(*told, []string{"POST /v1/drain"}) {
+			t.Errorf("Caddy runs %q; the relay was told %q", m.Caddy.Runs, *told)
 		}
 		if steps := s.plan(s.caddy("two\n")...); len(steps) > 0 {
 			t.Errorf("a second plan has %v", steps)
@@ -86,11 +66,11 @@ func TestCaddyTakesItsFile(t *testing.T) {
 func TestCaddyIsNotReloadedForNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, s, told := caddyMachine(t)
-		m.caddyRuns = "two\n" // it was loaded just before relay-host ended
-		m.commands = nil
+		m.Caddy.Runs = "two\n" // it was loaded just before relay-host ended
+		m.Commands = nil
 		s.bring(s.caddy("two\n")...)
-		if len(*told) > 0 || slices.ContainsFunc(m.commands, func(line string) bool { return strings.HasPrefix(line, "caddy reload") }) {
-			t.Errorf("ran %q; the relay was told %q", m.commands, *told)
+		if len(*told) > 0 || slices.ContainsFunc(m.Commands, func(line string) bool { return strings.HasPrefix(line, "caddy reload") }) {
+			t.Errorf("ran %q; the relay was told %q", m.Commands, *told)
 		}
 	})
 }
@@ -98,13 +78,13 @@ func TestCaddyIsNotReloadedForNothing(t *testing.T) {
 func TestRefusedCaddyfileIsPutBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, s, told := caddyMachine(t)
-		m.refuseReload = "bad"
+		m.Caddy.RefusesReload = "bad"
 		_, err := s.apply(s.plan(s.caddy("bad\n")...))
 		if code(err) != hostapi.CodeStep || !strings.HasSuffix(err.Error(), "caddy reload refused Caddyfile; put back as before: /etc/caddy/Caddyfile") {
 			t.Errorf("the error is %v", err)
 		}
-		if got := m.read("/etc/caddy/Caddyfile"); got != "one\n" || m.caddyRuns != "one\n" {
-			t.Errorf("the file is %q, Caddy runs %q", got, m.caddyRuns)
+		if got := m.Read("/etc/caddy/Caddyfile"); got != "one\n" || m.Caddy.Runs != "one\n" {
+			t.Errorf("the file is %q, Caddy runs %q", got, m.Caddy.Runs)
 		}
 		if !slices.Equal(*told, []string{"POST /v1/drain", "POST /v1/resume"}) {
 			t.Errorf("the relay was told %q", *told)
@@ -118,12 +98,12 @@ func TestRefusedCaddyfileIsPutBack(t *testing.T) {
 func TestCaddyWithoutARelay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, s, _ := caddyMachine(t)
-		if err := os.Remove(m.path("/run/relay.sock")); err != nil {
+		if err := os.Remove(m.Path("/run/relay.sock")); err != nil {
 			t.Fatal(err)
 		}
 		s.bring(s.caddy("two\n")...)
-		if m.caddyRuns != "two\n" {
-			t.Errorf("Caddy runs %q", m.caddyRuns)
+		if m.Caddy.Runs != "two\n" {
+			t.Errorf("Caddy runs %q", m.Caddy.Runs)
 		}
 	})
 }
@@ -133,28 +113,27 @@ func TestCaddyWithoutARelay(t *testing.T) {
 func TestFoundCaddyGetsItsOwnFileBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
-		m.serveCaddy(t)
-		if err := m.apt([]string{"install"}, "caddy"); err != nil {
+		m.ServeCaddy()
+		if err := m.Install("caddy"); err != nil {
 			t.Fatal(err)
 		}
-		m.write("/etc/caddy/Caddyfile", "theirs\n")
-		m.systemd.unit("caddy.service").reads = []string{"/etc/caddy/Caddyfile"}
+		m.Write("/etc/caddy/Caddyfile", "theirs\n")
+		m.Systemd.Unit("caddy.service").Reads = []string{"/etc/caddy/Caddyfile"}
 		s := m.lock()
 		s.adopt = true
 		s.bring(s.caddy("ours\n")...)
-		if m.caddyRuns != "ours\n" {
-			t.Fatalf("Caddy runs %q", m.caddyRuns)
+		if m.Caddy.Runs != "ours\n" {
+			t.Fatalf("Caddy runs %q", m.Caddy.Runs)
 		}
 		s.bring()
-		caddy := m.systemd.unit("caddy.service")
-		if !m.packages["caddy"].installed || caddy.state.Active != "active" || caddy.loaded["/etc/caddy/Caddyfile"] != "theirs\n" {
+		caddy := m.Systemd.Unit("caddy.service")
+		if !m.Packages["caddy"].Installed || caddy.State.Active != "active" || caddy.Loaded["/etc/caddy/Caddyfile"] != "theirs\n" {
 			t.Errorf("Caddy is %+v", caddy)
 		}
 		if err := s.host.Finish(hostapi.Finish{Stack: "home", Forget: true}); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := os.ReadDir(m.path("/var/lib/relayctl"))
-		if err != nil || len(entries) != 1 || entries[0].Name() != "generations" {
+		if entries, err := os.ReadDir(m.Path("/var/lib/relayctl")); !errors.Is(err, fs.ErrNotExist) { // the original stands in its place
 			t.Errorf("left behind: %v, %v", entries, err)
 		}
 	})
@@ -166,27 +145,27 @@ func TestCaddyThatTakesOrdersElsewhere(t *testing.T) {
 	const autosave = "/var/lib/caddy/.config/caddy/autosave.json"
 	for _, row := range []struct {
 		name, before, wrote string
-		job                 []host.JobVerb
+		job                 []machine.JobVerb
 	}{
 		{"as relayctl 0.1 had it", "one\nadmin " + usualAdmin + "\n", "", nil},
 		{"the same place", "one\nadmin " + ownAdmin + "\n", "", nil},
 		{"at another port, written down", "one\nadmin localhost:2020\n", `{"admin":{"listen":"localhost:2020"}}`, nil},
-		{"at a socket, written down", "one\n", `{"admin":{"listen":"unix/` + caddySocket + `"}}`, nil},
-		{"at another port, written nowhere", "one\nadmin localhost:2020\n", "", []host.JobVerb{host.RestartUnit}},
-		{"nowhere", "one\nadmin off\n", `{"admin":{"disabled":true}}`, []host.JobVerb{host.RestartUnit}},
+		{"at a socket, written down", "one\n", `{"admin":{"listen":"unix/` + machinetest.CaddySocket + `"}}`, nil},
+		{"at another port, written nowhere", "one\nadmin localhost:2020\n", "", []machine.JobVerb{machine.RestartUnit}},
+		{"nowhere", "one\nadmin off\n", `{"admin":{"disabled":true}}`, []machine.JobVerb{machine.RestartUnit}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m, s, told := caddyMachine(t)
 				s.bring(s.caddy(row.before)...)
 				if row.wrote != "" {
-					m.write(autosave, row.wrote)
+					m.Write(autosave, row.wrote)
 				}
-				caddy := m.systemd.unit("caddy.service")
-				caddy.jobs, *told = nil, nil
+				caddy := m.Systemd.Unit("caddy.service")
+				caddy.Jobs, *told = nil, nil
 				s.bring(s.caddy("two\nadmin " + ownAdmin + "\n")...)
-				if m.caddyRuns != "two\nadmin "+ownAdmin+"\n" || !slices.Equal(caddy.jobs, row.job) || !slices.Equal(*told, []string{"POST /v1/drain"}) {
-					t.Errorf("Caddy runs %q after %v; the relay was told %q", m.caddyRuns, caddy.jobs, *told)
+				if m.Caddy.Runs != "two\nadmin "+ownAdmin+"\n" || !slices.Equal(caddy.Jobs, row.job) || !slices.Equal(*told, []string{"POST /v1/drain"}) {
+					t.Errorf("Caddy runs %q after %v; the relay was told %q", m.Caddy.Runs, caddy.Jobs, *told)
 				}
 				if steps := s.plan(s.caddy("two\nadmin " + ownAdmin + "\n")...); len(steps) > 0 {
 					t.Errorf("a second plan has %v", steps)
@@ -199,16 +178,16 @@ func TestCaddyThatTakesOrdersElsewhere(t *testing.T) {
 // Where Caddy does not listen on a port, anybody may: nobody else is told in
 // Caddy's place.
 func TestSomebodyElseOnCaddysPort(t *testing.T) {
-	for uid, job := range map[int]host.JobVerb{os.Getuid() + 1: "", os.Getuid() + 2: host.RestartUnit} {
+	for uid, job := range map[int]machine.JobVerb{os.Getuid() + 1: "", os.Getuid() + 2: machine.RestartUnit} {
 		bubble(t, func(t *testing.T) {
 			m, s, _ := caddyMachine(t)
 			s.bring(s.caddy("one\nadmin " + usualAdmin + "\n")...)
-			m.write("/proc/net/tcp", fmt.Sprintf("0: 0100007F:07E3 00000000:0000 0A 0:0 0:0 0 %d 0 71 1\n", uid))
-			caddy := m.systemd.unit("caddy.service")
-			caddy.jobs = nil
+			m.Write("/proc/net/tcp", fmt.Sprintf("0: 0100007F:07E3 00000000:0000 0A 0:0 0:0 0 %d 0 71 1\n", uid))
+			caddy := m.Systemd.Unit("caddy.service")
+			caddy.Jobs = nil
 			s.bring(s.caddy("two\nadmin " + ownAdmin + "\n")...)
-			if did := slices.Contains(caddy.jobs, host.RestartUnit); did != (job != "") {
-				t.Errorf("user %d listens: did %v", uid, caddy.jobs)
+			if did := slices.Contains(caddy.Jobs, machine.RestartUnit); did != (job != "") {
+				t.Errorf("user %d listens: did %v", uid, caddy.Jobs)
 			}
 		})
 	}
@@ -221,13 +200,13 @@ func TestRefusedReloadThatMovedCaddy(t *testing.T) {
 		m, s, _ := caddyMachine(t)
 		before := "one\nadmin " + usualAdmin + "\n"
 		s.bring(s.caddy(before)...)
-		m.refuseReload = "bad"
+		m.Caddy.RefusesReload = "bad"
 		_, err := s.apply(s.plan(s.caddy("bad\nadmin " + ownAdmin + "\n")...))
 		if code(err) != hostapi.CodeStep || !strings.HasSuffix(err.Error(), "put back as before: /etc/caddy/Caddyfile") {
 			t.Errorf("the error is %v", err)
 		}
-		if got := m.read("/etc/caddy/Caddyfile"); got != before || m.caddyRuns != before || m.caddyMoved != "" {
-			t.Errorf("the file is %q; Caddy runs %q and takes orders at %q", got, m.caddyRuns, m.caddyTakesOrders())
+		if got := m.Read("/etc/caddy/Caddyfile"); got != before || m.Caddy.Runs != before || m.Caddy.Moved != "" {
+			t.Errorf("the file is %q; Caddy runs %q and takes orders at %q", got, m.Caddy.Runs, m.CaddyTakesOrders())
 		}
 		if steps := s.plan(s.caddy(before)...); len(steps) > 0 {
 			t.Errorf("a plan of what was before has %v", steps)

@@ -15,7 +15,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // caddyAnswer is what Caddy says of its configuration.
@@ -35,7 +36,7 @@ func (a caddyAnswer) differs() bool { return a == another || a == movedAway || a
 // caddyRuns compares what Caddy runs with what the Caddyfile means. at is where
 // it takes orders, where that is known.
 func (h *Host) caddyRuns(ctx context.Context) (answer caddyAnswer, at string, err error) {
-	adapted, err := h.caddy(ctx, "adapt", caddyfile)
+	adapted, err := h.caddy(ctx, "adapt", plan.Caddyfile)
 	if err != nil {
 		return noOrders, "", err
 	}
@@ -65,7 +66,7 @@ func (h *Host) caddyRuns(ctx context.Context) (answer caddyAnswer, at string, er
 // refused in the end, and where it does by itself.
 func (h *Host) findCaddy(ctx context.Context, admin string) (answer caddyAnswer, at string) {
 	places := []string{caddyOwnAdmin, caddyAdmin}
-	if wrote, err := readBounded(h.path(caddyAutosave), maxCaddyConfig); err == nil {
+	if wrote, err := machine.ReadBounded(h.Path(caddyAutosave), maxCaddyConfig); err == nil {
 		if place, on := adminOf(wrote); on {
 			places = append([]string{place}, places...)
 		}
@@ -87,14 +88,14 @@ func (h *Host) mayBeCaddy(place string) bool {
 	if strings.HasPrefix(place, "unix/") {
 		return true // whoever answered there was one of them
 	}
-	uids, err := h.rootAnd(caddyUser)
+	uids, err := h.RootAnd(caddyUser)
 	if err != nil {
 		return false
 	}
-	sockets, err := h.listening()
+	sockets, err := h.Listening()
 	_, port, _ := strings.Cut(place[max(0, strings.LastIndexByte(place, ':')):], ":")
-	others := slices.ContainsFunc(sockets, func(one socket) bool {
-		return strconv.Itoa(one.port) == port && !slices.Contains(uids, one.uid)
+	others := slices.ContainsFunc(sockets, func(one machine.Socket) bool {
+		return strconv.Itoa(one.Port) == port && !slices.Contains(uids, one.UID)
 	})
 	return err == nil && !others
 }
@@ -102,7 +103,7 @@ func (h *Host) mayBeCaddy(place string) bool {
 // isNotThere reports whether a question to Caddy failed since Caddy does not
 // listen there.
 func isNotThere(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errStranger)
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, machine.ErrStranger)
 }
 
 // adminOf is the address of Caddy's admin endpoint in a configuration; false:
@@ -125,14 +126,14 @@ func (h *Host) caddyConfig(ctx context.Context, admin string) (any, error) {
 	if strings.HasPrefix(admin, ":") { // on all addresses
 		admin = "localhost" + admin
 	}
-	ask := hostapi.Ask{Method: http.MethodGet, URL: "http://" + admin + "/config/", Timeout: caddyAnswers}
+	ask := machine.Request{Method: http.MethodGet, URL: "http://" + admin + "/config/", User: caddyUser}
 	if socket, ok := strings.CutPrefix(admin, "unix/"); ok {
 		// On a socket Caddy takes requests for no host only, and a host of blanks is sent as none.
 		ask.Socket, ask.URL, ask.Host = "/"+strings.TrimPrefix(socket, "/"), "http://caddy/config/", " "
 	}
-	ctx, cancel := context.WithTimeout(ctx, ask.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, caddyAnswers)
 	defer cancel()
-	response, err := h.send(ctx, ask, caddyUser)
+	response, err := h.Send(ctx, ask)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package host_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -46,12 +46,12 @@ func (s *session) everything(form int) []plan.Resource {
 }
 
 // crashMachine has something of somebody else in the way.
-func crashMachine(t *testing.T) *machine {
+func crashMachine(t *testing.T) *debian {
 	m := newMachine(t)
-	m.write("/etc/relay.conf", "theirs\n")
-	m.serveCaddy(t)
-	m.systemd.unit("caddy.service").reads = []string{"/etc/caddy/Caddyfile"}
-	m.systemd.unit("relay.service").reads = []string{serviceFile, "/etc/relay.conf", "/etc/workers.d", "/etc/relay/token"}
+	m.Write("/etc/relay.conf", "theirs\n")
+	m.ServeCaddy()
+	m.Systemd.Unit("caddy.service").Reads = []string{"/etc/caddy/Caddyfile"}
+	m.Systemd.Unit("relay.service").Reads = []string{serviceFile, "/etc/relay.conf", "/etc/workers.d", "/etc/relay/token"}
 	return m
 }
 
@@ -61,20 +61,19 @@ type crash struct{ at string }
 // run brings the machine to a form with a relay-host of its own, which ends at
 // the nth of all points where it could; 0 is never. It returns how many points
 // it came by, and where it ended.
-func (m *machine) run(form, n int) (points int, at string) {
-	m.t.Helper()
-	manifest := ""
-	m.point = func(what string) {
+func (m *debian) run(form, n int) (points int, at string) {
+	m.T.Helper()
+	m.Point = func(what string) {
 		if points++; points == n {
 			panic(crash{what})
 		}
 	}
 	defer func() {
-		m.point = func(string) {}
+		m.Point = func(string) {}
 		if ended, ok := recover().(crash); ok {
 			at = ended.at
 			if strings.HasSuffix(at, " unsaved") {
-				m.restore("/var/lib/relayctl/manifest.json", manifest)
+				m.loseLastLine()
 			}
 		}
 	}()
@@ -84,81 +83,100 @@ func (m *machine) run(form, n int) (points int, at string) {
 	steps := s.plan(s.everything(form)...)
 	for digest, content := range s.blobs {
 		if err := s.host.Put(hostapi.Put{Blob: digest, Size: len(content), Last: true}, content); err != nil {
-			m.t.Fatal(err)
+			m.T.Fatal(err)
 		}
 	}
-	_, err := s.host.Apply(m.t.Context(), hostapi.Apply{Steps: steps}, func(p hostapi.Progress) {
+	_, err := s.host.Apply(m.T.Context(), hostapi.Apply{Steps: steps}, func(p hostapi.Progress) {
 		switch p.State {
 		case hostapi.Started:
-			manifest = m.read("/var/lib/relayctl/manifest.json")
-			m.point(fmt.Sprintf("before step %d", p.Step))
+			m.Point(fmt.Sprintf("before step %d", p.Step))
 		case hostapi.Done:
-			// As if it had ended before the manifest was saved.
-			m.point(fmt.Sprintf("after step %d (%s %s) unsaved", p.Step, steps[p.Step].Action, steps[p.Step].ID))
+			// As if it had ended before the end of the step was on the disk.
+			m.Point(fmt.Sprintf("after step %d (%s %s) unsaved", p.Step, steps[p.Step].Action, steps[p.Step].ID))
 		}
 	})
 	if err != nil {
-		m.t.Fatalf("apply form %d: %v%s", form, err, logOf(err))
+		m.T.Fatalf("apply form %d: %v%s", form, err, logOf(err))
 	}
 	return points, ""
 }
 
-func (m *machine) restore(path, content string) {
-	if content == "absent" {
-		os.Remove(m.path(path))
-		return
+// loseLastLine takes the end of the last step out of the journal.
+func (m *debian) loseLastLine() {
+	text := strings.TrimSuffix(m.Read(journalFile), "\n")
+	lost := text[strings.LastIndexByte(text, '\n')+1:]
+	if !strings.Contains(lost, `"changed":`) {
+		m.T.Fatalf("the last line is no end of a step: %s", lost)
 	}
-	if err := os.WriteFile(m.path(path), []byte(content), 0o600); err != nil {
-		m.t.Fatal(err)
-	}
+	m.Write(journalFile, strings.TrimSuffix(text, lost))
 }
 
 // state is all that should be the same, however often relay-host ended: what
 // was made at random and the times are left out.
-func (m *machine) state() map[string]string {
-	m.t.Helper()
+func (m *debian) state() map[string]string {
+	m.T.Helper()
 	state := map[string]string{}
-	err := filepath.WalkDir(m.root, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(m.Root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(path, m.root)
+		name := strings.TrimPrefix(path, m.Root)
 		info, err := entry.Info()
 		if err != nil {
 			return err
 		}
-		for _, history := range []string{"/var/lib/relayctl/generations/", "/var/lib/relayctl/loaded", "/var/lib/relayctl/intents", "/var/lib/relayctl/lock", "/var/lib/relayctl/steps", "/var/lib/relayctl/history.jsonl", "/run/clock"} {
+		for _, history := range []string{"/var/lib/relayctl/generations/", "/var/lib/relayctl/lock", "/run/clock"} {
 			if strings.HasPrefix(name, history) && !strings.HasPrefix(name, "/var/lib/relayctl/generations/0/") {
 				return nil
 			}
 		}
 		state[name] = info.Mode().String()
-		if content, err := os.ReadFile(path); err == nil {
+		if name == journalFile {
+			state[name] += " " + m.ours()
+		} else if content, err := os.ReadFile(path); err == nil {
 			state[name] += " " + timeless(name, content)
 		}
 		return nil
 	})
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
-	for name, unit := range m.systemd.units {
-		state[name] = fmt.Sprintf("enabled %v, %s, has its files %v", unit.enabled, unit.state.Active, unit.state.Active != "active" || unit.fresh())
+	for name, unit := range m.Systemd.All {
+		state[name] = fmt.Sprintf("enabled %v, %s, has its files %v", unit.Enabled, unit.State.Active, unit.State.Active != "active" || unit.Fresh())
 	}
 	return state
 }
 
-func timeless(name string, content []byte) string {
-	switch {
-	case strings.HasSuffix(name, "/manifest.json"):
-		var manifest plan.Manifest
-		if err := json.Unmarshal(content, &manifest); err != nil {
-			return err.Error()
-		}
-		text := ""
+const journalFile = "/var/lib/relayctl/journal.jsonl"
+
+// ours lists what the journal says is ours.
+func (m *debian) ours() string {
+	m.T.Helper()
+	journal, err := record.Read(m.Path("/var/lib/relayctl"))
+	if err != nil {
+		m.T.Fatal(err)
+	}
+	text := ""
+	if manifest := journal.Manifest(); manifest != nil {
 		for _, entry := range manifest.Resources {
 			text += fmt.Sprintf("%s made %v kept %q\n", entry.ID, entry.Made, entry.Kept)
 		}
-		return strings.Join(slices.Sorted(strings.Lines(text)), "")
+	}
+	return strings.Join(slices.Sorted(strings.Lines(text)), "")
+}
+
+// owed lists what a unit has yet to load, by the journal.
+func (m *debian) owed(unit string) []plan.ID {
+	m.T.Helper()
+	journal, err := record.Read(m.Path("/var/lib/relayctl"))
+	if err != nil {
+		m.T.Fatal(err)
+	}
+	return journal.Owed(unit)
+}
+
+func timeless(name string, content []byte) string {
+	switch {
 	case bytes.Contains(content, []byte("BEGIN")) || strings.Contains(name, "/secrets/") || strings.HasSuffix(name, "/token") || strings.HasSuffix(name, "mac.key"):
 		return fmt.Sprintf("%d bytes or so", len(content)/100)
 	}
@@ -174,7 +192,7 @@ func TestApplyThatEndsAnywhereIsMadeGood(t *testing.T) {
 	}{{"first apply", []int{1}}, {"change", []int{1, 2}}, {"leave", []int{1, 0}}} {
 		t.Run(way.name, func(t *testing.T) {
 			last := way.forms[len(way.forms)-1]
-			walk := func(t *testing.T, n int) (m *machine, points int, at string) {
+			walk := func(t *testing.T, n int) (m *debian, points int, at string) {
 				m = crashMachine(t)
 				for _, form := range way.forms[:len(way.forms)-1] {
 					m.run(form, 0)
@@ -232,7 +250,7 @@ func TestWhatWasJustMadeIsOurs(t *testing.T) {
 			m = crashMachine(t)
 		}
 		fact := m.observe().Find(fileID("/etc/relay.conf"))
-		if fact.Applied == nil || !fact.Applied.Made || m.read(fact.Applied.Kept) != "theirs\n" {
+		if fact.Applied == nil || !fact.Applied.Made || m.Read(fact.Applied.Kept) != "theirs\n" {
 			t.Errorf("it is taken for %+v", fact.Applied)
 		}
 	})
@@ -250,8 +268,8 @@ func TestObservingChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(before, m.state()); diff != "" {
 		t.Error(diff)
 	}
-	if len(m.commands) != 1 {
-		t.Errorf("ran %q", m.commands)
+	if len(m.Commands) != 1 {
+		t.Errorf("ran %q", m.Commands)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -17,8 +18,8 @@ import (
 type directories struct{ *Host }
 
 func (d directories) observe(_ context.Context, view *look, resource plan.Resource, fact *plan.Fact) error {
-	info, err := os.Lstat(d.path(resource.Name))
-	if gone(err) {
+	info, err := os.Lstat(d.Path(resource.Name))
+	if machine.Gone(err) {
 		return nil
 	}
 	if err != nil {
@@ -29,15 +30,15 @@ func (d directories) observe(_ context.Context, view *look, resource plan.Resour
 		return err
 	}
 	if !info.IsDir() {
-		fact.Detail = "is " + describeMode(info.Mode())
-		fact.InWay = describeMode(info.Mode()) + " stands in its place"
+		fact.Detail = "is " + machine.DescribeMode(info.Mode())
+		fact.InWay = machine.DescribeMode(info.Mode()) + " stands in its place"
 		fact.Have[plan.AttrMode] = "not a directory"
 	}
 	return nil
 }
 
 func (d directories) bring(_ context.Context, b *batch, step step) (outcome, error) {
-	path := d.path(step.resource.Name)
+	path := d.Path(step.resource.Name)
 	uid, gid, mode, err := d.wantedOwnership(step.resource)
 	if err != nil {
 		return outcome{}, err
@@ -51,30 +52,24 @@ func (d directories) bring(_ context.Context, b *batch, step step) (outcome, err
 	if err != nil {
 		return outcome{}, fmt.Errorf("open directory: %w", err)
 	}
-	if err := finishFile(folder, uid, gid, mode); err != nil {
+	if err := machine.FinishFile(folder, uid, gid, mode); err != nil {
 		folder.Close()
 		return outcome{}, fmt.Errorf("set owner and mode: %w", err)
 	}
-	return outcome{made: !step.now.Exists || step.madeBefore()}, syncDir(filepath.Dir(path))
+	return outcome{made: !step.now.Exists || step.madeBefore()}, machine.SyncDir(filepath.Dir(path))
 }
 
 // remove leaves a directory that holds something: it is not ours.
 func (d directories) remove(_ context.Context, b *batch, step step) error {
-	err := os.Remove(d.path(step.change.ID.Name))
+	err := os.Remove(d.Path(step.change.ID.Name))
 	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EBUSY) {
 		b.ended = "left in place: it is not empty"
 		return nil
 	}
-	if err != nil && !gone(err) {
+	if err != nil && !machine.Gone(err) {
 		return fmt.Errorf("remove directory: %w", err)
 	}
 	return nil
-}
-
-// gone reports whether err says that there is nothing at a path, be it that a
-// folder on the way is something else.
-func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // ownership is mode, owner and group as attributes.
@@ -86,8 +81,8 @@ func ownership(view *look, info fs.FileInfo) (map[string]string, error) {
 	stat := info.Sys().(*syscall.Stat_t)
 	return map[string]string{
 		plan.AttrMode:  fmt.Sprintf("%04o", stat.Mode&0o7777),
-		plan.AttrOwner: accounts.userName(int(stat.Uid)),
-		plan.AttrGroup: accounts.groupName(int(stat.Gid)),
+		plan.AttrOwner: accounts.UserName(int(stat.Uid)),
+		plan.AttrGroup: accounts.GroupName(int(stat.Gid)),
 	}, nil
 }
 
@@ -108,26 +103,13 @@ func (h *Host) wantedOwnership(resource plan.Resource) (uid, gid int, mode fs.Fi
 	if err != nil || bits > 0o777 {
 		return 0, 0, 0, badRequest("%s: mode %q", resource.ID, want(plan.AttrMode, usual))
 	}
-	accounts, err := h.accounts()
+	accounts, err := h.Accounts()
 	if err != nil {
 		return 0, 0, 0, err
 	}
-	uid, gid, err = accounts.owner(want(plan.AttrOwner, "root"), want(plan.AttrGroup, "root"))
+	uid, gid, err = accounts.Owner(want(plan.AttrOwner, "root"), want(plan.AttrGroup, "root"))
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("find owner: %w", err)
 	}
 	return uid, gid, fs.FileMode(bits), nil
-}
-
-// describeMode names what something is that is not what it should be.
-func describeMode(mode fs.FileMode) string {
-	switch {
-	case mode.IsDir():
-		return "a directory"
-	case mode&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case mode.IsRegular():
-		return "a file"
-	}
-	return "a special file"
 }

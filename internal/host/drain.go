@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 )
 
@@ -24,7 +25,7 @@ func (u units) drain(ctx context.Context, b *batch, step step) {
 	if step.resource.Unit == nil || step.resource.Unit.Drain == "" {
 		return
 	}
-	if _, err := os.Lstat(u.path(step.resource.Unit.Drain)); gone(err) {
+	if _, err := os.Lstat(u.Path(step.resource.Unit.Drain)); machine.Gone(err) {
 		return // no relay runs, so nobody is connected to it
 	}
 	text := func(elapsed time.Duration) string {

@@ -15,10 +15,10 @@ func TestFileIsWrittenAsWanted(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	s.bring(s.file("/etc/motd", "hello\n"))
-	if got := m.read("/etc/motd"); got != "hello\n" {
+	if got := m.Read("/etc/motd"); got != "hello\n" {
 		t.Errorf("content is %q", got)
 	}
-	info, err := os.Stat(m.path("/etc/motd"))
+	info, err := os.Stat(m.Path("/etc/motd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +39,9 @@ func TestFileIsWrittenAsWanted(t *testing.T) {
 }
 
 // noLeftovers fails when a temporary file stayed anywhere.
-func noLeftovers(t *testing.T, m *machine) {
+func noLeftovers(t *testing.T, m *debian) {
 	t.Helper()
-	err := filepath.WalkDir(m.root, func(path string, _ os.DirEntry, err error) error {
+	err := filepath.WalkDir(m.Root, func(path string, _ os.DirEntry, err error) error {
 		if strings.HasSuffix(path, "-new") || strings.HasSuffix(path, ".new") || strings.HasSuffix(path, ".part") {
 			t.Errorf("%s was left", path)
 		}
@@ -56,18 +56,18 @@ func TestOnlyTheModeIsChanged(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	s.bring(s.file("/etc/motd", "hello\n"))
-	before, err := os.Stat(m.path("/etc/motd"))
+	before, err := os.Stat(m.Path("/etc/motd"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(m.path("/etc/motd"), 0o666); err != nil {
+	if err := os.Chmod(m.Path("/etc/motd"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	s.blobs = map[string][]byte{} // nothing needs to be brought for that
 	r := s.file("/etc/motd", "hello\n")
 	clear(s.blobs)
 	s.bring(r)
-	after, err := os.Stat(m.path("/etc/motd"))
+	after, err := os.Stat(m.Path("/etc/motd"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,13 +77,13 @@ func TestOnlyTheModeIsChanged(t *testing.T) {
 }
 
 func TestEditSinceThePlanIsNotOverwritten(t *testing.T) {
-	for name, edit := range map[string]func(m *machine) error{
-		"edited":   func(m *machine) error { m.write("/etc/motd", "by hand\n"); return nil },
-		"chmodded": func(m *machine) error { return os.Chmod(m.path("/etc/motd"), 0o600) },
-		"removed":  func(m *machine) error { return os.Remove(m.path("/etc/motd")) },
-		"made other": func(m *machine) error {
-			os.Remove(m.path("/etc/motd"))
-			return os.Symlink("/etc/passwd", m.path("/etc/motd"))
+	for name, edit := range map[string]func(m *debian) error{
+		"edited":   func(m *debian) error { m.Write("/etc/motd", "by hand\n"); return nil },
+		"chmodded": func(m *debian) error { return os.Chmod(m.Path("/etc/motd"), 0o600) },
+		"removed":  func(m *debian) error { return os.Remove(m.Path("/etc/motd")) },
+		"made other": func(m *debian) error {
+			os.Remove(m.Path("/etc/motd"))
+			return os.Symlink("/etc/passwd", m.Path("/etc/motd"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestEditSinceThePlanIsNotOverwritten(t *testing.T) {
 			if !errors.As(err, &told) || told.Code != hostapi.CodeChangedSince || told.Step != 0 {
 				t.Fatalf("the error is %v", err)
 			}
-			if got := m.read("/etc/motd"); got == "two\n" {
+			if got := m.Read("/etc/motd"); got == "two\n" {
 				t.Error("it was written over")
 			}
 		})
@@ -110,11 +110,11 @@ func TestFileThatAppearedSinceThePlanStays(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	steps := s.plan(s.file("/etc/motd", "ours\n"))
-	m.write("/etc/motd", "theirs\n")
+	m.Write("/etc/motd", "theirs\n")
 	if _, err := s.apply(steps); code(err) != hostapi.CodeChangedSince {
 		t.Fatalf("the error is %v", err)
 	}
-	if got := m.read("/etc/motd"); got != "theirs\n" {
+	if got := m.Read("/etc/motd"); got != "theirs\n" {
 		t.Errorf("content is %q", got)
 	}
 }
@@ -129,26 +129,26 @@ func code(err error) hostapi.Code {
 
 func TestAdoptedFileComesBack(t *testing.T) {
 	m := newMachine(t)
-	m.write("/etc/motd", "theirs\n")
+	m.Write("/etc/motd", "theirs\n")
 	s := m.lock()
 	if steps := s.plan(s.file("/etc/motd", "ours\n")); steps[0].Block == "" {
 		t.Fatal("a foreign file does not block")
 	}
 	s.adopt = true
 	s.bring(s.file("/etc/motd", "ours\n"))
-	if got := m.read("/etc/motd"); got != "ours\n" {
+	if got := m.Read("/etc/motd"); got != "ours\n" {
 		t.Fatalf("content is %q", got)
 	}
 	kept := m.observe().Find(fileID("/etc/motd")).Applied.Kept
-	if kept != "/var/lib/relayctl/generations/0/etc/motd" || m.read(kept) != "theirs\n" {
+	if kept != "/var/lib/relayctl/generations/0/etc/motd" || m.Read(kept) != "theirs\n" {
 		t.Errorf("the original is kept in %q", kept)
 	}
 	s.bring(s.file("/etc/motd", "ours, again\n"))
 	s.bring() // it leaves the stack
-	if got := m.read("/etc/motd"); got != "theirs\n" {
+	if got := m.Read("/etc/motd"); got != "theirs\n" {
 		t.Errorf("after leaving, content is %q", got)
 	}
-	info, err := os.Stat(m.path("/etc/motd"))
+	info, err := os.Stat(m.Path("/etc/motd"))
 	if err != nil || info.Mode() != 0o644 {
 		t.Errorf("the original came back as %v, %v", info, err)
 	}
@@ -159,10 +159,10 @@ func TestFileThatWeMadeGoes(t *testing.T) {
 	s := m.lock()
 	s.bring(s.file("/etc/motd", "ours\n"))
 	s.bring()
-	if got := m.read("/etc/motd"); got != "absent" {
+	if got := m.Read("/etc/motd"); got != "absent" {
 		t.Errorf("content is %q", got)
 	}
-	if got := m.read("/var/lib/relayctl/generations/1/etc/motd"); got != "ours\n" {
+	if got := m.Read("/var/lib/relayctl/generations/1/etc/motd"); got != "ours\n" {
 		t.Errorf("the generation holds %q", got)
 	}
 	if entries := m.observe().Manifest.Resources; len(entries) > 0 {
@@ -173,8 +173,8 @@ func TestFileThatWeMadeGoes(t *testing.T) {
 func TestFoundFileStays(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
-	m.write("/etc/motd", "same\n")
-	if err := os.Chmod(m.path("/etc/motd"), 0o640); err != nil {
+	m.Write("/etc/motd", "same\n")
+	if err := os.Chmod(m.Path("/etc/motd"), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	steps := s.bring(s.file("/etc/motd", "same\n"))
@@ -182,15 +182,15 @@ func TestFoundFileStays(t *testing.T) {
 		t.Fatalf("planned %v", steps)
 	}
 	s.bring()
-	if got := m.read("/etc/motd"); got != "same\n" {
+	if got := m.Read("/etc/motd"); got != "same\n" {
 		t.Errorf("content is %q", got)
 	}
 }
 
 func TestSymlinkIsNeverFollowed(t *testing.T) {
 	m := newMachine(t)
-	m.write("/etc/precious", "precious\n")
-	if err := os.Symlink(m.path("/etc/precious"), m.path("/etc/motd")); err != nil {
+	m.Write("/etc/precious", "precious\n")
+	if err := os.Symlink(m.Path("/etc/precious"), m.Path("/etc/motd")); err != nil {
 		t.Fatal(err)
 	}
 	s := m.lock()
@@ -200,25 +200,25 @@ func TestSymlinkIsNeverFollowed(t *testing.T) {
 	}
 	s.adopt = true
 	s.bring(s.file("/etc/motd", "ours\n"))
-	if got := m.read("/etc/precious"); got != "precious\n" {
+	if got := m.Read("/etc/precious"); got != "precious\n" {
 		t.Errorf("it was written through: %q", got)
 	}
 	s.bring()
-	if target, err := os.Readlink(m.path("/etc/motd")); err != nil || target != m.path("/etc/precious") {
+	if target, err := os.Readlink(m.Path("/etc/motd")); err != nil || target != m.Path("/etc/precious") {
 		t.Errorf("the link came back to %q, %v", target, err)
 	}
 }
 
 func TestDirectoryInTheWayOfAFile(t *testing.T) {
 	m := newMachine(t)
-	m.write("/etc/motd/inside", "x")
+	m.Write("/etc/motd/inside", "x")
 	s := m.lock()
 	s.adopt = true
 	steps := s.plan(s.file("/etc/motd", "ours\n"))
 	if len(steps) != 1 || steps[0].Block != "a directory stands in its place" || steps[0].Adoptable {
 		t.Errorf("the plan is %+v", steps)
 	}
-	if got := m.read("/etc/motd/inside"); got != "x" {
+	if got := m.Read("/etc/motd/inside"); got != "x" {
 		t.Error("what stood in it is gone")
 	}
 }
@@ -227,25 +227,17 @@ func TestSecretFileIsNeverShown(t *testing.T) {
 	const content = "hunter2hunter2hunter2hunter2hunt\n"
 	m := newMachine(t)
 	s := m.lock()
-	making := "" // what is written down of it before anything is done
-	m.point = func(what string) {
-		if what == "before apt" {
-			making = m.read("/var/lib/relayctl/making.json")
-		}
-	}
 	secretFile := s.secretFile("/etc/key", content)
 	s.bring(caddyPackage, secretFile)
-	if got := m.read("/etc/key"); got != content {
+	if got := m.Read("/etc/key"); got != content {
 		t.Errorf("content is %q", got)
 	}
 	fact := m.observe().Find(fileID("/etc/key")) // known as secret by the manifest alone
 	if fact.Content != nil || !strings.HasPrefix(fact.Have[plan.AttrContent], plan.MACPrefix) {
 		t.Errorf("the fact is %+v", fact)
 	}
-	for file, text := range map[string]string{"manifest.json": m.read("/var/lib/relayctl/manifest.json"), "making.json": making} {
-		if !strings.Contains(text, "/etc/key") || strings.Contains(text, "hunter2") || strings.Contains(text, "sha256:") {
-			t.Errorf("%s tells: %s", file, text)
-		}
+	if text := m.Read(journalFile); !strings.Contains(text, "/etc/key") || strings.Contains(text, "hunter2") || strings.Contains(text, "sha256:") {
+		t.Errorf("the journal tells: %s", text)
 	}
 	if steps := s.plan(caddyPackage, s.secretFile("/etc/key", content)); len(steps) > 0 {
 		t.Errorf("a second plan has %v", steps)
@@ -254,19 +246,19 @@ func TestSecretFileIsNeverShown(t *testing.T) {
 
 func TestRefusedContentIsNotSwappedIn(t *testing.T) {
 	m := newMachine(t)
-	m.refuseCaddyfile = "nonsense"
+	m.Caddy.Refuses = "nonsense"
 	s := m.lock()
 	want := s.file("/etc/caddy/Caddyfile", "good\n")
-	want.Check = plan.CheckCaddy
+	want.Check = plan.LifecycleCaddy
 	s.bring(resource(plan.KindPackage, "caddy", plan.AttrInstalled, plan.Yes), want)
 	bad := s.file("/etc/caddy/Caddyfile", "nonsense\n")
-	bad.Check = plan.CheckCaddy
+	bad.Check = plan.LifecycleCaddy
 	_, err := s.apply(s.plan(resource(plan.KindPackage, "caddy", plan.AttrInstalled, plan.Yes), bad))
 	var told *hostapi.Error
 	if !errors.As(err, &told) || len(told.Log) != 1 || !strings.HasSuffix(told.Log[0], "/Caddyfile:3: unknown directive") {
 		t.Fatalf("the error is %v%s", err, logOf(err))
 	}
-	if got := m.read("/etc/caddy/Caddyfile"); got != "good\n" {
+	if got := m.Read("/etc/caddy/Caddyfile"); got != "good\n" {
 		t.Errorf("content is %q", got)
 	}
 	noLeftovers(t, m)

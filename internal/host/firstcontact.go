@@ -64,11 +64,11 @@ func isUpload(path string) bool {
 // root. What can't be removed stays for the next time.
 func (h *Host) SweepUploads(login string, now time.Time) {
 	folders := []string{"/tmp", "/var/tmp", "/root"}
-	if users, err := h.accounts(); err == nil && users.users[login].Home != "" {
-		folders = append(folders, users.users[login].Home)
+	if users, err := h.Accounts(); err == nil && users.Users[login].Home != "" {
+		folders = append(folders, users.Users[login].Home)
 	}
 	for _, folder := range folders {
-		sweepUploads(h.path(folder), now.Add(-uploadTime))
+		sweepUploads(h.Path(folder), now.Add(-uploadTime))
 	}
 }
 

@@ -12,30 +12,30 @@ import (
 )
 
 // upload makes a folder as first contact does, last written to some time ago.
-func (m *machine) upload(folder string, age time.Duration, files ...string) {
-	m.t.Helper()
-	if err := os.MkdirAll(m.path(folder), 0o700); err != nil {
-		m.t.Fatal(err)
+func (m *debian) upload(folder string, age time.Duration, files ...string) {
+	m.T.Helper()
+	if err := os.MkdirAll(m.Path(folder), 0o700); err != nil {
+		m.T.Fatal(err)
 	}
 	for _, file := range files {
-		m.write(folder+"/"+file, "part of a program")
+		m.Write(folder+"/"+file, "part of a program")
 		m.age(folder+"/"+file, age)
 	}
 	m.age(folder, age)
 }
 
-func (m *machine) age(path string, age time.Duration) {
-	m.t.Helper()
+func (m *debian) age(path string, age time.Duration) {
+	m.T.Helper()
 	then := time.Now().Add(-age)
-	if err := os.Chtimes(m.path(path), then, then); err != nil {
-		m.t.Fatal(err)
+	if err := os.Chtimes(m.Path(path), then, then); err != nil {
+		m.T.Fatal(err)
 	}
 }
 
-func (m *machine) link(target, path string) {
-	m.t.Helper()
-	if err := os.Symlink(target, m.path(path)); err != nil {
-		m.t.Fatal(err)
+func (m *debian) link(target, path string) {
+	m.T.Helper()
+	if err := os.Symlink(target, m.Path(path)); err != nil {
+		m.T.Fatal(err)
 	}
 }
 
@@ -44,14 +44,14 @@ func uploadName(digit string) string { return "relayctl-" + strings.Repeat(digit
 
 func TestUploadsLeftBehindAreSwept(t *testing.T) {
 	m := newMachine(t)
-	m.write("/etc/passwd", "root:x:0:0::/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n")
+	m.Write("/etc/passwd", "root:x:0:0::/root:/bin/bash\nadmin:x:1000:1000::/home/admin:/bin/bash\n")
 	swept := []string{"/tmp/" + uploadName("1"), "/var/tmp/" + uploadName("2"), "/root/" + uploadName("3"), "/home/admin/" + uploadName("4")}
 	for i, folder := range swept {
 		m.upload(folder, 2*time.Hour, [][]string{nil, {"relay-host.gz"}, {"relay-host"}, {"relay-host", "relay-host.gz"}}[i]...)
 	}
 	m.host().SweepUploads("admin", time.Now())
 	for _, folder := range swept {
-		if _, err := os.Lstat(m.path(folder)); !os.IsNotExist(err) {
+		if _, err := os.Lstat(m.Path(folder)); !os.IsNotExist(err) {
 			t.Errorf("%s stayed: %v", folder, err)
 		}
 	}
@@ -88,9 +88,9 @@ func TestUploadOnItsWayStays(t *testing.T) {
 
 func TestHomeThatIsNoFolderIsNotWaitedFor(t *testing.T) {
 	m := newMachine(t)
-	m.write("/etc/passwd", "admin:x:1000:1000::/home/admin:/bin/bash\n")
-	m.mkdir("/home")
-	if err := syscall.Mkfifo(m.path("/home/admin"), 0o600); err != nil {
+	m.Write("/etc/passwd", "admin:x:1000:1000::/home/admin:/bin/bash\n")
+	m.Mkdir("/home")
+	if err := syscall.Mkfifo(m.Path("/home/admin"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	swept := make(chan struct{})
@@ -116,35 +116,35 @@ func TestSweepTouchesNothingElse(t *testing.T) {
 		m.upload(folder, 0, "relay-host")
 	}
 	m.upload("/tmp/"+uploadName("3"), 0, "relay-host", "thesis.tex")
-	m.link(m.path("/home/victim"), "/tmp/"+uploadName("4"))
+	m.link(m.Path("/home/victim"), "/tmp/"+uploadName("4"))
 	m.upload("/tmp/"+uploadName("5"), 0)
-	m.link(m.path("/home/victim/relay-host"), "/tmp/"+uploadName("5")+"/relay-host")
-	m.write("/tmp/"+uploadName("6"), "a file")
+	m.link(m.Path("/home/victim/relay-host"), "/tmp/"+uploadName("5")+"/relay-host")
+	m.Write("/tmp/"+uploadName("6"), "a file")
 	m.mustStay(time.Now().Add(3 * time.Hour))
 }
 
 // mustStay fails where a sweep removes anything.
-func (m *machine) mustStay(now time.Time) {
-	m.t.Helper()
+func (m *debian) mustStay(now time.Time) {
+	m.T.Helper()
 	before := m.tree()
 	m.host().SweepUploads("", now)
 	if after := m.tree(); after != before {
-		m.t.Errorf("before:\n%safter:\n%s", before, after)
+		m.T.Errorf("before:\n%safter:\n%s", before, after)
 	}
 }
 
 // tree lists the machine's files.
-func (m *machine) tree() string {
-	m.t.Helper()
+func (m *debian) tree() string {
+	m.T.Helper()
 	var list strings.Builder
-	err := filepath.WalkDir(m.root, func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(m.Root, func(path string, entry os.DirEntry, err error) error {
 		if err == nil {
-			list.WriteString(strings.TrimPrefix(path, m.root) + "\n")
+			list.WriteString(strings.TrimPrefix(path, m.Root) + "\n")
 		}
 		return err
 	})
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
 	return list.String()
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -14,11 +15,11 @@ import (
 // with it.
 type foretelling struct {
 	name  string
-	setUp func(m *machine, s *session) []plan.Resource // what is wanted
-	says  []string                                     // of the plan
-	not   string                                       // in the plan
-	ends  string                                       // how the step tells that it ended; empty: as its action has it
-	left  func(m *machine) bool
+	setUp func(m *debian, s *session) []plan.Resource // what is wanted
+	says  []string                                    // of the plan
+	not   string                                      // in the plan
+	ends  string                                      // how the step tells that it ended; empty: as its action has it
+	left  func(m *debian) bool
 }
 
 const (
@@ -35,7 +36,7 @@ func TestStepsDoWhatThePlanSays(t *testing.T) {
 				s := m.lock()
 				// Something is to be done in any case: a plan of nothing says nothing.
 				wants := append(row.setUp(m, s), directory("/srv/ours"))
-				m.mkdir("/srv")
+				m.Mkdir("/srv")
 				s.said = nil
 				steps := s.plan(wants...)
 				text := s.foretold()
@@ -73,120 +74,120 @@ func (s *session) ends() string {
 }
 
 func foretoldFiles() []foretelling {
-	taken := func(m *machine, s *session) []plan.Resource {
-		m.write(theirFile, "theirs\n")
+	taken := func(m *debian, s *session) []plan.Resource {
+		m.Write(theirFile, "theirs\n")
 		s.adopt = true
 		return []plan.Resource{s.file(theirFile, "ours\n")}
 	}
 	return []foretelling{
 		{name: "a file taken over", setUp: taken,
 			says: []string{"~ file " + theirFile, "taken over; the original is kept on the host", "1 to change, 0 to remove"},
-			left: func(m *machine) bool { return m.read(theirFile) == "ours\n" && m.read(storedFile) == "theirs\n" }},
-		{name: "a file taken over leaves", setUp: func(m *machine, s *session) []plan.Resource {
+			left: func(m *debian) bool { return m.Read(theirFile) == "ours\n" && m.Read(storedFile) == "theirs\n" }},
+		{name: "a file taken over leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(taken(m, s)...)
 			return nil
 		}, says: []string{"- file " + theirFile, "what stood there before is put back"}, not: "kept in", ends: "put back what stood there before",
-			left: func(m *machine) bool { return m.read(theirFile) == "theirs\n" }},
-		{name: "a file taken over leaves, which somebody removed", setUp: func(m *machine, s *session) []plan.Resource {
+			left: func(m *debian) bool { return m.Read(theirFile) == "theirs\n" }},
+		{name: "a file taken over leaves, which somebody removed", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(taken(m, s)...)
-			os.Remove(m.path(theirFile))
+			os.Remove(m.Path(theirFile))
 			return nil
 		}, says: []string{"- file " + theirFile, "what stood there before is put back"}, ends: "put back what stood there before",
-			left: func(m *machine) bool { return m.read(theirFile) == "theirs\n" }},
-		{name: "a file taken over leaves, whose folder somebody removed", setUp: func(m *machine, s *session) []plan.Resource {
+			left: func(m *debian) bool { return m.Read(theirFile) == "theirs\n" }},
+		{name: "a file taken over leaves, whose folder somebody removed", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(taken(m, s)...)
-			os.RemoveAll(m.path("/etc/caddy"))
+			os.RemoveAll(m.Path("/etc/caddy"))
 			return nil
 		}, says: []string{"- file " + theirFile}, ends: "its folder is gone: what stood there before is kept in " + storedFile,
-			left: func(m *machine) bool { return m.read(theirFile) == "absent" && m.read(storedFile) == "theirs\n" }},
-		{name: "a file of ours leaves", setUp: func(m *machine, s *session) []plan.Resource {
-			m.mkdir("/etc/caddy")
+			left: func(m *debian) bool { return m.Read(theirFile) == "absent" && m.Read(storedFile) == "theirs\n" }},
+		{name: "a file of ours leaves", setUp: func(m *debian, s *session) []plan.Resource {
+			m.Mkdir("/etc/caddy")
 			s.bring(s.file(theirFile, "ours\n"))
 			return nil
 		}, says: []string{"- file " + theirFile}, not: "put back",
-			left: func(m *machine) bool { return m.read(theirFile) == "absent" }},
-		{name: "a file of ours leaves, which somebody removed", setUp: func(m *machine, s *session) []plan.Resource {
-			m.mkdir("/etc/caddy")
+			left: func(m *debian) bool { return m.Read(theirFile) == "absent" }},
+		{name: "a file of ours leaves, which somebody removed", setUp: func(m *debian, s *session) []plan.Resource {
+			m.Mkdir("/etc/caddy")
 			s.bring(s.file(theirFile, "ours\n"))
-			os.Remove(m.path(theirFile))
+			os.Remove(m.Path(theirFile))
 			return nil
-		}, not: "- file", left: func(m *machine) bool { return m.read(theirFile) == "absent" }},
-		{name: "a file that was found as it should be leaves", setUp: func(m *machine, s *session) []plan.Resource {
+		}, not: "- file", left: func(m *debian) bool { return m.Read(theirFile) == "absent" }},
+		{name: "a file that was found as it should be leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(found(m, s, 0o640))
 			return nil
 		}, says: []string{"found by relayctl, so left as it is: file " + theirFile},
-			left: func(m *machine) bool { return m.read(theirFile) == "ours\n" }},
-		{name: "a file that was found with another mode", setUp: func(m *machine, s *session) []plan.Resource {
+			left: func(m *debian) bool { return m.Read(theirFile) == "ours\n" }},
+		{name: "a file that was found with another mode", setUp: func(m *debian, s *session) []plan.Resource {
 			return []plan.Resource{found(m, s, 0o600)}
 		}, says: []string{"~ file " + theirFile + " mode 0600 → 0640"},
-			left: func(m *machine) bool { return m.read(theirFile) == "ours\n" && m.read(storedFile) == "absent" }},
-		{name: "a file that was found with another mode leaves", setUp: func(m *machine, s *session) []plan.Resource {
+			left: func(m *debian) bool { return m.Read(theirFile) == "ours\n" && m.Read(storedFile) == "absent" }},
+		{name: "a file that was found with another mode leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(found(m, s, 0o600))
 			return nil
 		}, says: []string{"found by relayctl, so left as it is: file " + theirFile},
-			left: func(m *machine) bool { return m.read(theirFile) == "ours\n" }},
-		{name: "a package's own file", setUp: func(m *machine, s *session) []plan.Resource {
+			left: func(m *debian) bool { return m.Read(theirFile) == "ours\n" }},
+		{name: "a package's own file", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(caddyPackage)
 			return []plan.Resource{caddyPackage, s.file(theirFile, "ours\n")}
 		}, says: []string{"the package's own, never edited"},
-			left: func(m *machine) bool { return m.read(theirFile) == "ours\n" && m.read(storedFile) == "stock\n" }},
+			left: func(m *debian) bool { return m.Read(theirFile) == "ours\n" && m.Read(storedFile) == "stock\n" }},
 	}
 }
 
 // found is a file of ours by its content, that somebody else put there.
-func found(m *machine, s *session, mode os.FileMode) plan.Resource {
-	m.write(theirFile, "ours\n")
-	if err := os.Chmod(m.path(theirFile), mode); err != nil {
-		m.t.Fatal(err)
+func found(m *debian, s *session, mode os.FileMode) plan.Resource {
+	m.Write(theirFile, "ours\n")
+	if err := os.Chmod(m.Path(theirFile), mode); err != nil {
+		m.T.Fatal(err)
 	}
 	return s.file(theirFile, "ours\n")
 }
 
 func foretoldLinks() []foretelling {
-	taken := func(m *machine, s *session) []plan.Resource {
-		m.write("/srv/Caddyfile", "theirs\n")
-		m.mkdir("/etc/caddy")
-		if err := os.Symlink("/srv/Caddyfile", m.path(theirFile)); err != nil {
-			m.t.Fatal(err)
+	taken := func(m *debian, s *session) []plan.Resource {
+		m.Write("/srv/Caddyfile", "theirs\n")
+		m.Mkdir("/etc/caddy")
+		if err := os.Symlink("/srv/Caddyfile", m.Path(theirFile)); err != nil {
+			m.T.Fatal(err)
 		}
 		s.adopt = true
 		return []plan.Resource{s.file(theirFile, "ours\n")}
 	}
-	leads := func(m *machine, path string) bool {
-		target, err := os.Readlink(m.path(path))
+	leads := func(m *debian, path string) bool {
+		target, err := os.Readlink(m.Path(path))
 		return err == nil && target == "/srv/Caddyfile"
 	}
 	return []foretelling{
 		{name: "a link taken over", setUp: taken,
 			says: []string{"is a symbolic link to /srv/Caddyfile: a file takes its place", "the original is kept on the host"},
-			left: func(m *machine) bool {
-				return m.read(theirFile) == "ours\n" && leads(m, storedFile) && m.read("/srv/Caddyfile") == "theirs\n"
+			left: func(m *debian) bool {
+				return m.Read(theirFile) == "ours\n" && leads(m, storedFile) && m.Read("/srv/Caddyfile") == "theirs\n"
 			}},
-		{name: "a link taken over leaves", setUp: func(m *machine, s *session) []plan.Resource {
+		{name: "a link taken over leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(taken(m, s)...)
 			return nil
 		}, says: []string{"what stood there before is put back"}, ends: "put back what stood there before",
-			left: func(m *machine) bool { return leads(m, theirFile) }},
+			left: func(m *debian) bool { return leads(m, theirFile) }},
 	}
 }
 
 func foretoldDirectories() []foretelling {
-	exists := func(m *machine) bool {
-		_, err := os.Stat(m.path("/etc/relay"))
+	exists := func(m *debian) bool {
+		_, err := os.Stat(m.Path("/etc/relay"))
 		return err == nil
 	}
 	return []foretelling{
-		{name: "a directory leaves", setUp: func(m *machine, s *session) []plan.Resource {
+		{name: "a directory leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(directory("/etc/relay"))
 			return nil
-		}, says: []string{"- directory /etc/relay unless something else is in it"}, left: func(m *machine) bool { return !exists(m) }},
-		{name: "a directory leaves that holds something", setUp: func(m *machine, s *session) []plan.Resource {
+		}, says: []string{"- directory /etc/relay unless something else is in it"}, left: func(m *debian) bool { return !exists(m) }},
+		{name: "a directory leaves that holds something", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(directory("/etc/relay"))
-			m.write("/etc/relay/notes", "mine\n")
+			m.Write("/etc/relay/notes", "mine\n")
 			return nil
 		}, says: []string{"- directory /etc/relay unless something else is in it"}, ends: "left in place: it is not empty", left: exists},
-		{name: "a directory that was found leaves", setUp: func(m *machine, s *session) []plan.Resource {
-			m.mkdir("/etc/relay")
+		{name: "a directory that was found leaves", setUp: func(m *debian, s *session) []plan.Resource {
+			m.Mkdir("/etc/relay")
 			s.bring(directory("/etc/relay"))
 			return nil
 		}, says: []string{"found by relayctl, so left as it is: directory /etc/relay"}, left: exists},
@@ -194,22 +195,22 @@ func foretoldDirectories() []foretelling {
 }
 
 func foretoldPackages() []foretelling {
-	isThere := func(m *machine) bool { return m.packages["caddy"].installed }
+	isThere := func(m *debian) bool { return m.Packages["caddy"].Installed }
 	return []foretelling{
-		{name: "a package leaves", setUp: func(m *machine, s *session) []plan.Resource {
+		{name: "a package leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(caddyPackage)
 			return nil
 		}, says: []string{"- package caddy unless another package needs it", "its settings stay"},
-			left: func(m *machine) bool { return !isThere(m) && m.read(theirFile) == "stock\n" }},
-		{name: "a package leaves that another needs", setUp: func(m *machine, s *session) []plan.Resource {
+			left: func(m *debian) bool { return !isThere(m) && m.Read(theirFile) == "stock\n" }},
+		{name: "a package leaves that another needs", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(caddyPackage)
-			m.packages["site"] = &fakePackage{installed: true}
-			m.packages["caddy"].neededBy = "site"
+			m.Packages["site"] = &machinetest.Package{Installed: true}
+			m.Packages["caddy"].NeededBy = "site"
 			return nil
 		}, says: []string{"- package caddy unless another package needs it"}, ends: "left in place: site would go with it",
-			left: func(m *machine) bool { return isThere(m) && m.packages["site"].installed }},
-		{name: "a package that was found leaves", setUp: func(m *machine, s *session) []plan.Resource {
-			m.packages["caddy"].installed = true
+			left: func(m *debian) bool { return isThere(m) && m.Packages["site"].Installed }},
+		{name: "a package that was found leaves", setUp: func(m *debian, s *session) []plan.Resource {
+			m.Packages["caddy"].Installed = true
 			s.bring(caddyPackage)
 			return nil
 		}, says: []string{"found by relayctl, so left as it is: package caddy"}, left: isThere},
@@ -219,25 +220,25 @@ func foretoldPackages() []foretelling {
 // No plan says that an installation takes other packages away.
 func TestPackageThatAnotherWouldHaveToGoFor(t *testing.T) {
 	m := newMachine(t)
-	m.packages["httpd"] = &fakePackage{installed: true}
-	m.packages["caddy"].replaces = "httpd"
+	m.Packages["httpd"] = &machinetest.Package{Installed: true}
+	m.Packages["caddy"].Replaces = "httpd"
 	s := m.lock()
 	_, err := s.apply(s.plan(caddyPackage))
-	if err == nil || !strings.Contains(err.Error(), "remove is disabled") || !m.packages["httpd"].installed {
-		t.Errorf("httpd is installed: %v; the error is %v", m.packages["httpd"].installed, err)
+	if err == nil || !strings.Contains(err.Error(), "remove is disabled") || !m.Packages["httpd"].Installed {
+		t.Errorf("httpd is installed: %v; the error is %v", m.Packages["httpd"].Installed, err)
 	}
 }
 
 func foretoldUsers() []foretelling {
 	relay := resource(plan.KindUser, "relay")
-	isThere := func(m *machine) bool { return strings.Contains(m.read("/etc/passwd"), "\nrelay:") }
+	isThere := func(m *debian) bool { return strings.Contains(m.Read("/etc/passwd"), "\nrelay:") }
 	return []foretelling{
-		{name: "a user leaves", setUp: func(_ *machine, s *session) []plan.Resource {
+		{name: "a user leaves", setUp: func(_ *debian, s *session) []plan.Resource {
 			s.bring(relay)
 			return nil
-		}, says: []string{"- user relay"}, left: func(m *machine) bool { return !isThere(m) }},
-		{name: "a user that was found leaves", setUp: func(m *machine, s *session) []plan.Resource {
-			m.addUser("relay", "/srv")
+		}, says: []string{"- user relay"}, left: func(m *debian) bool { return !isThere(m) }},
+		{name: "a user that was found leaves", setUp: func(m *debian, s *session) []plan.Resource {
+			m.AddUser("relay", "/srv")
 			s.bring(relay)
 			return nil
 		}, says: []string{"found by relayctl, so left as it is: user relay"}, left: isThere},
@@ -246,58 +247,58 @@ func foretoldUsers() []foretelling {
 
 func foretoldUnits() []foretelling {
 	const file = "/lib/systemd/system/nginx.service"
-	displaced := func(m *machine, s *session) []plan.Resource {
-		m.write(file, "[Service]\n")
-		unit := m.systemd.unit("nginx.service")
-		unit.enabled = true
-		unit.start()
+	displaced := func(m *debian, s *session) []plan.Resource {
+		m.Write(file, "[Service]\n")
+		unit := m.Systemd.Unit("nginx.service")
+		unit.Enabled = true
+		unit.Start()
 		m.listens("nginx.service", "0050")
 		s.adopt, s.ports = true, []plan.Port{{Number: 80, Unit: "caddy.service"}}
 		return nil
 	}
-	leaves := func(m *machine, s *session) {
+	leaves := func(m *debian, s *session) {
 		s.bring(displaced(m, s)...)
-		os.Remove(m.path("/proc/net/tcp"))
+		os.Remove(m.Path("/proc/net/tcp"))
 		s.role, s.ports = plan.RoleDeparted, nil
 	}
-	state := func(m *machine, name string) (enabled, running bool) {
-		unit := m.systemd.unit(name)
-		return unit.enabled && !unit.masked, unit.state.Active == "active"
+	state := func(m *debian, name string) (enabled, running bool) {
+		unit := m.Systemd.Unit(name)
+		return unit.Enabled && !unit.Masked, unit.State.Active == "active"
 	}
-	isOff := func(m *machine) bool {
+	isOff := func(m *debian) bool {
 		enabled, running := state(m, "nginx.service")
-		return !enabled && !running && m.read(file) == "[Service]\n"
+		return !enabled && !running && m.Read(file) == "[Service]\n"
 	}
 	return []foretelling{
 		{name: "a unit that is in the way", setUp: displaced,
 			says: []string{"~ unit nginx", "turned off and kept so; its files stay as they are"}, left: isOff},
-		{name: "a unit that was in the way leaves", setUp: func(m *machine, s *session) []plan.Resource {
+		{name: "a unit that was in the way leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			leaves(m, s)
 			return nil
 		}, says: []string{"turned off by relayctl, and stays off: unit nginx"}, not: "left as it is", left: isOff},
-		{name: "a unit that was in the way and came back leaves", setUp: func(m *machine, s *session) []plan.Resource {
+		{name: "a unit that was in the way and came back leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			leaves(m, s)
-			m.systemd.unit("nginx.service").enabled = true
-			m.systemd.unit("nginx.service").start()
+			m.Systemd.Unit("nginx.service").Enabled = true
+			m.Systemd.Unit("nginx.service").Start()
 			return nil
 		}, says: []string{"found by relayctl, so left as it is: unit nginx"}, not: "stays off",
-			left: func(m *machine) bool {
+			left: func(m *debian) bool {
 				enabled, running := state(m, "nginx.service")
 				return enabled && running
 			}},
 		{name: "a unit that ours hides", setUp: hidden,
 			says: []string{"~ unit relay", "ours takes its place; its own file stays as it is"}, not: "original",
-			left: func(m *machine) bool {
+			left: func(m *debian) bool {
 				enabled, running := state(m, "relay.service")
-				return enabled && running && m.read("/lib/systemd/system/relay.service") == "theirs\n" && m.read(ourUnitFile) == "ours\n"
+				return enabled && running && m.Read("/lib/systemd/system/relay.service") == "theirs\n" && m.Read(ourUnitFile) == "ours\n"
 			}},
-		{name: "a unit that ours hid leaves", setUp: func(m *machine, s *session) []plan.Resource {
+		{name: "a unit that ours hid leaves", setUp: func(m *debian, s *session) []plan.Resource {
 			s.bring(hidden(m, s)...)
 			return nil
 		}, says: []string{"- unit relay", "the unit that it hid stays off"},
-			left: func(m *machine) bool {
+			left: func(m *debian) bool {
 				enabled, running := state(m, "relay.service")
-				return !enabled && !running && m.read("/lib/systemd/system/relay.service") == "theirs\n" && m.read(ourUnitFile) == "absent"
+				return !enabled && !running && m.Read("/lib/systemd/system/relay.service") == "theirs\n" && m.Read(ourUnitFile) == "absent"
 			}},
 	}
 }
@@ -305,8 +306,8 @@ func foretoldUnits() []foretelling {
 const ourUnitFile = "/etc/systemd/system/relay.service"
 
 // hidden is a unit of ours whose name a unit of somebody else has already.
-func hidden(m *machine, s *session) []plan.Resource {
-	m.write("/lib/systemd/system/relay.service", "theirs\n")
+func hidden(m *debian, s *session) []plan.Resource {
+	m.Write("/lib/systemd/system/relay.service", "theirs\n")
 	s.adopt = true
 	unit := resource(plan.KindUnit, "relay.service", plan.AttrEnabled, plan.Yes, plan.AttrRunning, plan.Yes)
 	unit.Unit = &plan.Unit{Restart: []plan.ID{{Kind: plan.KindFile, Name: ourUnitFile}}}
@@ -314,14 +315,14 @@ func hidden(m *machine, s *session) []plan.Resource {
 }
 
 // listens has a service listen on all addresses, on a port in hex.
-func (m *machine) listens(service, port string) {
-	m.t.Helper()
-	m.write("/proc/net/tcp", "sl local remote st\n0: 00000000:"+port+" 0:0 0A 0:0 0:0 0 0 0 71 1\n")
-	m.write("/proc/7/comm", "server\n")
-	m.write("/proc/7/cgroup", "0::/system.slice/"+service+"\n")
-	m.mkdir("/proc/7/fd")
-	if err := os.Symlink("socket:[71]", m.path("/proc/7/fd/3")); err != nil {
-		m.t.Fatal(err)
+func (m *debian) listens(service, port string) {
+	m.T.Helper()
+	m.Write("/proc/net/tcp", "sl local remote st\n0: 00000000:"+port+" 0:0 0A 0:0 0:0 0 0 0 71 1\n")
+	m.Write("/proc/7/comm", "server\n")
+	m.Write("/proc/7/cgroup", "0::/system.slice/"+service+"\n")
+	m.Mkdir("/proc/7/fd")
+	if err := os.Symlink("socket:[71]", m.Path("/proc/7/fd/3")); err != nil {
+		m.T.Fatal(err)
 	}
 }
 

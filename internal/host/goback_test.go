@@ -9,7 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -17,20 +18,20 @@ import (
 // serverMachine has a unit with a program, settings and a folder of more that
 // it publishes the digest of; it refuses what holds the word "bad" at a reload,
 // and stops with it after a start.
-func serverMachine(t *testing.T) (*machine, *fakeUnit) {
+func serverMachine(t *testing.T) (*debian, *machinetest.Unit) {
 	m := newMachine(t)
-	u := m.systemd.unit("relay.service")
-	u.reads = []string{"/etc/relay/relay.json", "/etc/relay/workers.d/a.json", "/etc/relay/workers.d/b.json", serviceFile,
+	u := m.Systemd.Unit("relay.service")
+	u.Reads = []string{"/etc/relay/relay.json", "/etc/relay/workers.d/a.json", "/etc/relay/workers.d/b.json", serviceFile,
 		"/usr/local/lib/relayctl/relay-server/current/relay-server"}
-	u.bad = "bad"
+	u.Bad = "bad"
 	taken, refused := "", ""
-	u.publish = func() string {
+	u.Publish = func() string {
 		whole := ""
-		for _, path := range u.reads[:3] {
-			if content := u.loaded[path]; content != "absent" {
+		for _, path := range u.Reads[:3] {
+			if content := u.Loaded[path]; content != "absent" {
 				whole += fmt.Sprintf("%s\x00%x\n", strings.TrimPrefix(path, "/etc/relay/"), sha256.Sum256([]byte(content)))
 			}
-			if strings.Contains(u.loaded[path], "refused") {
+			if strings.Contains(u.Loaded[path], "refused") {
 				refused = "; reload refused: no such word"
 				return "settings " + taken + refused
 			}
@@ -74,25 +75,25 @@ func TestUnitGetsItsFormerFilesBack(t *testing.T) {
 		program string
 		files   map[string]string
 		says    []string
-		jobs    []host.JobVerb
+		jobs    []machine.JobVerb
 		last    string // what is named after the file of another unit
 	}{
 		{"settings that it refuses", "1", map[string]string{settings: "refused", a: "a"},
-			[]string{"runs, but refused its new settings: no such word; put back as before: " + settings}, []host.JobVerb{host.ReloadUnit, host.ReloadUnit}, ""},
+			[]string{"runs, but refused its new settings: no such word; put back as before: " + settings}, []machine.JobVerb{machine.ReloadUnit, machine.ReloadUnit}, ""},
 		{"a file that came, and one that left", "1", map[string]string{settings: "one", b: "refused"},
-			[]string{"refused its new settings: no such word; put back as before: " + a + ", " + b}, []host.JobVerb{host.ReloadUnit, host.ReloadUnit}, ""},
+			[]string{"refused its new settings: no such word; put back as before: " + a + ", " + b}, []machine.JobVerb{machine.ReloadUnit, machine.ReloadUnit}, ""},
 		{"a unit's file that it does not start with", "1", map[string]string{settings: "two", a: "a", serviceFile: "bad"},
-			[]string{"did not stay up: it stopped once", "put back as before: " + settings + ", " + serviceFile}, []host.JobVerb{host.RestartUnit, host.RestartUnit}, ""},
+			[]string{"did not stay up: it stopped once", "put back as before: " + settings + ", " + serviceFile}, []machine.JobVerb{machine.RestartUnit, machine.RestartUnit}, ""},
 		{"a program that does not stay up", "bad", map[string]string{settings: "two", a: "a"},
-			[]string{"did not stay up: it stopped once", "put back as before: " + settings}, []host.JobVerb{host.RestartUnit, host.RestartUnit}, ", program relay-server"},
+			[]string{"did not stay up: it stopped once", "put back as before: " + settings}, []machine.JobVerb{machine.RestartUnit, machine.RestartUnit}, ", program relay-server"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m, u := serverMachine(t)
 				s := m.lock()
-				m.systemd.unit("zone.service").reads = []string{"/etc/zone.conf"}
+				m.Systemd.Unit("zone.service").Reads = []string{"/etc/zone.conf"}
 				s.bring(append(s.server("1", before), s.zone("before")...)...)
-				u.jobs = nil
+				u.Jobs = nil
 				_, err := s.apply(s.plan(append(s.server(row.program, row.files), s.zone("after")...)...))
 				if code(err) != hostapi.CodeStep {
 					t.Fatalf("the error is %v", err)
@@ -102,15 +103,15 @@ func TestUnitGetsItsFormerFilesBack(t *testing.T) {
 						t.Errorf("the error is %v; %q is missing", err, says)
 					}
 				}
-				if !slices.Equal(u.jobs, row.jobs) || !u.fresh() || !u.state.Running() {
-					t.Errorf("the unit is %+v after %v", u, u.jobs)
+				if !slices.Equal(u.Jobs, row.jobs) || !u.Fresh() || !u.State.Running() {
+					t.Errorf("the unit is %+v after %v", u, u.Jobs)
 				}
-				got := map[string]string{settings: m.read(settings), a: m.read(a), b: m.read(b)}
+				got := map[string]string{settings: m.Read(settings), a: m.Read(a), b: m.Read(b)}
 				if diff := cmp.Diff(map[string]string{settings: "one", a: "a", b: "absent"}, got); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
-				if m.read("/etc/zone.conf") != "before" || !strings.HasSuffix(err.Error(), ", /etc/zone.conf"+row.last) {
-					t.Errorf("the file of a unit whose turn did not come is %q; the error is %v", m.read("/etc/zone.conf"), err)
+				if m.Read("/etc/zone.conf") != "before" || !strings.HasSuffix(err.Error(), ", /etc/zone.conf"+row.last) {
+					t.Errorf("the file of a unit whose turn did not come is %q; the error is %v", m.Read("/etc/zone.conf"), err)
 				}
 				if steps := s.plan(append(s.server("1", before), s.zone("before")...)...); len(steps) > 0 {
 					t.Errorf("a plan of what was before has %v", steps)
@@ -125,15 +126,15 @@ func TestUnitGetsItsFormerFilesBack(t *testing.T) {
 func TestDropInComesBackWithTheFormerFiles(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, s, dropIn := overridden(t)
-		u := m.systemd.unit("relay-worker.service")
-		u.reads, u.bad = []string{relayService}, "bad"
+		u := m.Systemd.Unit("relay-worker.service")
+		u.Reads, u.Bad = []string{relayService}, "bad"
 		s.adopt = true
 		_, err := s.apply(s.plan(s.file(relayService, ourRelayWorker+"# bad\n"), relayWorker()))
 		if err == nil || !strings.HasSuffix(err.Error(), "put back as before: "+relayService+", "+dropIn) {
 			t.Errorf("the error is %v", err)
 		}
-		if m.read(dropIn) != "[Service]\nUser=root\n" || m.read(relayService) != ourRelayWorker {
-			t.Errorf("the drop-in is %q, the unit's file %q", m.read(dropIn), m.read(relayService))
+		if m.Read(dropIn) != "[Service]\nUser=root\n" || m.Read(relayService) != ourRelayWorker {
+			t.Errorf("the drop-in is %q, the unit's file %q", m.Read(dropIn), m.Read(relayService))
 		}
 		s.adopt = false
 		if steps := s.plan(s.file(relayService, ourRelayWorker), relayWorker()); len(steps) == 0 || steps[0].ID != fileID(dropIn) || steps[0].Block == "" {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -28,7 +28,7 @@ type formerKey struct {
 
 func (h *Host) loadKeys() (map[string]storedKey, error) {
 	stored := map[string]storedKey{}
-	if _, err := loadJSON(h.stored("keys.json"), &stored); err != nil {
+	if _, err := machine.LoadJSON(h.stored("keys.json"), &stored); err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
 	return stored, nil
@@ -104,7 +104,7 @@ func (h *Host) changeKeys(change func(map[string]storedKey)) error {
 		return err
 	}
 	change(stored)
-	if err := saveJSON(h.stored("keys.json"), stored); err != nil {
+	if err := machine.SaveJSON(h.stored("keys.json"), stored); err != nil {
 		return fmt.Errorf("keep keys: %w", err)
 	}
 	return nil
@@ -130,16 +130,4 @@ func yesNo(yes bool) string {
 		return plan.Yes
 	}
 	return plan.No
-}
-
-// noteShown has the manifest say what the key's fact says now, so that it does
-// not look changed since.
-func (h *Host) noteShown(name string) {
-	entry := findApplied(h.session.manifest, plan.ID{Kind: plan.KindKey, Name: name})
-	if entry != nil {
-		have := maps.Clone(entry.Have)
-		have[plan.AttrShown] = plan.Yes
-		entry.Have = have
-		h.session.setApplied(*entry)
-	}
 }

@@ -2,9 +2,7 @@ package host
 
 import (
 	"context"
-	"path/filepath"
 	"regexp"
-	"strings"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -28,12 +26,14 @@ type step struct {
 	resource plan.Resource // with all values settled; only the ID for a removal
 	now      plan.Fact     // as the thing is now
 	applied  *plan.Applied // the manifest's entry; nil: none
+	taken    *plan.TakenOver
+	kept     string // where what stands there is kept; empty: nowhere
+	done     bool   // it is as it should be already
 }
 
 // outcome is what a step left that the next look can't tell.
 type outcome struct {
-	made bool   // relayctl made it: it may be removed one day
-	kept string // where the original is kept; empty: nowhere
+	made bool // relayctl made it: it may be removed one day
 }
 
 func (h *Host) worker(kind plan.Kind) (kindWorker, bool) {
@@ -60,36 +60,16 @@ func (h *Host) worker(kind plan.Kind) (kindWorker, bool) {
 	return nil, false
 }
 
-// The forms of names. Names reach commands as arguments of their own and
-// never a shell; these forms keep them from being taken for options or for
-// another path.
-var (
-	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
-	userName    = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
-	storedName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	unitName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|socket|timer|path|target|mount)$`)
-)
+// unitName is the form of the names of units.
+var unitName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|socket|timer|path|target|mount)$`)
 
 // checkName refuses a name that the kind can't have.
 func checkName(id plan.ID) error {
-	ok := false
-	switch id.Kind {
-	case plan.KindPackage:
-		ok = packageName.MatchString(id.Name)
-	case plan.KindUser:
-		ok = userName.MatchString(id.Name)
-	case plan.KindDirectory, plan.KindFile:
-		ok = id.Name != "/" && filepath.IsAbs(id.Name) && filepath.Clean(id.Name) == id.Name &&
-			!strings.ContainsFunc(id.Name, func(r rune) bool { return r < ' ' || r == 0x7f })
-	case plan.KindCA, plan.KindSecret, plan.KindKey, plan.KindProgram:
-		ok = storedName.MatchString(id.Name)
-	case plan.KindUnit:
-		ok = unitName.MatchString(id.Name)
-	default:
+	if _, known := (&Host{}).worker(id.Kind); !known {
 		return badRequest("unknown kind of resource %q", id.Kind)
 	}
-	if !ok {
-		return badRequest("%q cannot be the name of a %s", id.Name, id.Kind)
+	if err := id.CheckName(); err != nil {
+		return badRequest("%v", err)
 	}
 	return nil
 }

@@ -16,11 +16,11 @@ func TestUser(t *testing.T) {
 	s := m.lock()
 	relay := resource(plan.KindUser, "relay", plan.AttrHome, "/nonexistent")
 	s.bring(relay)
-	if !strings.Contains(m.read("/etc/passwd"), "relay:x:") || m.observe(relay).Find(relay.ID).Have[plan.AttrHome] != "/nonexistent" {
-		t.Errorf("passwd is %s", m.read("/etc/passwd"))
+	if !strings.Contains(m.Read("/etc/passwd"), "relay:x:") || m.observe(relay).Find(relay.ID).Have[plan.AttrHome] != "/nonexistent" {
+		t.Errorf("passwd is %s", m.Read("/etc/passwd"))
 	}
 	s.bring()
-	if strings.Contains(m.read("/etc/passwd"), "relay:x:") {
+	if strings.Contains(m.Read("/etc/passwd"), "relay:x:") {
 		t.Error("the user stayed")
 	}
 }
@@ -29,12 +29,12 @@ func TestDirectory(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	s.bring(directory("/etc/relay"), directory("/etc/relay/workers.d"), s.file("/etc/relay/workers.d/a.json", "{}"))
-	info, err := os.Stat(m.path("/etc/relay/workers.d"))
+	info, err := os.Stat(m.Path("/etc/relay/workers.d"))
 	if err != nil || info.Mode().Perm() != 0o750 {
 		t.Fatalf("it is %v, %v", info, err)
 	}
 	s.bring()
-	if _, err := os.Stat(m.path("/etc/relay")); !os.IsNotExist(err) {
+	if _, err := os.Stat(m.Path("/etc/relay")); !os.IsNotExist(err) {
 		t.Errorf("an empty directory of ours stayed: %v", err)
 	}
 }
@@ -43,20 +43,20 @@ func TestDirectoryThatHoldsSomethingStays(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	s.bring(directory("/etc/relay"))
-	m.write("/etc/relay/theirs", "x")
+	m.Write("/etc/relay/theirs", "x")
 	s.bring()
-	if got := m.read("/etc/relay/theirs"); got != "x" {
+	if got := m.Read("/etc/relay/theirs"); got != "x" {
 		t.Error("it is gone")
 	}
 }
 
 func TestDirectoryThatWasFoundStays(t *testing.T) {
 	m := newMachine(t)
-	m.mkdir("/etc/relay")
+	m.Mkdir("/etc/relay")
 	s := m.lock()
 	s.bring(directory("/etc/relay"))
 	s.bring()
-	if _, err := os.Stat(m.path("/etc/relay")); err != nil {
+	if _, err := os.Stat(m.Path("/etc/relay")); err != nil {
 		t.Error(err)
 	}
 }
@@ -67,7 +67,7 @@ func TestSecretStaysTheSame(t *testing.T) {
 	token := resource(plan.KindSecret, "worker")
 	copied := s.fileFrom("/etc/token", token.ID)
 	s.bring(token, copied)
-	text := m.read("/etc/token")
+	text := m.Read("/etc/token")
 	if len(text) != 44 || text[43] != '\n' {
 		t.Fatalf("the token is %d bytes long", len(text))
 	}
@@ -79,15 +79,15 @@ func TestSecretStaysTheSame(t *testing.T) {
 	if fact.Have[plan.AttrMAC] != facts.Find(copied.ID).Have[plan.AttrContent] {
 		t.Error("its digest is not that of a file made from it")
 	}
-	if err := os.Remove(m.path("/etc/token")); err != nil {
+	if err := os.Remove(m.Path("/etc/token")); err != nil {
 		t.Fatal(err)
 	}
 	s.bring(token, copied)
-	if got := m.read("/etc/token"); got != text {
+	if got := m.Read("/etc/token"); got != text {
 		t.Error("a file that was removed came back with another token")
 	}
 	s.bring()
-	if got := m.read("/var/lib/relayctl/secrets/worker"); got != "absent" {
+	if got := m.Read("/var/lib/relayctl/secrets/worker"); got != "absent" {
 		t.Error("the secret stayed")
 	}
 }
@@ -123,7 +123,7 @@ func TestProgramIsSwappedBehindItsLink(t *testing.T) {
 	s := m.lock()
 	const current = "/usr/local/lib/relayctl/relay-server/current/relay-server"
 	releases := func() int {
-		entries, err := os.ReadDir(m.path("/usr/local/lib/relayctl/relay-server"))
+		entries, err := os.ReadDir(m.Path("/usr/local/lib/relayctl/relay-server"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,14 +131,14 @@ func TestProgramIsSwappedBehindItsLink(t *testing.T) {
 	}
 	for i, content := range []string{"one", "two", "three"} {
 		s.bring(s.program("relay-server", "1.0."+content, content))
-		if got := m.read(current); got != content {
+		if got := m.Read(current); got != content {
 			t.Errorf("current is %q instead of %q", got, content)
 		}
-		if got, want := releases(), min(i+1, 2); got != want {
+		if got, want := releases(), i+1; got != want { // the record names them
 			t.Errorf("after %s, %d releases are kept instead of %d", content, got, want)
 		}
 	}
-	info, err := os.Stat(m.path(current))
+	info, err := os.Stat(m.Path(current))
 	if err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("it is %v, %v", info, err)
 	}
@@ -147,7 +147,7 @@ func TestProgramIsSwappedBehindItsLink(t *testing.T) {
 		t.Errorf("the fact is %v", fact.Have)
 	}
 	s.bring()
-	if _, err := os.Stat(m.path("/usr/local/lib/relayctl")); !os.IsNotExist(err) {
+	if _, err := os.Stat(m.Path("/usr/local/lib/relayctl")); !os.IsNotExist(err) {
 		t.Errorf("the folder stayed: %v", err)
 	}
 }
@@ -155,7 +155,7 @@ func TestProgramIsSwappedBehindItsLink(t *testing.T) {
 // relay-host takes itself from where it runs; what has another digest is not it.
 func TestOwnProgramNeedNotBePut(t *testing.T) {
 	m := newMachine(t)
-	m.write("/proc/self/exe", "this very program")
+	m.Write("/proc/self/exe", "this very program")
 	s := m.lock()
 	own, other := resource(plan.KindProgram, "relay-host"), resource(plan.KindProgram, "relay-host")
 	for r, text := range map[*plan.Resource]string{&own: "this very program", &other: "a newer one"} {
@@ -165,7 +165,7 @@ func TestOwnProgramNeedNotBePut(t *testing.T) {
 		t.Errorf("another program: %v", err)
 	}
 	s.bring(own)
-	if got := m.read("/usr/local/lib/relayctl/relay-host/current/relay-host"); got != "this very program" {
+	if got := m.Read("/usr/local/lib/relayctl/relay-host/current/relay-host"); got != "this very program" {
 		t.Errorf("installed is %q", got)
 	}
 }
@@ -175,9 +175,9 @@ func TestReplacedProgramIsSeen(t *testing.T) {
 	s := m.lock()
 	want := s.program("relay-server", "1.0.0", "one")
 	s.bring(want)
-	m.write("/usr/local/lib/relayctl/relay-server/current/relay-server", "other")
+	m.Write("/usr/local/lib/relayctl/relay-server/current/relay-server", "other")
 	s.bring(want)
-	if got := m.read("/usr/local/lib/relayctl/relay-server/current/relay-server"); got != "one" {
+	if got := m.Read("/usr/local/lib/relayctl/relay-server/current/relay-server"); got != "one" {
 		t.Errorf("it is %q", got)
 	}
 }
@@ -192,8 +192,8 @@ func TestUserThatIsSomebodyElses(t *testing.T) {
 		{"relay:x:998:100::/srv:/usr/sbin/nologin", "users:x:100:", "it has no group of its name"},
 	} {
 		m := newMachine(t)
-		m.write("/etc/passwd", test.user+"\n")
-		m.write("/etc/group", test.group+"\n")
+		m.Write("/etc/passwd", test.user+"\n")
+		m.Write("/etc/group", test.group+"\n")
 		want := resource(plan.KindUser, "relay")
 		got := m.observe(want).Find(want.ID).InWay
 		if (got == "") != (test.inWay == "") || !strings.HasPrefix(got, test.inWay) {
@@ -207,8 +207,8 @@ func TestUserThatIsSomebodyElses(t *testing.T) {
 func TestUnitThatIsMasked(t *testing.T) {
 	for _, file := range []string{"/lib/systemd/system/caddy.service", "/etc/systemd/system/caddy.service"} {
 		m := newMachine(t)
-		m.write(file, "[Service]\n")
-		m.systemd.unit("caddy.service").masked = true
+		m.Write(file, "[Service]\n")
+		m.Systemd.Unit("caddy.service").Masked = true
 		want := resource(plan.KindUnit, "caddy.service", plan.AttrRunning, plan.Yes)
 		got := m.observe(want).Find(want.ID).InWay
 		if packaged := strings.HasPrefix(file, "/lib/"); packaged != strings.HasPrefix(got, "it is masked") {
@@ -219,10 +219,10 @@ func TestUnitThatIsMasked(t *testing.T) {
 
 func TestUnitThatIsMaskedMeanwhile(t *testing.T) {
 	m := newMachine(t)
-	m.write("/lib/systemd/system/web.service", "[Service]\n")
+	m.Write("/lib/systemd/system/web.service", "[Service]\n")
 	s := m.lock()
 	steps := s.plan(resource(plan.KindUnit, "web.service", plan.AttrRunning, plan.Yes))
-	m.systemd.unit("web.service").masked = true
+	m.Systemd.Unit("web.service").Masked = true
 	_, err := s.apply(steps)
 	var told *hostapi.Error
 	if !errors.As(err, &told) || told.Message != "unit web.service is masked, which keeps it from starting" || told.Hint == "" {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,65 +13,48 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // What a running unit has loaded is known for units that publish it. For the
 // others it is written down when relay-host has seen them start or reload.
 
-// unitReads is what a unit reads.
-type unitReads struct {
-	Restart []plan.ID `json:"restart,omitempty"`
-	Reload  []plan.ID `json:"reload,omitempty"`
-}
-
-func readsOf(unit *plan.Unit) unitReads {
+func readsOf(unit *plan.Unit) record.Reads {
 	if unit == nil {
-		return unitReads{}
+		return record.Reads{}
 	}
-	reads := unitReads{Restart: slices.Clone(unit.Restart), Reload: unit.Reload}
+	reads := record.Reads{Restart: slices.Clone(unit.Restart), Reload: unit.Reload}
 	if unit.Program != nil && !slices.Contains(reads.Restart, *unit.Program) {
 		reads.Restart = append(reads.Restart, *unit.Program)
 	}
 	return reads
 }
 
-func (r unitReads) all() []plan.ID { return slices.Concat(r.Restart, r.Reload) }
-
-// loadedRecord is what a unit had loaded when it was last seen to.
-type loadedRecord struct {
-	Invocation string            `json:"invocation"`
-	Reads      unitReads         `json:"reads"`
-	Digests    map[string]string `json:"digests"` // by plan.ID.String
-}
-
-func (h *Host) loadedPath(unit string) string { return h.stored("loaded", unit+".json") }
-
-func (h *Host) loadLoaded(unit string) (loadedRecord, error) {
-	var record loadedRecord
-	if _, err := loadJSON(h.loadedPath(unit), &record); err != nil {
-		return loadedRecord{}, fmt.Errorf("read what %s has loaded: %w", unit, err)
-	}
-	return record, nil
-}
-
-// recordLoaded writes down that a unit runs with its present files, and
-// crosses out the restart that was owed.
-func (h *Host) recordLoaded(ctx context.Context, unit string, reads unitReads, state UnitState) error {
-	view := h.newLook(h.session.manifest)
-	record := loadedRecord{Invocation: state.Invocation, Reads: reads, Digests: map[string]string{}}
-	for _, id := range reads.all() {
+// recordLoaded writes down that a unit runs with its present files, so that it
+// owes no restart any more.
+func (h *Host) recordLoaded(ctx context.Context, unit string, reads record.Reads, state machine.UnitState) error {
+	view := h.look()
+	loaded := record.Loaded{Unit: unit, Invocation: state.Invocation, Reads: reads, Digests: map[string]string{}}
+	for _, id := range reads.All() {
 		print, err := h.fingerprint(ctx, view, id)
 		if err != nil {
 			return err
 		}
-		record.Digests[id.String()] = print.digest
+		loaded.Digests[id.String()] = print.digest
 	}
-	if err := saveJSON(h.loadedPath(unit), record); err != nil {
-		return fmt.Errorf("note what %s has loaded: %w", unit, err)
+	return h.session.journal.Load(loaded)
+}
+
+// recordStopped writes down that a unit owes no restart, since it does not run,
+// or is about to take what it reads.
+func (h *Host) recordStopped(unit string) error {
+	journal := h.session.journal
+	if journal.LoadedBy(unit).Invocation == "" && len(journal.Owed(unit)) == 0 {
+		return nil
 	}
-	h.session.loaded[unit] = h.session.sequence
-	return h.clearIntent(unit)
+	return journal.Load(record.Loaded{Unit: unit})
 }
 
 // fingerprint is a thing's content as a unit may have loaded it.
@@ -88,15 +69,15 @@ func (h *Host) fingerprint(ctx context.Context, view *look, id plan.ID) (fingerp
 	}
 	switch id.Kind {
 	case plan.KindFile:
-		return h.printFile(h.path(id.Name))
+		return h.printFile(h.Path(id.Name))
 	case plan.KindDirectory:
-		return h.printFolder(h.path(id.Name))
+		return h.printFolder(h.Path(id.Name))
 	case plan.KindProgram:
-		return h.printFile(h.path(filepath.Join(programsDir, id.Name, "current", id.Name)))
+		return h.printFile(h.Path(filepath.Join(plan.ProgramsDir, id.Name, "current", id.Name)))
 	case plan.KindSecret:
 		return h.printFile(h.stored("secrets", id.Name))
 	case plan.KindCA:
-		return h.printFile(h.path(authorityPath(id.Name)))
+		return h.printFile(h.Path(authorityPath(id.Name)))
 	}
 	fact, err := h.observeOne(ctx, view, plan.Resource{ID: id})
 	if err != nil {
@@ -109,7 +90,7 @@ func (h *Host) fingerprint(ctx context.Context, view *look, id plan.ID) (fingerp
 // Its change time is the one that nobody can set.
 func (h *Host) printFile(path string) (fingerprint, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if gone(err) {
+	if machine.Gone(err) {
 		return fingerprint{digest: "absent"}, nil
 	}
 	if err != nil {
@@ -121,7 +102,7 @@ func (h *Host) printFile(path string) (fingerprint, error) {
 		return fingerprint{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return fingerprint{digest: describeMode(info.Mode())}, nil
+		return fingerprint{digest: machine.DescribeMode(info.Mode())}, nil
 	}
 	sum, err := h.hasher(plan.MACPrefix)
 	if err != nil {
@@ -137,7 +118,7 @@ func (h *Host) printFile(path string) (fingerprint, error) {
 // printFolder digests the files in a folder, hidden ones left out.
 func (h *Host) printFolder(path string) (fingerprint, error) {
 	entries, err := os.ReadDir(path)
-	if gone(err) {
+	if machine.Gone(err) {
 		return fingerprint{digest: "absent"}, nil
 	}
 	if err != nil {
@@ -167,21 +148,4 @@ func (h *Host) printFolder(path string) (fingerprint, error) {
 	}
 	whole.digest = hex.EncodeToString(sum.Sum(nil))
 	return whole, nil
-}
-
-// covers reports whether id is other, or a folder that other stands in.
-func covers(id, other plan.ID) bool {
-	return id == other || id.Kind == plan.KindDirectory && strings.HasPrefix(other.Name, id.Name+"/")
-}
-
-func anyCovers(ids []plan.ID, other plan.ID) bool {
-	return slices.ContainsFunc(ids, func(id plan.ID) bool { return covers(id, other) })
-}
-
-// forgetLoaded removes the records of units that left the manifest.
-func (h *Host) forgetLoaded(unit string) error {
-	if err := os.Remove(h.loadedPath(unit)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("forget what %s has loaded: %w", unit, err)
-	}
-	return nil
 }

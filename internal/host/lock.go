@@ -1,16 +1,14 @@
 package host
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"syscall"
+	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -20,10 +18,6 @@ const (
 	tellEvery    = 5 * time.Second        // at least this often, what is waited for is told
 	lockInterval = 200 * time.Millisecond // between tries to get a lock that is held
 )
-
-// lock is the machine's one lock. The kernel gives it back when the process
-// ends, however it ends.
-type lock struct{ file *os.File }
 
 // Lock takes the lock, waiting for at most params.Wait, and begins a session.
 func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(text string)) (hostapi.Locked, error) {
@@ -36,11 +30,11 @@ func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(text str
 	if err := h.requireSupported(); err != nil {
 		return hostapi.Locked{}, err
 	}
-	manifest, err := h.loadManifest()
+	journal, err := record.Read(h.stored())
 	if err != nil {
 		return hostapi.Locked{}, err
 	}
-	if err := requireOurs(manifest, params.Stack); err != nil {
+	if err := requireOurs(journal, params.Stack); err != nil {
 		return hostapi.Locked{}, err
 	}
 	held, err := h.waitForLock(ctx, params.Wait, tell)
@@ -49,33 +43,50 @@ func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(text str
 	}
 	last, err := h.begin(ctx, held, params)
 	if err != nil {
-		held.file.Close()
+		h.session = nil
+		held.Release()
 		return hostapi.Locked{}, err
 	}
-	return hostapi.Locked{Number: h.session.number, Last: last}, nil
+	return hostapi.Locked{Number: h.session.apply.Number, Last: last}, nil
+}
+
+// requireOurs refuses what another stack or a newer relayctl wrote.
+func requireOurs(journal *record.Journal, stack string) error {
+	manifest := journal.Manifest()
+	switch {
+	case journal.IsNewer():
+		version := "a later version"
+		if manifest != nil {
+			version = manifest.Version
+		}
+		return &hostapi.Error{
+			Code:    hostapi.CodeNewer,
+			Message: fmt.Sprintf("this host was applied by relayctl %s, which is newer", version),
+			Step:    noStep,
+			Hint:    "use that version of relayctl, or a newer one",
+		}
+	case manifest != nil && manifest.Stack != stack:
+		return &hostapi.Error{
+			Code:    hostapi.CodeOtherStack,
+			Message: fmt.Sprintf("this host belongs to stack %q", manifest.Stack),
+			Step:    noStep,
+		}
+	}
+	return nil
 }
 
 // begin makes the session of a lock that was just taken, and returns the
-// manifest's number. The manifest is read again: whoever held the lock may have
-// changed it.
-func (h *Host) begin(ctx context.Context, held *lock, params hostapi.Lock) (last int, err error) {
-	manifest, err := h.loadManifest()
+// number of the apply before. The journal is read again: whoever held the lock
+// may have written to it. What was cut off before is closed.
+func (h *Host) begin(ctx context.Context, held *record.Lock, params hostapi.Lock) (last int, err error) {
+	journal, err := record.Read(h.stored())
 	if err != nil {
 		return 0, err
 	}
-	if err := requireOurs(manifest, params.Stack); err != nil {
+	if err := requireOurs(journal, params.Stack); err != nil {
 		return 0, err
 	}
-	claimed := manifest == nil
-	if claimed {
-		manifest = &plan.Manifest{}
-	}
-	last = manifest.Number
-	sign, err := h.nextSignature(manifest, params)
-	if err != nil {
-		return 0, err
-	}
-	if err := held.sign(sign); err != nil {
+	if err := journal.Open(); err != nil {
 		return 0, err
 	}
 	if _, err := os.Stat(h.stored("mac.key")); err == nil {
@@ -84,54 +95,70 @@ func (h *Host) begin(ctx context.Context, held *lock, params hostapi.Lock) (last
 	if err := os.RemoveAll(h.stored("blobs")); err != nil {
 		return 0, fmt.Errorf("sweep blobs: %w", err)
 	}
-	h.session = &session{
-		lock: held, stack: params.Stack, number: sign.Number, past: sign.past(), manifest: manifest, claimed: claimed,
-		changed: map[plan.ID]int{}, loaded: map[string]int{}, replaced: map[plan.ID]former{},
+	h.session = &session{lock: held, journal: journal}
+	if err := h.settlePending(ctx, journal); err != nil {
+		return 0, err
 	}
-	if err = h.settleMaking(ctx); err == nil {
-		err = h.rememberReached(params.Reached)
+	if err := journal.CloseCutOff(); err != nil {
+		return 0, err
 	}
-	if err != nil {
-		h.session = nil
+	if manifest := journal.Manifest(); manifest != nil {
+		last = manifest.Number
 	}
-	return last, err
+	h.session.apply = record.Apply{
+		Number: max(journal.Next(), params.Number), Run: params.Holder.Run, Stack: params.Stack,
+		Version: cmp.Or(params.Version, h.version), Operator: params.Holder.Operator, Command: params.Holder.Command,
+		PID: os.Getpid(), Since: time.Now().UTC().Truncate(time.Second),
+	}
+	if err := journal.Begin(h.session.apply); err != nil {
+		return 0, err
+	}
+	return last, h.rememberReached(params.Reached)
+}
+
+// rememberReached takes down other hosts of the stack before anything is done
+// to them, so that they are found also when this apply is cut off.
+func (h *Host) rememberReached(reached []plan.Member) error {
+	var before []plan.Member
+	if manifest := h.session.journal.Manifest(); manifest != nil {
+		before = manifest.Hosts
+	}
+	hosts := plan.Remember(before, reached)
+	if slices.Equal(hosts, before) {
+		return nil
+	}
+	return h.session.journal.SetHosts(hosts)
 }
 
 // Unlock ends the session and gives the lock back; without one it does nothing.
-// A host where nothing was begun has no part in the stack.
+// An apply that did nothing leaves no trace.
 func (h *Host) Unlock() error {
 	if h.session == nil {
 		return nil
 	}
 	var err error
-	if s := h.session; s.claimed && !s.finished && !s.forgotten && s.journal.file == nil && len(s.manifest.Resources) == 0 {
-		err = removeIfThere(h.stored("manifest.json"))
+	if s := h.session; !s.finished && !s.forgotten && len(s.journal.Steps(s.apply.Number)) == 0 {
+		err = s.journal.GiveUp()
 	}
-	h.session.finished = true
 	if given := h.letGo(); err == nil {
 		err = given
 	}
 	return err
 }
 
-// letGo gives the lock back. The signature stays on it when the work was not
-// finished, as it does when relay-host is killed: so the next look finds that.
+// letGo gives the lock back. An apply whose end was not taken down counts as cut
+// off, as it does when relay-host is killed.
 func (h *Host) letGo() error {
-	finished := h.session.finished
-	held, forgotten := h.session.lock, h.session.forgotten
-	h.session.journal.close()
+	s := h.session
 	h.session = nil
-	var err error
-	if !forgotten { // else they may be somebody else's by now
-		err = os.RemoveAll(h.stored("blobs"))
-	}
-	if finished {
-		if unsigned := held.file.Truncate(0); err == nil {
-			err = unsigned
+	err := s.journal.Close()
+	if !s.forgotten { // else they may be somebody else's by now
+		if swept := os.RemoveAll(h.stored("blobs")); err == nil {
+			err = swept
 		}
 	}
-	if closed := held.file.Close(); err == nil {
-		err = closed
+	if released := s.lock.Release(); err == nil {
+		err = released
 	}
 	if err != nil {
 		return fmt.Errorf("give lock back: %w", err)
@@ -139,20 +166,20 @@ func (h *Host) letGo() error {
 	return nil
 }
 
-func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(string)) (*lock, error) {
+func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(string)) (*record.Lock, error) {
 	begun, told := time.Now(), time.Time{}
 	retry := time.NewTicker(lockInterval)
 	defer retry.Stop()
 	for {
-		held, err := h.tryLock()
+		held, err := record.TryLock(h.stored())
 		if held != nil || err != nil {
 			return held, err
 		}
-		signed, err := h.signature()
+		journal, err := record.Read(h.stored())
 		if err != nil {
 			return nil, err
 		}
-		holder := describeHolder(signed.LockHolder)
+		holder := describeHolder(journal)
 		if time.Since(begun) >= wait {
 			return nil, &hostapi.Error{
 				Code: hostapi.CodeLocked, Message: "locked by " + holder, Step: noStep,
@@ -171,40 +198,16 @@ func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(st
 	}
 }
 
-// tryLock returns nil when somebody else holds the lock. The file that was
-// locked must be the one that has the name now: the last holder may have
-// removed it together with everything of ours.
-func (h *Host) tryLock() (*lock, error) {
-	if err := os.MkdirAll(h.stored(), 0o700); err != nil {
-		return nil, fmt.Errorf("make store: %w", err)
+func describeHolder(journal *record.Journal) string {
+	holder, begun := journal.Begun()
+	if !begun {
+		return "somebody who just came"
 	}
-	file, err := os.OpenFile(h.stored("lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // the last holder removes it just now
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
-	}
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		file.Close()
-		return nil, nil
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	locked, err := file.Stat()
-	if err == nil {
-		var named fs.FileInfo
-		named, err = os.Stat(h.stored("lock"))
-		if err == nil && os.SameFile(locked, named) {
-			return &lock{file}, nil
-		}
-	}
-	file.Close()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("look at lock: %w", err)
-	}
-	return nil, nil
+	return fmt.Sprintf("%s (%s since %s, pid %d)",
+		holder.Operator, holder.Command, holder.Since.Format("15:04:05 MST"), holder.PID)
+}
+
+// holderOf is who has begun, as relayctl is told.
+func holderOf(apply record.Apply) *hostapi.LockHolder {
+	return &hostapi.LockHolder{Operator: apply.Operator, PID: apply.PID, Command: apply.Command, Since: apply.Since, Run: apply.Run}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -11,22 +13,23 @@ import (
 // once, and only when something needs it.
 type look struct {
 	host      *Host
+	journal   *record.Journal
 	manifest  *plan.Manifest
 	unitNames []string // asked for together
 
-	users    *accounts
-	packages *dpkgStatus
-	units    map[string]UnitState
+	users    *machine.Accounts
+	packages *machine.DpkgStatus
+	units    map[string]machine.UnitState
 	keys     map[string]storedKey
 }
 
-func (h *Host) newLook(manifest *plan.Manifest) *look {
-	return &look{host: h, manifest: manifest}
+func (h *Host) newLook(journal *record.Journal) *look {
+	return &look{host: h, journal: journal, manifest: journal.Manifest()}
 }
 
-func (l *look) accounts() (*accounts, error) {
+func (l *look) accounts() (*machine.Accounts, error) {
 	if l.users == nil {
-		users, err := l.host.accounts()
+		users, err := l.host.Accounts()
 		if err != nil {
 			return nil, err
 		}
@@ -35,28 +38,27 @@ func (l *look) accounts() (*accounts, error) {
 	return l.users, nil
 }
 
-// dpkg asks for all packages at once: that is as quick as asking for one.
-func (l *look) dpkg(ctx context.Context) (*dpkgStatus, error) {
+func (l *look) dpkg(ctx context.Context) (*machine.DpkgStatus, error) {
 	if l.packages == nil {
-		output, err := l.host.runner.Run(ctx, Command{Name: "dpkg-query", Args: []string{"-W", "-f", dpkgFormat}})
+		packages, err := l.host.Dpkg(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("ask for packages: %w", err)
+			return nil, err
 		}
-		l.packages = parseDpkg(string(output))
+		l.packages = packages
 	}
 	return l.packages, nil
 }
 
-func (l *look) unit(ctx context.Context, name string) (UnitState, error) {
+func (l *look) unit(ctx context.Context, name string) (machine.UnitState, error) {
 	if state, ok := l.units[name]; ok {
 		return state, nil
 	}
 	names := append([]string{name}, l.unitNames...)
-	states, err := l.host.systemd.Units(ctx, names)
+	states, err := l.host.Systemd.Units(ctx, names)
 	if err != nil {
-		return UnitState{}, fmt.Errorf("ask systemd for units: %w", err)
+		return machine.UnitState{}, fmt.Errorf("ask systemd for units: %w", err)
 	}
-	l.units = make(map[string]UnitState, len(names))
+	l.units = make(map[string]machine.UnitState, len(names))
 	for i, name := range names {
 		l.units[name] = states[i]
 	}

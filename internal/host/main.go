@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -50,18 +51,19 @@ func run(version string) error {
 	if os.Getuid() != 0 {
 		return errors.New("has to be started by root")
 	}
-	manager := &Manager{}
+	manager := &machine.Manager{}
 	defer manager.Close()
 	h := New(Config{
-		Root: "/", Version: version, Runner: ExecRunner{}, Systemd: manager, Sockets: manager, Program: ownProgram, Digest: digest,
+		Machine: machine.New(machine.Config{Root: "/", Runner: machine.ExecRunner{}, Systemd: manager, Sockets: manager}),
+		Version: version, Program: ownProgram, Digest: digest,
 	})
 	h.SweepUploads(os.Getenv("SUDO_USER"), time.Now())
-	machine, err := h.Machine()
+	about, err := h.Describe()
 	if err != nil {
 		return err
 	}
 	hello := hostapi.Hello{
-		Protocol: hostapi.ProtocolVersion, Version: version, Digest: digest, UID: os.Getuid(), Machine: machine,
+		Protocol: hostapi.ProtocolVersion, Version: version, Digest: digest, UID: os.Getuid(), Machine: about,
 	}
 	in, out := unblockable(os.Stdin), unblockable(os.Stdout)
 	return NewConversation(h, in, out).Serve(ctx, hello)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -16,12 +17,7 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if err := h.requireSupported(); err != nil {
 		return hostapi.Observation{}, err
 	}
-	// First of all: who holds the lock by now may change what is seen.
-	holder, cutOff, err := h.lockHolder()
-	if err != nil {
-		return hostapi.Observation{}, err
-	}
-	manifest, err := h.loadManifest()
+	journal, held, err := h.remembered()
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
@@ -29,50 +25,46 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
-	observation := hostapi.Observation{MACKey: key, Facts: plan.Facts{Manifest: manifest}}
-	if err := h.tellHolder(&observation, holder, cutOff); err != nil {
+	observation := hostapi.Observation{MACKey: key, Facts: plan.Facts{Manifest: journal.Manifest()}}
+	if h.session == nil {
+		tellHolder(&observation, journal, held)
+	}
+	if observation.Facts.Machine, err = h.Describe(); err != nil {
 		return hostapi.Observation{}, err
 	}
-	if observation.Facts.Machine, err = h.Machine(); err != nil {
-		return hostapi.Observation{}, err
-	}
-	if observation.Facts.Listeners, err = h.listeners(); err != nil {
-		return hostapi.Observation{}, err
-	}
-	if err := h.nameSocketUnits(ctx, observation.Facts.Listeners); err != nil {
+	if observation.Facts.Listeners, err = h.Listeners(ctx); err != nil {
 		return hostapi.Observation{}, err
 	}
 	asked, err := h.withHolders(ctx, params.Resources, observation.Facts.Listeners)
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
-	if observation.Facts.Resources, err = h.observeAll(ctx, manifest, asked); err != nil {
+	if observation.Facts.Resources, err = h.observeAll(ctx, journal, asked); err != nil {
 		return hostapi.Observation{}, err
 	}
 	return observation, nil
 }
 
 // tellHolder tells who holds the lock, or else who was cut off and where.
-func (h *Host) tellHolder(observation *hostapi.Observation, holder, cutOff *signature) error {
-	if holder != nil {
-		observation.Holder = &holder.LockHolder
+func tellHolder(observation *hostapi.Observation, journal *record.Journal, held bool) {
+	begun, ok := journal.Begun()
+	switch {
+	case held:
+		observation.Holder = holderOf(begun) // of nobody, where somebody just came
+	case ok:
+		past, _ := journal.CutOff()
+		observation.CutOff, observation.CutOffAt = holderOf(begun), past.At
 	}
-	if cutOff == nil {
-		return nil
-	}
-	observation.CutOff = &cutOff.LockHolder
-	past, steps, _, err := h.loadSteps(cutOff.Number)
-	observation.CutOffAt = endOf(past, steps).At
-	return err
 }
 
-func (h *Host) observeAll(ctx context.Context, manifest *plan.Manifest, asked []plan.Resource) ([]plan.Fact, error) {
-	manifest, err := h.withMaking(ctx, manifest)
+func (h *Host) observeAll(ctx context.Context, journal *record.Journal, asked []plan.Resource) ([]plan.Fact, error) {
+	manifest, err := h.withPending(ctx, journal)
 	if err != nil {
 		return nil, err
 	}
 	resources := withManifest(asked, manifest)
-	view := h.newLook(manifest)
+	view := h.newLook(journal)
+	view.manifest = manifest
 	for _, resource := range resources {
 		if resource.Kind == plan.KindUnit {
 			view.unitNames = append(view.unitNames, resource.Name)
@@ -116,7 +108,7 @@ func (h *Host) withHolders(ctx context.Context, resources []plan.Resource, liste
 			holders = append(holders, listener.Unit)
 		}
 	}
-	states, err := h.systemd.Units(ctx, holders)
+	states, err := h.Systemd.Units(ctx, holders)
 	if err != nil {
 		return nil, fmt.Errorf("ask systemd for units: %w", err)
 	}
@@ -168,7 +160,7 @@ func (h *Host) observeOne(ctx context.Context, view *look, resource plan.Resourc
 	if !ok {
 		return plan.Fact{}, badRequest("unknown kind of resource %q", resource.Kind)
 	}
-	fact := plan.Fact{ID: resource.ID, Applied: findApplied(view.manifest, resource.ID)}
+	fact := plan.Fact{ID: resource.ID, Applied: record.Find(view.manifest, resource.ID)}
 	// A secret file stays one when it has left the stack.
 	if fact.Applied != nil && strings.HasPrefix(fact.Applied.Have[plan.AttrContent], plan.MACPrefix) {
 		resource.Sensitive = true

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -18,26 +19,26 @@ import (
 
 // overrides lists the files of others by which a unit starts or reads something
 // else than its own file says.
-func (u units) overrides(ctx context.Context, view *look, resource plan.Resource, state UnitState) []plan.Override {
+func (u units) overrides(ctx context.Context, view *look, resource plan.Resource, state machine.UnitState) []plan.Override {
 	if resource.Unit == nil || state.Masked() {
 		return nil
 	}
-	files := u.findUnitFiles(resource.Name, bringsOwnFile(resource))
-	own, whole := u.say(files.own), u.say(files.all()...)
+	files := u.FindUnitFiles(resource.Name, bringsOwnFile(resource))
+	own, whole := u.Say(files.Own), u.Say(files.All()...)
 	var list []plan.Override
-	for _, file := range files.all() {
-		if does := u.differsBy(file, files, own, own.differing(whole)); len(does) > 0 {
+	for _, file := range files.All() {
+		if does := u.differsBy(file, files, own, own.Differing(whole)); len(does) > 0 {
 			list = append(list, plan.Override{
 				Path: file, Says: overrideWords(resource.Name, does, whole), Instead: leavingOut(resource.Name, file),
 			})
 		}
 	}
-	if resource.Unit.Reloader != plan.ReloadCaddy {
+	if resource.Unit.Lifecycle != plan.LifecycleCaddy {
 		return list
 	}
 	if command := own["ExecStart"]; len(command) == 1 && !readsCaddyfile(command[0]) {
 		list = append(list, plan.Override{
-			Path: files.own, Says: overrideWords(resource.Name, []string{"ExecStart"}, own),
+			Path: files.Own, Says: overrideWords(resource.Name, []string{"ExecStart"}, own),
 			Instead: "it is the package's, edited; to have it anew, on the host: apt-get install --reinstall caddy",
 		})
 	}
@@ -49,26 +50,26 @@ func (u units) overrides(ctx context.Context, view *look, resource plan.Resource
 
 // bringsOwnFile reports whether relayctl brings the file of a unit.
 func bringsOwnFile(resource plan.Resource) bool {
-	return slices.Contains(resource.Unit.Restart, plan.ID{Kind: plan.KindFile, Name: filepath.Join(unitsDir, resource.Name)})
+	return slices.Contains(resource.Unit.Restart, plan.ID{Kind: plan.KindFile, Name: filepath.Join(plan.UnitsDir, resource.Name)})
 }
 
 // differsBy is which of the differences between a unit's own file and all its
 // files come from one of these: what it sets or takes back, and, where it stands
 // in the place of the own one, what it leaves out.
-func (u units) differsBy(file string, files unitFiles, own settings, differ []string) []string {
-	if file == files.own {
+func (u units) differsBy(file string, files machine.UnitFiles, own machine.Settings, differ []string) []string {
+	if file == files.Own {
 		return nil
 	}
-	says := u.say(file)
+	says := u.Say(file)
 	return slices.DeleteFunc(slices.Clone(differ), func(name string) bool {
 		_, said := says[name]
-		return !said && !(file == files.main && len(own[name]) > 0)
+		return !said && !(file == files.Main && len(own[name]) > 0)
 	})
 }
 
 // overrideWords says what a file does to a unit. Values may be secret: of a
 // command, only flags and paths are told.
-func overrideWords(unit string, differ []string, whole settings) string {
+func overrideWords(unit string, differ []string, whole machine.Settings) string {
 	unit = strings.TrimSuffix(unit, ".service")
 	if !slices.Contains(differ, "ExecStart") {
 		return fmt.Sprintf("it changes %s of unit %s", strings.Join(differ, ", "), unit)
@@ -105,17 +106,14 @@ func commandWords(commands []string) string {
 // is for other units as well, or comes from a package or a generator. Empty: it
 // can be moved.
 func leavingOut(unit, file string) string {
-	dir, name := filepath.Split(file)
-	own := slices.ContainsFunc(byHand, func(folder string) bool {
-		return file == filepath.Join(folder, unit) || filepath.Clean(dir) == filepath.Join(folder, unit+".d")
-	})
-	if own {
+	if machine.IsByHand(unit, file) {
 		return ""
 	}
+	name := filepath.Base(file)
 	if name == unit {
 		return "a generator or a program makes it: it has to be taken out of that"
 	}
-	folder := filepath.Join(unitsDir, unit+".d")
+	folder := filepath.Join(plan.UnitsDir, unit+".d")
 	return fmt.Sprintf("not for %s alone, or of a package; to leave that out, on the host: "+
 		"mkdir -p %s && ln -s /dev/null %s && systemctl daemon-reload", strings.TrimSuffix(unit, ".service"), folder, filepath.Join(folder, name))
 }
@@ -124,14 +122,13 @@ func leavingOut(unit, file string) string {
 // another command or as another user than that says: by a drop-in, say, that is
 // gone again. A start that relay-host saw through is believed, and commands that
 // systemd rewrites are not compared.
-func (h *Host) startedOtherwise(view *look, resource plan.Resource, state UnitState) ([]plan.ID, error) {
-	record, err := h.loadLoaded(resource.Name)
-	if err != nil || state.MainPID == 0 || record.Invocation == state.Invocation {
-		return nil, err
+func (h *Host) startedOtherwise(view *look, resource plan.Resource, state machine.UnitState) ([]plan.ID, error) {
+	if state.MainPID == 0 || view.journal.LoadedBy(resource.Name).Invocation == state.Invocation {
+		return nil, nil
 	}
-	own := h.findUnitFiles(resource.Name, bringsOwnFile(resource)).own
-	says, process := h.say(own), filepath.Join("/proc", strconv.Itoa(state.MainPID))
-	command, err := os.ReadFile(h.path(filepath.Join(process, "cmdline")))
+	own := h.FindUnitFiles(resource.Name, bringsOwnFile(resource)).Own
+	says, process := h.Say(own), filepath.Join("/proc", strconv.Itoa(state.MainPID))
+	command, err := os.ReadFile(h.Path(filepath.Join(process, "cmdline")))
 	if err != nil || len(command) == 0 || len(says["ExecStart"]) != 1 {
 		return nil, nil // it ended a moment ago, or nobody can say
 	}
@@ -147,7 +144,7 @@ func (h *Host) startedOtherwise(view *look, resource plan.Resource, state UnitSt
 
 // runsAsAnother compares the user of a process with the one that a unit names.
 func (h *Host) runsAsAnother(view *look, names []string, process string) (bool, error) {
-	status, err := os.ReadFile(h.path(filepath.Join(process, "status")))
+	status, err := os.ReadFile(h.Path(filepath.Join(process, "status")))
 	if err != nil || len(names) != 1 {
 		return false, nil
 	}
@@ -155,7 +152,7 @@ func (h *Host) runsAsAnother(view *look, names []string, process string) (bool, 
 	if err != nil {
 		return false, err
 	}
-	account, known := accounts.users[names[0]]
+	account, known := accounts.Users[names[0]]
 	_, ids, found := strings.Cut(string(status), "\nUid:")
 	fields := strings.Fields(ids)
 	if !known || !found || len(fields) == 0 {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -85,10 +85,10 @@ func TestOverrides(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			m := newMachine(t)
-			m.write(caddyService, packagedCaddy)
-			m.write(relayService, ourRelayWorker)
+			m.Write(caddyService, packagedCaddy)
+			m.Write(relayService, ourRelayWorker)
 			for path, content := range row.files {
-				m.write(path, content)
+				m.Write(path, content)
 			}
 			facts := m.observe(row.unit)
 			var got []string
@@ -111,12 +111,12 @@ func TestOverrides(t *testing.T) {
 
 // overridden is a machine on which relay-worker runs, and then a drop-in for it
 // came.
-func overridden(t *testing.T) (m *machine, s *session, dropIn string) {
+func overridden(t *testing.T) (m *debian, s *session, dropIn string) {
 	m = newMachine(t)
 	s = m.lock()
 	s.bring(s.file(relayService, ourRelayWorker), relayWorker())
 	dropIn = "/etc/systemd/system/relay-worker.service.d/override.conf"
-	m.write(dropIn, "[Service]\nUser=root\n")
+	m.Write(dropIn, "[Service]\nUser=root\n")
 	return m, s, dropIn
 }
 
@@ -128,32 +128,32 @@ func TestDropInIsTakenOver(t *testing.T) {
 			t.Fatalf("without --adopt: %+v", steps)
 		}
 		s.adopt = true
-		u := m.systemd.unit("relay-worker.service")
-		u.jobs, m.systemd.reloads = nil, 0
+		u := m.Systemd.Unit("relay-worker.service")
+		u.Jobs, m.Systemd.Reloads = nil, 0
 		s.bring(want...)
-		if got := m.read(dropIn); got != "absent" || m.systemd.reloads == 0 || !cmp.Equal(u.jobs, []host.JobVerb{host.RestartUnit}) {
-			t.Errorf("the drop-in is %q; %d reloads of unit files, jobs %v", got, m.systemd.reloads, u.jobs)
+		if got := m.Read(dropIn); got != "absent" || m.Systemd.Reloads == 0 || !cmp.Equal(u.Jobs, []machine.JobVerb{machine.RestartUnit}) {
+			t.Errorf("the drop-in is %q; %d reloads of unit files, jobs %v", got, m.Systemd.Reloads, u.Jobs)
 		}
 		kept := "/var/lib/relayctl/generations/0" + dropIn
 		entry := m.observe().Find(fileID(dropIn)).Applied
-		if m.read(kept) != "[Service]\nUser=root\n" || entry == nil || entry.Kept != kept || entry.Made || entry.Taken == nil {
-			t.Errorf("kept %q; the manifest has %+v", m.read(kept), entry)
+		if m.Read(kept) != "[Service]\nUser=root\n" || entry == nil || entry.Kept != kept || entry.Made || entry.Taken == nil {
+			t.Errorf("kept %q; the manifest has %+v", m.Read(kept), entry)
 		}
 		if steps := s.plan(want...); len(steps) > 0 {
 			t.Errorf("a second plan has %v", steps)
 		}
 
-		m.write(dropIn, "[Service]\nUser=root\nGroup=root\n") // again, and another
+		m.Write(dropIn, "[Service]\nUser=root\nGroup=root\n") // again, and another
 		s.bring(want...)
-		if entry := m.observe().Find(fileID(dropIn)).Applied; entry.Kept != kept+".2" || m.read(entry.Kept) == m.read(kept) {
+		if entry := m.observe().Find(fileID(dropIn)).Applied; entry.Kept != kept+".2" || m.Read(entry.Kept) == m.Read(kept) {
 			t.Errorf("the second one: the manifest has %+v", entry)
 		}
 
-		last := plan.Diff(plan.Host{Role: plan.RoleDeparted, Facts: m.observe()})
+		last := planOf(t, plan.Host{Role: plan.RoleDeparted, Facts: m.observe()})
 		if _, err := s.apply(last.Changes); err != nil {
 			t.Fatal(err)
 		}
-		if got := m.read(dropIn); got != "[Service]\nUser=root\nGroup=root\n" {
+		if got := m.Read(dropIn); got != "[Service]\nUser=root\nGroup=root\n" {
 			t.Errorf("after leaving the stack the drop-in is %q", got)
 		}
 	})
@@ -163,9 +163,9 @@ func TestDropInIsTakenOver(t *testing.T) {
 func TestDropInSinceThePlan(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, s, dropIn := overridden(t)
-		os.Remove(m.path(dropIn))
+		os.Remove(m.Path(dropIn))
 		steps := s.plan(s.file(relayService, ourRelayWorker+"# another\n"), relayWorker())
-		m.write(dropIn, "[Service]\nUser=root\n")
+		m.Write(dropIn, "[Service]\nUser=root\n")
 		if _, err := s.apply(steps); code(err) != hostapi.CodeChangedSince || !strings.Contains(err.Error(), dropIn) {
 			t.Errorf("the error is %v", err)
 		}
@@ -177,9 +177,9 @@ func TestDropInThatIsEditedSinceThePlan(t *testing.T) {
 		m, s, dropIn := overridden(t)
 		s.adopt = true
 		steps := s.plan(s.file(relayService, ourRelayWorker), relayWorker())
-		m.write(dropIn, "[Service]\nUser=nobody\n")
-		if _, err := s.apply(steps); code(err) != hostapi.CodeChangedSince || m.read(dropIn) == "absent" {
-			t.Errorf("the drop-in is %q, the error %v", m.read(dropIn), err)
+		m.Write(dropIn, "[Service]\nUser=nobody\n")
+		if _, err := s.apply(steps); code(err) != hostapi.CodeChangedSince || m.Read(dropIn) == "absent" {
+			t.Errorf("the drop-in is %q, the error %v", m.Read(dropIn), err)
 		}
 	})
 }
@@ -200,17 +200,17 @@ func TestProcessStartedOtherwise(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m := newMachine(t)
-				m.addUser("relay", "/nonexistent")
+				m.AddUser("relay", "/nonexistent")
 				s := m.lock()
 				s.bring(s.file(relayService, ourRelayWorker), relayWorker())
-				u := m.systemd.unit("relay-worker.service")
+				u := m.Systemd.Unit("relay-worker.service")
 				if !row.seen {
-					m.tick()
-					u.start()
+					m.Tick()
+					u.Start()
 				}
-				u.state.MainPID = 4711
-				m.write("/proc/4711/cmdline", strings.ReplaceAll(row.command, " ", "\x00")+"\x00")
-				m.write("/proc/4711/status", fmt.Sprintf("Name:\tx\nUid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", os.Getuid()+row.uid))
+				u.State.MainPID = 4711
+				m.Write("/proc/4711/cmdline", strings.ReplaceAll(row.command, " ", "\x00")+"\x00")
+				m.Write("/proc/4711/status", fmt.Sprintf("Name:\tx\nUid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", os.Getuid()+row.uid))
 				stale := m.observe(relayWorker()).Find(relayWorker().ID).Stale
 				if got := len(stale) == 1 && stale[0] == fileID(relayService); got != row.stale || len(stale) > 1 {
 					t.Errorf("stale: %v", stale)
@@ -223,20 +223,20 @@ func TestProcessStartedOtherwise(t *testing.T) {
 func TestCaddyThatRunsSomethingElse(t *testing.T) {
 	for _, row := range []struct {
 		name, runs string
-		job        []host.JobVerb
+		job        []machine.JobVerb
 	}{
 		{"loaded through its admin API", "shop\n", nil},
-		{"that turned the admin API off", "shop, admin off\n", []host.JobVerb{host.RestartUnit}},
+		{"that turned the admin API off", "shop, admin off\n", []machine.JobVerb{machine.RestartUnit}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m, s, _ := caddyMachine(t)
-				m.caddyRuns = row.runs
-				caddy := m.systemd.unit("caddy.service")
-				caddy.jobs = nil
+				m.Caddy.Runs = row.runs
+				caddy := m.Systemd.Unit("caddy.service")
+				caddy.Jobs = nil
 				s.bring(s.caddy("one\n")...)
-				if m.caddyRuns != "one\n" || !cmp.Equal(caddy.jobs, row.job) {
-					t.Errorf("Caddy runs %q after %v", m.caddyRuns, caddy.jobs)
+				if m.Caddy.Runs != "one\n" || !cmp.Equal(caddy.Jobs, row.job) {
+					t.Errorf("Caddy runs %q after %v", m.Caddy.Runs, caddy.Jobs)
 				}
 				if steps := s.plan(s.caddy("one\n")...); len(steps) > 0 {
 					t.Errorf("a second plan has %v", steps)
@@ -253,43 +253,43 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 	resumes := strings.Replace(packagedCaddy, "--config /etc/caddy/Caddyfile", "--resume", 1)
 	for _, row := range []struct {
 		name  string
-		set   func(m *machine)
+		set   func(m *debian)
 		wants []string
 	}{
-		{"its Caddyfile", func(*machine) {}, nil},
-		{"loaded through its admin API", func(m *machine) { m.caddyRuns = "shop\n" }, []string{autosave}},
-		{"loaded, and its admin API elsewhere", func(m *machine) { m.caddyRuns = "shop, admin off\n" }, []string{autosave}},
-		{"its Caddyfile, with the admin API off", func(m *machine) {
-			m.write("/etc/caddy/Caddyfile", "admin off\n")
-			m.caddyRuns = "admin off\n"
+		{"its Caddyfile", func(*debian) {}, nil},
+		{"loaded through its admin API", func(m *debian) { m.Caddy.Runs = "shop\n" }, []string{autosave}},
+		{"loaded, and its admin API elsewhere", func(m *debian) { m.Caddy.Runs = "shop, admin off\n" }, []string{autosave}},
+		{"its Caddyfile, with the admin API off", func(m *debian) {
+			m.Write("/etc/caddy/Caddyfile", "admin off\n")
+			m.Caddy.Runs = "admin off\n"
 		}, nil},
-		{"by a command of its own", func(m *machine) {
-			m.caddyRuns = "shop\n"
-			m.write(caddyDropIn, "[Service]\nExecStart=\nExecStart=/usr/bin/caddy run --config /srv/shop.json\n")
+		{"by a command of its own", func(m *debian) {
+			m.Caddy.Runs = "shop\n"
+			m.Write(caddyDropIn, "[Service]\nExecStart=\nExecStart=/usr/bin/caddy run --config /srv/shop.json\n")
 		}, []string{caddyDropIn}},
-		{"what it resumes", func(m *machine) {
-			m.caddyRuns = "shop\n"
-			m.write("/etc/systemd/system/caddy.service", resumes)
+		{"what it resumes", func(m *debian) {
+			m.Caddy.Runs = "shop\n"
+			m.Write("/etc/systemd/system/caddy.service", resumes)
 		}, []string{"/etc/systemd/system/caddy.service", autosave}},
-		{"by the package's other unit", func(m *machine) {
-			m.write("/lib/systemd/system/caddy-api.service", resumes)
-			m.systemd.unit("caddy.service").stop()
-			m.systemd.unit("caddy-api.service").enabled = true
+		{"by the package's other unit", func(m *debian) {
+			m.Write("/lib/systemd/system/caddy-api.service", resumes)
+			m.Systemd.Unit("caddy.service").Stop()
+			m.Systemd.Unit("caddy-api.service").Enabled = true
 		}, []string{autosave}},
-		{"what it does not write down", func(m *machine) {
-			m.caddyRuns = "shop\n"
-			os.Remove(m.path(autosave))
+		{"what it does not write down", func(m *debian) {
+			m.Caddy.Runs = "shop\n"
+			os.Remove(m.Path(autosave))
 		}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m := newMachine(t)
-				m.serveCaddy(t)
-				if err := m.apt([]string{"install"}, "caddy"); err != nil {
+				m.ServeCaddy()
+				if err := m.Install("caddy"); err != nil {
 					t.Fatal(err)
 				}
-				m.write(caddyService, packagedCaddy)
-				m.write(autosave, "{}")
+				m.Write(caddyService, packagedCaddy)
+				m.Write(autosave, "{}")
 				row.set(m)
 				s := m.lock()
 				var got []string
@@ -301,11 +301,11 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 				}
 				s.adopt = true
 				s.bring(s.caddy("ours\n")...)
-				if m.caddyRuns != "ours\n" {
-					t.Errorf("Caddy runs %q", m.caddyRuns)
+				if m.Caddy.Runs != "ours\n" {
+					t.Errorf("Caddy runs %q", m.Caddy.Runs)
 				}
 				for _, path := range row.wants {
-					if m.read(filepath.Join("/var/lib/relayctl/generations/0", path)) == "absent" {
+					if m.Read(filepath.Join("/var/lib/relayctl/generations/0", path)) == "absent" {
 						t.Errorf("%s is not kept", path)
 					}
 				}
@@ -321,21 +321,21 @@ func TestWhatCaddyRunsBeforeTheFirstApply(t *testing.T) {
 // place of a file: nobody waits for a pipe.
 func TestPipesHoldNobodyUp(t *testing.T) {
 	m := newMachine(t)
-	m.write(caddyService, packagedCaddy)
-	m.write("/lib/systemd/system/nginx.service", "[Service]\n")
+	m.Write(caddyService, packagedCaddy)
+	m.Write("/lib/systemd/system/nginx.service", "[Service]\n")
 	for path, link := range map[string]string{
 		"/var/lib/caddy/.config/caddy/autosave.json": "",
 		"/home/you/a.conf":                           caddyDropIn,
 		"/home/you/b.conf":                           "/etc/nginx/sites-enabled/b",
 		"/home/you/variables":                        "/etc/environment",
 	} {
-		m.mkdir(filepath.Dir(path))
-		if err := syscall.Mkfifo(m.path(path), 0o644); err != nil {
+		m.Mkdir(filepath.Dir(path))
+		if err := syscall.Mkfifo(m.Path(path), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if link != "" {
-			m.mkdir(filepath.Dir(link))
-			if err := os.Symlink(m.path(path), m.path(link)); err != nil {
+			m.Mkdir(filepath.Dir(link))
+			if err := os.Symlink(m.Path(path), m.Path(link)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -356,25 +356,25 @@ func TestCaddyFolderThatIsALink(t *testing.T) {
 		t.Run(link, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				m := newMachine(t)
-				m.serveCaddy(t)
-				if err := m.apt([]string{"install"}, "caddy"); err != nil {
+				m.ServeCaddy()
+				if err := m.Install("caddy"); err != nil {
 					t.Fatal(err)
 				}
-				m.write(caddyService, packagedCaddy)
-				m.write(autosave, "{}")
-				m.caddyRuns = "shop\n"
+				m.Write(caddyService, packagedCaddy)
+				m.Write(autosave, "{}")
+				m.Caddy.Runs = "shop\n"
 				s := m.lock()
 				s.adopt = true
 				steps := s.plan(s.caddy("ours\n")...)
-				if err := os.Rename(m.path(link), m.path("/etc/elsewhere")); err != nil {
+				if err := os.Rename(m.Path(link), m.Path("/etc/elsewhere")); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.Symlink(m.path("/etc/elsewhere"), m.path(link)); err != nil {
+				if err := os.Symlink(m.Path("/etc/elsewhere"), m.Path(link)); err != nil {
 					t.Fatal(err)
 				}
 				_, err := s.apply(steps)
-				if err == nil || !strings.Contains(err.Error(), "move aside: open /var/lib/caddy/.config/caddy: ") || m.read(autosave) != "{}" {
-					t.Errorf("the error is %v; what the link leads to is %q", err, m.read(autosave))
+				if err == nil || !strings.Contains(err.Error(), "move aside: open /var/lib/caddy/.config/caddy: ") || m.Read(autosave) != "{}" {
+					t.Errorf("the error is %v; what the link leads to is %q", err, m.Read(autosave))
 				}
 			})
 		})
@@ -384,8 +384,8 @@ func TestCaddyFolderThatIsALink(t *testing.T) {
 // The package's own file can't be moved: it has to be brought anew.
 func TestPackagedUnitThatWasEdited(t *testing.T) {
 	m := newMachine(t)
-	m.write(caddyService, strings.ReplaceAll(packagedCaddy, "Caddyfile", "caddy.json"))
-	caddy := unit("caddy.service", plan.Unit{Reloader: plan.ReloadCaddy})
+	m.Write(caddyService, strings.ReplaceAll(packagedCaddy, "Caddyfile", "caddy.json"))
+	caddy := unit("caddy.service", plan.Unit{Lifecycle: plan.LifecycleCaddy})
 	over := m.observe(caddy).Find(caddy.ID).Overrides
 	want := []plan.Override{{
 		Path: caddyService, Says: "by it unit caddy starts caddy --environ --config /etc/caddy/caddy.json",
@@ -400,7 +400,7 @@ func TestPackagedUnitThatWasEdited(t *testing.T) {
 func TestCaddyThatDoesNotTakeItsFile(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, s, _ := caddyMachine(t)
-		m.ignoresReload = true
+		m.Caddy.IgnoresReload = true
 		_, err := s.apply(s.plan(s.caddy("two\n")...))
 		if want := "unit caddy.service runs, but with another configuration than /etc/caddy/Caddyfile"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v", err)

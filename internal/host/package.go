@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -29,7 +28,7 @@ func (p packages) observe(ctx context.Context, view *look, resource plan.Resourc
 	if err != nil {
 		return err
 	}
-	version, installed := status.versions[resource.Name]
+	version, installed := status.Versions[resource.Name]
 	if installed {
 		fact.Exists = true
 		fact.Have = map[string]string{plan.AttrInstalled: plan.Yes}
@@ -60,7 +59,7 @@ func (p packages) bring(ctx context.Context, b *batch, step step) (outcome, erro
 // when it fails: lists that are some days old name files that the mirror has
 // replaced since.
 func (p packages) install(ctx context.Context, b *batch, index int, name string) error {
-	isOffered, err := p.isOffered(ctx, name)
+	isOffered, err := p.IsOffered(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -78,7 +77,7 @@ func (p packages) install(ctx context.Context, b *batch, index int, name string)
 	if err != nil {
 		return err
 	}
-	if isOffered, err = p.isOffered(ctx, name); err != nil || !isOffered {
+	if isOffered, err = p.IsOffered(ctx, name); err != nil || !isOffered {
 		return p.notOffered(ctx, name, lists, err)
 	}
 	failed, err := p.apt(ctx, b, index, "installing", "--no-remove", "install", name)
@@ -93,7 +92,7 @@ func (p packages) install(ctx context.Context, b *batch, index int, name string)
 
 // notOffered is why a package can't be installed that no package list has; err
 // is why they could not be asked, lists why they could not be updated.
-func (p packages) notOffered(ctx context.Context, name string, lists *CommandError, err error) error {
+func (p packages) notOffered(ctx context.Context, name string, lists *machine.CommandError, err error) error {
 	switch {
 	case err != nil:
 		return err
@@ -114,7 +113,10 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 		return err
 	}
 	name := step.change.ID.Name
-	others, err := p.removedWith(ctx, name)
+	others, err := p.RemovedWith(ctx, name)
+	if failed := (*machine.CommandError)(nil); errors.As(err, &failed) {
+		return p.aptError(ctx, "remove package "+name, failed)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,36 +131,13 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 	return err
 }
 
-// removedWith lists the other packages that would be removed with one.
-func (p packages) removedWith(ctx context.Context, name string) ([]string, error) {
-	output, err := p.run(ctx, Command{Name: "apt-get", Args: []string{"--simulate", "-q", "remove", name}})
-	var failed *CommandError
-	if errors.As(err, &failed) {
-		return nil, p.aptError(ctx, "remove package "+name, failed)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ask apt what goes with %s: %w", name, err)
-	}
-	var others []string
-	for line := range strings.Lines(string(output)) {
-		if words := strings.Fields(line); len(words) > 1 && words[0] == "Remv" && words[1] != name {
-			others = append(others, words[1])
-		}
-	}
-	return others, nil
-}
-
 // mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does
-// nothing before that. It notes changes there as files with numbers for names.
+// nothing before that.
 func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
-	notes, err := filepath.Glob(p.path("/var/lib/dpkg/updates/[0-9]*"))
-	if err != nil {
-		return fmt.Errorf("look for what dpkg left: %w", err)
+	if cutOff, err := p.IsDpkgCutOff(); err != nil || !cutOff {
+		return err
 	}
-	if len(notes) == 0 {
-		return nil
-	}
-	failed, err := p.longRun(ctx, b, index, "finishing what dpkg left", Command{
+	failed, err := p.longRun(ctx, b, index, "finishing what dpkg left", machine.Command{
 		Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"},
 	})
 	if failed != nil {
@@ -167,50 +146,10 @@ func (p packages) mendDpkg(ctx context.Context, b *batch, index int) error {
 	return err
 }
 
-// aptEnv keeps apt, and what it starts, from asking questions and from
-// restarting services by itself.
-var aptEnv = [...]string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
-
-// run runs a program of apt's or dpkg's, which may download through the
-// machine's web proxy; no password is in what its error holds of what it said.
-func (p packages) run(ctx context.Context, command Command) ([]byte, error) {
-	proxy := p.webProxy()
-	command.Env = slices.Concat(aptEnv[:], proxy.env)
-	output, err := p.runner.Run(ctx, command)
-	var failed *CommandError
-	if errors.As(err, &failed) {
-		masked := *failed
-		masked.Stdout, masked.Stderr = proxy.maskAll(failed.Stdout), proxy.maskAll(failed.Stderr)
-		return output, &masked
-	}
-	return output, err
-}
-
-// isOffered reports whether the package lists have a version of name that may
-// be installed.
-func (p packages) isOffered(ctx context.Context, name string) (bool, error) {
-	offered, err := p.run(ctx, Command{Name: "apt-cache", Args: []string{"policy", "--", name}})
-	if err != nil {
-		return false, fmt.Errorf("ask apt for %s: %w", name, err)
-	}
-	return hasCandidate(string(offered)), nil
-}
-
-// hasCandidate reads the output of apt-cache policy for one package.
-func hasCandidate(policy string) bool {
-	for line := range strings.Lines(policy) {
-		if version, ok := strings.CutPrefix(strings.TrimSpace(line), "Candidate:"); ok {
-			version = strings.TrimSpace(version)
-			return version != "" && version != "(none)"
-		}
-	}
-	return false
-}
-
 // apt runs apt-get without questions; files that somebody edited stay as they
 // are. No installation removes other packages: no plan says so. failed is not nil when it ran and failed.
-func (p packages) apt(ctx context.Context, b *batch, index int, doing string, args ...string) (failed *CommandError, err error) {
-	command := Command{
+func (p packages) apt(ctx context.Context, b *batch, index int, doing string, args ...string) (failed *machine.CommandError, err error) {
+	command := machine.Command{
 		Name: "apt-get",
 		Args: append([]string{
 			"-q", "-y", "--no-install-recommends",
@@ -228,7 +167,7 @@ func (p packages) apt(ctx context.Context, b *batch, index int, doing string, ar
 			return failed, err
 		}
 		// apt waits for one of its locks only: somebody may have been quicker.
-		if holder, err := p.dpkgHolder(); holder == "" || err != nil {
+		if holder, err := p.DpkgHolder(); holder == "" || err != nil {
 			return failed, err
 		}
 	}
@@ -236,7 +175,7 @@ func (p packages) apt(ctx context.Context, b *batch, index int, doing string, ar
 
 // longRun runs a command to its end, however the conversation goes on, and
 // tells how long it takes.
-func (p packages) longRun(ctx context.Context, b *batch, index int, doing string, command Command) (failed *CommandError, err error) {
+func (p packages) longRun(ctx context.Context, b *batch, index int, doing string, command machine.Command) (failed *machine.CommandError, err error) {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), aptTimeout,
 		fmt.Errorf("not done within %s", plan.Seconds(aptTimeout)))
 	defer cancel()
@@ -244,7 +183,7 @@ func (p packages) longRun(ctx context.Context, b *batch, index int, doing string
 		return fmt.Sprintf("%s (apt, %d s)", doing, int(elapsed.Seconds()))
 	}
 	err = b.whileTelling(index, text, func() error {
-		_, err := p.run(ctx, command)
+		_, err := p.RunApt(ctx, command)
 		return err
 	})
 	if errors.As(err, &failed) {

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -25,37 +26,37 @@ func TestPackageThatWeInstalledGoes(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	s.bring(caddyPackage)
-	if !m.packages["caddy"].installed {
+	if !m.Packages["caddy"].Installed {
 		t.Fatal("it is not installed")
 	}
 	if fact := m.observe().Find(caddyPackage.ID); !fact.Applied.Made {
 		t.Errorf("the manifest says %+v", fact.Applied)
 	}
 	s.bring()
-	if m.packages["caddy"].installed {
+	if m.Packages["caddy"].Installed {
 		t.Error("it stayed")
 	}
 }
 
 func TestPackageThatWasFoundStays(t *testing.T) {
 	m := newMachine(t)
-	m.packages["caddy"].installed = true
+	m.Packages["caddy"].Installed = true
 	s := m.lock()
 	s.bring(caddyPackage)
 	s.bring()
-	if !m.packages["caddy"].installed {
+	if !m.Packages["caddy"].Installed {
 		t.Error("it was removed")
 	}
 }
 
 func TestPackageThatAptDoesNotKnowYet(t *testing.T) {
 	m := newMachine(t)
-	m.packages["caddy"].listed = false
+	m.Packages["caddy"].Listed = false
 	m.lock().bring(caddyPackage)
-	updates := slices.IndexFunc(m.commands, func(line string) bool { return strings.HasSuffix(line, " update") })
-	installs := slices.IndexFunc(m.commands, func(line string) bool { return strings.HasSuffix(line, " install caddy") })
+	updates := slices.IndexFunc(m.Commands, func(line string) bool { return strings.HasSuffix(line, " update") })
+	installs := slices.IndexFunc(m.Commands, func(line string) bool { return strings.HasSuffix(line, " install caddy") })
 	if updates < 0 || installs < updates {
-		t.Errorf("ran %q", m.commands)
+		t.Errorf("ran %q", m.Commands)
 	}
 }
 
@@ -70,9 +71,9 @@ func TestPackageThatDoesNotExist(t *testing.T) {
 
 func TestPackageAfterDpkgWasCutOff(t *testing.T) {
 	m := newMachine(t)
-	m.write("/var/lib/dpkg/updates/0001", "Package: x\n")
+	m.Write("/var/lib/dpkg/updates/0001", "Package: x\n")
 	m.lock().bring(caddyPackage)
-	if !m.packages["caddy"].installed {
+	if !m.Packages["caddy"].Installed {
 		t.Error("it is not installed")
 	}
 }
@@ -82,9 +83,9 @@ func TestDpkgThatSomebodyElseHolds(t *testing.T) {
 	for _, path := range []string{"/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"} {
 		bubble(t, func(t *testing.T) {
 			m := newMachine(t)
-			m.write(path, "")
-			pid, release := holdLock(t, m.path(path))
-			m.write(fmt.Sprintf("/proc/%d/cmdline", pid), "apt-get\x00upgrade\x00"+strings.Repeat("x", 100)+"\x00")
+			m.Write(path, "")
+			pid, release := holdLock(t, m.Path(path))
+			m.Write(fmt.Sprintf("/proc/%d/cmdline", pid), "apt-get\x00upgrade\x00"+strings.Repeat("x", 100)+"\x00")
 			s := m.lock()
 			steps := s.plan(caddyPackage)
 			go func() {
@@ -105,8 +106,8 @@ func TestDpkgThatSomebodyElseHolds(t *testing.T) {
 func TestDpkgThatStaysLocked(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
-		m.write("/var/lib/dpkg/lock-frontend", "")
-		pid, release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		m.Write("/var/lib/dpkg/lock-frontend", "")
+		pid, release := holdLock(t, m.Path("/var/lib/dpkg/lock-frontend"))
 		defer release()
 		s := m.lock()
 		began := time.Now()
@@ -121,7 +122,7 @@ func TestDpkgThatStaysLocked(t *testing.T) {
 // A package of somebody else may be broken, a driver's say: ours is there.
 func TestPackageBesideABrokenOne(t *testing.T) {
 	m := newMachine(t)
-	m.packages["driver"] = &fakePackage{half: true}
+	m.Packages["driver"] = &machinetest.Package{Half: true}
 	s := m.lock()
 	s.bring(caddyPackage)
 	if waited := s.waited(); len(waited) != 1 || !strings.Contains(waited[0], "dpkg has driver half configured") {
@@ -131,7 +132,7 @@ func TestPackageBesideABrokenOne(t *testing.T) {
 
 func TestPackageWhoseScriptFails(t *testing.T) {
 	m := newMachine(t)
-	m.packages["caddy"].fails = true
+	m.Packages["caddy"].Fails = true
 	s := m.lock()
 	_, err := s.apply(s.plan(caddyPackage))
 	var told *hostapi.Error
@@ -139,7 +140,7 @@ func TestPackageWhoseScriptFails(t *testing.T) {
 		!slices.Equal(told.Log, []string{"no such user"}) || !strings.Contains(told.Hint, "dpkg --configure -a") {
 		t.Errorf("the error is %#v", err)
 	}
-	m.packages["caddy"].fails = false
+	m.Packages["caddy"].Fails = false
 	s.bring(caddyPackage)
 	if fact := m.observe().Find(caddyPackage.ID); !fact.Exists || !fact.Applied.Made {
 		t.Errorf("mended and done again: %+v", fact)
@@ -150,8 +151,8 @@ func TestPackageWhoseScriptFails(t *testing.T) {
 func TestWaitForDpkgIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
-		m.write("/var/lib/dpkg/lock-frontend", "")
-		_, release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+		m.Write("/var/lib/dpkg/lock-frontend", "")
+		_, release := holdLock(t, m.Path("/var/lib/dpkg/lock-frontend"))
 		defer release()
 		s := m.lock()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -231,7 +232,7 @@ func TestUntouchedDefaultFileIsPristine(t *testing.T) {
 	if fact := m.observe(want).Find(want.ID); !fact.Pristine {
 		t.Errorf("untouched: %+v", fact)
 	}
-	m.write("/etc/caddy/Caddyfile", "edited\n")
+	m.Write("/etc/caddy/Caddyfile", "edited\n")
 	if fact := m.observe(want).Find(want.ID); fact.Pristine {
 		t.Errorf("edited: %+v", fact)
 	}
@@ -241,11 +242,11 @@ func TestDefaultFileOfAPackageOfThisApplyIsReplaced(t *testing.T) {
 	m := newMachine(t)
 	s := m.lock()
 	s.bring(caddyPackage, s.file("/etc/caddy/Caddyfile", "ours\n"))
-	if got := m.read("/etc/caddy/Caddyfile"); got != "ours\n" {
+	if got := m.Read("/etc/caddy/Caddyfile"); got != "ours\n" {
 		t.Errorf("content is %q", got)
 	}
 	s.bring(caddyPackage)
-	if got := m.read("/etc/caddy/Caddyfile"); got != "stock\n" {
+	if got := m.Read("/etc/caddy/Caddyfile"); got != "stock\n" {
 		t.Errorf("after leaving, content is %q", got)
 	}
 }
@@ -255,10 +256,10 @@ func TestDefaultFileOfAPackageOfThisApplyIsReplaced(t *testing.T) {
 func TestPackageThatIsThereByNow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMachine(t)
-		m.serveCaddy(t)
+		m.ServeCaddy()
 		s := m.lock()
 		steps := s.plan(s.caddy("caddy form 1\n")...)
-		if err := m.apt([]string{"install"}, "caddy"); err != nil {
+		if err := m.Install("caddy"); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.apply(steps); err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -15,9 +16,9 @@ import (
 type programs struct{ *Host }
 
 func (p programs) observe(_ context.Context, _ *look, resource plan.Resource, fact *plan.Fact) error {
-	folder := p.path(filepath.Join(programsDir, resource.Name))
+	folder := p.Path(filepath.Join(plan.ProgramsDir, resource.Name))
 	content, err := os.ReadFile(filepath.Join(folder, "current", resource.Name))
-	if gone(err) {
+	if machine.Gone(err) {
 		return nil
 	}
 	if err != nil {
@@ -39,7 +40,7 @@ func (p programs) observe(_ context.Context, _ *look, resource plan.Resource, fa
 func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error) {
 	name, digest := step.resource.Name, step.resource.Want[plan.AttrDigest].Text
 	version := step.resource.Want[plan.AttrVersion].Text
-	if !storedName.MatchString(strings.ReplaceAll(version, "+", "_")) {
+	if (plan.ID{Kind: plan.KindProgram, Name: strings.ReplaceAll(version, "+", "_")}).CheckName() != nil {
 		return outcome{}, badRequest("%s: %q is not a version", step.resource.ID, version)
 	}
 	content, err := p.content(digest)
@@ -47,19 +48,27 @@ func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error)
 		return outcome{}, err
 	}
 	_, sum, _ := strings.Cut(digest, ":")
-	folder := p.path(filepath.Join(programsDir, name))
+	folder := p.Path(filepath.Join(plan.ProgramsDir, name))
 	release := version + "-" + sum[:12]
 	if err := writeProgram(filepath.Join(folder, release, name), content); err != nil {
 		return outcome{}, err
 	}
 	before, _ := os.Readlink(filepath.Join(folder, "current")) // none the first time
-	if err := swapLink(filepath.Join(folder, "current"), release); err != nil {
+	if err := machine.SwapLink(filepath.Join(folder, "current"), release); err != nil {
 		return outcome{}, err
 	}
-	if before != "" && before != release {
-		p.session.replaced[step.change.ID] = former{kept: before, applied: step.applied}
+	return outcome{made: true}, p.sweepReleases(name, release, before)
+}
+
+// keep names the release that another one is about to take the place of, or the
+// one that goes.
+func (p programs) keep(todo step) (string, error) {
+	name := todo.change.ID.Name
+	release, err := os.Readlink(p.Path(filepath.Join(plan.ProgramsDir, name, "current")))
+	if err != nil {
+		return "", fmt.Errorf("look at present release: %w", err)
 	}
-	return outcome{made: true}, sweepReleases(folder, release, before)
+	return filepath.Join(plan.ProgramsDir, name, release), nil
 }
 
 // content is a program: this very one, or else what was put.
@@ -81,7 +90,7 @@ func writeProgram(path string, content []byte) error {
 	if err := os.MkdirAll(release, 0o755); err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	if err := writeAtomically(path, content, 0o755); err != nil {
+	if err := machine.WriteAtomically(path, content, 0o755); err != nil {
 		os.Remove(release)               // only when nothing is in it
 		os.Remove(filepath.Dir(release)) // likewise
 		return fmt.Errorf("write program: %w", err)
@@ -89,32 +98,21 @@ func writeProgram(path string, content []byte) error {
 	return nil
 }
 
-// swapLink points a symbolic link elsewhere in one step.
-func swapLink(link, target string) error {
-	temporary := temporaryName(link)
-	if err := removeIfThere(temporary); err != nil {
-		return fmt.Errorf("remove leftover: %w", err)
-	}
-	if err := os.Symlink(target, temporary); err != nil {
-		return fmt.Errorf("make link: %w", err)
-	}
-	if err := os.Rename(temporary, link); err != nil {
-		return fmt.Errorf("swap link in: %w", err)
-	}
-	return syncDir(filepath.Dir(link))
-}
-
-// sweepReleases keeps the current release and the one before.
-func sweepReleases(folder, current, former string) error {
-	entries, err := os.ReadDir(folder)
+// sweepReleases keeps the current release, the one before, and those that the
+// record names.
+func (p programs) sweepReleases(name, current, former string) error {
+	folder := filepath.Join(plan.ProgramsDir, name)
+	entries, err := os.ReadDir(p.Path(folder))
 	if err != nil {
 		return fmt.Errorf("list releases: %w", err)
 	}
+	kept := p.session.journal.Kept()
 	for _, entry := range entries {
-		if !entry.IsDir() || entry.Name() == current || entry.Name() == former {
+		release := filepath.Join(folder, entry.Name())
+		if !entry.IsDir() || entry.Name() == current || entry.Name() == former || kept[release] {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+		if err := os.RemoveAll(p.Path(release)); err != nil {
 			return fmt.Errorf("remove old release: %w", err)
 		}
 	}
@@ -122,9 +120,9 @@ func sweepReleases(folder, current, former string) error {
 }
 
 func (p programs) remove(_ context.Context, _ *batch, step step) error {
-	if err := os.RemoveAll(p.path(filepath.Join(programsDir, step.change.ID.Name))); err != nil {
+	if err := os.RemoveAll(p.Path(filepath.Join(plan.ProgramsDir, step.change.ID.Name))); err != nil {
 		return fmt.Errorf("remove program: %w", err)
 	}
-	os.Remove(p.path(programsDir)) // only when nothing is left in it
+	os.Remove(p.Path(plan.ProgramsDir)) // only when nothing is left in it
 	return nil
 }

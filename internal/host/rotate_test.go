@@ -25,9 +25,9 @@ func TestSecretTakesThePlaceOfAnother(t *testing.T) {
 	s := m.lock()
 	present, next, file := s.rotating()
 	s.bring(present, file)
-	before := m.read("/etc/token")
+	before := m.Read("/etc/token")
 	s.bring(present, next, file)
-	if m.read("/etc/token") != before {
+	if m.Read("/etc/token") != before {
 		t.Error("the file was made from the next one before its time")
 	}
 	made := m.observe().Find(next.ID)
@@ -36,18 +36,18 @@ func TestSecretTakesThePlaceOfAnother(t *testing.T) {
 	file.From = &next.ID
 	file.Want[plan.AttrContent] = plan.Known(made.Have[plan.AttrMAC])
 	s.bring(present, next, file)
-	after := m.read("/etc/token")
-	if after == before || after != m.read("/var/lib/relayctl/secrets/worker.next") {
+	after := m.Read("/etc/token")
+	if after == before || after != m.Read("/var/lib/relayctl/secrets/worker.next") {
 		t.Error("the file was not made from the next one")
 	}
 
 	present.From, present.Want = &next.ID, map[string]plan.Value{plan.AttrPublic: plan.Known(hash)}
 	file.From = &present.ID
 	steps := s.bring(present, file)
-	if m.read("/var/lib/relayctl/secrets/worker") != after || m.read("/var/lib/relayctl/secrets/worker.next") != "absent" {
+	if m.Read("/var/lib/relayctl/secrets/worker") != after || m.Read("/var/lib/relayctl/secrets/worker.next") != "absent" {
 		t.Error("the next one did not take the place")
 	}
-	if m.read("/etc/token") != after {
+	if m.Read("/etc/token") != after {
 		t.Error("the file was touched")
 	}
 	// Steps that were done before relay-host was cut off are done again.
@@ -66,7 +66,7 @@ func TestAnotherSecretDoesNotTakeOver(t *testing.T) {
 	s := m.lock()
 	present, next, _ := s.rotating()
 	s.bring(present, next)
-	before := m.read("/var/lib/relayctl/secrets/worker")
+	before := m.Read("/var/lib/relayctl/secrets/worker")
 	for name, spoil := range map[string]func(*plan.Resource){
 		"another hash": func(r *plan.Resource) { r.Want[plan.AttrPublic] = plan.Known(strings.Repeat("0", 64)) },
 		"not made":     func(r *plan.Resource) { r.From = &plan.ID{Kind: plan.KindSecret, Name: "nobody"} },
@@ -79,7 +79,7 @@ func TestAnotherSecretDoesNotTakeOver(t *testing.T) {
 		if _, err := s.apply(s.plan(r, next)); err == nil {
 			t.Errorf("%s: taken", name)
 		}
-		if m.read("/var/lib/relayctl/secrets/worker") != before {
+		if m.Read("/var/lib/relayctl/secrets/worker") != before {
 			t.Errorf("%s: the secret changed", name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/secret"
 )
@@ -38,7 +39,7 @@ func (s secrets) bring(_ context.Context, _ *batch, step step) (outcome, error) 
 		return outcome{made: true}, s.succeed(step.resource)
 	}
 	path := s.stored("secrets", step.resource.Name)
-	if err := writeAtomically(path, secretFile(secret.NewToken()), 0o600); err != nil {
+	if err := machine.WriteAtomically(path, secretFile(secret.NewToken()), 0o600); err != nil {
 		return outcome{}, fmt.Errorf("keep secret: %w", err)
 	}
 	return outcome{made: true}, nil
@@ -64,11 +65,11 @@ func (s secrets) succeed(resource plan.Resource) error {
 	if err := os.Rename(s.stored("secrets", resource.From.Name), path); err != nil {
 		return fmt.Errorf("take over secret: %w", err)
 	}
-	return syncDir(filepath.Dir(path))
+	return machine.SyncDir(filepath.Dir(path))
 }
 
 func (s secrets) remove(_ context.Context, _ *batch, step step) error {
-	return removeIfThere(s.stored("secrets", step.change.ID.Name))
+	return machine.RemoveIfThere(s.stored("secrets", step.change.ID.Name))
 }
 
 // loadSecret wraps fs.ErrNotExist when there is none.

@@ -21,7 +21,7 @@ import (
 
 // conversation is a relay-host that serves, with both ends of the line.
 type conversation struct {
-	machine *machine
+	machine *debian
 	line    net.Conn // relayctl's end
 	ended   chan error
 	stop    context.CancelFunc // as a signal does
@@ -66,10 +66,10 @@ func (c *conversation) lock(t *testing.T, client *hostapi.Client) {
 }
 
 // locked reports whether somebody holds the machine's lock.
-func (m *machine) locked() bool {
-	observation, err := m.host().Observe(m.t.Context(), hostapi.Observe{})
+func (m *debian) locked() bool {
+	observation, err := m.host().Observe(m.T.Context(), hostapi.Observe{})
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
 	return observation.Holder != nil
 }
@@ -103,7 +103,7 @@ func TestWholeConversation(t *testing.T) {
 		if err := client.Unlock(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c.machine.journal["x.service"] = []string{"one", "two"}
+		c.machine.Journal["x.service"] = []string{"one", "two"}
 		if lines, err := client.Journal(t.Context(), "x.service", 5); err != nil || !slices.Equal(lines, []string{"one", "two"}) {
 			t.Errorf("the log is %q, %v", lines, err)
 		}
@@ -118,9 +118,9 @@ func TestWholeConversation(t *testing.T) {
 }
 
 // slow has a command take a minute, and tells when it has begun.
-func (m *machine) slow(at string) (begun chan struct{}) {
+func (m *debian) slow(at string) (begun chan struct{}) {
 	begun = make(chan struct{}, 1)
-	m.point = func(what string) {
+	m.Point = func(what string) {
 		if what == at {
 			begun <- struct{}{}
 			time.Sleep(time.Minute)
@@ -201,10 +201,10 @@ func TestStepIsFinishedWhenTheConversationEnds(t *testing.T) {
 				if err := <-applied; code(err) != hostapi.CodeCancelled && !isLost(err) {
 					t.Errorf("apply ended with %v", err)
 				}
-				if !c.machine.packages["caddy"].installed {
+				if !c.machine.Packages["caddy"].Installed {
 					t.Error("the step was cut off")
 				}
-				if strings.Contains(c.machine.read("/etc/passwd"), "relay:") {
+				if strings.Contains(c.machine.Read("/etc/passwd"), "relay:") {
 					t.Error("the next step was begun")
 				}
 				if c.machine.locked() {

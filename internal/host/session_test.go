@@ -31,16 +31,16 @@ type session struct {
 	macKey  []byte
 }
 
-func (m *machine) lock() *session {
-	m.t.Helper()
-	s := &session{t: m.t, host: m.host(), blobs: map[string][]byte{}}
-	_, err := s.host.Lock(m.t.Context(), hostapi.Lock{
+func (m *debian) lock() *session {
+	m.T.Helper()
+	s := &session{t: m.T, host: m.host(), blobs: map[string][]byte{}}
+	_, err := s.host.Lock(m.T.Context(), hostapi.Lock{
 		Holder: hostapi.LockHolder{Operator: "ops@desk", Command: "apply"}, Stack: "home", Wait: time.Second,
 	}, func(string) {})
 	if err != nil {
-		m.t.Fatal(err)
+		m.T.Fatal(err)
 	}
-	m.t.Cleanup(func() { s.host.Close() })
+	m.T.Cleanup(func() { s.host.Close() })
 	return s
 }
 
@@ -52,7 +52,7 @@ func (s *session) plan(want ...plan.Resource) []plan.Change {
 		s.t.Fatal(err)
 	}
 	s.macKey = observation.MACKey
-	s.planned = plan.Diff(plan.Host{Name: "edge", Role: cmp.Or(s.role, plan.RoleProxy), Want: want, Ports: s.ports, Facts: observation.Facts, Adopt: s.adopt})
+	s.planned = planOf(s.t, plan.Host{Name: "edge", Role: cmp.Or(s.role, plan.RoleProxy), Want: want, Ports: s.ports, Facts: observation.Facts, Adopt: s.adopt})
 	return s.planned.Changes
 }
 
@@ -165,3 +165,13 @@ func unit(name string, of plan.Unit) plan.Resource {
 }
 
 func fileID(path string) plan.ID { return plan.ID{Kind: plan.KindFile, Name: path} }
+
+// planOf plans what has an order.
+func planOf(t testing.TB, h plan.Host) plan.HostPlan {
+	t.Helper()
+	p, err := plan.Diff(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

@@ -18,7 +18,7 @@ func (b *batch) checkSince(todo step) error {
 	case b.camealong(expected, now):
 		return nil
 	case expected.Exists && !now.Exists:
-		if todo.change.Action == plan.Remove || now.Kind == plan.KindUnit {
+		if todo.change.Action == plan.Remove || now.Kind.Describe().Runs {
 			return nil
 		}
 		return changedSince(now.ID, "it is gone")
@@ -26,7 +26,7 @@ func (b *batch) checkSince(todo step) error {
 		return changedSince(now.ID, "it is there now")
 	case len(now.Overrides) > 0: // what was there before is gone by now
 		return changedSince(now.ID, now.Overrides[0].Path+" is there now")
-	case now.Kind == plan.KindUnit:
+	case now.Kind.Describe().Runs:
 		return nil // that it stopped or started by itself is what apply mends
 	}
 	known := map[string]string{}
@@ -48,19 +48,10 @@ func (b *batch) camealong(expected, now plan.Fact) bool {
 	if expected.Exists || !now.Exists {
 		return false
 	}
-	if now.Kind == plan.KindUnit && len(b.host.session.changed) > 0 {
+	if now.Kind.Describe().Runs && b.host.session.changed {
 		return true
 	}
-	if !b.host.session.packages {
-		return false
-	}
-	switch now.Kind {
-	case plan.KindUser, plan.KindDirectory, plan.KindPackage:
-		return true
-	case plan.KindFile:
-		return now.Pristine
-	}
-	return false
+	return b.host.session.packages && (now.Kind.Describe().ComesAlong || now.Pristine)
 }
 
 func changedSince(id plan.ID, how string) error {

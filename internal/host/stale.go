@@ -14,21 +14,19 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // stale lists what a running unit has not loaded as it stands now.
-func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, state UnitState) ([]plan.ID, error) {
-	owed, err := h.loadIntent(resource.Name)
-	if err != nil {
-		return nil, err
-	}
-	list := owed.Because
+func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, state machine.UnitState) ([]plan.ID, error) {
+	list := owed(view.journal, resource)
 	unit := resource.Unit
 	if unit == nil {
 		return list, nil
 	}
-	reads := readsOf(unit).all()
+	reads := readsOf(unit).All()
 	published, err := h.staleSettings(unit, state)
 	if err != nil {
 		return nil, err
@@ -48,7 +46,7 @@ func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, st
 		return nil, err
 	}
 	list = append(list, started...)
-	if unit.Reloader == plan.ReloadCaddy && h.runsOtherCaddyfile(ctx, view) {
+	if unit.Lifecycle == plan.LifecycleCaddy && h.runsOtherCaddyfile(ctx, view) {
 		list = append(list, unit.Reload...)
 	}
 	unpublished := slices.DeleteFunc(reads, func(id plan.ID) bool {
@@ -63,27 +61,34 @@ func (h *Host) stale(ctx context.Context, view *look, resource plan.Resource, st
 	return slices.Compact(list), nil
 }
 
+// owed lists what a unit reads and was replaced since it was last seen to run
+// with all of it.
+func owed(journal *record.Journal, resource plan.Resource) []plan.ID {
+	reads := slices.Concat(readsOf(resource.Unit).All(), journal.LoadedBy(resource.Name).Reads.All())
+	return slices.DeleteFunc(journal.Owed(resource.Name), func(id plan.ID) bool { return !plan.AnyCovers(reads, id) })
+}
+
 // publishedPrefix begins the status of a service that publishes the digest of
 // the settings it has loaded.
 const publishedPrefix = "settings "
 
-func publishedDigest(state UnitState) (digest string, ok bool) {
+func publishedDigest(state machine.UnitState) (digest string, ok bool) {
 	status, ok := strings.CutPrefix(state.StatusText, publishedPrefix)
 	digest, _, _ = strings.Cut(status, " ")
 	return strings.TrimRight(digest, ",;"), ok
 }
 
 // publishes reports whether the unit itself tells if it has loaded id.
-func publishes(unit *plan.Unit, state UnitState, id plan.ID) bool {
+func publishes(unit *plan.Unit, state machine.UnitState, id plan.ID) bool {
 	_, ok := publishedDigest(state)
 	return ok && slices.ContainsFunc(unit.Settings, func(path string) bool {
-		return path == id.Name || covers(id, plan.ID{Kind: plan.KindFile, Name: path})
+		return path == id.Name || plan.Covers(id, plan.ID{Kind: plan.KindFile, Name: path})
 	})
 }
 
 // staleSettings compares what a service publishes with its files. Which of
 // them differs the digest does not tell, so all of them are listed.
-func (h *Host) staleSettings(unit *plan.Unit, state UnitState) ([]plan.ID, error) {
+func (h *Host) staleSettings(unit *plan.Unit, state machine.UnitState) ([]plan.ID, error) {
 	published, ok := publishedDigest(state)
 	if !ok || len(unit.Settings) == 0 {
 		return nil, nil
@@ -96,7 +101,7 @@ func (h *Host) staleSettings(unit *plan.Unit, state UnitState) ([]plan.ID, error
 		return nil, nil
 	}
 	var list []plan.ID
-	for _, id := range readsOf(unit).all() {
+	for _, id := range readsOf(unit).All() {
 		if publishes(unit, state, id) {
 			list = append(list, id)
 		}
@@ -127,8 +132,8 @@ func (h *Host) settingsDigest(settings []string) (string, error) {
 	slices.Sort(paths)
 	whole := sha256.New()
 	for _, path := range slices.Compact(paths) {
-		content, err := os.ReadFile(h.path(filepath.Join(base, path)))
-		if gone(err) {
+		content, err := os.ReadFile(h.Path(filepath.Join(base, path)))
+		if machine.Gone(err) {
 			continue // the service cannot have loaded it: the digests will differ
 		}
 		if err != nil {
@@ -140,7 +145,7 @@ func (h *Host) settingsDigest(settings []string) (string, error) {
 }
 
 func (h *Host) settingFiles(setting string) ([]string, error) {
-	entries, err := os.ReadDir(h.path(setting))
+	entries, err := os.ReadDir(h.Path(setting))
 	if err != nil {
 		return []string{setting}, nil // a file, or nothing
 	}
@@ -155,21 +160,21 @@ func (h *Host) settingFiles(setting string) ([]string, error) {
 
 // runsOldProgram compares the program that a process runs with the one that
 // stands installed: equal bytes are the same program, whatever the path.
-func (h *Host) runsOldProgram(program plan.ID, state UnitState) (bool, error) {
+func (h *Host) runsOldProgram(program plan.ID, state machine.UnitState) (bool, error) {
 	if state.MainPID == 0 {
 		return false, nil
 	}
-	running := h.path(filepath.Join("/proc", strconv.Itoa(state.MainPID), "exe"))
-	installed := h.path(filepath.Join(programsDir, program.Name, "current", program.Name))
+	running := h.Path(filepath.Join("/proc", strconv.Itoa(state.MainPID), "exe"))
+	installed := h.Path(filepath.Join(plan.ProgramsDir, program.Name, "current", program.Name))
 	runs, err := os.Stat(running)
-	if gone(err) {
+	if machine.Gone(err) {
 		return false, nil // it ended a moment ago
 	}
 	if err != nil {
 		return false, fmt.Errorf("look at running program: %w", err)
 	}
 	stands, err := os.Stat(installed)
-	if gone(err) {
+	if machine.Gone(err) {
 		return false, nil // the program is missing: that is told of the program
 	}
 	if err != nil {
@@ -198,19 +203,16 @@ func (h *Host) runsOldProgram(program plan.ID, state UnitState) (bool, error) {
 // changedSinceLoaded compares ids with what was written down when the unit was
 // last seen to load them. A start that nobody wrote down counts as one that
 // loaded what had stopped changing by then.
-func (h *Host) changedSinceLoaded(ctx context.Context, view *look, unit string, ids []plan.ID, state UnitState) ([]plan.ID, error) {
-	record, err := h.loadLoaded(unit)
-	if err != nil {
-		return nil, err
-	}
-	same := record.Invocation != "" && record.Invocation == state.Invocation
+func (h *Host) changedSinceLoaded(ctx context.Context, view *look, unit string, ids []plan.ID, state machine.UnitState) ([]plan.ID, error) {
+	last := view.journal.LoadedBy(unit)
+	same := last.Invocation != "" && last.Invocation == state.Invocation
 	var list []plan.ID
 	for _, id := range ids {
 		present, err := h.fingerprint(ctx, view, id)
 		if err != nil {
 			return nil, err
 		}
-		loaded, recorded := record.Digests[id.String()]
+		loaded, recorded := last.Digests[id.String()]
 		switch {
 		case same && recorded && loaded != present.digest:
 			list = append(list, id)

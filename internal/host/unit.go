@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -37,8 +37,8 @@ func (u units) observe(ctx context.Context, view *look, resource plan.Resource, 
 			return err
 		}
 	}
-	fact.Detail = state.describe()
-	if state.Masked() && u.hasPackagedFile(resource.Name) {
+	fact.Detail = state.Describe()
+	if state.Masked() && u.HasPackagedFile(resource.Name) {
 		fact.InWay = "it is masked, which keeps it from starting; to let it, on the host: systemctl unmask " + strings.TrimSuffix(resource.Name, ".service")
 	}
 	if state.Running() {
@@ -54,53 +54,6 @@ func isMasked(name string) error {
 		Code: hostapi.CodeStep, Message: "unit " + name + " is masked, which keeps it from starting",
 		Hint: "If it may start, on the host:\n  systemctl unmask " + strings.TrimSuffix(name, ".service"),
 	}
-}
-
-// hasPackagedFile reports whether a unit has a file beneath what masks it: the
-// removal of a package masks its units, and its next installation lets them go.
-func (h *Host) hasPackagedFile(name string) bool {
-	return slices.ContainsFunc([]string{"/usr/lib/systemd/system", "/lib/systemd/system"}, func(dir string) bool {
-		_, err := os.Stat(h.path(filepath.Join(dir, name)))
-		return err == nil
-	})
-}
-
-// describe is one line on a unit for people.
-func (s UnitState) describe() string {
-	text := s.Active
-	if s.Sub != "" && s.Sub != s.Active {
-		text += " (" + s.Sub + ")"
-	}
-	if s.Masked() {
-		text += ", masked"
-	}
-	if s.Result != "" && s.Result != "success" {
-		text += ", " + s.lastEnd()
-	}
-	if s.Restarts > 0 {
-		text += fmt.Sprintf(", restarted %d times by systemd", s.Restarts)
-	}
-	return text
-}
-
-// How a main process ended, from wait(2).
-const (
-	exited = 1
-	killed = 2
-	dumped = 3
-)
-
-// lastEnd says how the unit's main process last ended.
-func (s UnitState) lastEnd() string {
-	switch {
-	case s.Result == "start-limit-hit" || s.Result == "timeout" || s.Result == "watchdog":
-		return "last " + s.Result
-	case s.ExitCode == exited:
-		return fmt.Sprintf("last with exit code %d", s.ExitStatus)
-	case s.ExitCode == killed || s.ExitCode == dumped:
-		return fmt.Sprintf("last by signal %d", s.ExitStatus)
-	}
-	return "last result " + s.Result
 }
 
 func (u units) bring(ctx context.Context, b *batch, step step) (outcome, error) {
@@ -127,101 +80,97 @@ func (u units) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 	case want[plan.AttrRunning] == plan.Yes && !(state.Running() && b.restartsLater(step.index)):
 		err = u.follow(ctx, b, step, state)
 	}
-	return outcome{made: madeFragment(u.session.manifest, state)}, err
+	return outcome{made: madeFragment(u.session.journal, state)}, err
 }
 
 // madeFragment reports whether relayctl made a unit's file.
-func madeFragment(manifest *plan.Manifest, state UnitState) bool {
-	file := findApplied(manifest, plan.ID{Kind: plan.KindFile, Name: state.Fragment})
+func madeFragment(journal *record.Journal, state machine.UnitState) bool {
+	file := journal.Entry(plan.ID{Kind: plan.KindFile, Name: state.Fragment})
 	return file != nil && file.Made
 }
 
 // present is how a unit is once systemd has read its present file.
-func (u units) present(ctx context.Context, name string) (UnitState, error) {
+func (u units) present(ctx context.Context, name string) (machine.UnitState, error) {
 	if u.session.unitFiles {
 		if err := u.reloadUnitFiles(ctx); err != nil {
-			return UnitState{}, err
+			return machine.UnitState{}, err
 		}
 	}
-	state, err := u.unitState(ctx, name)
+	state, err := u.Unit(ctx, name)
 	if err == nil && state.NeedsReload {
 		if err = u.reloadUnitFiles(ctx); err == nil {
-			state, err = u.unitState(ctx, name)
+			state, err = u.Unit(ctx, name)
 		}
 	}
 	return state, err
 }
 
 func (h *Host) reloadUnitFiles(ctx context.Context) error {
-	if err := h.systemd.Configure(ctx, ReloadUnitFiles, ""); err != nil {
+	if err := h.Systemd.Configure(ctx, machine.ReloadUnitFiles, ""); err != nil {
 		return err
 	}
 	h.session.unitFiles = false
 	return nil
 }
 
-func (h *Host) unitState(ctx context.Context, name string) (UnitState, error) {
-	states, err := h.systemd.Units(ctx, []string{name})
-	if err != nil {
-		return UnitState{}, fmt.Errorf("ask systemd for %s: %w", name, err)
-	}
-	return states[0], nil
-}
-
 // enable brings about that a unit starts at boot, or that it doesn't; want is
 // empty where that does not matter.
-func (u units) enable(ctx context.Context, name, want string, state UnitState) error {
+func (u units) enable(ctx context.Context, name, want string, state machine.UnitState) error {
 	switch {
 	case want == plan.Yes && !state.Enabled():
-		return u.configure(ctx, EnableUnit, name)
+		return u.configure(ctx, machine.EnableUnit, name)
 	case want == plan.No:
 		return u.keepOff(ctx, name, state)
 	}
 	return nil
 }
 
-func (u units) configure(ctx context.Context, verb ConfigureVerb, name string) error {
-	if err := u.systemd.Configure(ctx, verb, name); err != nil {
+func (u units) configure(ctx context.Context, verb machine.ConfigureVerb, name string) error {
+	if err := u.Systemd.Configure(ctx, verb, name); err != nil {
 		return err
 	}
 	return u.reloadUnitFiles(ctx)
 }
 
-func (u units) stop(ctx context.Context, b *batch, index int, name string, state UnitState) error {
-	if state.ended() {
-		return u.clearIntent(name)
+func (u units) stop(ctx context.Context, b *batch, index int, name string, state machine.UnitState) error {
+	if state.Ended() {
+		return u.recordStopped(name)
 	}
-	if err := u.job(ctx, b, index, StopUnit, name); err != nil {
+	if err := u.job(ctx, b, index, machine.StopUnit, name); err != nil {
 		return err
 	}
-	return u.clearIntent(name)
+	return u.recordStopped(name)
 }
 
 // doing says what systemd is at.
-var doing = map[JobVerb]string{StartUnit: "starting", StopUnit: "stopping", RestartUnit: "restarting", ReloadUnit: "reloading"}
+var doing = map[machine.JobVerb]string{machine.StartUnit: "starting", machine.StopUnit: "stopping", machine.RestartUnit: "restarting", machine.ReloadUnit: "reloading"}
 
 // job has systemd do something and tells how long it takes.
-func (u units) job(ctx context.Context, b *batch, index int, verb JobVerb, name string) error {
+func (u units) job(ctx context.Context, b *batch, index int, verb machine.JobVerb, name string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, fmt.Errorf("not done within %s", plan.Seconds(jobTimeout)))
 	defer cancel()
 	text := func(elapsed time.Duration) string {
 		return fmt.Sprintf("%s (systemd, %d s)", doing[verb], int(elapsed.Seconds()))
 	}
-	return b.whileTelling(index, text, func() error { return u.systemd.Job(ctx, verb, name) })
+	return b.whileTelling(index, text, func() error { return u.Systemd.Job(ctx, verb, name) })
 }
 
-// restartsLater reports whether a later step of the batch restarts or reloads
-// the unit of the step at index.
+// restartsLater reports whether the step at index does no more than enable a unit,
+// and a later one of the batch restarts or reloads it.
 func (b *batch) restartsLater(index int) bool {
-	id := b.steps[index].ID
+	now := b.steps[index]
+	starts := slices.ContainsFunc(now.Attributes, func(a plan.AttrChange) bool { return a.Name == plan.AttrRunning })
+	if now.Action != plan.Update || starts {
+		return false
+	}
 	return slices.ContainsFunc(b.steps[index+1:], func(change plan.Change) bool {
-		return change.ID == id && (change.Action == plan.Restart || change.Action == plan.Reload)
+		return change.ID == now.ID && (change.Action == plan.Restart || change.Action == plan.Reload)
 	})
 }
 
 // follow has a unit run with its present files, by the least that does it. One
 // that ran before and does not with those gets its former files back.
-func (u units) follow(ctx context.Context, b *batch, step step, state UnitState) error {
+func (u units) follow(ctx context.Context, b *batch, step step, state machine.UnitState) error {
 	verb, err := u.neededJob(ctx, step.resource, state)
 	if err != nil {
 		return err
@@ -238,20 +187,20 @@ func (u units) follow(ctx context.Context, b *batch, step step, state UnitState)
 
 // load has a unit take its present files by a job, sees that it does, and
 // writes that down.
-func (u units) load(ctx context.Context, b *batch, step step, verb JobVerb) error {
+func (u units) load(ctx context.Context, b *batch, step step, verb machine.JobVerb) error {
 	name, of := step.resource.Name, step.resource.Unit
-	isCaddy := of != nil && of.Reloader == plan.ReloadCaddy
+	isCaddy := of != nil && of.Lifecycle == plan.LifecycleCaddy
 	var err error
 	switch {
-	case verb == ReloadUnit && isCaddy:
+	case verb == machine.ReloadUnit && isCaddy:
 		err = u.loadCaddyfile(context.WithoutCancel(ctx), b, step)
-	case verb != StartUnit:
+	case verb != machine.StartUnit:
 		u.drain(ctx, b, step)
 		fallthrough
 	default:
 		err = u.job(ctx, b, step.index, verb, name)
 	}
-	if err != nil && !errors.Is(err, ErrJobFailed) {
+	if err != nil && !errors.Is(err, machine.ErrJobFailed) {
 		return err
 	}
 	state, err := u.verify(ctx, b, step, err)
@@ -266,38 +215,33 @@ func (u units) load(ctx context.Context, b *batch, step step, verb JobVerb) erro
 
 // neededJob is what has to be done so that a unit runs with its present files;
 // empty: nothing.
-func (u units) neededJob(ctx context.Context, resource plan.Resource, state UnitState) (JobVerb, error) {
+func (u units) neededJob(ctx context.Context, resource plan.Resource, state machine.UnitState) (machine.JobVerb, error) {
 	if !state.Running() {
 		if state.Active == "activating" {
-			return RestartUnit, nil // it goes round and round: a start would only wait for it
+			return machine.RestartUnit, nil // it goes round and round: a start would only wait for it
 		}
-		return StartUnit, nil
+		return machine.StartUnit, nil
 	}
-	need, err := u.stale(ctx, u.newLook(u.session.manifest), resource, state)
+	need, err := u.stale(ctx, u.look(), resource, state)
 	if err != nil {
 		return "", err
 	}
 	reads := readsOf(resource.Unit)
-	for id, when := range u.session.changed {
-		if when > u.session.loaded[resource.Name] && anyCovers(reads.all(), id) {
-			need = append(need, id)
-		}
-	}
 	if len(need) == 0 {
 		return "", nil
 	}
 	for _, id := range need {
-		if anyCovers(reads.Restart, id) || !anyCovers(reads.Reload, id) {
-			return RestartUnit, nil
+		if plan.AnyCovers(reads.Restart, id) || !plan.AnyCovers(reads.Reload, id) {
+			return machine.RestartUnit, nil
 		}
 	}
-	return ReloadUnit, nil
+	return machine.ReloadUnit, nil
 }
 
 // remove stops a unit for good; its file is a resource of its own.
 func (u units) remove(ctx context.Context, b *batch, step step) error {
 	name := step.change.ID.Name
-	state, err := u.unitState(ctx, name)
+	state, err := u.Unit(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -305,16 +249,16 @@ func (u units) remove(ctx context.Context, b *batch, step step) error {
 		return err
 	}
 	if state.Enabled() {
-		if err := u.systemd.Configure(ctx, DisableUnit, name); err != nil {
+		if err := u.Systemd.Configure(ctx, machine.DisableUnit, name); err != nil {
 			return err
 		}
 	}
 	if state.Active == "failed" {
-		if err := u.systemd.Configure(ctx, ResetFailed, name); err != nil {
+		if err := u.Systemd.Configure(ctx, machine.ResetFailed, name); err != nil {
 			return err
 		}
 	}
-	return u.forgetLoaded(name)
+	return u.recordStopped(name)
 }
 
 // followRestored has units that stay take the files that were put back.
@@ -324,14 +268,10 @@ func (h *Host) followRestored(ctx context.Context, b *batch) error {
 	if len(restored) == 0 {
 		return nil
 	}
-	readers, err := h.readers(nil)
-	if err != nil {
-		return err
-	}
-	for unit, reads := range readers {
+	for unit, reads := range h.session.journal.Readers() {
 		for _, path := range restored {
 			id := plan.ID{Kind: plan.KindFile, Name: path}
-			if !anyCovers(reads.all(), id) {
+			if !plan.AnyCovers(reads.All(), id) {
 				continue
 			}
 			if err := h.followRestoredUnit(ctx, b, unit, reads, id); err != nil {
@@ -343,22 +283,19 @@ func (h *Host) followRestored(ctx context.Context, b *batch) error {
 	return nil
 }
 
-func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, reads unitReads, id plan.ID) error {
-	if err := h.forgetLoaded(unit); err != nil {
+func (h *Host) followRestoredUnit(ctx context.Context, b *batch, unit string, reads record.Reads, id plan.ID) error {
+	if err := h.recordStopped(unit); err != nil {
 		return err
 	}
-	if err := h.clearIntent(unit); err != nil {
-		return err
-	}
-	state, err := h.unitState(ctx, unit)
+	state, err := h.Unit(ctx, unit)
 	if err != nil || !state.Running() {
 		return err
 	}
-	verb, last := ReloadUnit, len(b.steps)-1
-	if anyCovers(reads.Restart, id) {
-		verb = RestartUnit
+	verb, last := machine.ReloadUnit, len(b.steps)-1
+	if plan.AnyCovers(reads.Restart, id) {
+		verb = machine.RestartUnit
 	}
-	if verb == ReloadUnit && id.Name == caddyfile { // it may have Caddy take orders elsewhere than it does
+	if verb == machine.ReloadUnit && id.Name == plan.Caddyfile { // it may have Caddy take orders elsewhere than it does
 		return units{h}.loadCaddyfile(ctx, b, step{index: last, resource: plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: unit}}})
 	}
 	return units{h}.job(ctx, b, last, verb, unit)

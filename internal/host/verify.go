@@ -6,28 +6,28 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 )
 
 // How long a unit is watched after systemd called it started.
 const (
-	lookInterval  = 200 * time.Millisecond
-	settleTime    = 2 * time.Second  // it has to stay up this long
-	failingTime   = 10 * time.Second // one that stopped is watched this long, to tell how often it does
-	settingsTime  = 15 * time.Second // for a service to publish the settings that it was told to load
-	journalInFail = 10               // lines of its log that an error carries
+	lookInterval = 200 * time.Millisecond
+	settleTime   = 2 * time.Second  // it has to stay up this long
+	failingTime  = 10 * time.Second // one that stopped is watched this long, to tell how often it does
+	settingsTime = 15 * time.Second // for a service to publish the settings that it was told to load
 )
 
 // verify watches a unit after a job until it is clear whether it stays up and
 // has taken its settings. jobErr is the job's own failure.
-func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (UnitState, error) {
+func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (machine.UnitState, error) {
 	name := step.resource.Name
 	begun, told := time.Now(), time.Now()
 	before, stopped := -1, jobErr != nil
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	for {
-		state, err := u.unitState(ctx, name)
+		state, err := u.Unit(ctx, name)
 		if err != nil {
 			return state, err
 		}
@@ -39,7 +39,7 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (U
 		switch {
 		case jobErr != nil && state.Running() && elapsed >= settleTime:
 			return state, u.unitError(ctx, b, name, fmt.Sprintf("runs on as before: %v", jobErr))
-		case stopped && (state.ended() || elapsed >= failingTime):
+		case stopped && (state.Ended() || elapsed >= failingTime):
 			return state, u.didNotStayUp(ctx, b, name, state, state.Restarts-before)
 		case !stopped && elapsed >= settleTime:
 			return u.tookSettings(ctx, b, step, state)
@@ -56,12 +56,9 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (U
 	}
 }
 
-// ended reports whether systemd has given the unit up, or was told to.
-func (s UnitState) ended() bool { return s.Active == "failed" || s.Active == "inactive" }
-
 // tookSettings waits until a service publishes the digest of its present
 // settings. One that publishes none is believed.
-func (u units) tookSettings(ctx context.Context, b *batch, step step, state UnitState) (UnitState, error) {
+func (u units) tookSettings(ctx context.Context, b *batch, step step, state machine.UnitState) (machine.UnitState, error) {
 	unit := step.resource.Unit
 	begun, told := time.Now(), time.Now()
 	look := time.NewTicker(lookInterval)
@@ -93,14 +90,14 @@ func (u units) tookSettings(ctx context.Context, b *batch, step step, state Unit
 			return state, context.Cause(ctx)
 		case <-look.C:
 		}
-		if state, err = u.unitState(ctx, step.resource.Name); err != nil {
+		if state, err = u.Unit(ctx, step.resource.Name); err != nil {
 			return state, err
 		}
 	}
 }
 
 // didNotStayUp says how often a unit stopped, and how it did last.
-func (u units) didNotStayUp(ctx context.Context, b *batch, name string, state UnitState, restarts int) error {
+func (u units) didNotStayUp(ctx context.Context, b *batch, name string, state machine.UnitState, restarts int) error {
 	stops := restarts
 	if !state.Running() {
 		stops++
@@ -109,7 +106,7 @@ func (u units) didNotStayUp(ctx context.Context, b *batch, name string, state Un
 	if stops > 1 {
 		times = fmt.Sprintf("%d times", stops)
 	}
-	return u.unitError(ctx, b, name, fmt.Sprintf("did not stay up: it stopped %s, %s", times, state.lastEnd()))
+	return u.unitError(ctx, b, name, fmt.Sprintf("did not stay up: it stopped %s, %s", times, state.LastEnd()))
 }
 
 // reloadRefused begins what a service says of settings that it can't load.
@@ -118,7 +115,7 @@ const reloadRefused = "reload refused: "
 // unitError is an error on a unit with the end of what it said since the step
 // began.
 func (h *Host) unitError(ctx context.Context, b *batch, name, text string) *hostapi.Error {
-	lines, err := h.ownLog(ctx, name, b.began)
+	lines, err := h.OwnLog(ctx, name, b.began)
 	if err != nil {
 		lines = []string{"its log could not be read: " + err.Error()}
 	}

@@ -10,77 +10,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/relayctl/relayctl/internal/host"
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 )
-
-// What pam_env of Debian 12 and 13 made of these lines, as su showed it.
-const environment = `# comment http_proxy=http://comment:1
-A1=plain
-export A2=exported
-  A3=indented
-A4="double"
-A5='single'
-A6="mixed'
-A7="in"ner"
-A8=trailing   ` + `
-A9="quoted" # note
-B1="ha#sh"
-B2=ha#sh
-B3=a,\
-b
-B4=a,\
-
-c
-B5=a,\
-# comment
-d
-B6 =space
-B7= space
-B-8=bad
-=novalue
-NOEQ
-C1=first
-C1=second
-C2=set
-C2
-C3=
-C4=$A1
-C5=a\\b
-C6=cr` + "\r" + `
-export   C7=x
-C8=user:pa$$w%23d@h
-C9="  sp  "
-D2=a;b&c
-D3="unterminated
-D4=last\
-`
-
-func TestParseEnvironment(t *testing.T) {
-	want := map[string]string{
-		"A1": "plain", "A2": "exported", "A3": "indented", "A4": "double", "A5": "single", "A6": "mixed", "A7": `in"ner`,
-		"A8": "trailing   ", "A9": `quoted" `, "B1": "ha", "B2": "ha", "B3": "a,b", "B4": "a,", "B5": "a,", "B7": " space",
-		"C1": "second", "C3": "", "C4": "$A1", "C5": `a\\b`, "C6": "cr\r", "C8": "user:pa$$w%23d@h", "C9": "  sp  ",
-		"D2": "a;b&c", "D3": "unterminated",
-	}
-	if diff := cmp.Diff(want, host.ParseEnvironment(environment)); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func FuzzParseEnvironment(f *testing.F) {
-	f.Add(environment)
-	f.Add("a=\"\nb='\"\\\nc=\x00")
-	f.Fuzz(func(t *testing.T, text string) {
-		for name, value := range host.ParseEnvironment(text) {
-			if name == "" || strings.ContainsAny(name, " =\x00\n") || strings.ContainsAny(value, "#\x00\n") {
-				t.Errorf("%q has the value %q", name, value)
-			}
-		}
-	})
-}
 
 // What downloads is told of the machine's web proxy, and of nothing else that a
 // login there would have.
@@ -97,14 +30,14 @@ func TestWebProxyOfTheMachineReachesApt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMachine(t)
-			m.write("/etc/environment", test.file)
-			m.packages["caddy"].listed = false
+			m.Write("/etc/environment", test.file)
+			m.Packages["caddy"].Listed = false
 			m.lock().bring(caddyPackage)
-			if got, want := strings.Join(m.env["apt-get"], " "), strings.TrimSpace(own+" "+test.want); got != want {
+			if got, want := strings.Join(m.Env["apt-get"], " "), strings.TrimSpace(own+" "+test.want); got != want {
 				t.Errorf("apt-get has\n%s, want\n%s", got, want)
 			}
 			for _, name := range []string{"dpkg-query", "journalctl"} {
-				if env := m.env[name]; len(env) > 0 {
+				if env := m.Env[name]; len(env) > 0 {
 					t.Errorf("%s downloads nothing, and has %q", name, env)
 				}
 			}
@@ -121,12 +54,12 @@ func TestWebProxyThatCanNotBeRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
-			if err := spoil(m.path("/etc/environment")); err != nil {
+			if err := spoil(m.Path("/etc/environment")); err != nil {
 				t.Fatal(err)
 			}
 			m.lock().bring(caddyPackage)
-			if len(m.env["apt-get"]) != 3 {
-				t.Errorf("apt-get has %q", m.env["apt-get"])
+			if len(m.Env["apt-get"]) != 3 {
+				t.Errorf("apt-get has %q", m.Env["apt-get"])
 			}
 		})
 	}
@@ -135,13 +68,13 @@ func TestWebProxyThatCanNotBeRead(t *testing.T) {
 // Logins follow a link, too.
 func TestWebProxyBehindALink(t *testing.T) {
 	m := newMachine(t)
-	m.write("/etc/environment.d/site", "http_proxy=http://proxy:3128\n")
-	if err := os.Symlink("environment.d/site", m.path("/etc/environment")); err != nil {
+	m.Write("/etc/environment.d/site", "http_proxy=http://proxy:3128\n")
+	if err := os.Symlink("environment.d/site", m.Path("/etc/environment")); err != nil {
 		t.Fatal(err)
 	}
 	m.lock().bring(caddyPackage)
-	if !slices.Contains(m.env["apt-get"], "http_proxy=http://proxy:3128") {
-		t.Errorf("apt-get has %q", m.env["apt-get"])
+	if !slices.Contains(m.Env["apt-get"], "http_proxy=http://proxy:3128") {
+		t.Errorf("apt-get has %q", m.Env["apt-get"])
 	}
 }
 
@@ -164,25 +97,25 @@ func TestPasswordOfTheWebProxyIsMasked(t *testing.T) {
 		{"http://t0ken-only@proxy:3128", "by t0ken-only@proxy:3128", []string{"t0ken-only"}},
 		{"http://user:s%3cr3t@proxy", "bad escape in user:s%3cr3t@proxy", []string{"cr3t"}},
 	} {
-		for _, said := range []host.CommandError{
+		for _, said := range []machine.CommandError{
 			{Stderr: []string{"E: " + test.says}},
 			{Stdout: []string{"Err:1 http://deb.debian.org/debian trixie InRelease", test.says}, Stderr: []string{"E: Some index files failed to download."}},
 			{Stderr: []string{"W: " + test.says, "E: it broke"}},
 		} {
 			m := newMachine(t)
-			m.write("/etc/environment", "https_proxy='"+test.value+"'\n")
+			m.Write("/etc/environment", "https_proxy='"+test.value+"'\n")
 			said.Name, said.ExitCode = "apt-get", 100
-			m.aptFails = &said
+			m.AptFails = &said
 			s := m.lock()
 			_, err := s.apply(s.plan(caddyPackage))
 			var told *hostapi.Error
 			if !errors.As(err, &told) {
 				t.Fatalf("the error is %v", err)
 			}
-			shown := fmt.Sprintf("%s\n%s\n%q\n%q\n%+v", told.Message, told.Hint, told.Log, m.commands, s.said)
-			steps := m.read("/var/lib/relayctl/steps/1.jsonl")
+			shown := fmt.Sprintf("%s\n%s\n%q\n%q\n%+v", told.Message, told.Hint, told.Log, m.Commands, s.said)
+			steps := m.Read(journalFile)
 			if !strings.Contains(steps, "install package caddy") {
-				t.Fatalf("the journal of steps is %s", steps)
+				t.Fatalf("the journal is %s", steps)
 			}
 			shown += steps
 			for _, hidden := range test.hidden {
@@ -190,8 +123,8 @@ func TestPasswordOfTheWebProxyIsMasked(t *testing.T) {
 					t.Errorf("%s is shown:\n%s", hidden, shown)
 				}
 			}
-			if !slices.Contains(m.env["apt-get"], "https_proxy="+test.value) {
-				t.Errorf("apt-get has %q", m.env["apt-get"])
+			if !slices.Contains(m.Env["apt-get"], "https_proxy="+test.value) {
+				t.Errorf("apt-get has %q", m.Env["apt-get"])
 			}
 		}
 	}
@@ -204,10 +137,10 @@ func TestPasswordInACommandLineThatHoldsDpkg(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T) {
 			m := newMachine(t)
-			m.write("/var/lib/dpkg/lock-frontend", "")
-			pid, release := holdLock(t, m.path("/var/lib/dpkg/lock-frontend"))
+			m.Write("/var/lib/dpkg/lock-frontend", "")
+			pid, release := holdLock(t, m.Path("/var/lib/dpkg/lock-frontend"))
 			defer release()
-			m.write(fmt.Sprintf("/proc/%d/cmdline", pid), test.line+"\x00")
+			m.Write(fmt.Sprintf("/proc/%d/cmdline", pid), test.line+"\x00")
 			s := m.lock()
 			_, err := s.apply(s.plan(caddyPackage))
 			if err == nil || !strings.Contains(err.Error(), test.want) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"strings"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
+
+	"golang.org/x/time/rate"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -44,60 +46,34 @@ const (
 
 // within ends the conversation when a request is not over in time.
 func (c *Client) within(ctx context.Context, op Op, b bound) (over func()) {
-	done := make(chan struct{})
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		last := time.Now().Add(b.total)
-		timer := time.NewTimer(b.total)
-		defer timer.Stop()
-		given, why := ctx.Done(), "took longer than "+plan.Seconds(b.total)
-		for {
-			select {
-			case <-done:
-				return
-			case <-given:
-				given = nil
-				if b.grace < time.Until(last) {
-					timer.Reset(b.grace)
-					why = fmt.Sprintf("did not stop within %s when it was told to", plan.Seconds(b.grace))
-				}
-			case <-timer.C:
-				c.giveUp(fmt.Errorf("its %q %s: %w", op, why, ErrEndless))
-				return
-			}
+	var ended atomic.Bool
+	last := time.Now().Add(b.total)
+	timer := time.AfterFunc(b.total, func() {
+		why := "took longer than " + plan.Seconds(b.total)
+		if time.Now().Before(last) {
+			why = fmt.Sprintf("did not stop within %s when it was told to", plan.Seconds(b.grace))
+		}
+		if !ended.Load() {
+			c.giveUp(fmt.Errorf("its %q %s: %w", op, why, ErrEndless))
+			c.stream.Close() // unblocks the read, and every write
+		}
+	})
+	stop := context.AfterFunc(ctx, func() {
+		if b.grace < time.Until(last) {
+			timer.Reset(b.grace)
 		}
 	})
 	return func() {
-		close(done)
-		watching.Wait()
+		ended.Store(true) // for the timer that is just set
+		stop()
+		timer.Stop()
 	}
 }
 
-// giveUp ends the conversation from this side.
-func (c *Client) giveUp(why error) {
-	c.mu.Lock()
-	if c.gaveUp == nil {
-		c.gaveUp = why
-		close(c.given)
-	}
-	c.mu.Unlock()
-	c.stream.Close() // unblocks the read, and every write
-}
-
-// givenUp is why this end does not wait any longer; nil: it does.
-func (c *Client) givenUp() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.gaveUp
-}
-
-// chatter counts what relay-host says beside the answers that are waited for:
+// chatter bounds what relay-host says beside the answers that are waited for:
 // progress, and answers to nobody. It may say much at once, as of an apply of
 // many small steps, but not for long.
-type chatter struct {
-	spent float64 // lines, of at most lineSize bytes each
-	at    time.Time
-}
+type chatter struct{ *rate.Limiter }
 
 const (
 	chatterAtOnce = 10_000 // lines
@@ -105,14 +81,11 @@ const (
 	lineSize      = 1 << 10
 )
 
+func newChatter() chatter { return chatter{rate.NewLimiter(chatterRate, chatterAtOnce)} }
+
 // hear takes a line of so many bytes.
-func (c *chatter) hear(bytes int) error {
-	now := time.Now()
-	if !c.at.IsZero() {
-		c.spent = max(0, c.spent-chatterRate*now.Sub(c.at).Seconds())
-	}
-	c.at = now
-	if c.spent += float64(1 + bytes/lineSize); c.spent > chatterAtOnce {
+func (c chatter) hear(bytes int) error {
+	if !c.AllowN(time.Now(), 1+bytes/lineSize) {
 		return fmt.Errorf("it sends more progress than anybody could read: %w", ErrEndless)
 	}
 	return nil
@@ -130,11 +103,7 @@ func cut(text string) string {
 	if len(text) <= maxText {
 		return text
 	}
-	end := maxText
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + "…"
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // cutLines bounds the lines of a log: the last of them matter.

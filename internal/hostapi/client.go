@@ -2,6 +2,7 @@ package hostapi
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,13 +30,14 @@ type Client struct {
 	stream io.ReadWriteCloser
 	writes chan struct{} // holds one token: the right to write
 
-	over    chan struct{} // closed when there will be no more answers
-	given   chan struct{} // closed when this end gives the conversation up
+	over   context.Context // ends when there will be no more answers; its cause says why
+	lose   context.CancelCauseFunc
+	given  context.Context // ends when this end gives the conversation up; its cause says why
+	giveUp context.CancelCauseFunc
+
 	mu      sync.Mutex
 	nextID  uint64
 	waiting map[uint64]*call
-	lost    error // why there will be no more answers
-	gaveUp  error // why this end does not wait any longer; nil: it does
 }
 
 type call struct {
@@ -51,7 +53,9 @@ const responsesAhead = 64
 // NewClient wraps a stream whose greeting has been read. Run has to be called
 // for answers to arrive.
 func NewClient(stream io.ReadWriteCloser) *Client {
-	c := &Client{stream: stream, writes: make(chan struct{}, 1), over: make(chan struct{}), given: make(chan struct{}), waiting: map[uint64]*call{}}
+	c := &Client{stream: stream, writes: make(chan struct{}, 1), waiting: map[uint64]*call{}}
+	c.over, c.lose = context.WithCancelCause(context.Background())
+	c.given, c.giveUp = context.WithCancelCause(context.Background())
 	c.writes <- struct{}{}
 	return c
 }
@@ -71,11 +75,8 @@ func (c *Client) Run(ctx context.Context) error {
 	})
 
 	cancel(c.read(ctx, bufio.NewReaderSize(watch, 64<<10)))
-	cause := context.Cause(ctx)
-	if why := c.givenUp(); why != nil {
-		cause = why
-	}
-	c.lose(cause)
+	cause := cmp.Or(context.Cause(c.given), context.Cause(ctx))
+	c.end(cause)
 	background.Wait()
 	return cause
 }
@@ -83,8 +84,8 @@ func (c *Client) Run(ctx context.Context) error {
 // read delivers answers until there are no more, or until relay-host says more
 // than it may.
 func (c *Client) read(ctx context.Context, from *bufio.Reader) error {
-	var aside chatter
-	for ctx.Err() == nil && c.givenUp() == nil { // a stream may have more to give when it was closed
+	aside := newChatter()
+	for ctx.Err() == nil && c.given.Err() == nil { // a stream may have more to give when it was closed
 		var response Response
 		size, err := readMessage(from, &response)
 		if err != nil {
@@ -142,12 +143,11 @@ func (c *Client) deliver(ctx context.Context, response Response) bool {
 	return ends
 }
 
-// lose tells every call that there will be no answer. It is called once.
-func (c *Client) lose(cause error) {
+// end tells every call that there will be no answer.
+func (c *Client) end(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lost = cause
-	close(c.over)
+	c.lose(cause)
 	for id, waiting := range c.waiting {
 		close(waiting.responses)
 		delete(c.waiting, id)
@@ -187,7 +187,7 @@ func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progre
 		case response, open := <-started.responses:
 			switch {
 			case !open:
-				return nil, &LostError{started.op, c.cause()}
+				return nil, &LostError{started.op, context.Cause(c.over)}
 			case response.Progress != nil:
 				if onProgress != nil {
 					response.Progress.Text = cut(response.Progress.Text)
@@ -198,8 +198,8 @@ func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progre
 			default:
 				return response.Result, nil
 			}
-		case <-c.given:
-			return nil, &LostError{started.op, c.givenUp()}
+		case <-c.given.Done():
+			return nil, &LostError{started.op, context.Cause(c.given)}
 		case <-done:
 			done = nil
 			c.cancelRequest(context.WithoutCancel(ctx), started.id)
@@ -218,8 +218,8 @@ func (c *Client) cancelRequest(ctx context.Context, id uint64) {
 func (c *Client) register(op Op) (*call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lost != nil {
-		return nil, &LostError{op, c.lost}
+	if c.over.Err() != nil {
+		return nil, &LostError{op, context.Cause(c.over)}
 	}
 	c.nextID++
 	started := &call{id: c.nextID, op: op, responses: make(chan Response, responsesAhead)}
@@ -231,12 +231,6 @@ func (c *Client) forget(ended *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.waiting, ended.id)
-}
-
-func (c *Client) cause() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lost
 }
 
 // send writes a request's line and its blob, as one piece.
@@ -268,8 +262,8 @@ func (c *Client) send(ctx context.Context, request Request, params any, blob []b
 // it, too, and hears more: last words, or how relay-host ended.
 func (c *Client) writeError(ctx context.Context, op Op, err error) error {
 	select {
-	case <-c.over:
-		err = c.cause()
+	case <-c.over.Done():
+		err = context.Cause(c.over)
 	case <-ctx.Done():
 	}
 	return &LostError{op, err}

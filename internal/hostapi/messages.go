@@ -32,6 +32,7 @@ const (
 	OpJournal Op = "journal" // Journal -> JournalLines
 	OpReveal  Op = "reveal"  // Reveal -> Revealed; the probe key, nothing else
 	OpHistory Op = "history" // History -> HistoryTold; changes nothing
+	OpFormer  Op = "former"  // Former -> FormerTold; changes nothing
 )
 
 // Request is one line from relayctl.
@@ -255,4 +256,18 @@ type HistoryTold struct {
 	Originals []plan.Original `json:"originals,omitempty"`
 	// Steps are those asked for; nil: no journal of them is kept.
 	Steps []plan.StepTaken `json:"steps,omitzero"`
+}
+
+// Former asks how things were after an apply that later ones changed.
+type Former struct {
+	To int `json:"to"` // number of the apply; 0: before the first
+}
+
+// FormerTold is the answer to Former.
+type FormerTold struct {
+	Formers []plan.Former `json:"formers"`
+	// Oldest is the number of the oldest apply that the host can go back to.
+	Oldest int `json:"oldest"`
+	// Last is the number of the last apply that changed anything here; 0: none.
+	Last int `json:"last"`
 }

@@ -120,3 +120,9 @@ func (c *Client) Reveal(ctx context.Context) (Revealed, error) {
 func (c *Client) History(ctx context.Context, params History) (HistoryTold, error) {
 	return do[HistoryTold](ctx, c, OpHistory, bound{lookTime, stopTime}, params, nil)
 }
+
+// Former tells how things were after an apply. The error is a CodeBadRequest
+// where the host's record does not go back that far.
+func (c *Client) Former(ctx context.Context, params Former) (FormerTold, error) {
+	return do[FormerTold](ctx, c, OpFormer, bound{lookTime, stopTime}, params, nil)
+}

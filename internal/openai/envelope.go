@@ -43,10 +43,9 @@ func (e *EnvelopeError) Error() string {
 // escapes. Every error is an *EnvelopeError.
 func ParseEnvelope(body []byte) (Envelope, error) {
 	var e Envelope
-	s := &scanner{data: body}
 	var seen [len(watched)]bool
-	err := s.object(func(key []byte, start, end int) error { return e.member(&seen, key, body, start, end) })
-	if err != nil {
+	s := &scanner{data: body, member: func(name []byte, start, end int) error { return e.member(&seen, name, body, start, end) }}
+	if err := s.object(); err != nil {
 		return Envelope{}, err
 	}
 	if e.Model == "" {

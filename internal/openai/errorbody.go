@@ -20,22 +20,38 @@ import (
 //	{"message": "…"}                                              API gateways
 func ParseError(data []byte) (e *Error, ok bool) {
 	var body struct {
-		Error, Message, Detail json.RawMessage
+		said
+		Error, Detail, Choices json.RawMessage
 		Object                 any
-		Type, Param, Code      any
-		Choices                json.RawMessage
 	}
 	switch {
 	case json.Unmarshal(data, &body) != nil:
 		return nil, false
+	case isText(body.Error) || bytes.HasPrefix(body.Error, []byte("[")):
+		return &Error{Message: textOf(body.Error)}, true
 	case !absent(body.Error):
-		return parseInner(body.Error)
+		var inner said
+		if json.Unmarshal(body.Error, &inner) != nil {
+			return nil, false
+		}
+		return inner.error(), true
 	case body.Object == "error", absent(body.Choices) && isText(body.Message):
-		return &Error{Message: textOf(body.Message), Type: asText(body.Type), Param: asText(body.Param), Code: asText(body.Code)}, true
+		return body.error(), true
 	case absent(body.Choices) && !absent(body.Detail):
-		return &Error{Message: textOf(body.Detail), Type: asText(body.Type), Code: asText(body.Code)}, true
+		body.Message = body.Detail
+		return body.error(), true
 	}
 	return nil, false
+}
+
+// said is what most shapes have, of whatever type.
+type said struct {
+	Message           json.RawMessage
+	Type, Param, Code any
+}
+
+func (s said) error() *Error {
+	return &Error{Message: textOf(s.Message), Type: asText(s.Type), Param: asText(s.Param), Code: asText(s.Code)}
 }
 
 // ErrorText is what the body of an answer that is an error says in words, on
@@ -81,21 +97,6 @@ func title(page string) string {
 		return ""
 	}
 	return page[start+len("<title>") : end]
-}
-
-// parseInner reads the member "error".
-func parseInner(data json.RawMessage) (*Error, bool) {
-	if isText(data) || data[0] == '[' {
-		return &Error{Message: textOf(data)}, true
-	}
-	var inner struct {
-		Message           json.RawMessage
-		Type, Param, Code any
-	}
-	if json.Unmarshal(data, &inner) != nil {
-		return nil, false
-	}
-	return &Error{Message: textOf(inner.Message), Type: asText(inner.Type), Param: asText(inner.Param), Code: asText(inner.Code)}, true
 }
 
 func absent(data json.RawMessage) bool { return len(data) == 0 || string(data) == "null" }

@@ -32,20 +32,20 @@ func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // Body is the JSON body of e.
 func (e *Error) Body() []byte {
-	type inner struct {
-		Message string  `json:"message"`
-		Type    string  `json:"type"`
-		Param   *string `json:"param"`
-		Code    *string `json:"code"`
+	var body struct {
+		Error struct {
+			Message string `json:"message"`
+			Type    string `json:"type"`
+			Param   any    `json:"param"`
+			Code    any    `json:"code"`
+		} `json:"error"`
 	}
-	body := struct {
-		Error inner `json:"error"`
-	}{inner{Message: e.Message, Type: e.Type}}
+	body.Error.Message, body.Error.Type = e.Message, e.Type
 	if e.Param != "" {
-		body.Error.Param = &e.Param
+		body.Error.Param = e.Param
 	}
 	if e.Code != "" {
-		body.Error.Code = &e.Code
+		body.Error.Code = e.Code
 	}
 	data, err := json.Marshal(body)
 	if err != nil {

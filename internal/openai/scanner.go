@@ -1,113 +1,60 @@
 package openai
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // maxDepth bounds how deep a body may nest.
 const maxDepth = 512
 
-// scanner walks a JSON text once, checking it as RFC 8259 has it (and, like
-// encoding/json, letting strings hold bytes that are no UTF-8). The standard
-// decoder neither tells where a value stands nor that a member came twice.
+// scanner walks a JSON text once, without recursion, checking it as RFC 8259 has
+// it (and, like encoding/json, letting strings hold bytes that are no UTF-8).
+// The standard decoder neither tells where a value stands nor that a member came
+// twice.
 type scanner struct {
 	data  []byte
 	pos   int
 	stack []byte // the closing bracket of every open array and object
+
+	// member is told of each member of the outermost object: its name as written,
+	// and the bounds of its value.
+	member func(name []byte, start, end int) error
+	name   []byte // of the member at hand
+	start  int    // of its value
 }
 
-// object walks the whole text, which must be one object, and calls member for
-// each of its own members with the name as written and the value's bounds.
-func (s *scanner) object(member func(key []byte, start, end int) error) error {
+// object walks the whole text, which must be one object.
+func (s *scanner) object() error {
 	if s.space(); s.peek() != '{' {
 		return s.fault("expected {")
 	}
-	s.pos++
-	if s.space(); s.peek() == '}' {
-		s.pos++
-		return s.end()
-	}
-	for {
-		key, err := s.key()
+	for done := false; !done; {
+		opened, err := s.begin()
+		if err == nil && !opened {
+			done, err = s.ended()
+		}
 		if err != nil {
 			return err
 		}
-		start := s.pos
-		if err := s.value(); err != nil {
-			return err
-		}
-		if err := member(key, start, s.pos); err != nil {
-			return err
-		}
-		s.space()
-		switch s.peek() {
-		case ',':
-			s.pos++
-		case '}':
-			s.pos++
-			return s.end()
-		default:
-			return s.fault("expected , or }")
-		}
 	}
-}
-
-// end checks that nothing follows.
-func (s *scanner) end() error {
 	if s.space(); s.pos != len(s.data) {
 		return s.fault("more after the object")
 	}
 	return nil
 }
 
-// key reads a member's name and its colon, and stops at the value.
-func (s *scanner) key() ([]byte, error) {
-	s.space()
-	start := s.pos
-	if err := s.str(); err != nil {
-		return nil, err
-	}
-	key := s.data[start:s.pos]
-	if s.space(); s.peek() != ':' {
-		return nil, s.fault("expected :")
-	}
-	s.pos++
-	s.space()
-	return key, nil
-}
-
-// value passes over one value of any depth, without recursion.
-func (s *scanner) value() error {
-	s.stack = s.stack[:0]
-	for {
-		s.space()
-		opened, err := s.begin()
-		if err != nil {
-			return err
-		}
-		if opened {
-			continue
-		}
-		if done, err := s.closeAll(); done || err != nil {
-			return err
-		}
-	}
-}
-
 // begin reads a scalar, or opens an array or object that is not empty and
 // stops at its first value.
 func (s *scanner) begin() (opened bool, err error) {
+	s.space()
 	switch c := s.peek(); {
 	case c == '"':
 		return false, s.str()
 	case c == '-' || '0' <= c && c <= '9':
 		return false, s.number()
-	case c == 't':
-		return false, s.literal("true")
-	case c == 'f':
-		return false, s.literal("false")
-	case c == 'n':
-		return false, s.literal("null")
 	case c != '[' && c != '{':
-		return false, s.fault("expected a value")
+		return false, s.literal()
 	}
 	closing := s.data[s.pos] + 2 // ASCII has ] two after [, and } two after {
 	s.pos++
@@ -115,20 +62,25 @@ func (s *scanner) begin() (opened bool, err error) {
 		s.pos++
 		return false, nil
 	}
-	if len(s.stack) == maxDepth {
+	if len(s.stack) > maxDepth {
 		return false, s.fault("nested over %d deep", maxDepth)
 	}
 	s.stack = append(s.stack, closing)
 	if closing == '}' {
-		_, err = s.key()
+		err = s.key()
 	}
 	return true, err
 }
 
-// closeAll follows a whole value: it closes what ends here, or stops at the
+// ended follows a whole value: it closes what ends with it, or stops at the
 // next value. done is true when nothing is open any more.
-func (s *scanner) closeAll() (done bool, err error) {
+func (s *scanner) ended() (done bool, err error) {
 	for len(s.stack) > 0 {
+		if len(s.stack) == 1 {
+			if err := s.member(s.name, s.start, s.pos); err != nil {
+				return false, err
+			}
+		}
 		s.space()
 		closing := s.stack[len(s.stack)-1]
 		switch s.peek() {
@@ -138,7 +90,7 @@ func (s *scanner) closeAll() (done bool, err error) {
 		case ',':
 			s.pos++
 			if closing == '}' {
-				_, err = s.key()
+				err = s.key()
 			}
 			return false, err
 		default:
@@ -148,12 +100,38 @@ func (s *scanner) closeAll() (done bool, err error) {
 	return true, nil
 }
 
+// key reads a member's name and its colon, and stops at the value.
+func (s *scanner) key() error {
+	s.space()
+	start := s.pos
+	if err := s.str(); err != nil {
+		return err
+	}
+	name := s.data[start:s.pos]
+	if s.space(); !s.skip(":") {
+		return s.fault("expected :")
+	}
+	if s.space(); len(s.stack) == 1 {
+		s.name, s.start = name, s.pos
+	}
+	return nil
+}
+
 // peek is the byte at hand, 0 at the end (which no rule expects).
 func (s *scanner) peek() byte {
 	if s.pos < len(s.data) {
 		return s.data[s.pos]
 	}
 	return 0
+}
+
+// skip passes over one of set, if it comes next.
+func (s *scanner) skip(set string) bool {
+	if s.pos == len(s.data) || strings.IndexByte(set, s.data[s.pos]) < 0 {
+		return false
+	}
+	s.pos++
+	return true
 }
 
 func (s *scanner) space() {
@@ -167,12 +145,14 @@ func (s *scanner) space() {
 	}
 }
 
-func (s *scanner) literal(text string) error {
-	if !bytes.HasPrefix(s.data[s.pos:], []byte(text)) {
-		return s.fault("expected %s", text)
+func (s *scanner) literal() error {
+	for _, text := range []string{"true", "false", "null"} {
+		if bytes.HasPrefix(s.data[s.pos:], []byte(text)) {
+			s.pos += len(text)
+			return nil
+		}
 	}
-	s.pos += len(text)
-	return nil
+	return s.fault("expected a value")
 }
 
 // str passes over a string.
@@ -199,48 +179,32 @@ func (s *scanner) str() error {
 // escape passes over what follows a backslash, less its last byte.
 func (s *scanner) escape() error {
 	s.pos++
-	switch s.peek() {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return nil
-	case 'u':
+	c := s.peek()
+	if c == 'u' {
 		for range 4 {
 			s.pos++
-			if !isHex(s.peek()) {
+			if strings.IndexByte("0123456789abcdefABCDEF", s.peek()) < 0 {
 				return s.fault("expected a hex digit")
 			}
 		}
-		return nil
+	} else if strings.IndexByte(`"\/bfnrt`, c) < 0 {
+		return s.fault("an unknown escape")
 	}
-	return s.fault("an unknown escape")
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+	return nil
 }
 
 func (s *scanner) number() error {
-	if s.peek() == '-' {
-		s.pos++
+	s.skip("-")
+	ok := s.skip("0") || s.digits()
+	if s.skip(".") {
+		ok = s.digits() && ok
 	}
-	if s.peek() == '0' {
-		s.pos++
-	} else if !s.digits() {
+	if s.skip("eE") {
+		s.skip("+-")
+		ok = s.digits() && ok
+	}
+	if !ok {
 		return s.fault("expected a digit")
-	}
-	if s.peek() == '.' {
-		s.pos++
-		if !s.digits() {
-			return s.fault("expected a digit")
-		}
-	}
-	if c := s.peek(); c == 'e' || c == 'E' {
-		s.pos++
-		if c := s.peek(); c == '+' || c == '-' {
-			s.pos++
-		}
-		if !s.digits() {
-			return s.fault("expected a digit")
-		}
 	}
 	return nil
 }

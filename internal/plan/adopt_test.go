@@ -41,7 +41,7 @@ func TestFileOfSomebodyElse(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			host := fileHost(row.fact)
 			host.Adopt = row.adopt
-			got := plan.Diff(host)
+			got := planOf(host)
 			if diff := cmp.Diff([]string{row.want}, steps(got)); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
@@ -71,7 +71,7 @@ func TestLinkInThePlaceOfAFile(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			host := fileHost(row.fact)
 			host.Adopt = true
-			got := plan.Diff(host)
+			got := planOf(host)
 			if diff := cmp.Diff([]string{row.want}, steps(got)); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
@@ -95,7 +95,7 @@ func TestUnitOfABlockedFileIsLeftAlone(t *testing.T) {
 			facts[i].Stale = []plan.ID{hand().ID}
 		}
 	}
-	got := steps(plan.Diff(edge(facts...)))
+	got := steps(planOf(edge(facts...)))
 	if diff := cmp.Diff([]string{"attention file /etc/caddy/Caddyfile BLOCK not made by relayctl (adoptable)"}, got); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}
@@ -120,7 +120,7 @@ func TestUnitOfSomebodyElse(t *testing.T) {
 			[]string{"change unit relay-server.service"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got := plan.Diff(plan.Host{Role: plan.RoleProxy, Want: row.wants, Facts: plan.Facts{Resources: row.facts}})
+			got := planOf(plan.Host{Role: plan.RoleProxy, Want: row.wants, Facts: plan.Facts{Resources: row.facts}})
 			if diff := cmp.Diff(row.want, steps(got)); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
@@ -163,7 +163,7 @@ func TestPorts(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			host := edge(asWanted(proxyWants())...)
 			host.Facts.Listeners = row.listeners
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
@@ -205,7 +205,7 @@ func TestWhatStartsAUnitInTheWay(t *testing.T) {
 			host := edge(append(asWanted(proxyWants()), row.facts...)...)
 			host.Adopt = row.adopt
 			host.Facts.Listeners = []plan.Listener{{Address: "::", Port: 443, PID: 1, Unit: row.holds}}
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
@@ -216,7 +216,7 @@ func TestWhatStartsAUnitInTheWay(t *testing.T) {
 func TestDisplacedGoesJustBeforeOurUnits(t *testing.T) {
 	host := edge(found(plan.KindUnit, "nginx.service", "enabled=yes", "running=yes"))
 	host.Facts.Listeners, host.Adopt = []plan.Listener{{Address: "::", Port: 443, Unit: "nginx.service"}}, true
-	got := steps(plan.Diff(host))
+	got := steps(planOf(host))
 	want := []string{"change unit nginx.service, holds port 443, which caddy needs (adopted)",
 		"create unit relay-server.service", "create unit caddy.service"}
 	if diff := cmp.Diff(want, got[len(got)-3:]); diff != "" {
@@ -232,11 +232,11 @@ func TestTakenOverByHalf(t *testing.T) {
 		"attention file /etc/caddy/Caddyfile BLOCK not made by relayctl (adoptable)",
 		"attention unit nginx.service, taken over before, and off since apply 1 (2026-11-20 09:14 UTC)",
 	}
-	if diff := cmp.Diff(want, steps(plan.Diff(half))); diff != "" {
+	if diff := cmp.Diff(want, steps(planOf(half))); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}
 	half.Adopt = true
-	if got := steps(plan.Diff(half)); len(got) == 0 || strings.Contains(strings.Join(got, "\n"), "nginx") {
+	if got := steps(planOf(half)); len(got) == 0 || strings.Contains(strings.Join(got, "\n"), "nginx") {
 		t.Errorf("with --adopt: %q", got)
 	}
 
@@ -250,7 +250,7 @@ func TestTakenOverByHalf(t *testing.T) {
 		}
 	}
 	want = []string{"change unit caddy.service", "attention unit nginx.service, taken over before, and off since apply 1 (2026-11-20 09:14 UTC)"}
-	got := steps(plan.Diff(stopped))
+	got := steps(planOf(stopped))
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -263,7 +263,7 @@ func TestBlockedPortPointsAtTheStack(t *testing.T) {
 	host.Facts.Listeners = messyListeners()
 	host.Ports[1].Origin = plan.Origin{File: "stack.hcl", Line: 7, Block: `proxy "edge"`}
 	points := map[string]plan.Origin{}
-	for _, c := range plan.Diff(host).Blocked() {
+	for _, c := range planOf(host).Blocked() {
 		if c.Resource != nil {
 			points[c.ID.Name] = c.Resource.Origin
 		}
@@ -282,14 +282,14 @@ func TestAdoptedUnitStaysOff(t *testing.T) {
 	host := edge()
 	host.Facts, host.Adopt = m.observe(), true
 	host.Facts.Listeners = []plan.Listener{{Address: "0.0.0.0", Port: 443, Unit: "nginx.service"}}
-	first := plan.Diff(host)
+	first := planOf(host)
 	if diff := cmp.Diff([]string{"change unit nginx.service, holds port 443, which caddy needs (adopted)"}, steps(first)); diff != "" {
 		t.Fatal("(-want +got)\n" + diff)
 	}
 	m.do(first)
 
 	host.Facts, host.Adopt = m.observe(), false
-	if again := plan.Diff(host); len(again.Changes) > 0 {
+	if again := planOf(host); len(again.Changes) > 0 {
 		t.Errorf("plan after adoption: %q", steps(again))
 	}
 
@@ -298,18 +298,18 @@ func TestAdoptedUnitStaysOff(t *testing.T) {
 	m.facts[nginx.ID] = fact
 	host.Facts = m.observe()
 	back := []string{"change unit nginx.service, taken over before; changed on the host since apply 1 (2026-11-20 09:14 UTC) (adopted)"}
-	if diff := cmp.Diff(back, steps(plan.Diff(host))); diff != "" {
+	if diff := cmp.Diff(back, steps(planOf(host))); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}
 
 	host.Facts.Listeners = []plan.Listener{{Address: "0.0.0.0", Port: 443, Unit: "nginx.service"}}
 	again := []string{"change unit nginx.service, holds port 443, which caddy needs (adopted)"}
-	if diff := cmp.Diff(again, steps(plan.Diff(host))); diff != "" {
+	if diff := cmp.Diff(again, steps(planOf(host))); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}
 
 	host.Role, host.Want, host.Ports = plan.RoleDeparted, nil, nil
-	last := plan.Diff(host)
+	last := planOf(host)
 	if c := last.Changes[len(last.Changes)-1]; len(last.Changes) != len(proxyWants())+1 {
 		t.Errorf("last change %s %s of %d", c.Action, c.ID, len(last.Changes))
 	}
@@ -332,7 +332,7 @@ func TestWhatIsNotWantedGoesInTheOppositeOrder(t *testing.T) {
 	}
 	host := edge(facts...)
 	host.Role, host.Want, host.Ports = plan.RoleDeparted, nil, nil
-	got := plan.Diff(host)
+	got := planOf(host)
 	want := []string{
 		"remove unit relay-server.service",
 		"remove unit caddy.service",
@@ -359,7 +359,7 @@ func TestWhatIsNotWantedGoesInTheOppositeOrder(t *testing.T) {
 
 func TestRemovalComesBeforeTheReloadThatFollowsFromIt(t *testing.T) {
 	old := as(want(plan.KindFile, "/etc/relay/workers.d/gpu-2.json", "content=sha256:11"))
-	got := plan.Diff(edge(append(asWanted(proxyWants()), old)...))
+	got := planOf(edge(append(asWanted(proxyWants()), old)...))
 	want := []string{
 		"remove file /etc/relay/workers.d/gpu-2.json",
 		"reload unit relay-server.service, because /etc/relay/workers.d changes",

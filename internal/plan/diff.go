@@ -5,20 +5,19 @@ import (
 	"slices"
 )
 
-// Diff says what has to be done on one host. The changes come in the order of
-// work: what is brought about by kind, what goes in the opposite order, and
-// last what is restarted or reloaded, since that may follow from anything
-// before it. What is displaced goes just before our units come: until all else
-// is ready it serves.
-func Diff(h Host) HostPlan {
+// Diff says what has to be done on one host, in the order of work. An error
+// names a circle of things of which each has to come after the next.
+func Diff(h Host) (HostPlan, error) {
 	d := newDiffer(h)
 	todo := d.displaced()
 	todo = append(todo, d.overridden()...)
 	todo = append(todo, d.wantedChanges()...)
 	todo = append(todo, d.leaving()...)
-	todo = append(todo, d.restarts(todo)...)
 	todo = append(todo, d.offMeanwhile(todo)...)
-	slices.SortStableFunc(todo, d.byWork)
+	todo, err := d.inOrder(todo)
+	if err != nil {
+		return HostPlan{}, err
+	}
 	return HostPlan{
 		Name:      h.Name,
 		Address:   h.Address,
@@ -28,7 +27,7 @@ func Diff(h Host) HostPlan {
 		New:       h.Facts.Manifest == nil,
 		Changes:   todo,
 		Unchanged: d.unchanged(todo),
-	}
+	}, nil
 }
 
 // differ is one host with its resources and facts by name.
@@ -62,7 +61,7 @@ func (d *differ) wantedChanges() []Change {
 		if change, ok := d.change(want); ok {
 			changes = append(changes, change)
 		}
-		if note, ok := newRoot(want, d.fact(want.ID)); ok {
+		if note, ok := anew(want, d.fact(want.ID)); ok {
 			changes = append(changes, note)
 		}
 	}
@@ -124,7 +123,9 @@ func differences(want Resource, fact Fact) []AttrChange {
 
 // isLink reports whether a symbolic link stands in the place of a file: a host
 // tells nothing else of a file that is not in the way.
-func isLink(fact Fact) bool { return fact.Kind == KindFile && fact.Detail != "" && fact.InWay == "" }
+func isLink(fact Fact) bool {
+	return fact.Kind.Describe().Text && fact.Detail != "" && fact.InWay == ""
+}
 
 // isForeign reports whether somebody else made what stands where want should
 // be. Only what would be lost by a change counts: a file's content, and a unit
@@ -133,29 +134,24 @@ func (d *differ) isForeign(want Resource, fact Fact, differ []AttrChange) bool {
 	if fact.Applied != nil || fact.Pristine {
 		return false
 	}
-	switch want.Kind {
-	case KindFile:
-		return hasAttr(differ, AttrContent)
-	case KindUnit:
-		return d.comesFromUs(want) && !d.fact(ID{KindFile, "/etc/systemd/system/" + want.Name}).Exists
+	if d.comesFromUs(want) {
+		return !d.fact(unitFile(want.Name)).Exists
 	}
-	return false
+	return want.Kind.Describe().Text && hasAttr(differ, AttrContent)
 }
 
 // isInTheWay reports whether apply can do nothing about a thing as it is. A
 // unit that should be off may well be masked.
 func (d *differ) isInTheWay(want Resource, fact Fact, differ []AttrChange) bool {
-	if want.Kind == KindUnit {
-		return fact.InWay != "" && len(differ) > 0 && !d.comesFromUs(want)
-	}
-	return fact.InWay != ""
+	isOff := want.Kind.Describe().Runs && len(differ) == 0
+	return fact.InWay != "" && !isOff && !d.comesFromUs(want)
 }
 
 // comesFromUs reports whether a unit's file is brought by relayctl, which
 // clears what was done to the unit.
 func (d *differ) comesFromUs(want Resource) bool {
-	_, ours := d.wanted[ID{KindFile, "/etc/systemd/system/" + want.Name}]
-	return want.Kind == KindUnit && ours
+	_, ours := d.wanted[unitFile(want.Name)]
+	return want.Kind.Describe().Runs && ours
 }
 
 // takeOver plans what is done about a thing of somebody else.
@@ -171,15 +167,15 @@ func takeOver(c *Change, adopt bool) {
 	}
 	c.Action, c.Adoptable = Attention, true
 	c.Block = "not made by relayctl"
-	if c.ID.Kind == KindFile && c.Fact.Detail != "" {
-		c.Block += "; it " + c.Fact.Detail // is a link, say
+	if isLink(c.Fact) {
+		c.Block += "; it " + c.Fact.Detail
 	}
 }
 
 // Hides reports whether a unit of ours would hide one of somebody else by its
 // name.
 func (c Change) Hides() bool {
-	return c.ID.Kind == KindUnit && c.Resource != nil && c.Resource.Want[AttrRunning] == Known(Yes)
+	return c.ID.Kind.Describe().Runs && c.Resource != nil && c.Resource.Want[AttrRunning] == Known(Yes)
 }
 
 // unchanged counts the wanted resources that no change touches.
@@ -197,69 +193,6 @@ func (d *differ) unchanged(changes []Change) int {
 		}
 	}
 	return count
-}
-
-// The parts of a host's work, in their order.
-const (
-	partWanted = iota
-	partLeaving
-	partRestarts
-)
-
-func (d *differ) byWork(a, b Change) int {
-	part := d.part(a)
-	if c := cmp.Compare(part, d.part(b)); c != 0 {
-		return c
-	}
-	c := cmp.Or(
-		cmp.Compare(a.ID.Kind.rank(), b.ID.Kind.rank()),
-		cmp.Compare(d.comes(a), d.comes(b)),
-		cmp.Compare(drains(a), drains(b)),
-		cmp.Compare(checked(a), checked(b)),
-		cmp.Compare(a.ID.Name, b.ID.Name),
-	)
-	if part == partLeaving {
-		c = -c
-	}
-	return cmp.Or(c, cmp.Compare(b.Action, a.Action)) // a change before the attention that it calls for
-}
-
-func (d *differ) part(c Change) int {
-	switch {
-	case c.Action == Restart || c.Action == Reload:
-		return partRestarts
-	case c.Adopt:
-		return partWanted // what it is in the way of comes behind it
-	case c.Action == Remove || c.Action == Forget:
-		return partLeaving
-	}
-	return partWanted
-}
-
-// comes puts units that have to go before those that take their ports.
-func (d *differ) comes(c Change) int {
-	if _, wanted := d.wanted[c.ID]; wanted || c.ID.Kind != KindUnit || c.Action == Remove || c.Action == Forget {
-		return 2
-	}
-	return startsOthers(c)
-}
-
-// drains puts a unit whose restart drops worker connections behind the others:
-// the relay that they come back to is up first.
-func drains(c Change) int {
-	if c.Resource != nil && c.Resource.Unit != nil && c.Resource.Unit.Drain != "" {
-		return 1
-	}
-	return 0
-}
-
-// checked puts a file that is checked before it is swapped in behind the
-// others: the check reads what they hold.
-func checked(c Change) int {
-	if c.Resource != nil && c.Resource.Check != "" {
-		return 1
-	}
-	return 0
 }
 
 func hasAttr(list []AttrChange, name string) bool {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestNothingToDoOnAHostThatIsAsItShouldBe(t *testing.T) {
-	got := plan.Diff(edge(asWanted(proxyWants())...))
+	got := planOf(edge(asWanted(proxyWants())...))
 	if len(got.Changes) != 0 || got.Unchanged != len(proxyWants()) {
 		t.Errorf("%d unchanged, changes %q; want %d and none", got.Unchanged, steps(got), len(proxyWants()))
 	}
@@ -23,7 +23,7 @@ func TestNothingToDoOnAHostThatIsAsItShouldBe(t *testing.T) {
 func TestFreshHostIsBuiltInOrder(t *testing.T) {
 	host := edge()
 	host.Facts.Manifest = nil
-	got := plan.Diff(host)
+	got := planOf(host)
 	want := []string{
 		"create package caddy",
 		"create user relay",
@@ -103,7 +103,7 @@ func TestOneThingDiffers(t *testing.T) {
 					row.spoil(&facts[i])
 				}
 			}
-			if diff := cmp.Diff(row.want, steps(plan.Diff(edge(facts...)))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(edge(facts...)))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
@@ -126,7 +126,7 @@ func TestStartedUnitIsNotAlsoRestarted(t *testing.T) {
 			facts[i].Have = with(f.Have, plan.AttrRunning, plan.No)
 		}
 	}
-	got := steps(plan.Diff(edge(facts...)))
+	got := steps(planOf(edge(facts...)))
 	want := []string{"change program relay-server, replaced on the host since apply 12 (2026-11-20 09:14 UTC)", "change unit relay-server.service"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got)\n" + diff)
@@ -148,7 +148,7 @@ func TestWhatDropsWorkerConnections(t *testing.T) {
 		drops := map[string]int{}
 		host := edge(facts...)
 		host.DirectConnections = 1
-		for _, c := range plan.Diff(host).Changes {
+		for _, c := range planOf(host).Changes {
 			if c.ID.Kind == plan.KindUnit {
 				drops[string(c.Action)+" "+c.ID.Name] = c.Drops
 			}
@@ -170,7 +170,7 @@ func TestValueThatApplyMakesAlwaysDiffers(t *testing.T) {
 		"change file /etc/relay/workers.d/gpu-1.json",
 		"reload unit relay-server.service, because /etc/relay/workers.d changes",
 	}
-	if diff := cmp.Diff(want, steps(plan.Diff(host))); diff != "" {
+	if diff := cmp.Diff(want, steps(planOf(host))); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}
 }
@@ -178,7 +178,7 @@ func TestValueThatApplyMakesAlwaysDiffers(t *testing.T) {
 func TestDiffDoesNotDependOnOrder(t *testing.T) {
 	host := edge(messyFacts()...)
 	host.Facts.Listeners = messyListeners()
-	want := strings.Join(steps(plan.Diff(host)), "\n")
+	want := strings.Join(steps(planOf(host)), "\n")
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		r.Shuffle(len(host.Want), func(i, j int) { host.Want[i], host.Want[j] = host.Want[j], host.Want[i] })
@@ -186,7 +186,7 @@ func TestDiffDoesNotDependOnOrder(t *testing.T) {
 		facts, listeners := host.Facts.Resources, host.Facts.Listeners
 		r.Shuffle(len(facts), func(i, j int) { facts[i], facts[j] = facts[j], facts[i] })
 		r.Shuffle(len(listeners), func(i, j int) { listeners[i], listeners[j] = listeners[j], listeners[i] })
-		if diff := cmp.Diff(want, strings.Join(steps(plan.Diff(host)), "\n")); diff != "" {
+		if diff := cmp.Diff(want, strings.Join(steps(planOf(host)), "\n")); diff != "" {
 			t.Fatalf("seed %d: (-want +got)\n%s", seed, diff)
 		}
 	}
@@ -226,10 +226,10 @@ func TestPlanAfterApplyIsEmpty(t *testing.T) {
 			host := edge()
 			host.Adopt = true
 			host.Facts = m.observe()
-			m.do(plan.Diff(host))
+			m.do(planOf(host))
 
 			host.Facts, host.Adopt = m.observe(), false
-			if second := plan.Diff(host); len(second.Changes) > 0 {
+			if second := planOf(host); len(second.Changes) > 0 {
 				t.Errorf("second plan: %q", steps(second))
 			}
 			for _, r := range proxyWants() {
@@ -247,13 +247,13 @@ func TestEveryKindComesAndGoes(t *testing.T) {
 		t.Run(r.ID.String(), func(t *testing.T) {
 			m := newMemory()
 			host := plan.Host{Name: "edge", Role: plan.RoleProxy, Want: []plan.Resource{r}, Facts: m.observe()}
-			m.do(plan.Diff(host))
+			m.do(planOf(host))
 			host.Facts = m.observe()
-			if again := plan.Diff(host); len(again.Changes) > 0 {
+			if again := planOf(host); len(again.Changes) > 0 {
 				t.Errorf("second plan: %q", steps(again))
 			}
 			host.Want = nil
-			m.do(plan.Diff(host))
+			m.do(planOf(host))
 			if len(m.facts) > 0 {
 				t.Errorf("left behind: %v", m.facts)
 			}

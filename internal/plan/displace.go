@@ -137,7 +137,7 @@ func (d *differ) isDisplaced(fact Fact) bool {
 }
 
 func wasDisplaced(fact Fact) bool {
-	return fact.Kind == KindUnit && fact.Applied != nil && !fact.Applied.Made && fact.Applied.Taken != nil
+	return fact.Kind.Describe().Runs && fact.Applied != nil && !fact.Applied.Made && fact.Applied.Taken != nil
 }
 
 // keptOff turns off what was displaced before and came back since, but for
@@ -165,7 +165,7 @@ func (d *differ) keptOff(planned map[string]*Change) []Change {
 // where something is in the way or does not run yet: neither the old nor the
 // new may serve.
 func (d *differ) offMeanwhile(todo []Change) []Change {
-	unfinished := func(c Change) bool { return c.Block != "" || !c.Adopt && c.ID.Kind == KindUnit && startsAnyway(c) }
+	unfinished := func(c Change) bool { return c.Block != "" || !c.Adopt && c.ID.Kind.Describe().Runs && startsAnyway(c) }
 	if !slices.ContainsFunc(todo, unfinished) {
 		return nil
 	}
@@ -196,12 +196,4 @@ func staysOn(unit string) bool {
 		match, err := path.Match(pattern, unit)
 		return err != nil || match
 	})
-}
-
-// startsOthers puts what starts a unit before it, so that it stays off.
-func startsOthers(c Change) int {
-	if strings.HasSuffix(c.ID.Name, ".service") {
-		return 1
-	}
-	return 0
 }

@@ -19,8 +19,10 @@ type Fact struct {
 	// Stale lists what a running unit has not loaded as it stands now.
 	Stale []ID `json:"stale,omitempty"`
 	// Serves lists the names of the sites that a unit of somebody else serves,
-	// as far as they are known.
-	Serves []string `json:"serves,omitempty"`
+	// or a server by a file of theirs, as far as they are known. Imports lists the
+	// files from which there may be more.
+	Serves  []string `json:"serves,omitempty"`
+	Imports []string `json:"imports,omitempty"`
 	// StartedBy lists the socket, timer and path units that start a unit.
 	StartedBy []string `json:"started_by,omitempty"`
 	// PulledBy lists the units that start a unit at boot and go on doing so:
@@ -51,6 +53,9 @@ type Applied struct {
 	Taken  *TakenOver `json:"taken,omitempty"`
 	Number int        `json:"apply"` // number of the apply that last changed it
 	Time   time.Time  `json:"time"`
+	// As is how it was asked for, with all values settled; nil: nobody asked
+	// for it, or that is not known.
+	As *Resource `json:"as,omitempty"`
 }
 
 // Facts is what one look at a host found. Resources holds a fact for everything
@@ -85,6 +90,18 @@ type Machine struct {
 	Clock     string `json:"clock,omitempty"` // RFC 3339, when it was looked at
 	// Init is what runs as pid 1 in the place of systemd; empty: systemd does.
 	Init string `json:"init,omitempty"`
+}
+
+// SupportedSystems are the systems that relayctl was built for, as people say it.
+const SupportedSystems = "Debian 12, Debian 13 or Ubuntu 24.04"
+
+// IsSupported reports whether relayctl was built for a machine's system.
+func (m Machine) IsSupported() bool {
+	switch m.System + " " + m.Version {
+	case "debian 12", "debian 13", "ubuntu 24.04":
+		return m.Arch == "amd64" || m.Arch == "arm64"
+	}
+	return false
 }
 
 // Manifest is what a host knows of the stack it belongs to.

@@ -147,3 +147,12 @@ func steps(p plan.HostPlan) []string {
 	}
 	return lines
 }
+
+// planOf plans what has an order.
+func planOf(h plan.Host) plan.HostPlan {
+	p, err := plan.Diff(h)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}

@@ -32,7 +32,7 @@ func TestWhatApplyCanDoNothingAbout(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fact := plan.Fact{ID: test.want[0].ID, Exists: true, Have: test.have, InWay: "something is in the way"}
-			todo := plan.Diff(plan.Host{Name: "edge", Want: test.want, Facts: plan.Facts{Resources: []plan.Fact{fact}}, Adopt: true})
+			todo := planOf(plan.Host{Name: "edge", Want: test.want, Facts: plan.Facts{Resources: []plan.Fact{fact}}, Adopt: true})
 			blocked := todo.Blocked()
 			if test.blocks != (len(blocked) == 1) {
 				t.Fatalf("blocked by %+v", blocked)

@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // leaving plans what happens to everything in the manifest that is not wanted
 // any more: what relayctl made goes, what it found stays and is forgotten. An
@@ -8,24 +11,53 @@ import "strings"
 func (d *differ) leaving() []Change {
 	var changes []Change
 	for id, fact := range d.facts {
-		if _, wanted := d.wanted[id]; wanted || fact.Applied == nil || d.isDisplaced(fact) {
-			continue
+		if _, wanted := d.wanted[id]; !wanted && fact.Applied != nil {
+			changes = append(changes, d.leave(id, fact)...)
 		}
-		c := Change{ID: id, Action: Forget, Fact: fact}
-		if isMovedAside(fact) {
-			if d.host.Role != RoleDeparted {
-				continue // it is told for as long as the host belongs to the stack
-			}
-			changes = append(changes, c)
-			continue
-		}
-		if fact.Applied.Made && (fact.Exists || fact.Applied.Kept != "") {
-			c.Action = Remove
-			c.Reasons, c.Notes = unless(c), stays(fact)
-		}
-		changes = append(changes, c)
 	}
 	return changes
+}
+
+// leave plans what happens to one thing that is not wanted any more.
+func (d *differ) leave(id ID, fact Fact) []Change {
+	c := Change{ID: id, Action: Forget, Fact: fact}
+	isDeparted := d.host.Role == RoleDeparted
+	switch {
+	case (wasDisplaced(fact) || isMovedAside(fact)) && d.host.GiveBack != nil && d.host.GiveBack(id):
+		if c.Attributes = givenBack(fact); len(c.Attributes) > 0 {
+			c.Action, c.Reasons = PutBack, []string{"as it was before apply " + strconv.Itoa(fact.Applied.Taken.Number)}
+		}
+	case wasDisplaced(fact) && !isDeparted, isMovedAside(fact) && !isDeparted:
+		return nil // it is told for as long as the host belongs to the stack
+	case isMovedAside(fact):
+	case isDeparted && d.host.KeepTrust && id.Kind.Describe().Known:
+		return []Change{c, {ID: id, Action: Attention, Fact: fact, Reasons: []string{"goes with --purge only"}}}
+	case fact.Applied.Made && (fact.Exists || fact.Applied.Kept != ""):
+		c.Action = Remove
+		c.Notes = stays(fact)
+		if unless := id.Kind.Describe().unless; unless != "" {
+			c.Reasons = []string{unless}
+		}
+	}
+	return []Change{c}
+}
+
+// givenBack is what giving back changes about something that was taken over.
+func givenBack(fact Fact) []AttrChange {
+	if fact.Kind == KindFile {
+		if fact.Exists {
+			return nil // somebody put something there since
+		}
+		return []AttrChange{{Name: AttrContent, After: Known("")}}
+	}
+	want := Resource{ID: fact.ID, Want: map[string]Value{}}
+	for _, name := range []string{AttrEnabled, AttrRunning} {
+		want.Want[name] = Known(fact.Applied.Taken.Before[name])
+	}
+	if !fact.Exists {
+		return nil
+	}
+	return differences(want, fact)
 }
 
 // unless says what keeps the host from removing a thing of ours.
@@ -41,12 +73,13 @@ func unless(c Change) []string {
 
 // stays says what is left where a thing of ours goes.
 func stays(fact Fact) []string {
+	kind := fact.Kind.Describe()
 	switch {
 	case fact.Applied.Kept != "":
 		return []string{"what stood there before is put back"}
-	case fact.Kind == KindPackage:
-		return []string{"its settings stay, as apt-get remove leaves them"}
-	case fact.Kind == KindUnit && fact.Applied.Taken != nil:
+	case kind.stays != "":
+		return []string{kind.stays}
+	case kind.Runs && fact.Applied.Taken != nil:
 		return []string{"the unit that it hid stays off"}
 	}
 	return nil

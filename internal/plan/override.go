@@ -71,5 +71,5 @@ func overriddenUnit(want Resource, overrides []Override) Resource {
 // isMovedAside reports whether an earlier apply took a file of somebody else
 // away, and nothing of ours took its place.
 func isMovedAside(fact Fact) bool {
-	return fact.Kind == KindFile && fact.Applied != nil && !fact.Applied.Made && fact.Applied.Taken != nil
+	return fact.Kind.Describe().Text && fact.Applied != nil && !fact.Applied.Made && fact.Applied.Taken != nil
 }

@@ -40,7 +40,7 @@ func TestOverriddenUnits(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			host := overriddenEdge(row.shared)
 			row.set(&host)
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})
@@ -67,7 +67,7 @@ func TestRivalOfAUnit(t *testing.T) {
 					host.Want[i].Unit = &of
 				}
 			}
-			if diff := cmp.Diff(row.want, steps(plan.Diff(host))); diff != "" {
+			if diff := cmp.Diff(row.want, steps(planOf(host))); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 		})

@@ -11,6 +11,9 @@ const (
 	Remove  Action = "remove"
 	Restart Action = "restart"
 	Reload  Action = "reload"
+	// PutBack gives back what was taken over from somebody else: a unit is as
+	// it was, a file that was moved aside stands in its place.
+	PutBack Action = "put back"
 )
 
 // The actions that change nothing and are never counted. Take and Forget are
@@ -53,6 +56,12 @@ type Host struct {
 	Ports   []Port // what our units will listen on
 	Facts   Facts
 	Adopt   bool // --adopt was given
+	// GiveBack says which of the things that were taken over are given back;
+	// nil: none is.
+	GiveBack func(ID) bool
+	// KeepTrust leaves on a host of RoleDeparted what clients trust and are
+	// known by: the CA, and the hashes of API keys.
+	KeepTrust bool
 	// WorkerConnections is how many workers are connected to the relay on
 	// this host just now; 0 where there is no relay to ask.
 	WorkerConnections int
@@ -121,7 +130,7 @@ func (c Counts) Total() int { return c.Create + c.Update + c.Remove + c.Restart 
 // Counts reports whether the change changes the host.
 func (c Change) Counts() bool {
 	switch c.Action {
-	case Create, Update, Remove, Restart, Reload:
+	case Create, Update, Remove, Restart, Reload, PutBack:
 		return true
 	}
 	return false
@@ -132,7 +141,7 @@ func (c *Counts) Add(action Action) {
 	switch action {
 	case Create:
 		c.Create++
-	case Update:
+	case Update, PutBack:
 		c.Update++
 	case Remove:
 		c.Remove++

@@ -10,7 +10,7 @@ func reasons(c Change) []string {
 	if c.Block != "" {
 		return nil
 	}
-	if c.ID.Kind == KindKey && c.Fact.Exists && hasAttr(c.Attributes, AttrShown) {
+	if c.Fact.Exists && hasAttr(c.Attributes, AttrShown) {
 		list = append(list, "never shown to anybody: made anew")
 	}
 	if c.Action == Update && c.Fact.Pristine && c.Fact.Applied == nil {
@@ -57,10 +57,12 @@ func since(applied Applied) string {
 	return fmt.Sprintf("since apply %d (%s UTC)", applied.Number, applied.Time.UTC().Format("2006-01-02 15:04"))
 }
 
-// newRoot calls attention to a certificate authority that is made anew,
-// whatever the reason: clients trust the one before.
-func newRoot(want Resource, fact Fact) (Change, bool) {
-	if want.Kind != KindCA || fact.Applied == nil && !fact.Exists {
+// anew calls attention to what is made in the place of a former one, whatever the
+// reason, where people have to know: clients trust the certificate authority
+// before.
+func anew(want Resource, fact Fact) (Change, bool) {
+	text := want.Kind.Describe().anew
+	if text == "" || fact.Applied == nil && !fact.Exists {
 		return Change{}, false
 	}
 	if fact.Exists && len(differences(want, fact)) == 0 {
@@ -71,6 +73,6 @@ func newRoot(want Resource, fact Fact) (Change, bool) {
 		Action:   Attention,
 		Resource: &want,
 		Fact:     fact,
-		Reasons:  []string{"a new root: clients must take it (relayctl ca)"},
+		Reasons:  []string{text},
 	}, true
 }

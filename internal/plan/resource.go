@@ -6,15 +6,13 @@ package plan
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 )
 
 // Kind is what sort of thing a resource is.
 type Kind string
 
-// The kinds, in the order in which they are brought about on a host; they are
-// taken away in the opposite order.
+// The kinds.
 const (
 	KindPackage   Kind = "package"   // a Debian package, by name
 	KindUser      Kind = "user"      // a system user with a group of its name
@@ -31,12 +29,6 @@ const (
 // it is what attention is called to when a process of nobody's unit holds it.
 const KindPort Kind = "port"
 
-// kinds lists every kind in the order of work.
-var kinds = []Kind{KindPackage, KindUser, KindDirectory, KindCA, KindSecret, KindKey, KindProgram, KindFile, KindUnit}
-
-// rank is the place of k in the order of work.
-func (k Kind) rank() int { return slices.Index(kinds, k) }
-
 // ID names a resource on a host.
 type ID struct {
 	Kind Kind   `json:"kind"`
@@ -44,15 +36,6 @@ type ID struct {
 }
 
 func (id ID) String() string { return string(id.Kind) + " " + id.Name }
-
-// short names the thing in a sentence that is about others too: a path says by
-// itself what it is.
-func (id ID) short() string {
-	if id.Kind == KindFile || id.Kind == KindDirectory {
-		return id.Name
-	}
-	return string(id.Kind) + " " + unitName(id.Name)
-}
 
 // unitName is a unit's name as people say it.
 func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
@@ -113,6 +96,11 @@ type Resource struct {
 	Want   map[string]Value `json:"want"`
 	Origin Origin           `json:"origin"`
 
+	// After lists what has to be in place before this, where the resource does
+	// not tell otherwise: it needs no mention of its folder, owner, From, Program
+	// or unit file. What comes after a unit finds it running with what it reads.
+	After []ID `json:"after,omitempty"`
+
 	// Sensitive says that a file's content is secret: its digests are HMACs,
 	// and it is never shown nor carried in facts.
 	Sensitive bool `json:"sensitive,omitempty"`
@@ -120,10 +108,17 @@ type Resource struct {
 	// it, the content never travels. For a secret it names the one that takes
 	// its place, and is gone then.
 	From *ID `json:"from,omitempty"`
-	// Check names the test that a file's new content must pass before it is
-	// swapped in.
-	Check Check `json:"check,omitempty"`
-	// Site is the one name or address that a Caddyfile serves.
+	// Kept is where the host keeps the content, which is not put then: of what
+	// goes back.
+	Kept string `json:"kept,omitempty"`
+	// Grants says that a file's content names by their hashes who is let in:
+	// JSON, in which a former content that goes back loses the hashes that are
+	// not in the present one.
+	Grants bool `json:"grants,omitempty"`
+	// Check names the service that has to accept a file's new content before it
+	// is swapped in.
+	Check Lifecycle `json:"check,omitempty"`
+	// Site is the one name or address that a server serves by this file.
 	Site string `json:"site,omitempty"`
 	// Unit is what a unit needs beyond its attributes.
 	Unit *Unit `json:"unit,omitempty"`
@@ -131,12 +126,6 @@ type Resource struct {
 	// 0: not worth a word.
 	Size int64 `json:"size,omitempty"`
 }
-
-// Check names a test that relay-host knows.
-type Check string
-
-// CheckCaddy runs the content through Caddy's own validation.
-const CheckCaddy Check = "caddy"
 
 // Unit says how a unit follows the resources that it reads.
 type Unit struct {
@@ -148,27 +137,30 @@ type Unit struct {
 	// status once it has loaded them. Empty: it publishes none.
 	Settings []string `json:"settings,omitempty"`
 	// Program is the program that the service runs: ID of a program resource.
-	Program *ID `json:"program,omitempty"`
-	// Reloader says how it is reloaded.
-	Reloader Reloader `json:"reloader,omitempty"`
+	Program   *ID       `json:"program,omitempty"`
+	Lifecycle Lifecycle `json:"lifecycle,omitempty"`
 	// Rivals are units that would do the same in another way, and so have to be
 	// off.
 	Rivals []string `json:"rivals,omitempty"`
 	// Drain is the admin socket of a relay whose workers are told to come
 	// back later before this unit is reloaded or restarted. Empty: none.
 	Drain string `json:"drain,omitempty"`
-	// Relay says that the workers' connections end at this unit: a restart
-	// closes them, a reload does not.
-	Relay bool `json:"relay,omitempty"`
 }
 
-// Reloader names a way to reload that relay-host knows; the zero value is the
-// unit's own ExecReload.
-type Reloader string
+// Lifecycle names what relay-host knows of a service: how its configuration is
+// checked, how it is reloaded, and when it runs with what it reads. The zero
+// value is a unit that is reloaded by its own ExecReload and ready once it stays
+// up, and what Unit says beyond that.
+type Lifecycle string
 
-// ReloadCaddy loads the Caddyfile only if it means something else than what
-// runs, and puts the former one back when Caddy refuses it.
-const ReloadCaddy Reloader = "caddy"
+const (
+	// LifecycleRelay is relay-server: the workers' connections end at it, so that
+	// a restart closes them; a reload does not.
+	LifecycleRelay Lifecycle = "relay"
+	// LifecycleCaddy is Caddy: it checks its Caddyfile itself, loads it only if it
+	// means something else than what runs, and closes all WebSockets when it does.
+	LifecycleCaddy Lifecycle = "caddy"
+)
 
 // Origin is the place in the stack file that asked for something.
 type Origin struct {

@@ -6,35 +6,43 @@ import (
 	"strings"
 )
 
-// restarts plans the restarts and reloads that follow from the other changes,
-// and from what running units have not loaded. A unit that is started anyway
-// needs neither.
-func (d *differ) restarts(changes []Change) []Change {
-	starting := map[ID]bool{}
-	for _, c := range changes {
-		if c.ID.Kind == KindUnit && startsAnyway(c) {
-			starting[c.ID] = true
-		}
+// restarts plans the restarts and reloads of a unit that follow from changes of
+// what it reads, and from what it has not loaded while it runs. One that is
+// started anyway takes all but what comes later than itself.
+func (d *differ) restarts(want Resource, changes []Change, later map[point]bool) map[phase]Change {
+	restarts := map[phase]Change{}
+	own := slices.IndexFunc(changes, func(c Change) bool { return c.ID == want.ID })
+	starts := own >= 0 && startsAnyway(changes[own])
+	comes := d.fact(want.ID).Exists || starts && changes[own].Block == ""
+	if want.Want[AttrRunning] != Known(Yes) || !comes || readsBlocked(want.Unit, changes) {
+		return restarts
 	}
-	var list []Change
-	for id, want := range d.wanted {
-		runs := want.Want[AttrRunning] == Known(Yes) && d.facts[id].Exists
-		if id.Kind != KindUnit || want.Unit == nil || !runs || starting[id] || readsBlocked(want.Unit, changes) {
-			continue
-		}
-		if c, ok := d.restart(want, changes); ok {
-			list = append(list, c)
-		}
+	isLater := func(c Change) bool { return later[c.point()] }
+	if c, ok := d.restart(want, d.fact(want.ID).Stale, slices.DeleteFunc(slices.Clone(changes), isLater)); ok && !starts {
+		restarts[loaded] = c
 	}
-	return list
+	isNow := func(c Change) bool { return !isLater(c) }
+	if c, ok := d.restart(want, nil, slices.DeleteFunc(slices.Clone(changes), isNow)); ok {
+		restarts[loadedAgain] = c
+	}
+	return restarts
 }
 
 // readsBlocked reports whether a unit reads a thing of somebody else that
 // stands in the way: whether it has loaded that is not our matter yet.
 func readsBlocked(unit *Unit, changes []Change) bool {
 	return slices.ContainsFunc(changes, func(c Change) bool {
-		return c.Block != "" && slices.ContainsFunc(slices.Concat(unit.Restart, unit.Reload), func(id ID) bool { return covers(id, c.ID) })
+		return c.Block != "" && AnyCovers(unit.reads(), c.ID)
 	})
+}
+
+// reads lists what a unit loads, its program included.
+func (u *Unit) reads() []ID {
+	ids := slices.Concat(u.Restart, u.Reload)
+	if u.Program != nil {
+		ids = append(ids, *u.Program)
+	}
+	return ids
 }
 
 // startsAnyway reports whether a unit's own change starts it, or may not be
@@ -43,27 +51,27 @@ func startsAnyway(c Change) bool {
 	return c.Action == Create || c.Block != "" || hasAttr(c.Attributes, AttrRunning)
 }
 
-// restart plans the restart, else the reload, of one running unit.
-func (d *differ) restart(want Resource, changes []Change) (Change, bool) {
-	fact := d.fact(want.ID)
+// restart plans the restart, else the reload, of one unit, because of changes
+// and of what it runs without.
+func (d *differ) restart(want Resource, missed []ID, changes []Change) (Change, bool) {
 	restart := slices.Clone(want.Unit.Restart)
 	if want.Unit.Program != nil {
 		restart = append(restart, *want.Unit.Program)
 	}
-	c := Change{ID: want.ID, Resource: &want, Fact: fact}
-	changed, stale := changedOf(restart, changes), staleBut(fact.Stale, want.Unit.Reload, restart)
+	c := Change{ID: want.ID, Resource: &want, Fact: d.fact(want.ID)}
+	changed, stale := changedOf(restart, changes), staleBut(missed, want.Unit.Reload, restart)
 	switch {
 	case len(changed)+len(stale) > 0:
 		c.Action = Restart
 	default:
 		c.Action = Reload
-		changed, stale = changedOf(want.Unit.Reload, changes), fact.Stale
+		changed, stale = changedOf(want.Unit.Reload, changes), missed
 	}
 	if c.Reasons = because(changed, stale); len(c.Reasons) == 0 {
 		return Change{}, false
 	}
 	switch {
-	case want.Unit.Relay && c.Action == Restart:
+	case want.Unit.Lifecycle == LifecycleRelay && c.Action == Restart:
 		c.Drops = d.host.WorkerConnections
 	case want.Unit.Drain != "":
 		c.Drops = d.host.WorkerConnections - d.host.DirectConnections
@@ -76,7 +84,7 @@ func (d *differ) restart(want Resource, changes []Change) (Change, bool) {
 func changedOf(ids []ID, changes []Change) []ID {
 	var list []ID
 	for _, id := range ids {
-		if slices.ContainsFunc(changes, func(c Change) bool { return covers(id, c.ID) && replaces(c) }) {
+		if slices.ContainsFunc(changes, func(c Change) bool { return Covers(id, c.ID) && Replaces(c) }) {
 			list = append(list, id)
 		}
 	}
@@ -87,21 +95,24 @@ func changedOf(ids []ID, changes []Change) []ID {
 // Something that neither list names is restarted for, which is sure to help.
 func staleBut(stale, reload, restart []ID) []ID {
 	return slices.DeleteFunc(slices.Clone(stale), func(id ID) bool {
-		in := func(list []ID) bool {
-			return slices.ContainsFunc(list, func(one ID) bool { return covers(one, id) })
-		}
-		return in(reload) && !in(restart)
+		return AnyCovers(reload, id) && !AnyCovers(restart, id)
 	})
 }
 
-func covers(id, other ID) bool {
+// Covers reports whether id is other, or a folder that the file other stands in.
+func Covers(id, other ID) bool {
 	return id == other ||
-		id.Kind == KindDirectory && other.Kind == KindFile && strings.HasPrefix(other.Name, id.Name+"/")
+		id.Kind.Describe().Folder && other.Kind.Describe().Text && strings.HasPrefix(other.Name, id.Name+"/")
 }
 
-// replaces reports whether a change is one that a running service has to load:
+// AnyCovers reports whether one of some things covers another.
+func AnyCovers(ids []ID, other ID) bool {
+	return slices.ContainsFunc(ids, func(id ID) bool { return Covers(id, other) })
+}
+
+// Replaces reports whether a change is one that a running service has to load:
 // the owner or the mode of what it has loaded already does not matter to it.
-func replaces(c Change) bool {
+func Replaces(c Change) bool {
 	switch c.Action {
 	case Create, Remove:
 		return true
@@ -121,7 +132,7 @@ func because(changed, stale []ID) []string {
 		reasons = append(reasons, fmt.Sprintf("because %s %s", names(changed), verb(changed, "changes", "change")))
 	}
 	missed := slices.DeleteFunc(slices.Clone(stale), func(id ID) bool {
-		return slices.ContainsFunc(changed, func(one ID) bool { return covers(one, id) })
+		return AnyCovers(changed, id)
 	})
 	if len(missed) > 0 {
 		reasons = append(reasons, fmt.Sprintf("runs without the present %s", names(missed)))

@@ -54,12 +54,9 @@ type Conn struct {
 	serving int // handlers that run: of some the stream has ended before them
 	lastID  uint32
 	control []byte    // encoded frames that go before all bodies
-	ping    []byte    // payload of a PING that waits, nil for none
 	pong    []byte    // payload of a PONG that waits, nil for none
-	credits []*Stream // streams whose credit is to be returned
 	ready   []*Stream // streams with something to send, in turn
 	closing *CloseError
-	touched []*Stream // that the message at hand has something for
 }
 
 // NewConn makes a Conn of t. It does nothing before Run.
@@ -105,8 +102,13 @@ func (c *Conn) Close(code CloseCode, text string) {
 // Drain sends d to the peer. It does not wait.
 func (c *Conn) Drain(d Drain) {
 	c.mu.Lock()
-	c.control = append(c.control, encodeText(TypeDrain, 0, d)...)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.say(encodeText(TypeDrain, 0, d))
+}
+
+// say has frame sent before all bodies, with mu held.
+func (c *Conn) say(frame []byte) {
+	c.control = append(c.control, frame...)
 	c.wake()
 }
 
@@ -159,10 +161,10 @@ func (c *Conn) watch() {
 		case <-c.done:
 			return
 		case <-ticker.C:
+			now := binary.BigEndian.AppendUint64(nil, uint64(time.Since(c.began)))
 			c.mu.Lock()
-			c.ping = binary.BigEndian.AppendUint64(nil, uint64(time.Since(c.began)))
+			c.say(AppendFrame(nil, Frame{Type: TypePing, Payload: now}))
 			c.mu.Unlock()
-			c.wake()
 		case <-limit.C:
 			silence := c.Quiet()
 			if silence >= SilenceLimit {
@@ -177,65 +179,63 @@ func (c *Conn) watch() {
 // read takes messages until one can't be read or breaks a rule.
 func (c *Conn) read() error {
 	buf := make([]byte, MaxMessage)
+	var after []func()
 	for {
 		n, err := c.transport.ReadMessage(buf)
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
 		}
 		c.lastRead.Store(int64(time.Since(c.began)))
-		for msg := buf[:n]; len(msg) > 0; {
-			var f Frame
-			if f, msg, err = NextFrame(msg); err == nil {
-				err = c.take(f)
-			}
-			if errors.Is(err, ErrFrame) {
-				c.Close(CloseProtocol, err.Error())
-				<-c.done
-			}
-			if err != nil {
-				return err
-			}
+		after, err = c.takeMessage(buf[:n], after[:0])
+		for _, f := range after {
+			f()
 		}
-		c.tell()
+		if errors.Is(err, ErrFrame) {
+			c.Close(CloseProtocol, err.Error())
+			<-c.done
+		}
+		if err != nil {
+			return err
+		}
 	}
 }
 
-// touch notes that the message at hand has something for s, with mu held.
-func (c *Conn) touch(s *Stream) {
-	if !s.touched {
-		s.touched = true
-		c.touched = append(c.touched, s)
-	}
-}
-
-// tell wakes the readers of the streams that a message touched: once it is
-// taken whole, so that an answer that came in one message is seen as one.
-func (c *Conn) tell() {
+// takeMessage acts on all frames of a message at once, so that an answer that
+// came in one message is seen as one. It adds to after what is to be called then.
+func (c *Conn) takeMessage(msg []byte, after []func()) ([]func(), error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, s := range c.touched {
-		s.touched = false
-		c.touched[i] = nil
-		signal(s.readable)
+	for len(msg) > 0 {
+		f, rest, err := NextFrame(msg)
+		if err != nil {
+			return after, err
+		}
+		then, err := c.take(f)
+		if then != nil {
+			after = append(after, then)
+		}
+		if err != nil {
+			return after, err
+		}
+		msg = rest
 	}
-	c.touched = c.touched[:0]
+	return after, nil
 }
 
-// take acts on one frame.
-func (c *Conn) take(f Frame) error {
+// take acts on one frame, with mu held, and returns what is to be called once it
+// is not.
+func (c *Conn) take(f Frame) (then func(), err error) {
 	switch f.Type {
 	case TypeOpen:
-		return c.takeOpen(f)
+		return nil, c.takeOpen(f)
 	case TypeHead, TypeBody, TypeEnd, TypeReset, TypeCredit:
-		whole, err := c.takeStream(f)
-		if whole != nil {
-			whole()
+		// A stream that is not open has ended a moment ago on this side, and the
+		// peer does not know yet.
+		if s := c.streams[f.Stream]; s != nil {
+			return s.take(f)
 		}
-		return err
 	case TypePing:
-		c.mu.Lock()
 		c.pong = append(c.pong[:0], f.Payload...)
-		c.mu.Unlock()
 		c.wake()
 	case TypePong:
 		if sent := time.Duration(binary.BigEndian.Uint64(f.Payload)); sent > 0 {
@@ -243,34 +243,27 @@ func (c *Conn) take(f Frame) error {
 		}
 	case TypeDrain:
 		var d Drain
-		if err := decode(f, &d); err != nil {
-			return err
+		if err := decode(f, &d); err != nil || c.config.OnDrain == nil {
+			return nil, err
 		}
-		if c.config.OnDrain != nil {
-			c.config.OnDrain(d)
-		}
+		return func() { c.config.OnDrain(d) }, nil
 	case TypeClose:
-		return decodeClose(f)
+		return nil, decodeClose(f)
 	case TypeHello:
-		return fmt.Errorf("%w: a second HELLO", ErrFrame)
+		return nil, fmt.Errorf("%w: a second HELLO", ErrFrame)
 	}
-	return nil
+	return nil, nil
 }
 
-// takeOpen starts a handler for a stream of the peer's.
+// takeOpen starts a handler for a stream of the peer's, with mu held.
 func (c *Conn) takeOpen(f Frame) error {
 	if !c.answers() {
 		return fmt.Errorf("%w: OPEN from a worker", ErrFrame)
 	}
 	head, err := decodeRequest(f)
-	if err != nil {
-		return err
-	}
-	s := newStream(c, f.Stream)
-	s.request = head
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch {
+	case err != nil:
+		return err
 	case c.err != nil:
 		return nil
 	case c.streams[f.Stream] != nil:
@@ -278,14 +271,13 @@ func (c *Conn) takeOpen(f Frame) error {
 	case len(c.control) > controlLimit:
 		return fmt.Errorf("%w: OPEN after OPEN while nothing of the answers is read", ErrFrame)
 	case max(len(c.streams), c.serving) >= c.config.MaxStreams:
-		refusal := &ResetError{Code: ResetRefused, Text: "the worker has too many streams"}
-		c.control = append(c.control, encodeText(TypeReset, f.Stream, refusal)...)
-		c.wake()
+		c.say(encodeText(TypeReset, f.Stream, &ResetError{Code: ResetRefused, Text: "the worker has too many streams"}))
 		return nil
 	}
-	c.streams[f.Stream] = s
 	ctx, cancel := context.WithCancelCause(context.Background())
-	s.cancel = cancel
+	s := newStream(c, f.Stream)
+	s.request, s.cancel = head, cancel
+	c.streams[f.Stream] = s
 	c.serving++
 	c.handlers.Go(func() {
 		defer cancel(nil)
@@ -296,35 +288,4 @@ func (c *Conn) takeOpen(f Frame) error {
 		c.serving--
 	})
 	return nil
-}
-
-// takeStream acts on a frame of a stream, and returns what is to be called
-// after it. A stream that is not open has ended a moment ago on this side, and
-// the peer does not know yet.
-func (c *Conn) takeStream(f Frame) (whole func(), err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.streams[f.Stream]
-	if s == nil {
-		return nil, nil
-	}
-	switch f.Type {
-	case TypeHead:
-		return nil, s.takeHead(f)
-	case TypeBody:
-		return nil, s.takeBody(f)
-	case TypeEnd:
-		err = s.takeEnd()
-		return s.whole, err
-	case TypeCredit:
-		return nil, s.takeCredit(int(binary.BigEndian.Uint32(f.Payload)))
-	default:
-		reset := new(ResetError)
-		if err := decode(f, reset); err != nil {
-			return nil, err
-		}
-		reset.cut()
-		s.end(reset)
-	}
-	return nil, nil
 }

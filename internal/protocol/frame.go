@@ -83,38 +83,31 @@ func NextFrame(msg []byte) (f Frame, rest []byte, err error) {
 
 // check holds f to what its type allows.
 func (f Frame) check() error {
+	onStream, want := true, -1 // bytes, -1 for any number
 	switch f.Type {
-	case TypeOpen, TypeHead, TypeBody, TypeEnd, TypeReset, TypeCredit:
-		if f.Stream == 0 {
-			return fmt.Errorf("%w: type %d without a stream", ErrFrame, f.Type)
-		}
-	case TypeHello, TypePing, TypePong, TypeDrain, TypeClose:
-		if f.Stream != 0 {
-			return fmt.Errorf("%w: type %d on stream %d", ErrFrame, f.Type, f.Stream)
-		}
-	default:
-		if f.Flags&FlagOptional == 0 {
-			return fmt.Errorf("%w: unknown type %d", ErrFrame, f.Type)
-		}
-		return nil
-	}
-	return f.checkLength()
-}
-
-func (f Frame) checkLength() error {
-	want := -1
-	switch f.Type {
+	case TypeOpen, TypeHead, TypeBody, TypeReset:
 	case TypeEnd:
 		want = 0
 	case TypeCredit:
 		want = 4
+	case TypeHello, TypeDrain, TypeClose:
+		onStream = false
 	case TypePing, TypePong:
-		want = 8
+		onStream, want = false, 8
+	default:
+		if f.Flags&FlagOptional != 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: unknown type %d", ErrFrame, f.Type)
 	}
-	if want >= 0 && len(f.Payload) != want {
+	switch {
+	case onStream && f.Stream == 0:
+		return fmt.Errorf("%w: type %d without a stream", ErrFrame, f.Type)
+	case !onStream && f.Stream != 0:
+		return fmt.Errorf("%w: type %d on stream %d", ErrFrame, f.Type, f.Stream)
+	case want >= 0 && len(f.Payload) != want:
 		return fmt.Errorf("%w: type %d with %d bytes, not %d", ErrFrame, f.Type, len(f.Payload), want)
-	}
-	if f.Type == TypeBody && len(f.Payload) == 0 {
+	case f.Type == TypeBody && len(f.Payload) == 0:
 		return fmt.Errorf("%w: empty body", ErrFrame)
 	}
 	return nil

@@ -9,24 +9,20 @@ import (
 
 // Greet is the worker's side of the exchange of HELLO. A relay that refuses
 // says why in a *CloseError.
-func Greet(ctx context.Context, t Transport, mine WorkerHello) (RelayHello, error) {
-	ctx, cancel := context.WithTimeout(ctx, HelloTimeout)
-	defer cancel()
+func Greet(ctx context.Context, t Transport, mine WorkerHello) (theirs RelayHello, err error) {
 	mine.Protocol = Versions{MinVersion, MaxVersion}
 	mine.Window = Window
-	var theirs RelayHello
-	err := closedOn(ctx, t, func() error {
+	err = inTime(ctx, t, func() error {
 		if err := writeHello(t, mine); err != nil {
 			return err
 		}
 		return readHello(t, &theirs)
 	})
 	if err != nil {
-		return RelayHello{}, err
+		return theirs, err
 	}
 	if theirs.Use < MinVersion || theirs.Use > MaxVersion {
-		err := refuse(t, CloseVersion, "worker", Versions{MinVersion, MaxVersion}, "relay", Versions{theirs.Use, theirs.Use})
-		return RelayHello{}, err
+		return theirs, Refuse(t, CloseVersion, noneInCommon("worker", "relay", Versions{theirs.Use, theirs.Use}))
 	}
 	return theirs, checkWindow(theirs.Window)
 }
@@ -34,51 +30,45 @@ func Greet(ctx context.Context, t Transport, mine WorkerHello) (RelayHello, erro
 // Receive is the first half of the relay's side: it reads the worker's HELLO
 // and refuses a worker of which it knows no version. After it comes Answer
 // or Refuse.
-func Receive(ctx context.Context, t Transport) (WorkerHello, error) {
-	ctx, cancel := context.WithTimeout(ctx, HelloTimeout)
-	defer cancel()
-	var theirs WorkerHello
-	if err := closedOn(ctx, t, func() error { return readHello(t, &theirs) }); err != nil {
-		return WorkerHello{}, err
+func Receive(ctx context.Context, t Transport) (theirs WorkerHello, err error) {
+	if err := inTime(ctx, t, func() error { return readHello(t, &theirs) }); err != nil {
+		return theirs, err
 	}
 	if theirs.Protocol.Min > MaxVersion || theirs.Protocol.Max < MinVersion {
-		err := refuse(t, CloseVersion, "relay", Versions{MinVersion, MaxVersion}, "worker", theirs.Protocol)
-		return WorkerHello{}, err
+		return theirs, Refuse(t, CloseVersion, noneInCommon("relay", "worker", theirs.Protocol))
 	}
 	theirs.Program = shown(theirs.Program)
 	if err := checkHello(theirs); err != nil {
-		return WorkerHello{}, Refuse(t, CloseProtocol, err.Error())
+		return theirs, Refuse(t, CloseProtocol, err.Error())
 	}
 	return theirs, nil
 }
 
 // Answer is the second half: it takes the worker.
 func Answer(ctx context.Context, t Transport, theirs WorkerHello, mine RelayHello) error {
-	ctx, cancel := context.WithTimeout(ctx, HelloTimeout)
-	defer cancel()
 	mine.Protocol = Versions{MinVersion, MaxVersion}
 	mine.Use = min(MaxVersion, theirs.Protocol.Max)
 	mine.Window = Window
-	return closedOn(ctx, t, func() error { return writeHello(t, mine) })
+	return inTime(ctx, t, func() error { return writeHello(t, mine) })
 }
 
 // Refuse ends a connection that has no Conn yet and returns what it said.
 func Refuse(t Transport, code CloseCode, text string) error {
 	said := &CloseError{Code: code, Text: cut(text), Sent: true}
-	ctx, cancel := context.WithTimeout(context.Background(), HelloTimeout)
-	defer cancel()
-	err := closedOn(ctx, t, func() error { return t.WriteMessage(encodeText(TypeClose, 0, said)) })
+	err := inTime(context.Background(), t, func() error { return t.WriteMessage(encodeText(TypeClose, 0, said)) })
 	t.Close()
 	return errors.Join(said, err)
 }
 
-func refuse(t Transport, code CloseCode, me string, mine Versions, you string, yours Versions) error {
-	return Refuse(t, code, fmt.Sprintf("no protocol version in common: %s speaks %d to %d, %s %d to %d",
-		me, mine.Min, mine.Max, you, yours.Min, yours.Max))
+func noneInCommon(me, you string, yours Versions) string {
+	return fmt.Sprintf("no protocol version in common: %s speaks %d to %d, %s %d to %d", me, MinVersion, MaxVersion, you, yours.Min, yours.Max)
 }
 
-// closedOn runs do and closes t when ctx ends first, which ends do.
-func closedOn(ctx context.Context, t Transport, do func() error) error {
+// inTime runs do and closes t after HelloTimeout or when ctx ends, which ends
+// do.
+func inTime(ctx context.Context, t Transport, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, HelloTimeout)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() { t.Close() })
 	err := do()
 	if !stop() && err != nil {
@@ -89,10 +79,10 @@ func closedOn(ctx context.Context, t Transport, do func() error) error {
 
 func writeHello(t Transport, hello any) error {
 	frame, err := encode(TypeHello, 0, hello)
-	if err != nil {
-		return fmt.Errorf("write hello: %w", err)
+	if err == nil {
+		err = t.WriteMessage(frame)
 	}
-	if err := t.WriteMessage(frame); err != nil {
+	if err != nil {
 		return fmt.Errorf("write hello: %w", err)
 	}
 	return nil
@@ -125,10 +115,8 @@ func decodeClose(f Frame) error {
 	return said
 }
 
-// maxProgram is how much of a program's name and version is kept, in bytes.
-const maxProgram = 64
-
-// shown is text of a stranger's as a log and a screen can take it.
+// shown is text of a stranger's as a log and a screen can take it: 64 printable
+// bytes at most.
 func shown(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -136,7 +124,7 @@ func shown(text string) string {
 		}
 		return r
 	}, text)
-	return text[:min(len(text), maxProgram)]
+	return text[:min(len(text), 64)]
 }
 
 func checkWindow(window int) error {

@@ -2,14 +2,21 @@ package protocol
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// requestFields are the request header fields that travel to an engine, in
-// canonical form. Anything else stays behind, so that no credential a client
-// sends, under whatever name, reaches a GPU host. Both ends hold to it.
-var requestFields = map[string]bool{
+// fieldList says which header fields travel.
+type fieldList struct {
+	names    map[string]bool // in canonical form
+	prefixes []string        // what further ones begin with
+}
+
+// requestFields are what travels to an engine. Anything else stays behind, so
+// that no credential a client sends, under whatever name, reaches a GPU host.
+// Both ends hold to it.
+var requestFields = fieldList{map[string]bool{
 	"Accept":          true,
 	"Content-Type":    true,
 	"Idempotency-Key": true,
@@ -18,16 +25,12 @@ var requestFields = map[string]bool{
 	"User-Agent":      true,
 	"X-Request-Id":    true,
 	"X-Session-Id":    true,
-}
+}, []string{"Anthropic-", "Openai-", "X-Stainless-"}}
 
-// requestPrefixes are what further forwarded fields begin with.
-var requestPrefixes = []string{"Anthropic-", "Openai-", "X-Stainless-"}
-
-// responseFields are the response header fields that travel to a client, in
-// canonical form: what describes the body, and what clients of these APIs read.
-// Whatever else an engine says ends here, since a browser or a proxy on the way
-// could take it for the site's own word.
-var responseFields = map[string]bool{
+// responseFields are what travels to a client: what describes the body, and
+// what clients of these APIs read. Whatever else an engine says ends here, since
+// a browser or a proxy on the way could take it for the site's own word.
+var responseFields = fieldList{map[string]bool{
 	"Cache-Control":     true,
 	"Content-Encoding":  true,
 	"Content-Length":    true,
@@ -59,92 +62,54 @@ var responseFields = map[string]bool{
 	"X-Time-Per-Token":     true,
 	"X-Total-Time":         true,
 	"X-Validation-Time":    true,
-}
+}, []string{"Anthropic-", "Openai-", "Ratelimit", "X-Ratelimit-"}}
 
-// responsePrefixes are what further fields that travel to a client begin with.
-var responsePrefixes = []string{"Anthropic-", "Openai-", "Ratelimit", "X-Ratelimit-"}
+// The types of body that programs decide by.
+const (
+	JSON        = "application/json"
+	EventStream = "text/event-stream"
+)
 
-// contentTypes are the types of body that an API answers with. Under any other
+// bodyTypes are the types of body that an API answers with. Under any other
 // one a browser might do something with it.
-var contentTypes = map[string]bool{
-	"application/json":         true,
-	"application/problem+json": true,
-	"application/x-ndjson":     true,
-	"text/event-stream":        true,
-	"text/plain":               true,
+var bodyTypes = []string{JSON, "application/problem+json", "application/x-ndjson", EventStream, "text/plain"}
+
+// MediaType is that of a body by its header, in lower case and without
+// parameters; "" where it has none, or more than one.
+func MediaType(h http.Header) string {
+	if len(h["Content-Type"]) != 1 {
+		return ""
+	}
+	media, _, _ := strings.Cut(h["Content-Type"][0], ";")
+	return strings.ToLower(strings.TrimSpace(media))
 }
 
 // RequestFields picks what of a client's header travels to the engine.
-func RequestFields(h http.Header) []Field { return pick(h, requestField) }
+func RequestFields(h http.Header) []Field { return requestFields.pick(h) }
 
 // RequestHeader makes the engine's header of fields, and holds them to the same
 // list again.
-func RequestHeader(fields []Field) http.Header {
-	h := make(http.Header, len(fields)+2)
-	add(h, fields, requestField)
+func RequestHeader(fields []Field) http.Header { return requestFields.header(fields) }
+
+// ResponseFields picks what of an engine's header travels to the client.
+func ResponseFields(h http.Header) []Field { return responseFields.pick(h) }
+
+// ResponseHeader makes the client's header of fields, and holds them to the same
+// list again: a worker can't write lines of its own into an answer. A body of
+// another type than an API answers with is called bytes and nothing more.
+func ResponseHeader(fields []Field) http.Header {
+	h := responseFields.header(fields)
+	if !slices.Contains(bodyTypes, MediaType(h)) {
+		h["Content-Type"] = []string{"application/octet-stream"}
+	}
 	return h
 }
 
-// ResponseFields picks what of an engine's header travels to the client, less
-// what Connection names as belonging to one hop.
-func ResponseFields(h http.Header) []Field {
-	named := namedIn(h["Connection"])
-	return pick(h, func(name string) bool { return responseField(name) && !named[name] })
-}
-
-// AddResponseFields adds to a client's header what of fields may travel to it,
-// with all that is no valid field left out: a worker can't write lines of its
-// own into an answer. A body of another type than an API answers with is called
-// bytes and nothing more.
-func AddResponseFields(h http.Header, fields []Field) {
-	var connection []string
-	for _, f := range fields {
-		if http.CanonicalHeaderKey(f[0]) == "Connection" {
-			connection = append(connection, f[1])
-		}
-	}
-	named := namedIn(connection)
-	add(h, fields, func(name string) bool { return responseField(name) && !named[name] })
-	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	if !contentTypes[strings.ToLower(strings.TrimSpace(media))] || len(h["Content-Type"]) > 1 {
-		h.Set("Content-Type", "application/octet-stream")
-	}
-}
-
-func requestField(name string) bool { return among(requestFields, requestPrefixes, name) }
-
-func responseField(name string) bool { return among(responseFields, responsePrefixes, name) }
-
-func among(names map[string]bool, prefixes []string, name string) bool {
-	if names[name] {
-		return true
-	}
-	for _, prefix := range prefixes {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// namedIn are the fields that Connection names; nil for none.
-func namedIn(connection []string) map[string]bool {
-	var named map[string]bool
-	for _, list := range connection {
-		for name := range strings.SplitSeq(list, ",") {
-			if named == nil {
-				named = make(map[string]bool)
-			}
-			named[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
-		}
-	}
-	return named
-}
-
-func pick(h http.Header, wanted func(canonical string) bool) []Field {
+// pick makes fields of what of h may travel.
+func (l fieldList) pick(h http.Header) []Field {
 	fields := make([]Field, 0, len(h))
 	for name, values := range h {
-		if !wanted(http.CanonicalHeaderKey(name)) || !validName(name) {
+		if !l.has(http.CanonicalHeaderKey(name), h["Connection"]) {
 			continue
 		}
 		for _, value := range values {
@@ -156,12 +121,20 @@ func pick(h http.Header, wanted func(canonical string) bool) []Field {
 	return fields
 }
 
-func add(h http.Header, fields []Field, wanted func(canonical string) bool) {
+// header makes a header of what of fields may travel.
+func (l fieldList) header(fields []Field) http.Header {
+	var connection []string
+	for _, f := range fields {
+		if strings.EqualFold(f[0], "Connection") {
+			connection = append(connection, f[1])
+		}
+	}
+	h := make(http.Header, len(fields)+2)
 	room := make([]string, len(fields)) // for the values of all, most of which stand alone
 	for i, f := range fields {
 		name := http.CanonicalHeaderKey(f[0])
 		switch {
-		case !validName(name) || !validValue(f[1]) || !wanted(name):
+		case !validValue(f[1]) || !l.has(name, connection):
 		case h[name] == nil:
 			room[i] = f[1]
 			h[name] = room[i : i+1 : i+1]
@@ -169,6 +142,39 @@ func add(h http.Header, fields []Field, wanted func(canonical string) bool) {
 			h[name] = append(h[name], f[1])
 		}
 	}
+	return h
+}
+
+// tokenBytes are those of a field's name, as RFC 9110 has it.
+const tokenBytes = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// has reports whether the field of that canonical name travels: not where the
+// header's Connection names it as belonging to one hop.
+func (l fieldList) has(name string, connection []string) bool {
+	if !l.names[name] {
+		byPrefix := slices.ContainsFunc(l.prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		if !byPrefix || strings.Trim(name, tokenBytes) != "" {
+			return false
+		}
+	}
+	for _, list := range connection {
+		for hop := range strings.SplitSeq(list, ",") {
+			if strings.EqualFold(strings.TrimSpace(hop), name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// validValue takes what JSON carries unchanged and a header line can hold.
+func validValue(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return utf8.ValidString(value)
 }
 
 // PlainTarget reports whether a request's target is visible ASCII, as RFC 3986
@@ -180,26 +186,4 @@ func PlainTarget(target string) bool {
 		}
 	}
 	return true
-}
-
-// validName holds to RFC 9110's token.
-func validName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		common := c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !common && strings.IndexByte("!#$%&'*+.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return name != ""
-}
-
-// validValue takes what JSON carries unchanged and a header line can hold.
-func validValue(value string) bool {
-	for i := range len(value) {
-		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return utf8.ValidString(value)
 }

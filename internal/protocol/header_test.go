@@ -75,12 +75,11 @@ func TestContentTypeIsAnAPIs(t *testing.T) {
 		{nil, "application/octet-stream"},
 	}
 	for _, test := range tests {
-		h := http.Header{}
 		var fields []protocol.Field
 		for _, value := range test.said {
 			fields = append(fields, protocol.Field{"content-type", value})
 		}
-		protocol.AddResponseFields(h, fields)
+		h := protocol.ResponseHeader(fields)
 		if diff := cmp.Diff([]string{test.want}, h["Content-Type"]); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", test.said, diff)
 		}
@@ -95,8 +94,7 @@ func FuzzResponseFields(f *testing.F) {
 	f.Add("X-A", "a\r\nSet-Cookie: b", "", "")
 	f.Add("x-accel-redirect", "/private", "", "")
 	f.Fuzz(func(t *testing.T, name, value, other, otherValue string) {
-		h := http.Header{}
-		protocol.AddResponseFields(h, []protocol.Field{{name, value}, {other, otherValue}})
+		h := protocol.ResponseHeader([]protocol.Field{{name, value}, {other, otherValue}})
 		var text strings.Builder
 		if err := h.Write(&text); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 )
 
 // Versions is a range of protocol versions, both ends included.
@@ -25,6 +27,19 @@ const (
 	MaxConcurrency = 4096
 	MaxOffers      = 256
 )
+
+var (
+	modelPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
+	workerPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+)
+
+// ValidModel reports whether name can be a model's.
+func ValidModel(name string) bool {
+	return modelPattern.MatchString(name) && !strings.Contains(name, "..")
+}
+
+// ValidWorker reports whether name can be a worker's.
+func ValidWorker(name string) bool { return workerPattern.MatchString(name) }
 
 // WorkerHello is a worker's first frame.
 type WorkerHello struct {
@@ -142,16 +157,31 @@ type Drain struct {
 // ErrTooLarge is returned for a message that does not fit into one frame.
 var ErrTooLarge = errors.New("message does not fit into a frame")
 
-// encode makes a frame of v in JSON, without HTML escapes.
+// encode makes a frame of v in JSON.
 func encode(t Type, stream uint32, v any) ([]byte, error) {
-	var buf bytes.Buffer
-	buf.Write(make([]byte, HeaderSize))
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	frame, err := appendJSON(make([]byte, HeaderSize), v)
+	if err != nil {
 		return nil, err
 	}
-	return seal(buf.Bytes()[:buf.Len()-1], t, stream) // less the encoder's newline
+	return seal(frame, t, stream)
+}
+
+// appendJSON appends v without HTML escapes.
+func appendJSON(dst []byte, v any) ([]byte, error) {
+	buf := bytes.NewBuffer(dst)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), err
+}
+
+// encodeText is encode for texts of bounded length, which always encode.
+func encodeText(t Type, stream uint32, v any) []byte {
+	frame, err := encode(t, stream, v)
+	if err != nil {
+		panic(fmt.Sprintf("encode frame of type %d: %v", t, err))
+	}
+	return frame
 }
 
 // seal fills in the header of frame, whose payload stands.
@@ -163,23 +193,8 @@ func seal(frame []byte, t Type, stream uint32) ([]byte, error) {
 	return frame, nil
 }
 
-// encodeText makes a frame of v, whose text may be cut to fit.
-func encodeText(t Type, stream uint32, v any) []byte {
-	frame, err := encode(t, stream, v)
-	if err != nil {
-		panic(fmt.Sprintf("encode frame of type %d: %v", t, err)) // strings of bounded length always encode
-	}
-	return frame
-}
-
 // cut bounds text that came from elsewhere.
-func cut(text string) string {
-	const limit = 512
-	if len(text) > limit {
-		return text[:limit]
-	}
-	return text
-}
+func cut(text string) string { return text[:min(len(text), 512)] }
 
 func decode(f Frame, v any) error {
 	if err := json.Unmarshal(f.Payload, v); err != nil {

@@ -29,15 +29,13 @@ type Stream struct {
 	last   bool   // END follows out
 	queued bool   // among conn.ready
 
-	head      *ResponseHead
-	in        []byte // bytes that wait for the reader
-	spare     []byte // what the reader holds, to be used again
-	space     int    // bytes the peer may still send
-	taken     int    // bytes read and not yet returned as credit
-	crediting bool   // among conn.credits
-	complete  bool   // END has come
-	touched   bool   // among conn.touched
-	whole     func() // to be called when END comes
+	head     *ResponseHead
+	in       []byte // bytes that wait for the reader
+	spare    []byte // what the reader holds, to be used again
+	space    int    // bytes the peer may still send
+	taken    int    // bytes read and not yet returned as credit
+	complete bool   // END has come
+	whole    func() // to be called when END comes
 }
 
 func newStream(c *Conn, id uint32) *Stream {
@@ -71,7 +69,7 @@ func (c *Conn) Open(head RequestHead, body []byte) (*Stream, error) {
 	s := newStream(c, c.freeID())
 	binary.BigEndian.PutUint32(frame[4:], s.id)
 	c.streams[s.id] = s
-	c.control = append(c.control, frame...)
+	c.say(frame)
 	s.out, s.last = body, true
 	s.enqueue()
 	return s, nil
@@ -202,8 +200,7 @@ func (s *Stream) put(head, p []byte, last bool) (int, error) {
 		return 0, errors.New("write to a stream that has ended")
 	}
 	if len(head) > 0 {
-		s.conn.control = append(s.conn.control, head...)
-		s.conn.wake()
+		s.conn.say(head)
 	}
 	n := min(len(p), max(0, outLimit-len(s.out)))
 	if len(s.out) == 0 {
@@ -229,9 +226,8 @@ func (s *Stream) Fail(reset *ResetError) {
 		return
 	}
 	reset.cut()
-	s.conn.control = append(s.conn.control, encodeText(TypeReset, s.id, reset)...)
+	s.conn.say(encodeText(TypeReset, s.id, reset))
 	s.end(reset)
-	s.conn.wake()
 }
 
 func wait(ctx context.Context, ready <-chan struct{}) error {
@@ -306,27 +302,58 @@ func (s *Stream) collect(batch []byte) []byte {
 	return AppendFrame(batch, Frame{Type: TypeEnd, Stream: s.id})
 }
 
-func (s *Stream) collectCredit(batch []byte) []byte {
-	s.crediting = false
-	if s.ended || s.taken == 0 {
-		return batch
-	}
-	batch = appendHeader(batch, TypeCredit, 0, s.id, 4)
-	batch = binary.BigEndian.AppendUint32(batch, uint32(s.taken))
-	s.space += s.taken
-	s.taken = 0
-	return batch
-}
-
 // returnCredit notes n bytes as read, and returns credit by half windows.
 func (s *Stream) returnCredit(n int) {
 	s.taken += n
-	if s.taken < Window/2 || s.crediting || s.ended || s.complete {
+	if s.taken < Window/2 || s.ended || s.complete {
 		return
 	}
-	s.crediting = true
-	s.conn.credits = append(s.conn.credits, s)
-	s.conn.wake()
+	amount := binary.BigEndian.AppendUint32(nil, uint32(s.taken))
+	s.conn.say(AppendFrame(nil, Frame{Type: TypeCredit, Stream: s.id, Payload: amount}))
+	s.space += s.taken
+	s.taken = 0
+}
+
+// take acts on a frame of the stream, and returns what is to be called once
+// conn.mu is free.
+func (s *Stream) take(f Frame) (then func(), err error) {
+	headless := !s.conn.answers() && s.head == nil
+	switch f.Type {
+	case TypeHead:
+		return nil, s.takeHead(f)
+	case TypeBody:
+		switch {
+		case len(f.Payload) > s.space:
+			return nil, fmt.Errorf("%w: BODY beyond the credit of stream %d", ErrFrame, s.id)
+		case headless || s.complete:
+			return nil, fmt.Errorf("%w: BODY before HEAD or after END", ErrFrame)
+		case len(s.conn.control) > 2*controlLimit:
+			return nil, fmt.Errorf("%w: BODY after BODY while no credit is read", ErrFrame)
+		}
+		s.space -= len(f.Payload)
+		s.in = append(s.in, f.Payload...)
+		signal(s.readable)
+	case TypeEnd:
+		if headless || s.complete {
+			return nil, fmt.Errorf("%w: END before HEAD or twice", ErrFrame)
+		}
+		s.complete = true
+		signal(s.readable)
+		if !s.conn.answers() {
+			s.end(nil) // the answer is whole, whatever of the request was still to go
+		}
+		return s.whole, nil
+	case TypeReset:
+		reset := new(ResetError)
+		if err := decode(f, reset); err != nil {
+			return nil, err
+		}
+		reset.cut()
+		s.end(reset)
+	case TypeCredit:
+		return nil, s.takeCredit(int(binary.BigEndian.Uint32(f.Payload)))
+	}
+	return nil, nil
 }
 
 func (s *Stream) takeHead(f Frame) error {
@@ -338,32 +365,7 @@ func (s *Stream) takeHead(f Frame) error {
 		return err
 	}
 	s.head = &head
-	s.conn.touch(s)
-	return nil
-}
-
-func (s *Stream) takeBody(f Frame) error {
-	switch {
-	case len(f.Payload) > s.space:
-		return fmt.Errorf("%w: BODY beyond the credit of stream %d", ErrFrame, s.id)
-	case s.complete || !s.conn.answers() && s.head == nil:
-		return fmt.Errorf("%w: BODY before HEAD or after END", ErrFrame)
-	}
-	s.space -= len(f.Payload)
-	s.in = append(s.in, f.Payload...)
-	s.conn.touch(s)
-	return nil
-}
-
-func (s *Stream) takeEnd() error {
-	if s.complete || !s.conn.answers() && s.head == nil {
-		return fmt.Errorf("%w: END before HEAD or twice", ErrFrame)
-	}
-	s.complete = true
-	if !s.conn.answers() {
-		s.end(nil) // the answer is whole, whatever of the request was still to go
-	}
-	s.conn.touch(s)
+	signal(s.readable)
 	return nil
 }
 

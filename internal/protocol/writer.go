@@ -67,10 +67,6 @@ func (c *Conn) collectControl(batch []byte) []byte {
 		batch = AppendFrame(batch, Frame{Type: TypePong, Payload: c.pong})
 		c.pong = nil
 	}
-	if c.ping != nil {
-		batch = AppendFrame(batch, Frame{Type: TypePing, Payload: c.ping})
-		c.ping = nil
-	}
 	taken := 0
 	for taken < len(c.control) {
 		size := HeaderSize + int(binary.BigEndian.Uint16(c.control[taken+2:]))
@@ -80,15 +76,6 @@ func (c *Conn) collectControl(batch []byte) []byte {
 		batch = append(batch, c.control[taken:taken+size]...)
 		taken += size
 	}
-	if taken == len(c.control) {
-		c.control = c.control[:0]
-	} else {
-		c.control = append(c.control[:0], c.control[taken:]...)
-	}
-	for len(c.credits) > 0 && MaxMessage-len(batch) >= HeaderSize+4 {
-		s := c.credits[len(c.credits)-1]
-		c.credits = c.credits[:len(c.credits)-1]
-		batch = s.collectCredit(batch)
-	}
+	c.control = append(c.control[:0], c.control[taken:]...)
 	return batch
 }

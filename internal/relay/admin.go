@@ -19,7 +19,7 @@ func (s *Server) adminRoutes() http.Handler {
 	})
 	mux.HandleFunc("POST /v1/drain", s.serveDrain)
 	mux.HandleFunc("POST /v1/resume", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]int{"workers": s.resume(s.connected())})
+		writeJSON(w, http.StatusOK, map[string]int{"workers": s.scheduler.resume(s.scheduler.connected())})
 	})
 	return mux
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,14 +20,14 @@ const clientStall = time.Minute
 // silence ends a request when its worker says nothing for too long: at first
 // for the first byte, once started for each further one.
 type silence struct {
-	timer *time.Timer
+	*time.Timer
 	limit time.Duration // between bytes
 	begun atomic.Bool
 }
 
 func newSilence(firstByte, between time.Duration, cancel context.CancelCauseFunc) *silence {
 	s := &silence{limit: between}
-	s.timer = time.AfterFunc(firstByte, func() {
+	s.Timer = time.AfterFunc(firstByte, func() {
 		if s.begun.Load() {
 			cancel(errIdle)
 			return
@@ -37,11 +37,9 @@ func newSilence(firstByte, between time.Duration, cancel context.CancelCauseFunc
 	return s
 }
 
-func (s *silence) stop() { s.timer.Stop() }
-
 func (s *silence) start() {
 	s.begun.Store(true)
-	s.timer.Reset(s.limit)
+	s.Reset(s.limit)
 }
 
 // answer passes a worker's answer on to the client.
@@ -71,7 +69,8 @@ func (a *answer) begin(ctx context.Context) error {
 	if turnsAway(head.Status) {
 		return a.takeRefusal(ctx, head)
 	}
-	a.events.on = carriesEvents(head)
+	header := protocol.ResponseHeader(head.Header)
+	a.events.on = carriesEvents(head.Status, header)
 	chunk, err := a.next(ctx)
 	switch {
 	case errors.Is(err, io.EOF) && len(chunk) == 0 && head.Status == http.StatusOK:
@@ -79,10 +78,10 @@ func (a *answer) begin(ctx context.Context) error {
 	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	}
-	a.idle.stop() // the client's pace is not the engine's
+	a.idle.Stop() // the client's pace is not the engine's
 	a.firstByte = time.Since(a.start)
 	a.control = http.NewResponseController(a.w)
-	a.sendHead(head)
+	a.sendHead(head.Status, header)
 	if err = a.write(chunk); err != nil {
 		a.breakOff(err)
 	}
@@ -90,9 +89,9 @@ func (a *answer) begin(ctx context.Context) error {
 }
 
 // sendHead sends the head; whatever comes now, the answer has begun.
-func (a *answer) sendHead(head protocol.ResponseHead) {
+func (a *answer) sendHead(status int, header http.Header) {
 	h := a.w.Header()
-	addFields(h, head)
+	addFields(h, header)
 	a.length = lengthIn(h)
 	if a.events.on || a.length < 0 {
 		a.length = -1
@@ -105,65 +104,54 @@ func (a *answer) sendHead(head protocol.ResponseHead) {
 		}
 	}
 	a.limited = a.start // the HTTP server has set a deadline then
-	a.status = head.Status
+	a.status = status
 	a.outcome = broken // until the end has been seen
-	a.w.WriteHeader(head.Status)
+	a.w.WriteHeader(status)
 }
 
-// addFields takes over the engine's header fields, less those that are not its
-// to set. What the worker left out on its side is left out again: a worker is
-// not trusted with this host's clients.
-func addFields(h http.Header, head protocol.ResponseHead) {
-	id := h["X-Request-Id"] // ours
-	protocol.AddResponseFields(h, head.Header)
+// addFields takes over the engine's header fields, less the request's id, which
+// is ours.
+func addFields(h, engines http.Header) {
+	id := h["X-Request-Id"]
+	maps.Copy(h, engines)
 	h["X-Request-Id"] = id
 }
 
-// errEmpty is an engine that says it has answered, and has not.
-var errEmpty = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the model's engine gave an empty answer"}
+// What engines do that say they have answered, and have not.
+var (
+	errEmpty  = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the model's engine gave an empty answer"}
+	errLength = &protocol.ResetError{Code: protocol.ResetEngine, Text: "the body has another length than the head said"}
+)
 
 // carriesEvents reports whether an answer's body is looked into as a stream of
 // events. An error is none, whatever it is called, and what is compressed can't
 // be looked into.
-func carriesEvents(head protocol.ResponseHead) bool {
-	events := false
-	for _, field := range head.Header {
-		switch {
-		case strings.EqualFold(field[0], "Content-Encoding"):
-			return false
-		case strings.EqualFold(field[0], "Content-Type"):
-			media, _, _ := strings.Cut(field[1], ";")
-			events = strings.EqualFold(strings.TrimSpace(media), "text/event-stream")
-		}
-	}
-	return events && head.Status < http.StatusBadRequest
+func carriesEvents(status int, h http.Header) bool {
+	return status < http.StatusBadRequest && len(h["Content-Encoding"]) == 0 && protocol.MediaType(h) == protocol.EventStream
 }
 
 // lengthIn is the body's length as h has it, -1 where it has none that can be
 // relied on.
 func lengthIn(h http.Header) int64 {
-	lengths := h["Content-Length"]
-	if len(lengths) != 1 {
-		return -1
+	if len(h["Content-Length"]) == 1 {
+		if n, err := strconv.ParseUint(h["Content-Length"][0], 10, 63); err == nil {
+			return int64(n)
+		}
 	}
-	n, err := strconv.ParseUint(lengths[0], 10, 63)
-	if err != nil {
-		return -1
-	}
-	return int64(n)
+	return -1
 }
 
 // pass sends the rest.
 func (a *answer) pass(ctx context.Context) error {
 	for {
 		chunk, err := a.next(ctx)
-		if errors.Is(err, io.EOF) {
-			if err = a.checkLength(0); err == nil {
-				return nil
-			}
-		}
-		if err == nil {
-			a.idle.stop() // the client's pace is not the engine's
+		switch {
+		case errors.Is(err, io.EOF) && (a.length < 0 || a.length == a.bytesOut):
+			return nil
+		case errors.Is(err, io.EOF):
+			err = errLength
+		case err == nil:
+			a.idle.Stop() // the client's pace is not the engine's
 			err = a.write(chunk)
 			a.idle.start()
 		}
@@ -196,16 +184,6 @@ func (a *answer) next(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// checkLength holds a body that goes on with more bytes to the length its head
-// gave; with none more, it has come to its end.
-func (a *answer) checkLength(more int) error {
-	length := a.bytesOut + int64(more)
-	if a.length < 0 || length == a.length || more > 0 && length < a.length {
-		return nil
-	}
-	return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the body has another length than the head said"}
-}
-
 func (a *answer) write(chunk []byte) error {
 	if now := time.Now(); now.Sub(a.limited) > clientStall/4 {
 		a.control.SetWriteDeadline(now.Add(clientStall))
@@ -215,10 +193,9 @@ func (a *answer) write(chunk []byte) error {
 	if len(chunk) == 0 {
 		return nil
 	}
-	if err := a.checkLength(len(chunk)); err != nil {
-		return err
-	}
-	if _, err := a.w.Write(chunk); err != nil {
+	if _, err := a.w.Write(chunk); errors.Is(err, http.ErrContentLength) {
+		return errLength
+	} else if err != nil {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}
 	a.bytesOut += int64(len(chunk))
@@ -230,7 +207,7 @@ func (a *answer) write(chunk []byte) error {
 
 func (a *answer) flush() error {
 	a.unflushed = false
-	a.idle.stop()
+	a.idle.Stop()
 	defer a.idle.start()
 	if err := a.control.Flush(); err != nil {
 		return fmt.Errorf("%w: %w", errClientGone, err)
@@ -245,7 +222,7 @@ func (a *answer) breakOff(err error) {
 	if cancelledBy(err) {
 		return
 	}
-	e := failure(err)
+	e := judge(err).told
 	a.code, a.err = e.Code, err
 	if !a.events.on {
 		a.tear = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
@@ -35,44 +36,36 @@ func (b *body) free() {
 // whole: nobody holds memory by sending a byte now and then.
 const bodyPiece = 64 << 10
 
-// readBody reads the body of r, a request of key's, of at most limit bytes,
-// until the given time.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, key string, limit int64, until time.Time) (*body, *openai.Error) {
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
-	}
-	b := &body{key: key}
+// readBody reads the body of r into b, until the given time.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, b *body, until time.Time) *openai.Error {
+	limit := int64(s.current().settings.Relay.MaxBody)
 	control := http.NewResponseController(w)
 	come, due := 0, time.Now().Add(bodyStall) // bytes that had come when due was set
 	for {
+		if max(int64(len(b.data)), r.ContentLength) > limit {
+			text := fmt.Sprintf("the request's body is over the %d bytes that this relay takes", limit)
+			return invalidError(http.StatusRequestEntityTooLarge, "request_too_large", "", text)
+		}
 		if len(b.data) == cap(b.data) && !s.grow(b, r.ContentLength, limit) {
-			b.free()
-			return nil, busyError("relay_busy", "the relay holds too many large requests", 2*time.Second)
+			return busyError("relay_busy", "the relay holds too many large requests", 2*time.Second)
 		}
 		n, err := r.Body.Read(b.data[len(b.data):cap(b.data)])
 		b.data = b.data[:len(b.data)+n]
 		switch {
-		case int64(len(b.data)) > limit:
-			b.free()
-			return nil, tooLarge(limit)
-		case errors.Is(err, io.EOF):
-			return b, nil // the HTTP server takes the deadline away again
-		case err != nil:
-			b.free()
-			return nil, invalidError(http.StatusBadRequest, "incomplete_body", "", "the request's body did not come whole")
+		case errors.Is(err, io.EOF) && int64(len(b.data)) <= limit:
+			return nil // the HTTP server takes the deadline away again
+		case err != nil && !errors.Is(err, io.EOF):
+			return invalidError(http.StatusBadRequest, "incomplete_body", "", "the request's body did not come whole")
 		}
 		if len(b.data)-come >= bodyPiece {
 			come, due = len(b.data), time.Now().Add(bodyStall)
 		}
-		control.SetReadDeadline(earlier(due, until))
+		deadline := due
+		if until.Before(due) {
+			deadline = until
+		}
+		control.SetReadDeadline(deadline)
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 const (
@@ -112,7 +105,46 @@ func (s *Server) grow(b *body, announced, limit int64) bool {
 	return true
 }
 
-func tooLarge(limit int64) *openai.Error {
-	text := fmt.Sprintf("the request's body is over the %d bytes that this relay takes", limit)
-	return invalidError(http.StatusRequestEntityTooLarge, "request_too_large", "", text)
+// share is how many times what is left free one key may hold. So there is room
+// for whoever comes later, however many have taken all they may: one alone has
+// four fifths, two have four ninths each, and so on.
+const share = 4
+
+// budget bounds the memory of bodies, of all keys together and of each.
+type budget struct {
+	mu    sync.Mutex
+	limit int64 // bytes
+	used  int64
+	byKey map[string]int64
+}
+
+func (b *budget) setLimit(limit int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = limit
+	if b.byKey == nil {
+		b.byKey = make(map[string]int64)
+	}
+}
+
+// take takes n bytes for key, or none.
+func (b *budget) take(key string, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	free := b.limit - b.used - n
+	if b.byKey[key]+n > share*free {
+		return false
+	}
+	b.used += n
+	b.byKey[key] += n
+	return true
+}
+
+func (b *budget) give(key string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	if b.byKey[key] -= n; b.byKey[key] == 0 {
+		delete(b.byKey, key)
+	}
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/protocol"
 	"github.com/relayctl/relayctl/internal/secret"
 	"github.com/relayctl/relayctl/internal/service"
 )
@@ -64,27 +64,21 @@ func checkLoopback(listen string) error {
 // readKeysFile reads lines of name=hash; empty lines and those that begin with
 // # count for nothing.
 func readKeysFile(path string) ([]KeyEntry, error) {
-	file, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read API keys: %w", err)
 	}
-	defer file.Close()
 	var keys []KeyEntry
-	lines := bufio.NewScanner(file)
-	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
+	for i, line := range strings.Split(string(data), "\n") {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		name, hash, ok := strings.Cut(line, "=")
 		name, hash = strings.TrimSpace(name), strings.ToLower(strings.TrimSpace(hash))
-		if !ok || !hashPattern.MatchString(hash) || !workerPattern.MatchString(name) {
-			return nil, fmt.Errorf("read API keys: %s line %d is not NAME=SHA256 in hex", path, number)
+		if !ok || !hashPattern.MatchString(hash) || !protocol.ValidWorker(name) {
+			return nil, fmt.Errorf("read API keys: %s line %d is not NAME=SHA256 in hex", path, i+1)
 		}
 		keys = append(keys, KeyEntry{Name: name, Hash: hash})
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read API keys: %w", err)
 	}
 	return keys, nil
 }

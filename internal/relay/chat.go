@@ -23,69 +23,71 @@ type job struct {
 	*request
 	keyHash string // of the key that it came with
 	head    protocol.RequestHead
-	body    *body
+	body    body
 }
 
 // chat relays one completion.
-func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
-	j, refusal := s.admit(rq, w, r)
-	if refusal != nil {
-		rq.refuse(w, refusal)
-		return
-	}
+func (s *Server) chat(ctx context.Context, rq *request, w http.ResponseWriter, r *http.Request) *openai.Error {
+	j := &job{request: rq}
 	defer j.body.free()
+	if refusal := s.admit(j, w, r); refusal != nil {
+		return refusal
+	}
 	limit := time.Duration(s.current().settings.Relay.RequestTimeout)
 	timeout := time.AfterFunc(time.Until(rq.start.Add(limit)), func() { rq.cancel(errRequestTimeout) })
 	defer timeout.Stop()
 	err := s.relayInTurn(ctx, j, w)
-	if err != nil {
-		rq.err = err
-	}
-	var away *turnedAway
-	switch {
-	case err == nil:
+	if err == nil {
 		rq.outcome = answered
+		return nil
+	}
+	rq.err = err
+	switch {
 	case cancelledBy(err):
 		rq.outcome = cancelled
 		panic(http.ErrAbortHandler) // who ended only its own side is not to take what there is for an answer
 	case rq.tear:
 		panic(http.ErrAbortHandler)
 	case rq.outcome == broken: // a part was delivered: the answer writer has said so
-	default:
-		// The deadline set at the request's start may have passed by now.
-		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(clientStall))
-		if errors.As(err, &away) {
-			away.passOn(rq, w)
-			return
-		}
-		rq.refuse(w, failure(err))
+		return nil
 	}
+	// The deadline set at the request's start may have passed by now.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(clientStall))
+	var away *turnedAway
+	told := judge(err).told
+	if told == nil && errors.As(err, &away) {
+		away.passOn(rq, w)
+	}
+	return told
+}
+
+// identify finds whose key the request carries.
+func (s *Server) identify(rq *request, w http.ResponseWriter, r *http.Request) (*key, *openai.Error) {
+	k, err := s.current().ring.client(r.Header, time.Now())
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		return nil, err.told
+	}
+	rq.key, rq.probe = k.name, k.probe
+	return k, nil
 }
 
 // admit checks all that can be checked before a worker is needed.
-func (s *Server) admit(rq *request, w http.ResponseWriter, r *http.Request) (*job, *openai.Error) {
-	st := s.current()
-	k, err := st.ring.client(r.Header, time.Now())
-	if err != nil {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		return nil, keyError(err)
-	}
-	rq.key, rq.probe = k.name, k.probe
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
-	}
-	until := rq.start.Add(time.Duration(st.settings.Relay.RequestTimeout))
-	b, refusal := s.readBody(w, r, k.name, int64(st.settings.Relay.MaxBody), until)
+func (s *Server) admit(j *job, w http.ResponseWriter, r *http.Request) *openai.Error {
+	k, refusal := s.identify(j.request, w, r)
 	if refusal != nil {
-		return nil, refusal
+		return refusal
 	}
-	rq.bytesIn = int64(len(b.data))
-	j := &job{request: rq, body: b, keyHash: k.hash}
-	if refusal := s.admitBody(j, r); refusal != nil {
-		b.free()
-		return nil, refusal
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return invalidError(http.StatusUnsupportedMediaType, "unsupported_encoding", "", "send the body without Content-Encoding")
 	}
-	return j, nil
+	j.keyHash, j.body.key = k.hash, k.name
+	limit := time.Duration(s.current().settings.Relay.RequestTimeout)
+	if refusal := s.readBody(w, r, &j.body, j.start.Add(limit)); refusal != nil {
+		return refusal
+	}
+	j.bytesIn = int64(len(j.body.data))
+	return s.admitBody(j, r)
 }
 
 // admitBody checks what the body asks for, with the key as it is by now.
@@ -103,8 +105,7 @@ func (s *Server) admitBody(j *job, r *http.Request) *openai.Error {
 		return refusal
 	}
 	if j.probe && !fewTokens(envelope) {
-		return &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only",
-			Message: "this key is good for a completion of a few tokens only: max_tokens must be 16 at most"}
+		return probeOnly(": max_tokens must be 16 at most")
 	}
 	j.model = envelope.Model
 	j.head = protocol.RequestHead{
@@ -123,7 +124,7 @@ func (s *Server) mayUse(keyHash, model string) *openai.Error {
 	k, err := s.current().ring.byHash(keyHash, time.Now())
 	switch {
 	case err != nil:
-		return keyError(err)
+		return err.told
 	case !k.allows(model) || !s.scheduler.knows(model):
 		return unknownModelError(model)
 	}
@@ -151,15 +152,18 @@ func (s *Server) relay(ctx context.Context, j *job, w http.ResponseWriter) error
 		}
 		j.tries++
 		j.worker = lease.slot.link.name
-		err = s.attempt(ctx, j, lease, w)
-		lease.slot.tell(err)
-		if err == nil {
+		if err = s.attempt(ctx, j, lease, w); err == nil {
+			lease.slot.failed.Store(nil)
 			return nil
 		}
-		if !sawNothing(err) {
+		v := judge(err)
+		if v.engine != nil {
+			lease.slot.failed.Store(v.engine)
+		}
+		if !v.untouched {
 			begun++
 		}
-		if j.outcome == broken || !mayGoElsewhere(err) || j.tries == maxTries || begun == maxBegun {
+		if j.outcome == broken || !v.elsewhere || j.tries == maxTries || begun == maxBegun {
 			return err
 		}
 		j.err = err // for the log, also where another worker answers
@@ -183,14 +187,16 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 		return err
 	}
 	defer func() {
-		if err != nil {
-			stream.Reset(resetCode(err), "")
+		if cancelledBy(err) {
+			stream.Reset(protocol.ResetCancelled, "")
+		} else if err != nil {
+			stream.Reset(protocol.ResetTimeout, "")
 		}
 	}()
 	stream.WhenWhole(l.release) // whatever the client still has to take
 	settings := s.current().settings.Relay
 	idle := newSilence(time.Duration(settings.FirstByteTimeout), time.Duration(settings.IdleTimeout), j.cancel)
-	defer idle.stop()
+	defer idle.Stop()
 	a := &answer{stream: stream, job: j, w: w, idle: idle}
 	if err := a.begin(ctx); err != nil {
 		return err
@@ -198,11 +204,4 @@ func (s *Server) attempt(ctx context.Context, j *job, l *lease, w http.ResponseW
 	s.metrics.firstByte.WithLabelValues(j.model).Observe(j.firstByte.Seconds())
 	idle.start()
 	return a.pass(ctx)
-}
-
-func resetCode(err error) protocol.ResetCode {
-	if cancelledBy(err) {
-		return protocol.ResetCancelled
-	}
-	return protocol.ResetTimeout
 }

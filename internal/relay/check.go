@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,16 +14,9 @@ import (
 )
 
 var (
-	labelPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	modelPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
-	workerPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`) // by hand; in settings it is a label
-	hashPattern   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	labelPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`) // a worker's or key's name in settings
+	hashPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
-
-// ValidModel reports whether name can be a model's.
-func ValidModel(name string) bool {
-	return modelPattern.MatchString(name) && !strings.Contains(name, "..")
-}
 
 // claims are names and hashes with whom they belong to.
 type claims map[string]string
@@ -43,19 +35,18 @@ func (s *Settings) check(taken claims) error {
 	problems := s.Relay.check()
 	for _, key := range s.Keys {
 		by := "key " + strconv.Quote(key.Name)
-		problems = append(problems, taken.take("key "+key.Name, by), taken.take(key.Hash, by))
+		problems = append(problems, taken.take("key "+key.Name, by))
 		if _, err := expiry(key.Expires); err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", by, err))
 		}
 		hashes := []string{key.Hash}
 		for _, former := range key.Former {
-			problems = append(problems, taken.take(former.Hash, by))
 			hashes = append(hashes, former.Hash)
 			if end, err := expiry(former.Expires); err != nil || end.IsZero() {
 				problems = append(problems, fmt.Errorf("%s: a former hash has no end that can be read: %q", by, former.Expires))
 			}
 		}
-		problems = append(problems, checkEntry(by, key.Name, hashes, key.Models)...)
+		problems = append(problems, taken.check(by, key.Name, hashes, key.Models)...)
 	}
 	return errors.Join(problems...)
 }
@@ -64,15 +55,12 @@ func (s *Settings) check(taken claims) error {
 // anything itself.
 func (w *WorkerFile) check(taken claims) error {
 	by := "worker " + strconv.Quote(w.Name)
-	problems := checkEntry(by, w.Name, w.Hashes, w.Models)
+	mine := maps.Clone(taken)
+	problems := mine.check(by, w.Name, w.Hashes, w.Models)
 	for model, most := range w.Concurrency {
 		if most < 1 || most > protocol.MaxConcurrency {
 			problems = append(problems, fmt.Errorf("%s: concurrency of %q: %d is not between 1 and %d", by, model, most, protocol.MaxConcurrency))
 		}
-	}
-	mine := maps.Clone(taken)
-	for _, hash := range w.Hashes {
-		problems = append(problems, mine.take(hash, by))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return err
@@ -81,44 +69,49 @@ func (w *WorkerFile) check(taken claims) error {
 	return nil
 }
 
-func checkEntry(by, name string, hashes, models []string) (problems []error) {
+// check checks what keys and workers have in common, and claims the hashes.
+func (c claims) check(by, name string, hashes, models []string) (problems []error) {
+	fault := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%s: %w", by, fmt.Errorf(format, args...)))
+	}
 	if !labelPattern.MatchString(name) {
-		problems = append(problems, fmt.Errorf("%s: no valid name", by))
+		fault("no valid name")
 	}
 	for _, hash := range hashes {
+		problems = append(problems, c.take(hash, by))
 		if !hashPattern.MatchString(hash) {
-			problems = append(problems, fmt.Errorf("%s: a hash is not 64 lower-case hex digits", by))
+			fault("a hash is not 64 lower-case hex digits")
 		}
 	}
 	for _, model := range models {
-		if !ValidModel(model) {
-			problems = append(problems, fmt.Errorf("%s: no valid model name: %q", by, model))
+		if !protocol.ValidModel(model) {
+			fault("no valid model name: %q", model)
 		}
 	}
 	return problems
 }
 
 func (r *RelayFile) check() (problems []error) {
-	positive := map[string]service.Duration{
-		"first_byte_timeout": r.FirstByteTimeout,
-		"idle_timeout":       r.IdleTimeout,
-		"request_timeout":    r.RequestTimeout,
-		"queue_timeout":      r.QueueTimeout,
-		"drain_timeout":      r.DrainTimeout,
-	}
-	for _, name := range slices.Sorted(maps.Keys(positive)) {
-		if positive[name] <= 0 {
-			problems = append(problems, fmt.Errorf("%s: must be over 0", name))
+	fault := func(text string) { problems = append(problems, errors.New(text)) }
+	for _, time := range []struct {
+		name  string
+		value service.Duration
+	}{
+		{"drain_timeout", r.DrainTimeout}, {"first_byte_timeout", r.FirstByteTimeout}, {"idle_timeout", r.IdleTimeout},
+		{"queue_timeout", r.QueueTimeout}, {"request_timeout", r.RequestTimeout},
+	} {
+		if time.value <= 0 {
+			fault(time.name + ": must be over 0")
 		}
 	}
 	if r.Listen == "" || r.Metrics == "" || r.Admin == "" {
-		problems = append(problems, errors.New("listen, metrics and admin must not be empty"))
+		fault("listen, metrics and admin must not be empty")
 	}
 	if r.MaxQueue < 0 {
-		problems = append(problems, errors.New("max_queue: must not be below 0"))
+		fault("max_queue: must not be below 0")
 	}
 	if r.MaxBody < 1024 || r.MaxBody > 1<<30 {
-		problems = append(problems, errors.New("max_body: must be between 1KiB and 1GiB"))
+		fault("max_body: must be between 1KiB and 1GiB")
 	}
 	return problems
 }

@@ -31,81 +31,39 @@ type DrainResult struct {
 // nothing stands in front of are left alone then, since nobody closes them. With
 // at_once each opens a second connection that takes over.
 func (s *Server) Drain(ctx context.Context, d DrainRequest) DrainResult {
-	turn := s.nextTurn()
-	links := s.connected()
+	latest, cancel := context.WithCancel(s.gate.stopping)
+	s.mu.Lock()
+	s.endHold()
+	s.endHold = cancel
+	s.mu.Unlock()
+	links := s.scheduler.connected()
 	if d.ComeBack == protocol.AfterClose {
-		links = slices.DeleteFunc(links, func(l *link) bool { return l.from.direct })
+		links = slices.DeleteFunc(links, func(l *link) bool { return l.direct })
+		s.scheduler.pause(links)
 	}
-	result := DrainResult{Workers: len(links), Running: s.scheduler.runningAt(links)}
+	running, _ := s.scheduler.busy(links)
 	for _, l := range links {
-		if d.ComeBack == protocol.AfterClose {
-			s.returning(l)
-			s.scheduler.hold(l, true)
-		}
 		l.conn.Drain(protocol.Drain{ComeBack: d.ComeBack, WithinMS: 250 + rand.IntN(750)})
 	}
-	s.log.Info("workers told to come back", "come_back", d.ComeBack, "workers", result.Workers, "running", result.Running)
+	s.log.Info("workers told to come back", "come_back", d.ComeBack, "workers", len(links), "running", running)
 	waiting, cancel := context.WithTimeout(ctx, time.Duration(d.Timeout))
 	defer cancel()
-	result.Left = s.scheduler.waitIdle(waiting, links)
+	left := s.scheduler.waitIdle(waiting, links)
 	if d.ComeBack == protocol.AfterClose {
-		s.holdUntil(links, time.Duration(d.Hold), turn)
+		s.running.Go(func() { s.holdUntil(latest, links, time.Duration(d.Hold)) })
 	}
-	return result
-}
-
-// returning notes that l was told to come back when it is closed.
-func (s *Server) returning(l *link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.returns = true
+	return DrainResult{Workers: len(links), Running: running, Left: left}
 }
 
 // holdUntil uses links again after hold, those that are still there: nobody
-// closed them after all. A drain or a resume that comes later decides instead.
-func (s *Server) holdUntil(links []*link, hold time.Duration, turn int) {
-	s.running.Go(func() {
-		timer := time.NewTimer(hold)
-		defer timer.Stop()
-		for _, l := range links {
-			select {
-			case <-l.conn.Done():
-			case <-timer.C:
-				if s.isTurn(turn) {
-					s.resume(links)
-				}
-				return
-			}
-		}
-	})
-}
-
-// nextTurn begins a drain.
-func (s *Server) nextTurn() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drainTurn++
-	return s.drainTurn
-}
-
-func (s *Server) isTurn(turn int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.drainTurn == turn
-}
-
-// resume gives links work again, less those that were replaced or want none,
-// and returns to how many.
-func (s *Server) resume(links []*link) (resumed int) {
-	for _, l := range links {
-		s.mu.Lock()
-		newest := s.byName[l.name] == l && !l.leaving
-		l.returns = false
-		s.mu.Unlock()
-		if newest {
-			s.scheduler.hold(l, false)
-			resumed++
-		}
+// closed them after all. A drain that comes later, which ends latest, decides
+// instead.
+func (s *Server) holdUntil(latest context.Context, links []*link, hold time.Duration) {
+	timer := time.NewTimer(hold)
+	defer timer.Stop()
+	select {
+	case <-latest.Done():
+	case <-timer.C:
+		s.scheduler.resume(links)
 	}
-	return resumed
 }

@@ -15,4 +15,4 @@ func KeyName(s *Settings, h http.Header, now time.Time) (string, error) {
 }
 
 // WriteKeyError answers as for a key that failed with err.
-func WriteKeyError(w http.ResponseWriter, err error) { keyError(err).Write(w) }
+func WriteKeyError(w http.ResponseWriter, err error) { judge(err).told.Write(w) }

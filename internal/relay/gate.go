@@ -9,23 +9,28 @@ import (
 // gate counts the requests that are inside, and lets the relay stop without
 // leaving one behind.
 type gate struct {
-	mu     sync.Mutex
-	shut   bool
-	inside map[*request]bool
-	empty  chan struct{} // closed when the last one leaves; nil while nobody waits
+	mu       sync.Mutex
+	inside   map[*request]bool
+	all      sync.WaitGroup
+	stopping context.Context // ends when nobody is let in any more
+	stop     context.CancelFunc
+}
+
+func newGate() *gate {
+	g := &gate{inside: make(map[*request]bool)}
+	g.stopping, g.stop = context.WithCancel(context.Background())
+	return g
 }
 
 // enter lets rq in; false once the gate is closed.
 func (g *gate) enter(rq *request) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.shut {
+	if g.closed() {
 		return false
 	}
-	if g.inside == nil {
-		g.inside = make(map[*request]bool)
-	}
 	g.inside[rq] = true
+	g.all.Add(1)
 	return true
 }
 
@@ -33,30 +38,22 @@ func (g *gate) leave(rq *request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.inside, rq)
-	if len(g.inside) == 0 && g.empty != nil {
-		close(g.empty)
-		g.empty = nil
-	}
+	g.all.Done()
 }
 
-// close lets nobody in any more and returns how many are inside.
-func (g *gate) close() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shut = true
-	return len(g.inside)
-}
-
-func (g *gate) closed() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.shut
-}
+func (g *gate) closed() bool { return g.stopping.Err() != nil }
 
 func (g *gate) count() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.inside)
+}
+
+// close lets nobody in any more.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stop()
 }
 
 // cut ends all that are inside, with reason as their context's cause.
@@ -68,26 +65,19 @@ func (g *gate) cut(reason error) {
 	}
 }
 
-// wait waits until nobody is inside, for limit at most, and returns how many
-// still are.
+// wait waits until nobody is inside any more of a closed gate, or ctx ends or
+// limit has passed, and returns how many still are.
 func (g *gate) wait(ctx context.Context, limit time.Duration) int {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for {
-		g.mu.Lock()
-		left := len(g.inside)
-		if g.empty == nil {
-			g.empty = make(chan struct{})
-		}
-		empty := g.empty
-		g.mu.Unlock()
-		if left == 0 {
-			return 0
-		}
-		select {
-		case <-empty:
-		case <-ctx.Done():
-			return left
-		}
+	empty := make(chan struct{})
+	go func() {
+		g.all.Wait()
+		close(empty)
+	}()
+	select {
+	case <-empty:
+	case <-ctx.Done():
 	}
+	return g.count()
 }

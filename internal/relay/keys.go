@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -35,17 +34,12 @@ type keyring struct {
 func newKeyring(s *Settings) *keyring {
 	r := &keyring{keys: make(map[string]*key), workers: make(map[string]*WorkerFile), open: s.Open}
 	for _, entry := range s.Keys {
-		expires, err := expiry(entry.Expires)
-		if err != nil {
-			continue // settings are checked before they come here
-		}
-		r.keys[entry.Hash] = &key{name: entry.Name, hash: entry.Hash, models: entry.Models, expires: expires, probe: entry.Probe}
-		for _, former := range entry.Former {
-			until, err := expiry(former.Expires)
-			if err != nil {
-				continue
+		for _, hash := range append([]FormerKey{{Hash: entry.Hash}}, entry.Former...) {
+			whole, err := expiry(entry.Expires)
+			until, ofHash := expiry(hash.Expires)
+			if err == nil && ofHash == nil { // settings are checked before they come here
+				r.keys[hash.Hash] = &key{name: entry.Name, hash: hash.Hash, models: entry.Models, expires: sooner(whole, until), probe: entry.Probe}
 			}
-			r.keys[former.Hash] = &key{name: entry.Name, hash: former.Hash, models: entry.Models, expires: sooner(expires, until), probe: entry.Probe}
 		}
 	}
 	for i := range s.Workers {
@@ -67,14 +61,8 @@ func sooner(a, b time.Time) time.Time {
 // anonymous is who everybody is at a relay without keys.
 var anonymous = &key{name: "anonymous"}
 
-var (
-	errNoKey      = errors.New("no API key in the request")
-	errWrongKey   = errors.New("wrong API key")
-	errExpiredKey = errors.New("expired API key")
-)
-
 // client finds whose key the request carries.
-func (r *keyring) client(h http.Header, now time.Time) (*key, error) {
+func (r *keyring) client(h http.Header, now time.Time) (*key, *failure) {
 	if r.open {
 		return anonymous, nil
 	}
@@ -86,7 +74,7 @@ func (r *keyring) client(h http.Header, now time.Time) (*key, error) {
 }
 
 // byHash finds the key that hashes to hash.
-func (r *keyring) byHash(hash string, now time.Time) (*key, error) {
+func (r *keyring) byHash(hash string, now time.Time) (*key, *failure) {
 	k := r.keys[hash]
 	switch {
 	case r.open:
@@ -112,7 +100,7 @@ func (r *keyring) worker(h http.Header) (*WorkerFile, string) {
 
 // presentedKey is the key in Authorization or X-Api-Key. Both may be there
 // when they agree: it must be plain which one counts.
-func presentedKey(h http.Header) (secret.Value, error) {
+func presentedKey(h http.Header) (secret.Value, *failure) {
 	token, hasToken := bearer(h)
 	values := h.Values("X-Api-Key")
 	switch {

@@ -2,246 +2,180 @@ package relay
 
 import (
 	"context"
-	"fmt"
-	"net/http"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/gorilla/websocket"
-	"golang.org/x/time/rate"
-
-	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/protocol"
 )
 
 // link is one connection of a worker.
 type link struct {
-	name  string // the worker's
-	hash  string // of the secret it came with
-	hello protocol.WorkerHello
-	from  peer
-	since time.Time
-	conn  *protocol.Conn
+	name   string // the worker's
+	hash   string // of the secret it came with
+	hello  protocol.WorkerHello
+	from   string // the address it comes from
+	direct bool   // nothing stands between, so that nothing but its two ends closes it
+	since  time.Time
+	conn   *protocol.Conn
 
-	// Guarded by Server.mu.
-	leaving bool // it gets no new work ever again
-	returns bool // its worker was told to come back when it is closed
+	// Guarded by scheduler.mu.
+	slots   []*slot // what it serves
+	running int     // requests
+	held    bool    // it gets no new work
+	leaving bool    // nor ever again
+	left    bool    // its connection is lost, or its secret no longer good
+	returns bool    // its worker was told to come back when it is closed
 }
 
-// peer is where a connection comes from.
-type peer struct {
-	addr string
-	// direct says that nothing stands between, so that nothing but its two ends
-	// closes it. A reverse proxy says for whom it speaks.
-	direct bool
-}
+// returnTime is for how long a worker that was told to come back is waited
+// for before its model counts as served by nobody.
+const returnTime = 10 * time.Second
 
-func peerOf(r *http.Request) peer {
-	return peer{addr: r.RemoteAddr, direct: len(r.Header.Values("X-Forwarded-For")) == 0}
-}
-
-// connect takes a worker's WebSocket and serves it until it ends.
-func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
-	worker, hash, refusal := s.knock(r)
-	if refusal != nil {
-		s.metrics.connects.WithLabelValues("refused").Inc()
-		if refusal.Status == http.StatusUpgradeRequired {
-			w.Header().Set("Connection", "Upgrade")
-			w.Header().Set("Upgrade", "websocket")
-		}
-		refusal.Write(w)
-		return
-	}
-	upgrader := websocket.Upgrader{
-		HandshakeTimeout: protocol.HelloTimeout,
-		ReadBufferSize:   16 << 10,
-		WriteBufferSize:  4 << 10,
-		Subprotocols:     []string{protocol.Subprotocol},
-		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-			refuseConnect(status, "bad_handshake", reason.Error()).Write(w)
-		},
-	}
-	s.running.Add(1) // the HTTP server forgets this handler with the upgrade
-	defer s.running.Done()
-	ws, err := upgrader.Upgrade(w, r, nil)
-	if err != nil {
-		s.log.Info("worker's handshake failed", "worker", worker.Name, "err", err)
-		return
-	}
-	s.welcome(r.Context(), worker, hash, peerOf(r), protocol.WebSocket(ws))
-}
-
-func refuseConnect(status int, code, text string) *openai.Error {
-	return &openai.Error{Status: status, Type: openai.TypeInvalidRequest, Code: code, Message: text}
-}
-
-// knock decides before any upgrade whether a worker may come in.
-func (s *Server) knock(r *http.Request) (*WorkerFile, string, *openai.Error) {
-	if !websocket.IsWebSocketUpgrade(r) {
-		return nil, "", refuseConnect(http.StatusUpgradeRequired, "upgrade_required", "workers connect here by WebSocket")
-	}
-	worker, hash := s.current().ring.worker(r.Header)
-	who, source := hash, sourceOf(r)
-	if worker == nil {
-		who = source
-	}
-	if !s.mayConnect(who) {
-		s.refusals.count(source, "too_many_connections")
-		return nil, "", refuseConnect(http.StatusTooManyRequests, "too_many_connections", "this worker connects again and again: come back later")
-	}
-	if worker == nil {
-		s.refusals.count(source, "invalid_secret")
-		return nil, "", refuseConnect(http.StatusUnauthorized, "invalid_secret", "no worker secret that is good here")
-	}
-	offered := websocket.Subprotocols(r)
-	if !slices.Contains(offered, protocol.Subprotocol) {
-		text := fmt.Sprintf("this relay speaks %s, the worker %s", protocol.Subprotocol, strings.Join(offered, ", "))
-		return nil, "", refuseConnect(http.StatusBadRequest, "unknown_subprotocol", text)
-	}
-	if s.gate.closed() {
-		return nil, "", stoppingError()
-	}
-	return worker, hash, nil
-}
-
-// A worker may connect this often: in one go, and then every second.
-const (
-	connectBurst = 30
-	connectEvery = time.Second
-)
-
-// maxConnecting bounds of how many it is known how often they connect. Beyond
-// it, all is forgotten.
-const maxConnecting = 10_000
-
-// mayConnect reports whether one does not connect too often: the hash of a good
-// secret, or the address that a wrong one comes from.
-func (s *Server) mayConnect(who string) bool {
+// arrive makes l its worker's newest connection, and returns the one before.
+func (s *scheduler) arrive(l *link) (older *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limiter := s.connects[who]
-	if limiter == nil {
-		if len(s.connects) >= maxConnecting {
-			clear(s.connects)
-		}
-		limiter = rate.NewLimiter(rate.Every(connectEvery), connectBurst)
-		s.connects[who] = limiter
-	}
-	return limiter.Allow()
-}
-
-// welcome exchanges HELLO and serves the worker until its connection ends.
-func (s *Server) welcome(ctx context.Context, worker *WorkerFile, hash string, from peer, t protocol.Transport) {
-	defer t.Close()
-	hello, err := protocol.Receive(ctx, t)
-	if err != nil {
-		s.metrics.connects.WithLabelValues("refused").Inc()
-		s.log.Warn("worker refused", "worker", worker.Name, "from", from.addr, "err", err)
-		return
-	}
-	name := worker.Name
-	if name == "" { // by hand, one secret is every worker's
-		name = hello.Name
-	}
-	if hello.Name != name || !workerPattern.MatchString(name) {
-		text := fmt.Sprintf("this secret is that of worker %q, not of %.64q", name, hello.Name)
-		s.metrics.connects.WithLabelValues("refused").Inc()
-		s.log.Warn("worker refused", "worker", name, "from", from.addr, "err", protocol.Refuse(t, protocol.CloseName, text))
-		return
-	}
-	_, notes := s.current().allowed(worker, hello.Models)
-	answer := protocol.RelayHello{Program: "relay-server " + s.version, Notes: notes}
-	if err := protocol.Answer(ctx, t, hello, answer); err != nil {
-		s.log.Warn("worker left during its greeting", "worker", name, "err", err)
-		return
-	}
-	l := &link{name: name, hash: hash, hello: hello, from: from, since: time.Now()}
-	l.conn = protocol.NewConn(t, protocol.Config{PeerWindow: hello.Window, OnDrain: func(d protocol.Drain) { s.drained(ctx, l, d) }})
-	s.serve(ctx, l, notes)
-}
-
-// serve has l take requests until it ends.
-func (s *Server) serve(ctx context.Context, l *link, notes []string) {
-	s.metrics.connects.WithLabelValues("connected").Inc()
-	s.log.Info("worker connected", "worker", l.name, "from", l.from.addr, "program", l.hello.Program, "not_taken", notes)
-	s.arrive(ctx, l)
-	err := l.conn.Run(ctx)
-	s.depart(l)
-	s.metrics.connects.WithLabelValues("ended").Inc()
-	s.log.Info("worker disconnected", "worker", l.name, "from", l.from.addr, "reason", err)
-}
-
-// arrive makes l the connection of its worker. An older one gets no new work
-// and is closed when its last answer has ended.
-func (s *Server) arrive(ctx context.Context, l *link) {
-	s.mu.Lock()
-	older := s.byName[l.name]
-	s.byName[l.name] = l
+	older = s.newest[l.name]
+	s.newest[l.name] = l
 	s.links[l] = true
-	s.settle(l)
-	s.mu.Unlock()
-	if older == nil {
-		return
-	}
-	if older.hello.Instance == l.hello.Instance {
-		s.retire(ctx, older, protocol.CloseDrained, "a newer connection took over")
-		return
-	}
-	s.log.Warn("another process took a worker's name", "worker", l.name, "from", l.from.addr, "before", older.from.addr)
-	s.retire(ctx, older, protocol.CloseReplaced, "another process connected as "+l.name)
+	return older
 }
 
-// settle lets l serve what the settings in force allow it, or disconnects it
-// where its secret is no longer good. It is called with mu held.
-func (s *Server) settle(l *link) {
-	st := s.current()
-	worker := st.ring.workers[l.hash]
-	if worker == nil || worker.Name != "" && worker.Name != l.name {
-		s.scheduler.leave(l)
-		l.conn.Close(protocol.CloseRevoked, "the secret is no longer good")
-		return
-	}
-	offers, _ := st.allowed(worker, l.hello.Models)
-	s.scheduler.join(l, offers)
-}
-
-// depart forgets l. Requests for its models wait for its worker, if that was
-// told to come back.
-func (s *Server) depart(l *link) {
+// join lets l take requests for offers, or changes what it takes.
+func (s *scheduler) join(l *link, offers []protocol.Offer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.links, l)
-	if s.byName[l.name] == l {
-		delete(s.byName, l.name)
+	s.unlist(l)
+	if l.left {
+		return
 	}
-	if l.returns {
-		s.scheduler.expect(l.hello.Models, time.Now().Add(returnTime))
+	for _, offer := range offers {
+		m := s.model(offer.Name)
+		sl := &slot{link: l, model: m, capacity: offer.Concurrency}
+		m.slots = append(m.slots, sl)
+		l.slots = append(l.slots, sl)
 	}
-	s.scheduler.leave(l)
+	s.dispatchFor(l)
 }
 
-// drained acts on a worker's wish to get no more work.
-func (s *Server) drained(ctx context.Context, l *link, d protocol.Drain) {
-	if s.retire(ctx, l, protocol.CloseDrained, "drained") {
-		s.log.Info("worker drains", "worker", l.name, "come_back", d.ComeBack)
-	}
-}
-
-// retire gives l no new work and closes it when its last answer has ended;
-// false where that was begun before.
-func (s *Server) retire(ctx context.Context, l *link, code protocol.CloseCode, text string) bool {
+// leave lets l take nothing any more.
+func (s *scheduler) leave(l *link) {
 	s.mu.Lock()
-	again := l.leaving
-	l.leaving = true
-	s.mu.Unlock()
-	if again {
-		return false
+	defer s.mu.Unlock()
+	l.left, l.held = true, true
+	s.unlist(l)
+	s.changed()
+}
+
+// depart forgets l, which has ended. Requests for its models wait for its
+// worker, if that was told to come back.
+func (s *scheduler) depart(l *link) {
+	s.mu.Lock()
+	for _, offer := range l.hello.Models {
+		if m := s.models[offer.Name]; m != nil && l.returns {
+			m.expected = time.Now().Add(returnTime)
+		}
 	}
-	s.scheduler.hold(l, true)
-	s.running.Go(func() {
-		s.scheduler.waitIdle(ctx, []*link{l}) // also returns when l has ended
-		l.conn.Close(code, text)
-	})
-	return true
+	delete(s.links, l)
+	if s.newest[l.name] == l {
+		delete(s.newest, l.name)
+	}
+	s.mu.Unlock()
+	s.leave(l)
+}
+
+// unlist takes the slots of l out of their models, with mu held.
+func (s *scheduler) unlist(l *link) {
+	for _, sl := range l.slots {
+		sl.model.slots = slices.DeleteFunc(sl.model.slots, func(other *slot) bool { return other == sl })
+		s.forget(sl.model)
+	}
+	l.slots = nil
+}
+
+func (s *scheduler) dispatchFor(l *link) {
+	for _, sl := range l.slots {
+		s.dispatch(sl.model)
+	}
+}
+
+// retire gives l no new work ever again; false where that was done before.
+func (s *scheduler) retire(l *link) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	again := l.leaving
+	l.leaving, l.held = true, true
+	return !again
+}
+
+// pause gives links, whose workers are told to come back, no new work.
+func (s *scheduler) pause(links []*link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range links {
+		l.returns, l.held = true, true
+	}
+}
+
+// resume gives links work again, less those that were replaced or want none,
+// and returns to how many.
+func (s *scheduler) resume(links []*link) (resumed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range links {
+		l.returns = false
+		if s.newest[l.name] == l && !l.leaving && !l.left {
+			l.held = false
+			s.dispatchFor(l)
+			resumed++
+		}
+	}
+	return resumed
+}
+
+// connected lists the links there are.
+func (s *scheduler) connected() []*link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.links))
+}
+
+// changed tells those who wait for links to become idle, with mu held.
+func (s *scheduler) changed() {
+	if s.change != nil {
+		close(s.change)
+		s.change = nil
+	}
+}
+
+// busy counts what runs at links, and tells when that may be less.
+func (s *scheduler) busy(links []*link) (running int, change <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.change == nil {
+		s.change = make(chan struct{})
+	}
+	for _, l := range links {
+		if !l.left {
+			running += l.running
+		}
+	}
+	return running, s.change
+}
+
+// waitIdle waits until none of links has a running request, or ctx ends, and
+// returns how many still run.
+func (s *scheduler) waitIdle(ctx context.Context, links []*link) int {
+	for {
+		running, change := s.busy(links)
+		if running == 0 {
+			return 0
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return running
+		}
+	}
 }

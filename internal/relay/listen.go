@@ -16,28 +16,35 @@ type Listeners struct {
 
 // Listen opens the listeners that the settings name. The admin socket is the
 // owner's only.
-func Listen(r RelayFile) (ls Listeners, err error) {
-	defer func() {
-		if err != nil {
-			ls.close()
-		}
-	}()
-	if ls.API, err = listenTCP(r.Listen); err != nil {
-		return ls, err
-	}
-	if r.Metrics != "off" {
-		if ls.Metrics, err = listenTCP(r.Metrics); err != nil {
-			return ls, err
-		}
-	}
-	if r.Admin != "off" {
-		ls.Admin, err = listenUnix(r.Admin)
-	}
-	return ls, err
+func Listen(r RelayFile) (Listeners, error) {
+	opened, err := listenAnew(RelayFile{}, r)
+	return Listeners{opened[0], opened[1], opened[2]}, err
 }
 
-func (ls Listeners) close() {
-	for _, l := range []net.Listener{ls.API, ls.Metrics, ls.Admin} {
+// listenAnew opens the listeners whose address differs between the settings:
+// for the API, metrics and admin; all of them or, with an error, none.
+func listenAnew(before, after RelayFile) (opened [3]net.Listener, err error) {
+	for i, address := range after.addresses() {
+		if address == "off" || address == before.addresses()[i] {
+			continue
+		}
+		if i == 2 {
+			opened[i], err = listenUnix(address)
+		} else {
+			opened[i], err = net.Listen("tcp", address)
+		}
+		if err != nil {
+			closeAll(opened)
+			return [3]net.Listener{}, err
+		}
+	}
+	return opened, nil
+}
+
+func (r RelayFile) addresses() [3]string { return [3]string{r.Listen, r.Metrics, r.Admin} }
+
+func closeAll(listeners [3]net.Listener) {
+	for _, l := range listeners {
 		if l != nil {
 			l.Close()
 		}
@@ -48,7 +55,6 @@ func (ls Listeners) close() {
 type door struct {
 	server   *http.Server
 	listener net.Listener // nil: nowhere; guarded by Server.mu
-	failed   chan error   // capacity 1: the listener broke
 }
 
 // open has d serve at l, and no longer where it did; connections from there
@@ -70,7 +76,7 @@ func (s *Server) open(d *door, l net.Listener) {
 			return
 		}
 		select {
-		case d.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
+		case s.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err):
 		default: // an earlier failure ends the relay already
 		}
 	})
@@ -81,42 +87,21 @@ func (s *Server) open(d *door, l net.Listener) {
 func (s *Server) move(before, after RelayFile) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	moves := []struct {
-		what, before, after string
-		listen              func(address string) (net.Listener, error)
-		opened              net.Listener
-	}{
-		{"listen", before.Listen, after.Listen, listenTCP, nil},
-		{"metrics", before.Metrics, after.Metrics, listenTCP, nil},
-		{"admin", before.Admin, after.Admin, listenUnix, nil},
+	opened, err := listenAnew(before, after)
+	if err == nil && s.doors == nil && opened != [3]net.Listener{} {
+		closeAll(opened)
+		err = errors.New("the relay does not serve")
 	}
-	for i := range moves {
-		m := &moves[i]
-		if m.before == m.after || m.after == "off" {
-			continue
-		}
-		var err error
-		if m.opened, err = m.listen(m.after); err == nil && s.doors == nil {
-			err = errors.New("the relay does not serve")
-		}
-		if err != nil {
-			for _, other := range moves {
-				if other.opened != nil {
-					other.opened.Close()
-				}
-			}
-			return fmt.Errorf("%s: %w", m.what, err)
-		}
+	if err != nil {
+		return err
 	}
-	for i, m := range moves {
-		if m.before != m.after && s.doors != nil {
-			s.open(s.doors[i], m.opened)
+	for i, d := range s.doors {
+		if before.addresses()[i] != after.addresses()[i] {
+			s.open(d, opened[i])
 		}
 	}
 	return nil
 }
-
-func listenTCP(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 
 // listenUnix listens on a socket that only its owner may open. A socket that
 // another process left is taken over; anything else in its place is not.

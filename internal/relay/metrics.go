@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -28,39 +29,33 @@ type metrics struct {
 var seconds = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 600}
 
 func newMetrics(s *scheduler) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()}
-	m.received = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "relay_requests_received_total", Help: "Requests that came in.",
-	})
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "relay_requests_total", Help: "Requests that have ended, by how they did.",
-	}, []string{"outcome"})
-	m.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "relay_request_seconds", Help: "From a request's start to its end.", Buckets: seconds,
-	}, []string{"model"})
-	m.firstByte = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "relay_first_byte_seconds", Help: "From a request's start to the first byte of its answer.", Buckets: seconds,
-	}, []string{"model"})
-	m.bytes = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "relay_body_bytes_total", Help: "Bytes of bodies, by direction.",
-	}, []string{"direction"})
-	m.connects = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "relay_worker_connections_total", Help: "Connections of workers, by what became of them.",
-	}, []string{"event"})
-	for _, o := range outcomes {
-		m.requests.WithLabelValues(string(o))
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(loads{s}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	factory := promauto.With(registry)
+	count := func(name, help, label string, values ...string) *prometheus.CounterVec {
+		c := factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+		for _, value := range values {
+			c.WithLabelValues(value)
+		}
+		return c
 	}
-	for _, event := range []string{"connected", "ended", "refused"} {
-		m.connects.WithLabelValues(event)
+	timing := func(name, help string) *prometheus.HistogramVec {
+		return factory.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: seconds}, []string{"model"})
 	}
-	m.registry.MustRegister(m.received, m.requests, m.took, m.firstByte, m.bytes, m.connects, loads{s},
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
+	return &metrics{
+		registry:  registry,
+		received:  factory.NewCounter(prometheus.CounterOpts{Name: "relay_requests_received_total", Help: "Requests that came in."}),
+		requests:  count("relay_requests_total", "Requests that have ended, by how they did.", "outcome", outcomes...),
+		took:      timing("relay_request_seconds", "From a request's start to its end."),
+		firstByte: timing("relay_first_byte_seconds", "From a request's start to the first byte of its answer."),
+		bytes:     count("relay_body_bytes_total", "Bytes of bodies, by direction.", "direction"),
+		connects:  count("relay_worker_connections_total", "Connections of workers, by what became of them.", "event", "connected", "ended", "refused"),
+	}
 }
 
 // finished counts a request that has ended.
 func (m *metrics) finished(rq *request, took time.Duration) {
-	m.requests.WithLabelValues(string(rq.outcome)).Inc()
+	m.requests.WithLabelValues(rq.outcome).Inc()
 	m.bytes.WithLabelValues("in").Add(float64(rq.bytesIn))
 	m.bytes.WithLabelValues("out").Add(float64(rq.bytesOut))
 	if rq.model != "" && !rq.probe {

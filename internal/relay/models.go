@@ -3,9 +3,7 @@ package relay
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
 )
@@ -31,11 +29,10 @@ func (s *Server) modelObject(name string) modelObject {
 
 // listModels lists what the key may use, from memory: clients ask for it to
 // see whether the relay is there at all.
-func (s *Server) listModels(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
+func (s *Server) listModels(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) *openai.Error {
 	k, refusal := s.reader(rq, w, r)
 	if refusal != nil {
-		rq.refuse(w, refusal)
-		return
+		return refusal
 	}
 	data := []modelObject{}
 	for _, name := range s.scheduler.names() {
@@ -43,48 +40,34 @@ func (s *Server) listModels(_ context.Context, rq *request, w http.ResponseWrite
 			data = append(data, s.modelObject(name))
 		}
 	}
-	rq.outcome, rq.status = answered, http.StatusOK
-	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": data})
+	return rq.answerJSON(w, map[string]any{"object": "list", "data": data})
 }
 
 // getModel answers as the list does, for one model.
-func (s *Server) getModel(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
+func (s *Server) getModel(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) *openai.Error {
 	k, refusal := s.reader(rq, w, r)
-	if refusal != nil {
-		rq.refuse(w, refusal)
-		return
-	}
 	name := strings.TrimPrefix(r.URL.Path, modelPrefix)
-	if !k.allows(name) || !s.scheduler.knows(name) {
-		rq.refuse(w, unknownModelError(name))
-		return
+	switch {
+	case refusal != nil:
+		return refusal
+	case !k.allows(name) || !s.scheduler.knows(name):
+		return unknownModelError(name)
 	}
+	return rq.answerJSON(w, s.modelObject(name))
+}
+
+// answerJSON answers with v.
+func (rq *request) answerJSON(w http.ResponseWriter, v any) *openai.Error {
 	rq.outcome, rq.status = answered, http.StatusOK
-	writeJSON(w, http.StatusOK, s.modelObject(name))
+	writeJSON(w, http.StatusOK, v)
+	return nil
 }
 
 // reader finds the key of a request that only reads what models there are.
 func (s *Server) reader(rq *request, w http.ResponseWriter, r *http.Request) (*key, *openai.Error) {
-	k, err := s.current().ring.client(r.Header, time.Now())
-	if err != nil {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		return nil, keyError(err)
+	k, refusal := s.identify(rq, w, r)
+	if refusal == nil && k.probe {
+		refusal = probeOnly("")
 	}
-	rq.key = k.name
-	if k.probe {
-		return nil, &openai.Error{Status: http.StatusForbidden, Type: openai.TypePermission, Code: "probe_only", Message: "this key is good for a completion of a few tokens only"}
-	}
-	return k, nil
-}
-
-// names lists the models there are, sorted.
-func (s *scheduler) names() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	names := make([]string, 0, len(s.models))
-	for name := range s.models {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return k, refusal
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/relayctl/relayctl/internal/secret"
 	"github.com/relayctl/relayctl/internal/service"
@@ -73,45 +74,29 @@ func (p *program) Run(ctx context.Context, version string, hup <-chan os.Signal)
 	}
 	server := New(Config{Settings: settings, Version: version, Log: p.log})
 	p.log.Info("relay starts", "version", version, "listen", listeners.API.Addr().String(), "workers", len(settings.Workers), "keys", len(settings.Keys))
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, listeners) }()
-	p.tellLeftOut(settings)
-	service.NotifyReady(service.Status(settings.Digest, settings.leftOut(), nil))
-	for {
-		select {
-		case <-hup:
-			p.reload(server)
-		case <-ctx.Done():
-			service.NotifyStopping()
-			return <-served
-		case err := <-served:
-			return err
+	var standing service.Standing
+	p.tell(&standing, settings)
+	serve := func(ctx context.Context) error { return server.Serve(ctx, listeners) }
+	return standing.Serve(ctx, hup, p.log, serve, func() error {
+		settings, err := p.settings()
+		if err == nil {
+			err = server.Reload(settings)
 		}
-	}
+		if err == nil {
+			p.log.Info("settings reloaded", "workers", len(settings.Workers), "keys", len(settings.Keys))
+			p.tell(&standing, settings)
+		}
+		return err
+	})
 }
 
-// reload brings in what the files say now, or tells why not and keeps on with
-// what was. The service manager is told which settings are in force.
-func (p *program) reload(server *Server) {
-	service.NotifyReloading()
-	settings, err := p.settings()
-	if err == nil {
-		err = server.Reload(settings)
-	}
-	if err != nil {
-		p.log.Error("reload refused, the settings of before stay in force", "err", err)
-	} else {
-		p.log.Info("settings reloaded", "workers", len(settings.Workers), "keys", len(settings.Keys))
-		p.tellLeftOut(settings)
-	}
-	inForce := server.current().settings
-	service.NotifyReady(service.Status(inForce.Digest, inForce.leftOut(), err))
-}
-
-func (p *program) tellLeftOut(s *Settings) {
+// tell tells of settings that are in force, and which workers they leave out.
+func (p *program) tell(standing *service.Standing, s *Settings) {
+	var leftOut []string
 	for _, err := range s.LeftOut {
 		p.log.Error(err.Error())
+		leftOut = append(leftOut, strings.ReplaceAll(err.Error(), "\n", ", "))
 	}
+	standing.Settle(s.Digest)
+	standing.Tell(strings.Join(leftOut, "; "))
 }

@@ -7,14 +7,8 @@ import (
 	"time"
 )
 
-// The ways a request gets no slot.
-var (
-	errUnknownModel = errors.New("unknown model")
-	errNoWorker     = errors.New("no worker serves the model now")
-	errQueueFull    = errors.New("the model's queue is full")
-	errQueueTimeout = errors.New("no slot came free in time")
-	errNoOther      = errors.New("no other worker serves the model")
-)
+// errNoOther is a claim that nobody is left for.
+var errNoOther = errors.New("no other worker serves the model")
 
 // claim is what a request asks of the scheduler.
 type claim struct {
@@ -33,9 +27,14 @@ type waiter struct {
 
 // acquire waits for a slot until ctx ends or the claim's wait has passed.
 func (s *scheduler) acquire(ctx context.Context, c claim) (*lease, error) {
-	l, w, err := s.enqueue(c)
-	if w == nil {
-		return l, err
+	w, err := s.enqueue(c)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case l := <-w.granted:
+		return l, nil
+	default:
 	}
 	timeout := time.NewTimer(c.wait)
 	defer timeout.Stop()
@@ -51,43 +50,31 @@ func (s *scheduler) acquire(ctx context.Context, c claim) (*lease, error) {
 	return nil, err
 }
 
-// enqueue takes a slot for c, or queues it; an error where it can have neither.
-func (s *scheduler) enqueue(c claim) (*lease, *waiter, error) {
+// enqueue queues c, and gives it a slot at once where there is one.
+func (s *scheduler) enqueue(c claim) (*waiter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.models[c.model]
 	switch {
 	case m == nil:
-		return nil, nil, errUnknownModel
+		return nil, errUnknownModel
 	case len(c.avoid) > 0 && !m.servedBeyond(c.avoid):
-		return nil, nil, errNoOther
+		return nil, errNoOther
 	case !c.again && len(m.slots) == 0 && !time.Now().Before(m.expected):
-		return nil, nil, errNoWorker
-	}
-	if len(m.queue) == 0 {
-		if free := s.best(m, c.avoid); free != nil {
-			return s.lend(free), nil, nil
-		}
+		return nil, errNoWorker
 	}
 	w := &waiter{claim: c, model: m, granted: make(chan *lease, 1)}
-	m.insert(w)
+	at := len(m.queue)
+	if first := slices.IndexFunc(m.queue, func(other *waiter) bool { return !other.again }); c.again && first >= 0 {
+		at = first // after the others that are tried again
+	}
+	m.queue = slices.Insert(m.queue, at, w)
 	s.dispatch(m)
 	if !w.again && len(w.granted) == 0 && len(m.queue) > s.maxQueue() {
 		m.remove(w)
-		return nil, nil, errQueueFull
+		return nil, errQueueFull
 	}
-	return nil, w, nil
-}
-
-// insert queues w: at the end, or after the others that are tried again.
-func (m *modelState) insert(w *waiter) {
-	at := len(m.queue)
-	if w.again {
-		if at = slices.IndexFunc(m.queue, func(other *waiter) bool { return !other.again }); at < 0 {
-			at = len(m.queue)
-		}
-	}
-	m.queue = slices.Insert(m.queue, at, w)
+	return w, nil
 }
 
 // withdraw takes w out of the queue, and gives back a slot that came for it at
@@ -106,19 +93,9 @@ func (s *scheduler) withdraw(w *waiter) {
 
 // servedBeyond reports whether a link outside avoid serves the model.
 func (m *modelState) servedBeyond(avoid []*link) bool {
-	for _, sl := range m.slots {
-		if !slices.Contains(avoid, sl.link) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.slots, func(sl *slot) bool { return !slices.Contains(avoid, sl.link) })
 }
 
 func (m *modelState) remove(w *waiter) {
-	for i, other := range m.queue {
-		if other == w {
-			m.queue = append(m.queue[:i], m.queue[i+1:]...)
-			return
-		}
-	}
+	m.queue = slices.DeleteFunc(m.queue, func(other *waiter) bool { return other == w })
 }

@@ -66,16 +66,33 @@ func (a *answer) takeRefusal(ctx context.Context, head protocol.ResponseHead) er
 	}
 }
 
-// passOn gives the client an engine's refusal as it is, with a time to come
-// back. What an engine says of the worker's key is none of the client's
-// business, who would take it for a word on its own.
-func (t *turnedAway) passOn(rq *request, w http.ResponseWriter) {
-	if e := t.ownError(); e != nil {
-		rq.refuse(w, e)
-		return
+// judge makes a verdict of t. What an engine says of the worker's key is none of
+// the client's business, who would take it for a word on its own.
+func (t *turnedAway) judge() verdict {
+	v := verdict{elsewhere: true, untouched: true}
+	switch t.head.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		v.told = serverError(http.StatusBadGateway, "engine_key_refused", "the model's engine does not take the key that its worker has for it")
+		return v.blame(t.Error())
+	case http.StatusInternalServerError, http.StatusRequestTimeout, http.StatusGatewayTimeout:
+		v.untouched = false
 	}
+	code := "engine_unavailable"
+	if t.head.Status == http.StatusNotFound {
+		code = "engine_lacks_model"
+	}
+	v.engine = &EngineFailure{At: time.Now(), Code: code, Text: t.Error()}
+	return v
+}
+
+// refusedRetry is when to come back after a refusal that does not say so.
+const refusedRetry = 5 * time.Second
+
+// passOn gives the client an engine's refusal as it is, with a time to come
+// back.
+func (t *turnedAway) passOn(rq *request, w http.ResponseWriter) {
 	h := w.Header()
-	addFields(h, t.head)
+	addFields(h, protocol.ResponseHeader(t.head.Header))
 	h.Set("Content-Length", strconv.Itoa(len(t.body)))
 	if retry := t.head.Status == http.StatusServiceUnavailable || t.head.Status == http.StatusTooManyRequests; retry && h.Get("Retry-After") == "" {
 		h.Set("Retry-After", strconv.Itoa(int(refusedRetry/time.Second)))
@@ -84,28 +101,4 @@ func (t *turnedAway) passOn(rq *request, w http.ResponseWriter) {
 	w.WriteHeader(t.head.Status)
 	n, _ := w.Write(t.body) // a client that left needs no answer
 	rq.bytesOut = int64(n)
-}
-
-// refusedRetry is when to come back after a refusal that does not say so.
-const refusedRetry = 5 * time.Second
-
-// ownError is the relay's own error for a refusal that is not passed on; nil
-// for all others.
-func (t *turnedAway) ownError() *openai.Error {
-	switch t.head.Status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
-		return serverError(http.StatusBadGateway, "engine_key_refused", "the model's engine does not take the key that its worker has for it")
-	}
-	return nil
-}
-
-// code says for programs which kind of refusal it is.
-func (t *turnedAway) code() string {
-	switch e := t.ownError(); {
-	case e != nil:
-		return e.Code
-	case t.head.Status == http.StatusNotFound:
-		return "engine_lacks_model"
-	}
-	return "engine_unavailable"
 }

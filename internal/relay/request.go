@@ -2,27 +2,24 @@ package relay
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/openai"
 )
 
-// outcome is how a request ended. Every request ends in exactly one of them.
-type outcome string
-
+// How a request ended. Every request ends in exactly one of them.
 const (
-	answered  outcome = "answered"  // with all that the engine, or the relay itself, had to say
-	refused   outcome = "refused"   // by the relay, with an error instead of an answer
-	cancelled outcome = "cancelled" // by its client
-	broken    outcome = "broken"    // after part of the answer was delivered
+	answered  = "answered"  // with all that the engine, or the relay itself, had to say
+	refused   = "refused"   // by the relay, with an error instead of an answer
+	cancelled = "cancelled" // by its client
+	broken    = "broken"    // after part of the answer was delivered
 )
 
-var outcomes = []outcome{answered, refused, cancelled, broken}
+var outcomes = []string{answered, refused, cancelled, broken}
 
 // request is one client's request on its way through the relay.
 type request struct {
@@ -36,7 +33,7 @@ type request struct {
 	probe   bool   // it is the probe's key
 	model   string // only once it is known to be one of ours
 	worker  string
-	outcome outcome
+	outcome string
 	tear    bool // its answer was broken off, and its connection is to tell so
 	status  int
 	code    string // of the error, if one was sent
@@ -49,17 +46,14 @@ type request struct {
 	bytesOut  int64
 }
 
-// refuse answers with e.
-func (rq *request) refuse(w http.ResponseWriter, e *openai.Error) {
-	rq.outcome, rq.status, rq.code = refused, e.Status, e.Code
-	e.Write(w)
-}
+// handler serves a client's request, or refuses it.
+type handler func(context.Context, *request, http.ResponseWriter, *http.Request) *openai.Error
 
 // api wraps the handler of a client's route: an id, the gate, one line in the
 // log and one count at the end.
-func (s *Server) api(path string, h func(context.Context, *request, http.ResponseWriter, *http.Request)) http.HandlerFunc {
+func (s *Server) api(path string, h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		rq := &request{id: newRequestID(), path: path, source: sourceOf(r), start: time.Now()}
+		rq := &request{id: fmt.Sprintf("req_%08x%016x", rand.Uint32(), rand.Uint64()), path: path, source: sourceOf(r), start: time.Now()}
 		s.metrics.received.Inc()
 		defer s.done(rq)
 		w.Header().Set("X-Request-Id", rq.id)
@@ -68,18 +62,21 @@ func (s *Server) api(path string, h func(context.Context, *request, http.Respons
 		rq.cancel = cancel
 		rq.stay = context.AfterFunc(r.Context(), func() { cancel(context.Cause(r.Context())) })
 		defer rq.stay()
-		if !s.gate.enter(rq) {
-			rq.refuse(w, stoppingError())
-			return
+		refusal := errStopping.told
+		if s.gate.enter(rq) {
+			defer s.gate.leave(rq)
+			refusal = h(ctx, rq, w, r)
 		}
-		defer s.gate.leave(rq)
-		h(ctx, rq, w, r)
+		if refusal != nil {
+			rq.outcome, rq.status, rq.code = refused, refusal.Status, refusal.Code
+			refusal.Write(w)
+		}
 	}
 }
 
 // done tells of a request that has ended: on a line of its own where it came
-// with a good key, summed up where anybody could have made it. Nothing that a client wrote is in
-// it: no prompt, no key, no name but those of the settings.
+// with a good key, summed up where anybody could have made it. Nothing that a
+// client wrote is in it: no prompt, no key, no name but those of the settings.
 func (s *Server) done(rq *request) {
 	took := time.Since(rq.start)
 	s.metrics.finished(rq, took)
@@ -93,7 +90,7 @@ func (s *Server) done(rq *request) {
 		slog.String("key", rq.key),
 		slog.String("model", rq.model),
 		slog.String("worker", rq.worker),
-		slog.String("outcome", string(rq.outcome)),
+		slog.String("outcome", rq.outcome),
 		slog.Int("status", rq.status),
 		slog.String("code", rq.code),
 		slog.Int("tries", rq.tries),
@@ -110,20 +107,3 @@ func (s *Server) done(rq *request) {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func newRequestID() string {
-	var bits [12]byte
-	rand.Read(bits[:]) // never fails: crypto/rand.Read ends the program instead
-	return "req_" + hex.EncodeToString(bits[:])
-}
-
-// Why a request's context ended, where it was not the client.
-var (
-	errStopping       = errors.New("the relay stops")
-	errFirstByte      = errors.New("no first byte in time")
-	errIdle           = errors.New("no further byte in time")
-	errRequestTimeout = errors.New("not finished in time")
-)
-
-// errClientGone is a client that no longer takes its answer.
-var errClientGone = errors.New("the client is gone")

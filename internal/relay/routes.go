@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/protocol"
 )
 
@@ -44,12 +45,12 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-func (s *Server) unknownURL(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
-	rq.refuse(w, invalidError(http.StatusNotFound, "unknown_url", "", "this relay does not serve "+r.Method+" "+shortened(r.URL.Path)))
+func (s *Server) unknownURL(_ context.Context, _ *request, _ http.ResponseWriter, r *http.Request) *openai.Error {
+	return invalidError(http.StatusNotFound, "unknown_url", "", "this relay does not serve "+r.Method+" "+shortened(r.URL.Path))
 }
 
-func (s *Server) wrongMethod(_ context.Context, rq *request, w http.ResponseWriter, r *http.Request) {
-	rq.refuse(w, invalidError(http.StatusMethodNotAllowed, "wrong_method", "", "this URL does not take "+r.Method))
+func (s *Server) wrongMethod(_ context.Context, _ *request, _ http.ResponseWriter, r *http.Request) *openai.Error {
+	return invalidError(http.StatusMethodNotAllowed, "wrong_method", "", "this URL does not take "+r.Method)
 }
 
 // health tells whether the process takes requests. It names nobody, since a

@@ -1,7 +1,7 @@
 package relay
 
 import (
-	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,21 +19,18 @@ const restTime = 2 * time.Second
 // is no other: it should have pinged, and may be lost.
 const quietLimit = protocol.PingEvery + 5*time.Second
 
-// returnTime is for how long a worker that was told to come back is waited
-// for before its model counts as served by nobody.
-const returnTime = 10 * time.Second
-
 // scheduler hands requests to free slots of workers: one bounded FIFO per
-// model, moved on by events only. It knows links as opaque keys.
+// model, moved on by events only.
 type scheduler struct {
 	maxQueue func() int
 
 	mu     sync.Mutex
 	models map[string]*modelState
 	others bool // models beyond those of the settings may be served
-	links  map[*link]*linkState
-	turn   uint64        // counts dispatches, to break ties by least recently used
-	change chan struct{} // closed when a slot comes free or a link goes; nil while nobody waits for that
+	links  map[*link]bool
+	newest map[string]*link // of each worker
+	turn   uint64           // counts dispatches, to break ties by least recently used
+	change chan struct{}    // closed when a slot comes free or a link goes; nil while nobody waits for that
 }
 
 // modelState is one model: its queue, and who serves it.
@@ -56,12 +53,6 @@ type slot struct {
 	failed   atomic.Pointer[EngineFailure] // how the last request failed; nil: it did not
 }
 
-type linkState struct {
-	slots   []*slot
-	held    bool // no new work for now, or ever again
-	running int
-}
-
 // lease is a taken slot; release gives it back, once.
 type lease struct {
 	scheduler *scheduler
@@ -73,7 +64,8 @@ func newScheduler(maxQueue func() int) *scheduler {
 	return &scheduler{
 		maxQueue: maxQueue,
 		models:   make(map[string]*modelState),
-		links:    make(map[*link]*linkState),
+		links:    make(map[*link]bool),
+		newest:   make(map[string]*link),
 	}
 }
 
@@ -87,9 +79,7 @@ func (l *lease) release() {
 		if m.running[name]--; m.running[name] <= 0 {
 			delete(m.running, name)
 		}
-		if state := s.links[l.slot.link]; state != nil {
-			state.running--
-		}
+		l.slot.link.running--
 		s.dispatch(m)
 		s.forget(m)
 		s.changed()
@@ -103,78 +93,6 @@ func (l *lease) rest() {
 	l.slot.rests = time.Now().Add(restTime)
 }
 
-// join lets link take requests for offers, or changes what it takes.
-func (s *scheduler) join(l *link, offers []protocol.Offer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state := s.links[l]
-	if state == nil {
-		state = &linkState{}
-		s.links[l] = state
-	}
-	s.unlist(state)
-	for _, offer := range offers {
-		m := s.model(offer.Name)
-		sl := &slot{link: l, model: m, capacity: offer.Concurrency}
-		m.slots = append(m.slots, sl)
-		state.slots = append(state.slots, sl)
-	}
-	for _, sl := range state.slots {
-		s.dispatch(sl.model)
-	}
-}
-
-// leave forgets link.
-func (s *scheduler) leave(l *link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if state := s.links[l]; state != nil {
-		s.unlist(state)
-		delete(s.links, l)
-	}
-	s.changed()
-}
-
-// unlist takes the slots of a link out of their models, with mu held.
-func (s *scheduler) unlist(state *linkState) {
-	for _, sl := range state.slots {
-		m := sl.model
-		for i, other := range m.slots {
-			if other == sl {
-				m.slots = append(m.slots[:i:i], m.slots[i+1:]...)
-				break
-			}
-		}
-		s.forget(m)
-	}
-	state.slots = nil
-}
-
-// hold stops or resumes new work for link.
-func (s *scheduler) hold(l *link, held bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state := s.links[l]
-	if state == nil {
-		return
-	}
-	state.held = held
-	for _, sl := range state.slots {
-		s.dispatch(sl.model)
-	}
-}
-
-// expect has requests for what offers name wait for a worker until then.
-func (s *scheduler) expect(offers []protocol.Offer, until time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, offer := range offers {
-		if m := s.models[offer.Name]; m != nil {
-			m.expected = until
-		}
-	}
-}
-
 // expectAll has requests for any model wait for a worker until then.
 func (s *scheduler) expectAll(until time.Time) {
 	s.mu.Lock()
@@ -184,18 +102,20 @@ func (s *scheduler) expectAll(until time.Time) {
 	}
 }
 
-// list makes names the models of the settings. With others, workers bring more;
-// without, one that is not listed is forgotten as soon as nobody serves it or
-// waits for it.
-func (s *scheduler) list(names []string, others bool) {
+// list makes the models of workers those of the settings. With others, workers
+// bring more; without, one that is not listed is forgotten as soon as nobody
+// serves it or waits for it.
+func (s *scheduler) list(workers []WorkerFile, others bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others = others
 	for _, m := range s.models {
 		m.listed = false
 	}
-	for _, name := range names {
-		s.model(name).listed = true
+	for _, worker := range workers {
+		for _, name := range worker.Models {
+			s.model(name).listed = true
+		}
 	}
 	for _, m := range s.models {
 		s.forget(m)
@@ -250,7 +170,7 @@ func (s *scheduler) lend(free *slot) *lease {
 	s.turn++
 	free.lastUsed = s.turn
 	free.model.running[free.link.name]++
-	s.links[free.link].running++
+	free.link.running++
 	return &lease{scheduler: s, slot: free}
 }
 
@@ -259,7 +179,7 @@ func (s *scheduler) best(m *modelState, avoid []*link) *slot {
 	now := time.Now()
 	var best *slot
 	for _, sl := range m.slots {
-		if s.links[sl.link].held || m.running[sl.link.name] >= sl.capacity || slices.Contains(avoid, sl.link) {
+		if sl.link.held || m.running[sl.link.name] >= sl.capacity || slices.Contains(avoid, sl.link) {
 			continue
 		}
 		if best == nil || m.before(sl, best, now) {
@@ -289,36 +209,9 @@ func (m *modelState) before(a, b *slot, now time.Time) bool {
 	return a.lastUsed < b.lastUsed
 }
 
-// changed tells those who wait for links to become idle, with mu held.
-func (s *scheduler) changed() {
-	if s.change != nil {
-		close(s.change)
-		s.change = nil
-	}
-}
-
-// waitIdle waits until none of links has a running request, or ctx ends, and
-// returns how many still run.
-func (s *scheduler) waitIdle(ctx context.Context, links []*link) int {
-	for {
-		s.mu.Lock()
-		if s.change == nil {
-			s.change = make(chan struct{})
-		}
-		running, change := 0, s.change
-		for _, l := range links {
-			if state := s.links[l]; state != nil {
-				running += state.running
-			}
-		}
-		s.mu.Unlock()
-		if running == 0 {
-			return 0
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return running
-		}
-	}
+// names lists the models there are, sorted.
+func (s *scheduler) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.models))
 }

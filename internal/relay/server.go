@@ -43,41 +43,20 @@ type Server struct {
 	bodies, smallBodies budget
 
 	running sync.WaitGroup // listeners, worker connections and what belongs to them
-	gate    gate           // clients' requests
-	probes  probes
+	failed  chan error     // capacity 1: a listener broke
+	gate    *gate          // clients' requests
+	probes  sync.Map       // by model, a chan struct{} of capacity 1: what is in it has its turn
 
 	mu       sync.Mutex
-	links    map[*link]bool
 	connects map[string]*rate.Limiter // by who connects, see mayConnect
-	byName   map[string]*link         // the newest connection of each worker
 	doors    []*door                  // while it serves: for the API, metrics and admin
-
-	drainTurn int // counts drains: only the latest ends its hold
+	endHold  context.CancelFunc       // of the latest drain: only that one ends its hold
 }
 
 // state is what one set of settings comes to.
 type state struct {
 	settings *Settings
 	ring     *keyring
-	byName   map[string]*WorkerFile
-}
-
-func newState(s *Settings) *state {
-	st := &state{settings: s, ring: newKeyring(s), byName: make(map[string]*WorkerFile)}
-	for i := range s.Workers {
-		st.byName[s.Workers[i].Name] = &s.Workers[i]
-	}
-	return st
-}
-
-// models are those of the stack, sorted.
-func (st *state) models() []string {
-	var names []string
-	for _, worker := range st.settings.Workers {
-		names = append(names, worker.Models...)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
 
 // maxNotes is how many notes on its offer a worker is sent: they must fit into
@@ -89,7 +68,7 @@ const maxNotes = 16
 func (st *state) allowed(worker *WorkerFile, offers []protocol.Offer) (taken []protocol.Offer, notes []string) {
 	for _, offer := range offers {
 		switch {
-		case !ValidModel(offer.Name):
+		case !protocol.ValidModel(offer.Name):
 			notes = append(notes, fmt.Sprintf("model %.128q is no valid name", offer.Name))
 		case !st.settings.AnyModel && !slices.Contains(worker.Models, offer.Name):
 			notes = append(notes, fmt.Sprintf("model %q is not one this worker may serve", offer.Name))
@@ -109,11 +88,11 @@ func New(c Config) *Server {
 		version:  c.Version,
 		log:      c.Log,
 		started:  time.Now(),
-		links:    make(map[*link]bool),
-		connects: make(map[string]*rate.Limiter),
-		byName:   make(map[string]*link),
-
 		refusals: &refusals{log: c.Log},
+		failed:   make(chan error, 1),
+		gate:     newGate(),
+		connects: make(map[string]*rate.Limiter),
+		endHold:  func() {},
 	}
 	s.scheduler = newScheduler(func() int { return s.current().settings.Relay.MaxQueue })
 	s.metrics = newMetrics(s.scheduler)
@@ -125,9 +104,8 @@ func (s *Server) current() *state { return s.state.Load() }
 
 // apply makes settings those in force.
 func (s *Server) apply(settings *Settings) {
-	st := newState(settings)
-	s.state.Store(st)
-	s.scheduler.list(st.models(), settings.AnyModel)
+	s.state.Store(&state{settings, newKeyring(settings)})
+	s.scheduler.list(settings.Workers, settings.AnyModel)
 	s.bodies.setLimit(max(8*int64(settings.Relay.MaxBody), 256<<20))
 	s.smallBodies.setLimit(64 << 20)
 }
@@ -143,7 +121,7 @@ func (s *Server) Reload(settings *Settings) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.connects, func(hash string, _ *rate.Limiter) bool { return s.current().ring.workers[hash] == nil })
-	for l := range s.links {
+	for _, l := range s.scheduler.connected() {
 		s.settle(l)
 	}
 	return nil
@@ -157,9 +135,9 @@ func (s *Server) Serve(ctx context.Context, ls Listeners) error {
 	defer cut(errStopping)
 	s.scheduler.expectAll(time.Now().Add(startTime))
 	doors := []*door{
-		{server: s.httpServer(hard, s.routes()), failed: make(chan error, 1)},
-		{server: s.httpServer(hard, s.metrics.handler()), failed: make(chan error, 1)},
-		{server: s.httpServer(hard, s.adminRoutes()), failed: make(chan error, 1)},
+		{server: s.httpServer(hard, s.routes())},
+		{server: s.httpServer(hard, s.metrics.handler())},
+		{server: s.httpServer(hard, s.adminRoutes())},
 	}
 	s.mu.Lock()
 	for i, l := range []net.Listener{ls.API, ls.Metrics, ls.Admin} {
@@ -170,9 +148,7 @@ func (s *Server) Serve(ctx context.Context, ls Listeners) error {
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-doors[0].failed:
-	case err = <-doors[1].failed:
-	case err = <-doors[2].failed:
+	case err = <-s.failed:
 	}
 	s.finish(hard)
 	s.closeLinks(hard)
@@ -217,10 +193,10 @@ func (s *Server) httpServer(base context.Context, h http.Handler) *http.Server {
 // then cuts the rest.
 func (s *Server) finish(ctx context.Context) {
 	limit := time.Duration(s.current().settings.Relay.DrainTimeout)
-	if running := s.gate.close(); running > 0 {
+	s.gate.close()
+	if running := s.gate.count(); running > 0 {
 		s.log.Info("stopping: running requests may finish", "running", running, "within", limit.String())
 	}
-	s.probes.cut(errStopping)
 	if left := s.gate.wait(ctx, limit); left > 0 {
 		s.log.Warn("stopping: requests did not finish in time", "running", left)
 		s.gate.cut(errStopping)
@@ -232,22 +208,11 @@ func (s *Server) finish(ctx context.Context) {
 func (s *Server) closeLinks(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	for _, l := range s.connected() {
+	for _, l := range s.scheduler.connected() {
 		l.conn.Close(protocol.CloseShutdown, "the relay stops")
 		select {
 		case <-l.conn.Done():
 		case <-ctx.Done():
 		}
 	}
-}
-
-// connected lists the links there are.
-func (s *Server) connected() []*link {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	links := make([]*link, 0, len(s.links))
-	for l := range s.links {
-		links = append(links, l)
-	}
-	return links
 }

@@ -156,15 +156,6 @@ func LoadSettings(dir string) (*Settings, error) {
 	return s, nil
 }
 
-// leftOut says on one line which workers are left out; "" for none.
-func (s *Settings) leftOut() string {
-	var all []string
-	for _, err := range s.LeftOut {
-		all = append(all, strings.ReplaceAll(err.Error(), "\n", ", "))
-	}
-	return strings.Join(all, "; ")
-}
-
 // workerFiles lists workers.d, sorted, as paths inside dir. A folder that is
 // not there is a relay without workers yet.
 func workerFiles(dir string) ([]string, error) {

@@ -75,7 +75,7 @@ func (s *Server) Status() Status {
 		}
 	}
 	present := make(map[string]bool)
-	for _, l := range s.connected() {
+	for _, l := range s.scheduler.connected() {
 		present[l.name] = true
 		status.Workers = append(status.Workers, s.workerStatus(l))
 	}
@@ -91,15 +91,20 @@ func (s *Server) Status() Status {
 }
 
 func (s *Server) workerStatus(l *link) WorkerStatus {
-	held, models := s.scheduler.serves(l)
-	state := "serving"
-	if held {
-		state = "held"
+	status := WorkerStatus{
+		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from, Direct: l.direct,
+		State: "serving", Secret: l.hash[:min(len(l.hash), fingerprint)], RoundTripMS: ms(l.conn.RoundTrip()), Models: []WorkerModelStatus{},
 	}
-	return WorkerStatus{
-		Name: l.name, Connected: true, Program: l.hello.Program, Since: l.since, From: l.from.addr, Direct: l.from.direct,
-		State: state, Secret: l.hash[:min(len(l.hash), fingerprint)], RoundTripMS: ms(l.conn.RoundTrip()), Models: models,
+	s.scheduler.mu.Lock()
+	defer s.scheduler.mu.Unlock()
+	if l.held {
+		status.State = "held"
 	}
+	for _, sl := range l.slots {
+		status.Models = append(status.Models, WorkerModelStatus{sl.model.name, sl.capacity, sl.model.running[l.name], sl.failed.Load()})
+	}
+	slices.SortFunc(status.Models, func(a, b WorkerModelStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return status
 }
 
 // fingerprint is how many digits of a hash tell secrets apart for people and
@@ -112,4 +117,28 @@ func absent(worker WorkerFile) WorkerStatus {
 		w.Models = append(w.Models, WorkerModelStatus{Name: model})
 	}
 	return w
+}
+
+// load tells each model's present state, by name.
+func (s *scheduler) load() []ModelStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	models := make([]ModelStatus, 0, len(s.models))
+	for name, m := range s.models {
+		status := ModelStatus{Name: name, Waiting: len(m.queue)}
+		workers := make(map[string]bool)
+		for _, sl := range m.slots {
+			if !workers[sl.link.name] { // two connections of a worker share its engine
+				workers[sl.link.name] = true
+				status.Slots += sl.capacity
+			}
+		}
+		status.Workers = len(workers)
+		for _, n := range m.running {
+			status.Running += n
+		}
+		models = append(models, status)
+	}
+	slices.SortFunc(models, func(a, b ModelStatus) int { return cmp.Compare(a.Name, b.Name) })
+	return models
 }

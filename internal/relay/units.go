@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,39 +13,30 @@ import (
 // agrees on.
 type Size int64
 
-var sizeUnits = []struct {
-	suffix string
-	bytes  int64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}, {"", 1}}
-
-var sizePattern = regexp.MustCompile(`(?i)^([0-9]{1,15}(?:\.[0-9]{1,15})?)[ \t]*([kmg]ib|b?)$`)
+var (
+	sizePattern = regexp.MustCompile(`(?i)^([0-9]{1,15}(?:\.[0-9]{1,15})?)[ \t]*(?:([kmg])ib|b?)$`)
+	sizeUnits   = []string{"", "KiB", "MiB", "GiB"}
+)
 
 // UnmarshalText parses s.
 func (s *Size) UnmarshalText(text []byte) error {
-	wrong := fmt.Errorf("%q is no size such as 32MiB", text)
-	m := sizePattern.FindStringSubmatch(strings.TrimSpace(string(text)))
-	if m == nil {
-		return wrong
-	}
-	for _, unit := range sizeUnits {
-		if !strings.EqualFold(m[2], unit.suffix) {
-			continue
-		}
+	if m := sizePattern.FindStringSubmatch(strings.TrimSpace(string(text))); m != nil {
 		n, err := strconv.ParseFloat(m[1], 64)
-		if bytes := n * float64(unit.bytes); err == nil && bytes < 1<<62 && bytes == math.Trunc(bytes) {
+		unit := strings.Index(" kmg", strings.ToLower(m[2])) // 0 for none
+		if bytes := math.Ldexp(n, 10*unit); err == nil && bytes < 1<<62 && bytes == math.Trunc(bytes) {
 			*s = Size(bytes)
 			return nil
 		}
 	}
-	return wrong
+	return fmt.Errorf("%q is no size such as 32MiB", text)
 }
 
 // MarshalText prints s in the largest unit that leaves no rest.
 func (s Size) MarshalText() ([]byte, error) {
-	for _, unit := range slices.Backward(sizeUnits[:3]) {
-		if s > 0 && int64(s)%unit.bytes == 0 {
-			return []byte(strconv.FormatInt(int64(s)/unit.bytes, 10) + unit.suffix), nil
-		}
+	unit := 0
+	for s != 0 && s%1024 == 0 && unit+1 < len(sizeUnits) {
+		s /= 1024
+		unit++
 	}
-	return []byte(strconv.FormatInt(int64(s), 10)), nil
+	return fmt.Appendf(nil, "%d%s", s, sizeUnits[unit]), nil
 }

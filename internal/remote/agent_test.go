@@ -204,7 +204,7 @@ func TestIdentityFilesThatAreNone(t *testing.T) {
 		"with a passphrase": {remotetest.WriteKey(t, key, "secret"), "passphrase"},
 		"PKCS #8 with one":  {write(t, filepath.Join(folder, "pkcs8"), []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIBAA==\n-----END ENCRYPTED PRIVATE KEY-----\n")), "passphrase"},
 		"PEM with one":      {write(t, filepath.Join(folder, "pem"), []byte("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nMIIBAA==\n-----END RSA PRIVATE KEY-----\n")), "passphrase"},
-		"PuTTY's":           {write(t, filepath.Join(folder, "id.ppk"), []byte("PuTTY-User-Key-File-3: ssh-ed25519\r\nEncryption: none\r\n")), "it is in PuTTY's form"},
+		"PuTTY's":           {write(t, filepath.Join(folder, "id.ppk"), []byte("PuTTY-User-Key-File-3: ssh-ed25519\r\nEncryption: none\r\n")), "read private key: ssh: no key found"},
 		"public":            {write(t, filepath.Join(folder, "id.pub"), publicText(public(t, key))), "it is a public key"},
 	} {
 		t.Run(name, func(t *testing.T) {

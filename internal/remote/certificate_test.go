@@ -144,7 +144,7 @@ func TestBadUserCertificate(t *testing.T) {
 		"not valid yet":     {publicText(p.cert(t, func(c *ssh.Certificate) { c.ValidAfter = uint64(time.Now().Add(time.Hour).Unix()) })), "(valid only from 2"},
 		"for another user":  {publicText(p.cert(t, func(c *ssh.Certificate) { c.ValidPrincipals = []string{"alice", "bob"} })), "(made out for alice, bob)"},
 		"of a host":         {publicText(p.cert(t, func(c *ssh.Certificate) { c.CertType = ssh.HostCert })), "it is no user's certificate"},
-		"for another key":   {publicText(other.cert(t)), "it is for another key"},
+		"for another key":   {publicText(other.cert(t)), "there is no private key for it"},
 		"by nobody we know": {publicText(person{p.key, p.signer, other.signer}.cert(t)), "-cert.pub  ssh-ed25519-cert-v01@openssh.com SHA256:"},
 		"cut":               {publicText(p.cert(t))[:100], "it holds no certificate"},
 		"a plain key":       {publicText(p.signer.PublicKey()), "it holds no certificate"},

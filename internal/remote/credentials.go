@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -18,151 +17,102 @@ import (
 // credentials are the keys to offer, in that order.
 type credentials struct {
 	user    string
+	named   []identity
+	held    []ssh.Signer // the agent's keys and certificates
 	offers  []*offer
 	skipped []string
 	agent   net.Conn // nil where there is no agent; it signs until the log-in is over
 }
 
 // credentials collects keys as ssh does: those of the agent which an identity
-// file names, then the agent's others unless only named ones are wanted, then
-// the files themselves, and before each key the certificates for it. A server
-// counts every offer, so the likely come first. What can't be used is skipped:
-// only a file that the stack names has to be good.
+// file or a certificate names, then the agent's others unless only named ones
+// are wanted, then the files themselves, and before each key the certificates
+// for it. A server counts every offer, so the likely come first. What can't be
+// used is skipped: only a file that the stack names has to be good.
 func (way route) credentials(ctx context.Context) (*credentials, error) {
 	c := &credentials{user: way.user}
-	held := c.openAgent(ctx, way.agentSocket)
-	files := c.readFiles(way)
-	certs := c.readCertificates(way.certificates)
-	for _, file := range files {
-		if file.cert != nil {
-			certs = append(certs, file.cert)
+	c.openAgent(ctx, way.agentSocket)
+	c.readFiles(way)
+	for _, file := range c.named {
+		for _, signer := range c.heldFor(file.public) {
+			c.offer(signer, file.path+" (agent)")
 		}
 	}
-	for _, file := range files {
-		for _, signer := range heldFor(held, file.public) {
-			c.offer(signer, file.path+" (agent)", certs, held)
-		}
-	}
-	for _, signer := range held {
+	for _, signer := range c.held {
 		if !way.identitiesOnly {
-			c.offer(signer, "agent", certs, held)
+			c.offer(signer, "agent")
 		}
 	}
-	for _, file := range files {
+	for i, file := range c.named {
 		switch {
 		case file.signer != nil:
-			c.offer(file.signer, file.path, certs, held)
-		case len(heldFor(held, file.public)) > 0:
-		case way.target.IdentityFile != "":
+			c.offer(file.signer, file.path)
+		case len(c.heldFor(file.public)) > 0, file.cert != nil && c.has(file.public):
+		case i == 0 && way.target.IdentityFile != "":
 			c.close()
 			return nil, fmt.Errorf("use identity_file %s: %w", file.path, file.err)
 		default:
 			c.skip("%s: %v", file.path, file.err)
 		}
 	}
-	c.offerForAgent(certs, held)
 	return c, nil
 }
 
 func (c *credentials) skip(format string, args ...any) {
-	c.skipped = append(c.skipped, fmt.Sprintf(format, args...))
+	if told := fmt.Sprintf(format, args...); !slices.Contains(c.skipped, told) {
+		c.skipped = append(c.skipped, told)
+	}
 }
 
-// readFiles reads the identity files and, where ssh's configuration names no
-// certificates, those beside them.
-func (c *credentials) readFiles(way route) []identity {
-	var files []identity
+// readFiles reads the identity files, then the certificates: those that ssh's
+// configuration names, else those beside the identity files.
+func (c *credentials) readFiles(way route) {
+	certificates := slices.Clone(way.certificates)
 	for _, path := range way.identities {
 		file := readIdentity(path)
-		if cert, ok := file.public.(*ssh.Certificate); ok {
-			file.cert, file.public = &certificate{path: path, Certificate: cert}, cert.Key
-		}
-		if len(way.certificates) == 0 {
-			cert, err := readBeside(path)
-			switch {
-			case err != nil:
-				c.skip("%v", err)
-			case cert != nil && file.public != nil && !sameKey(cert.Key, file.public):
-				c.skip("%s: it is for another key", cert.path)
-			case cert != nil:
-				file.cert, file.public = cert, cert.Key
-			}
-		}
 		missing := errors.Is(file.err, os.ErrNotExist) && file.public == nil
 		if missing && way.target.IdentityFile == "" && slices.Contains(sshIdentities, filepath.Base(path)) {
 			continue // a default that this user doesn't have
 		}
-		files = append(files, file)
-	}
-	return files
-}
-
-// readCertificates reads those that ssh's configuration names.
-func (c *credentials) readCertificates(paths []string) []*certificate {
-	var certs []*certificate
-	for _, path := range paths {
-		cert, err := readCertificate(path)
-		if err != nil {
-			c.skip("%v", err)
-			continue
+		c.named = append(c.named, file)
+		switch {
+		case file.err == errNoPrivate: // it is a certificate itself
+			certificates = append(certificates, path)
+		case len(way.certificates) == 0:
+			certificates = append(certificates, besides(path)...)
 		}
-		certs = append(certs, cert)
 	}
-	return certs
+	for _, path := range certificates {
+		cert, err := readCertificate(path)
+		switch {
+		case err == nil:
+			c.named = append(c.named, cert)
+		case len(way.certificates) > 0, !errors.Is(err, os.ErrNotExist):
+			c.skip("%v", err)
+		}
+	}
 }
 
 // offer adds the certificates for a key, of files and the agent's own, then the
 // key itself.
-func (c *credentials) offer(signer ssh.Signer, source string, certs []*certificate, held []ssh.Signer) {
+func (c *credentials) offer(signer ssh.Signer, source string) {
 	key := signer.PublicKey()
-	for _, cert := range certs {
-		if !sameKey(cert.Key, key) {
+	for _, file := range c.named {
+		if file.cert == nil || !sameKey(file.public, key) {
 			continue
 		}
-		certified, err := ssh.NewCertSigner(cert.Certificate, signer)
-		if err != nil {
-			c.skip("%s: %v", cert.path, err)
-			continue
+		if certified, err := ssh.NewCertSigner(file.cert, signer); err != nil {
+			c.skip("%s: %v", file.path, err)
+		} else {
+			c.add(certified, file.path)
 		}
-		c.add(certified, cert.path)
 	}
-	for _, other := range held {
-		if cert, ok := other.PublicKey().(*ssh.Certificate); ok && sameKey(cert.Key, key) {
+	for _, other := range c.heldFor(key) {
+		if _, ok := other.PublicKey().(*ssh.Certificate); ok {
 			c.add(other, source)
 		}
 	}
 	c.add(signer, source)
-}
-
-// offerForAgent adds what certificates of files are left for keys that the
-// agent holds, and tells which are for no key at all.
-func (c *credentials) offerForAgent(certs []*certificate, held []ssh.Signer) {
-	for _, cert := range certs {
-		if c.has(cert.Certificate) {
-			continue
-		}
-		for _, signer := range heldFor(held, cert.Key) {
-			c.offer(signer, cert.path+" (agent)", certs, nil)
-		}
-		if !c.has(cert.Certificate) {
-			c.skip("%s: there is no private key for it", cert.path)
-		}
-	}
-}
-
-// validity is what may keep a server from taking a certificate. The server has
-// the last word: it is offered all the same.
-func validity(cert *ssh.Certificate, user string) string {
-	now := uint64(time.Now().Unix())
-	switch {
-	case now < cert.ValidAfter:
-		return "valid only from " + time.Unix(int64(cert.ValidAfter), 0).UTC().Format(time.RFC3339)
-	case cert.ValidBefore != ssh.CertTimeInfinity && now >= cert.ValidBefore:
-		return "expired " + time.Unix(int64(cert.ValidBefore), 0).UTC().Format(time.RFC3339)
-	case len(cert.ValidPrincipals) > 0 && !slices.Contains(cert.ValidPrincipals, user):
-		return "made out for " + strings.Join(cert.ValidPrincipals, ", ")
-	}
-	return ""
 }
 
 func (c *credentials) has(public ssh.PublicKey) bool {
@@ -186,11 +136,11 @@ func (c *credentials) add(signer ssh.Signer, source string) {
 // longer hangs.
 const agentPatience = 5 * time.Second
 
-// openAgent returns the agent's keys. Without a working agent there are none,
-// as with ssh itself.
-func (c *credentials) openAgent(ctx context.Context, socket string) []ssh.Signer {
+// openAgent reads which keys the agent holds. Without a working agent there are
+// none, as with ssh itself.
+func (c *credentials) openAgent(ctx context.Context, socket string) {
 	if socket == "" {
-		return nil
+		return
 	}
 	patience := agentPatience
 	if deadline, bounded := ctx.Deadline(); bounded {
@@ -201,7 +151,7 @@ func (c *credentials) openAgent(ctx context.Context, socket string) []ssh.Signer
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		c.skip("agent: %v", err)
-		return nil
+		return
 	}
 	c.agent = conn
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -211,25 +161,17 @@ func (c *credentials) openAgent(ctx context.Context, socket string) []ssh.Signer
 	}
 	if err != nil {
 		c.skip("agent: %v", err)
-		return nil
+		return
 	}
-	return c.known(signers)
-}
-
-// known are the agent's keys of a type that is known here: a server that does
-// not know one either may hang up.
-func (c *credentials) known(signers []ssh.Signer) []ssh.Signer {
-	var held []ssh.Signer
 	for _, signer := range signers {
 		public, err := ssh.ParsePublicKey(signer.PublicKey().Marshal())
 		algorithms, ok := signer.(ssh.AlgorithmSigner)
-		if err != nil || !ok {
+		if err != nil || !ok { // a server that does not know it either may hang up
 			c.skip("agent: a key of type %s, which relayctl does not know", signer.PublicKey().Type())
 			continue
 		}
-		held = append(held, agentKey{algorithms, public})
+		c.held = append(c.held, agentKey{algorithms, public})
 	}
-	return held
 }
 
 // agentKey is a key of the agent whose public half says what it is, of a
@@ -249,11 +191,8 @@ func (c *credentials) close() {
 }
 
 // heldFor are the agent's keys for a public one: itself, and certificates.
-func heldFor(held []ssh.Signer, public ssh.PublicKey) []ssh.Signer {
-	if public == nil {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(held), func(signer ssh.Signer) bool {
-		return !sameKey(withoutCertificate(signer.PublicKey()), public)
+func (c *credentials) heldFor(public ssh.PublicKey) []ssh.Signer {
+	return slices.DeleteFunc(slices.Clone(c.held), func(signer ssh.Signer) bool {
+		return public == nil || !sameKey(withoutCertificate(signer.PublicKey()), public)
 	})
 }

@@ -1,13 +1,16 @@
 package remote
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -59,6 +62,62 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Host, error) {
 	return d.dialPatiently(ctx, t)
 }
 
+// Wait tells of a host that is waited for.
+type Wait struct {
+	Host string // the target's name
+	For  string // "it to let users log in: it is booting"
+}
+
+// While a host boots or goes down, systemd has pam_nologin let in nobody but
+// root, which passes by itself. sshd counts each refusal against the caller for
+// 5 s (PerSourcePenalties), so to ask again any sooner would end in a ban.
+const (
+	bootPatience = time.Minute
+	bootPause    = 6 * time.Second
+)
+
+// passing are systemd's words in /run/nologin. Whatever else stands there was
+// written by somebody, who knows how long it is to last.
+var passing = regexp.MustCompile("System is booting up|System is going down")
+
+// dialPatiently dials until a host has booted that says it boots or goes down.
+// One that goes down is not there for a while.
+func (d *Dialer) dialPatiently(ctx context.Context, t Target) (*Host, error) {
+	began, why := time.Now(), ""
+	for {
+		host, err := d.dialOnce(ctx, t)
+		var refused *AuthError
+		var away *UnreachableError
+		switch {
+		case errors.As(err, &refused) && refused.Reason == ReasonAccount && passing.MatchString(refused.Banner):
+			why = passing.FindString(refused.Banner)
+		case why == "" || !errors.As(err, &away):
+			return host, err
+		}
+		if waited := time.Since(began); waited+bootPause > bootPatience {
+			return nil, fmt.Errorf("%w (waited %.0f s for it, since it said: %s; there, systemctl list-jobs tells what for)", err, waited.Seconds(), why)
+		}
+		if d.OnWait != nil {
+			d.OnWait(Wait{Host: t.Name, For: "it to let users log in: " + why})
+		}
+		if err := pause(ctx, bootPause); err != nil {
+			return nil, fmt.Errorf("wait for %s to let users log in: %w", t.Address, err)
+		}
+	}
+}
+
+// pause waits; the error is the cause of ctx, where that ends first.
+func pause(ctx context.Context, long time.Duration) error {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // dialOnce finds the way and opens it, or fails by Timeout.
 func (d *Dialer) dialOnce(ctx context.Context, t Target) (*Host, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout())
@@ -70,19 +129,8 @@ func (d *Dialer) dialOnce(ctx context.Context, t Target) (*Host, error) {
 	return d.connect(ctx, way)
 }
 
-func (d *Dialer) timeout() time.Duration {
-	if d.Timeout == 0 {
-		return 15 * time.Second
-	}
-	return d.Timeout
-}
-
-func (d *Dialer) keepAlive() time.Duration {
-	if d.KeepAlive == 0 {
-		return 10 * time.Second
-	}
-	return d.KeepAlive
-}
+func (d *Dialer) timeout() time.Duration   { return cmp.Or(d.Timeout, 15*time.Second) }
+func (d *Dialer) keepAlive() time.Duration { return cmp.Or(d.KeepAlive, 10*time.Second) }
 
 // expand replaces a leading "~/".
 func (d *Dialer) expand(path string) string {

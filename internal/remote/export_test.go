@@ -16,3 +16,9 @@ func (t Target) Check() error { return t.check() }
 func Lists(file, name string, key ssh.PublicKey) bool {
 	return readKnownHosts([]string{file}, name).find("", key) != nil
 }
+
+// Path is where the program stood when it was started.
+func (s *Session) Path() string { return s.path }
+
+// CloseWrite ends the program's input, on which it finishes by itself.
+func (s *Session) CloseWrite() error { return s.process.stdin.Close() }

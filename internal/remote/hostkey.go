@@ -20,13 +20,6 @@ var preferredHostKeys = []string{
 	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
 }
 
-// certificateAlgorithms are those of host certificates, in ssh's order.
-var certificateAlgorithms = []string{
-	ssh.CertAlgoED25519v01,
-	ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
-	ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01,
-}
-
 // hostKeyCheck decides whether the key that a host shows is its own, over one
 // or, for a pin, several handshakes.
 type hostKeyCheck struct {
@@ -65,10 +58,9 @@ func (c *hostKeyCheck) algorithms() []string {
 // verify is the handshake's callback. The signature over the handshake has
 // been checked by then.
 func (c *hostKeyCheck) verify(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
-	var unknown *HostKeyUnknownError
 	if c.way.target.HostKey != "" {
 		c.err = c.verifyPin(key)
-	} else if c.err = c.verifyListed(remote, key); c.dialer.AcceptNewHostKeys && errors.As(c.err, &unknown) {
+	} else if c.err = c.verifyListed(remote, key); c.dialer.AcceptNewHostKeys && errors.Is(c.err, HostKeyUnknown) {
 		c.err = c.accept(ctx, remote, key)
 	}
 	c.passed = c.err == nil
@@ -86,25 +78,26 @@ func (c *hostKeyCheck) verifyPin(key ssh.PublicKey) error {
 }
 
 func (c *hostKeyCheck) pinError() error {
-	return &HostKeyPinError{
-		Address: c.address,
-		Pinned:  c.way.target.HostKey,
-		Shown:   slices.Clone(c.shown),
-	}
+	return c.fail(HostKeyPinned, fmt.Sprintf("pinned is %s, it shows %s", c.way.target.HostKey, strings.Join(c.shown, ", ")),
+		"If the host was set up anew, change host_key in its ssh block.\nIf it was not, somebody may be standing in between.")
+}
+
+func (c *hostKeyCheck) fail(kind Kind, why, next string) error {
+	return &Error{Kind: kind, What: fmt.Sprintf("verify host key of %s: %s", c.address, why), Next: next}
 }
 
 // verifyListed goes by what known_hosts says. A certificate that proves nothing
 // stands for its key, as with ssh.
 func (c *hostKeyCheck) verifyListed(remote net.Addr, shown ssh.PublicKey) error {
-	key, skipped := withoutCertificate(shown), c.known.skipped
-	doubted := []ssh.PublicKey{key}
+	key := withoutCertificate(shown)
+	doubted, skipped := []ssh.PublicKey{key}, c.known.skipped
 	cert, certified := shown.(*ssh.Certificate)
 	if certified {
 		doubted = append(doubted, cert.SignatureKey)
 	}
 	fingerprint := ssh.FingerprintSHA256(key)
 	if at := c.known.find(markerRevoked, doubted...); at != nil {
-		return &HostKeyRevokedError{Address: c.address, Fingerprint: fingerprint, File: at.file, Line: at.line}
+		return c.fail(HostKeyRevoked, fmt.Sprintf("%s is marked as revoked at %s:%d", fingerprint, at.file, at.line), "")
 	}
 	if certified {
 		err := c.known.checkCertificate(cert, strings.ToLower(c.way.listed), remote)
@@ -113,33 +106,90 @@ func (c *hostKeyCheck) verifyListed(remote net.Addr, shown ssh.PublicKey) error 
 		}
 		skipped = append(slices.Clone(skipped), fmt.Sprintf("the host's certificate: %v", err))
 	}
-	if slices.ContainsFunc(c.known.listed(""), func(known knownHost) bool { return sameKey(known.key, key) }) {
+	listed := c.known.listed("")
+	switch {
+	case slices.ContainsFunc(listed, func(known knownHost) bool { return sameKey(known.key, key) }):
 		return nil
+	case len(listed) == 0 || listed[0].bare: // as with ssh, such a line tells a key that is right, never one that is wrong
+		return c.unknown(key, skipped)
 	}
-	if against := c.known.changed(); len(against) > 0 {
-		at := nearest(against, key.Type())
-		return &HostKeyChangedError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, File: at.file, Line: at.line, Skipped: skipped}
-	}
-	return &HostKeyUnknownError{Address: c.address, KeyType: key.Type(), Fingerprint: fingerprint, Listing: c.listing(), Skipped: skipped}
+	at := listed[max(0, slices.IndexFunc(listed, func(known knownHost) bool { return known.key.Type() == key.Type() }))]
+	return c.fail(HostKeyChanged, fmt.Sprintf("it shows %s %s, %s:%d lists another", key.Type(), fingerprint, at.file, at.line),
+		skippedLines(skipped)+fmt.Sprintf("If the host was set up anew, forget the old key and try again:\n  ssh-keygen -f '%s' -R '%s'\n"+
+			"If it was not, somebody may be standing in between.", at.file, c.address))
 }
 
-// nearest is the listed key of the same type, else the first.
-func nearest(listed []knownHost, keyType string) knownHost {
-	for _, known := range listed {
-		if known.key.Type() == keyType {
-			return known
+func (c *hostKeyCheck) unknown(key ssh.PublicKey, skipped []string) error {
+	fingerprint, kind := ssh.FingerprintSHA256(key), "ed25519" // as in /etc/ssh/ssh_host_*_key
+	for _, other := range []string{"ecdsa", "rsa"} {
+		if strings.Contains(key.Type(), other) {
+			kind = other
 		}
 	}
-	return listed[0]
+	next := skippedLines(skipped) + fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
+		"If that is %s, put host_key = %q into the host's ssh block", kind, fingerprint, fingerprint)
+	if file := c.listing(); file != "" {
+		next += fmt.Sprintf(", or have it written to %s: relayctl plan --accept-new-host-keys", file)
+	}
+	return c.fail(HostKeyUnknown, fmt.Sprintf("%s %s is not known", key.Type(), fingerprint), next)
 }
 
-// keyFileWord is the part of /etc/ssh/ssh_host_*_key that stands for a type.
-func keyFileWord(keyType string) string {
-	switch keyType {
-	case ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521:
-		return "ecdsa"
-	case ssh.KeyAlgoRSA:
-		return "rsa"
+// maxSkipped bounds how many lines that were not read are told of.
+const maxSkipped = 5
+
+// skippedLines tells what of known_hosts was not read.
+func skippedLines(skipped []string) string {
+	var b strings.Builder
+	for _, one := range skipped[:min(len(skipped), maxSkipped)] {
+		fmt.Fprintf(&b, "skipped  %s\n", one)
 	}
-	return "ed25519"
+	return b.String()
+}
+
+// NewHostKey is a host key that was taken on trust and listed in File.
+type NewHostKey struct {
+	Host        string // the target's name
+	Address     string // in known_hosts form
+	KeyType     string
+	Fingerprint string
+	File        string
+}
+
+// accept lists the key of a host that is not known in the first known_hosts
+// file, under the name that was dialled and never under the IP address it
+// happens to have today. While it holds the file it asks once more whether the
+// host is known: another relayctl may have met it.
+func (c *hostKeyCheck) accept(ctx context.Context, remote net.Addr, shown ssh.PublicKey) error {
+	key, path := withoutCertificate(shown), c.listing()
+	if path == "" {
+		return fmt.Errorf("list host key of %s: there is no known_hosts file to write to", c.address)
+	}
+	file, err := openKnownHosts(ctx, path)
+	if err != nil {
+		return fmt.Errorf("list host key of %s in %s: %w", c.address, path, err)
+	}
+	defer file.Close()
+	c.known = readKnownHosts(c.way.knownHosts, c.address)
+	if err := c.verifyListed(remote, shown); !errors.Is(err, HostKeyUnknown) {
+		return err
+	}
+	name := c.address
+	if c.way.hashKnownHosts {
+		name = knownhosts.HashHostname(c.address)
+	}
+	if err := appendLine(file, name+" "+strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))); err != nil {
+		return fmt.Errorf("list host key of %s in %s: %w", c.address, path, err)
+	}
+	if tell := c.dialer.OnNewHostKey; tell != nil {
+		tell(NewHostKey{Host: c.way.target.Name, Address: c.address, KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(key), File: path})
+	}
+	return nil
+}
+
+// listing is the file that new keys go to; "" where there is none.
+func (c *hostKeyCheck) listing() string {
+	if len(c.way.knownHosts) == 0 {
+		return ""
+	}
+	return c.way.knownHosts[0]
 }

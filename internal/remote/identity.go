@@ -6,30 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
-// identity is a key file.
+// identity is a file that names a key: a private or public one, or a
+// certificate for it.
 type identity struct {
 	path   string
-	public ssh.PublicKey // nil where it is not known
-	signer ssh.Signer    // nil where the file is encrypted or could not be read
-	cert   *certificate  // the one that stands beside it; nil where there is none
-	err    error         // why there is no signer
-}
-
-// certificate is a user certificate of a file.
-type certificate struct {
-	path string
-	*ssh.Certificate
+	public ssh.PublicKey    // never a certificate; nil where it is not known
+	cert   *ssh.Certificate // nil where it is none
+	signer ssh.Signer       // nil where the file is encrypted, not private or could not be read
+	err    error            // why there is no signer
 }
 
 // What is wrong with a file that was named as a private key.
 var (
 	errPublicKey = errors.New("it is a public key, and the ssh agent doesn't hold its private one")
-	errPuTTY     = errors.New("it is in PuTTY's form (puttygen FILE -O private-openssh -o NEW makes one that ssh reads, too)")
+	errNoPrivate = errors.New("there is no private key for it")
 )
 
 // readIdentity reads a private key. Of an encrypted one, or one that only an
@@ -42,8 +39,13 @@ func readIdentity(path string) identity {
 		id.signer, id.public, err = parsePrivate(content)
 	}
 	id.err = err
-	if id.public == nil {
-		id.public = readPublic(path + ".pub")
+	for _, beside := range []string{".pub", "-cert.pub"} {
+		if content, err := readRegular(path + beside); err == nil && id.public == nil {
+			id.public = parsePublic(content)
+		}
+	}
+	if id.public != nil {
+		id.public = withoutCertificate(id.public)
 	}
 	return id
 }
@@ -55,29 +57,23 @@ func parsePrivate(content []byte) (ssh.Signer, ssh.PublicKey, error) {
 		return signer, signer.PublicKey(), nil
 	}
 	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
+	block, _ := pem.Decode(content)
+	public := parsePublic(content)
+	_, isCertificate := public.(*ssh.Certificate)
+	switch {
+	case errors.As(err, &locked):
 		return nil, locked.PublicKey, ErrKeyEncrypted
-	}
-	if block, _ := pem.Decode(content); block != nil && block.Type == "ENCRYPTED PRIVATE KEY" { // PKCS #8
+	case block != nil && block.Type == "ENCRYPTED PRIVATE KEY": // PKCS #8
 		return nil, nil, ErrKeyEncrypted
-	}
-	if public := parsePublic(content); public != nil {
+	case isCertificate:
+		return nil, public, errNoPrivate
+	case public != nil:
 		return nil, public, errPublicKey
-	}
-	if bytes.HasPrefix(content, []byte("PuTTY-User-Key-File-")) {
-		return nil, nil, errPuTTY
 	}
 	return nil, nil, fmt.Errorf("read private key: %w", err)
 }
 
-func readPublic(path string) ssh.PublicKey {
-	content, err := readRegular(path)
-	if err != nil {
-		return nil
-	}
-	return parsePublic(content)
-}
-
+// parsePublic reads a public key or a certificate; nil where there is none.
 func parsePublic(content []byte) ssh.PublicKey {
 	public, _, _, _, err := ssh.ParseAuthorizedKey(content)
 	if err != nil {
@@ -87,29 +83,61 @@ func parsePublic(content []byte) ssh.PublicKey {
 }
 
 // readCertificate reads a user certificate.
-func readCertificate(path string) (*certificate, error) {
+func readCertificate(path string) (identity, error) {
 	content, err := readRegular(path)
-	if err != nil {
-		return nil, err
-	}
 	cert, ok := parsePublic(content).(*ssh.Certificate)
 	switch {
+	case err != nil:
+		return identity{}, err
 	case !ok:
-		return nil, fmt.Errorf("%s: it holds no certificate", path)
+		return identity{}, fmt.Errorf("%s: it holds no certificate", path)
 	case cert.CertType != ssh.UserCert:
-		return nil, fmt.Errorf("%s: it is no user's certificate, but a host's", path)
+		return identity{}, fmt.Errorf("%s: it is no user's certificate, but a host's", path)
 	}
-	return &certificate{path: path, Certificate: cert}, nil
+	return identity{path: path, public: cert.Key, cert: cert, err: errNoPrivate}, nil
 }
 
-// readBeside reads the certificate of an identity file: FILE-cert.pub, of
-// FILE.pub as well, or FILE-cert. None is no error.
-func readBeside(path string) (*certificate, error) {
-	for _, name := range []string{path + "-cert.pub", path + "-cert", strings.TrimSuffix(path, ".pub") + "-cert.pub"} {
-		cert, err := readCertificate(name)
-		if !errors.Is(err, os.ErrNotExist) {
-			return cert, err
-		}
+// besides are the files in which ssh looks for a certificate of an identity
+// file.
+func besides(path string) []string {
+	return []string{path + "-cert.pub", path + "-cert", strings.TrimSuffix(path, ".pub") + "-cert.pub"}
+}
+
+// validity is what may keep a server from taking a certificate. The server has
+// the last word: it is offered all the same.
+func validity(cert *ssh.Certificate, user string) string {
+	now := uint64(time.Now().Unix())
+	switch {
+	case now < cert.ValidAfter:
+		return "valid only from " + time.Unix(int64(cert.ValidAfter), 0).UTC().Format(time.RFC3339)
+	case cert.ValidBefore != ssh.CertTimeInfinity && now >= cert.ValidBefore:
+		return "expired " + time.Unix(int64(cert.ValidBefore), 0).UTC().Format(time.RFC3339)
+	case len(cert.ValidPrincipals) > 0 && !slices.Contains(cert.ValidPrincipals, user):
+		return "made out for " + strings.Join(cert.ValidPrincipals, ", ")
 	}
-	return nil, nil
+	return ""
+}
+
+// withoutCertificate is the key itself.
+func withoutCertificate(key ssh.PublicKey) ssh.PublicKey {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return cert.Key
+	}
+	return key
+}
+
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+
+// readRegular reads a file, but nothing that could make it wait, such as a pipe.
+func readRegular(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
+	case !info.Mode().IsRegular() && path != os.DevNull:
+		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("is not a regular file")}
+	}
+	return os.ReadFile(path)
 }

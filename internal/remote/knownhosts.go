@@ -2,35 +2,40 @@ package remote
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
 // knownHosts is what files in known_hosts form say about one host. They are
 // read as ssh reads them, which x/crypto's reader does not: there one line that
-// can't be read stops all hosts, names count by case, a trailing "*" wants a
-// character, @revoked counts for every host and @cert-authority as a host's key.
+// can't be read stops all hosts, names count by case, a port is no pattern, and
+// @revoked counts for every host and @cert-authority as a host's key.
 type knownHosts struct {
 	entries []knownHost
-	skipped []string // "FILE:LINE: why" for lines that may be about this host and can't be read
+	skipped []string // "FILE:LINE: why" for lines that are about this host and can't be read
 }
 
 // knownHost is a line about the host.
 type knownHost struct {
 	file   string
 	line   int
-	marker string
-	key    ssh.PublicKey
-	bare   bool // it names the host without its port, which counts where no line has the port
+	marker string        // "" where it has none
+	key    ssh.PublicKey // nil where the line can't be read
+	bare   bool          // it names the host without its port, which counts where no line has the port
 }
 
 // The markers of known_hosts lines.
@@ -40,8 +45,8 @@ const (
 )
 
 // readKnownHosts reads what files say about the host whose name is in
-// known_hosts form: "edge" or "[edge]:2222". A file that is not there says
-// nothing; one that can't be read is as a line that can't be read.
+// known_hosts form: "edge" or "[edge]:2222", in lower case. A file that is not
+// there says nothing; one that can't be read is as a line that can't be read.
 func readKnownHosts(files []string, name string) *knownHosts {
 	k := &knownHosts{}
 	for _, file := range files {
@@ -52,11 +57,12 @@ func readKnownHosts(files []string, name string) *knownHosts {
 		number := 0
 		for line := range bytes.Lines(content) {
 			number++
-			entry, err := readKnownHost(string(line), name)
+			entry := readKnownHost(string(line), name)
 			switch {
-			case err != nil:
-				k.skipped = append(k.skipped, fmt.Sprintf("%s:%d: %v", file, number, err))
-			case entry != nil:
+			case entry == nil:
+			case entry.key == nil:
+				k.skipped = append(k.skipped, fmt.Sprintf("%s:%d: it can't be read", file, number))
+			default:
 				entry.file, entry.line = file, number
 				k.entries = append(k.entries, *entry)
 			}
@@ -66,58 +72,45 @@ func readKnownHosts(files []string, name string) *knownHosts {
 }
 
 // readKnownHost reads a line. It is nil where the line says nothing about the
-// host; the error is for one that may be about the host and can't be read.
-func readKnownHost(line, name string) (*knownHost, error) {
+// host.
+func readKnownHost(line, name string) *knownHost {
 	line, _, _ = strings.Cut(line, "\x00") // where it ends for ssh, too
 	words := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) })
-	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
-		return nil, nil
-	}
 	entry := &knownHost{}
-	var unread error
-	for len(words) > 0 && strings.HasPrefix(words[0], "@") {
-		if unread == nil && (entry.marker != "" || words[0] != markerAuthority && words[0] != markerRevoked) {
-			unread = fmt.Errorf("the marker %s is not known there", firstChars(words[0], 32))
-		}
+	markers := 0
+	for ; len(words) > 0 && strings.HasPrefix(words[0], "@"); markers++ {
 		entry.marker, words = words[0], words[1:]
 	}
-	if len(words) == 0 {
-		return nil, nil
+	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+		return nil
 	}
-	matches, err := matchesHost(words[0], name)
-	if port := strings.LastIndex(name, "]:"); err == nil && !matches && port > 0 {
-		matches, err = matchesHost(words[0], name[1:port])
-		entry.bare = true
+	if !matchesHost(words[0], name) {
+		host, _, _ := strings.Cut(strings.TrimPrefix(name, "["), "]:")
+		if entry.bare = host != name && matchesHost(words[0], host); !entry.bare {
+			return nil
+		}
 	}
-	if err != nil {
-		return nil, err
+	if markers == 0 || markers == 1 && (entry.marker == markerAuthority || entry.marker == markerRevoked) {
+		entry.key = readKnownKey(words[1:])
 	}
-	if !matches {
-		return nil, nil
-	}
-	if unread == nil {
-		entry.key, unread = readKnownKey(words[1:])
-	}
-	return entry, unread
+	return entry
 }
 
-// readKnownKey reads a key's type and the key, of a line's last words.
-func readKnownKey(words []string) (ssh.PublicKey, error) {
+// readKnownKey reads a key's type and the key, of a line's last words; nil
+// where they are none.
+func readKnownKey(words []string) ssh.PublicKey {
 	if len(words) < 2 {
-		return nil, errors.New("the line is cut off before its key")
+		return nil
 	}
 	blob, err := base64.StdEncoding.Strict().DecodeString(words[1])
 	if err != nil {
-		return nil, fmt.Errorf("the key is no base64: %w", err)
+		return nil
 	}
 	key, err := ssh.ParsePublicKey(blob)
-	if err != nil {
-		return nil, fmt.Errorf("no such key is known: %w", err)
+	if err != nil || !slices.Contains(signatures(key.Type()), words[0]) {
+		return nil
 	}
-	if !slices.Contains(signatures(key.Type()), words[0]) {
-		return nil, fmt.Errorf("the key is of type %s, not %s", key.Type(), firstChars(words[0], 32))
-	}
-	return key, nil
+	return key
 }
 
 // signatures are the algorithms that a type of key signs by, the type's own name
@@ -131,34 +124,26 @@ func signatures(keyType string) []string {
 
 // matchesHost reports whether a line's first word, patterns or a hash, stands
 // for a host.
-func matchesHost(word, name string) (bool, error) {
+func matchesHost(word, name string) bool {
 	if rest, ok := strings.CutPrefix(word, "|1|"); ok {
 		salt, hash, _ := strings.Cut(rest, "|")
-		key, err := base64.StdEncoding.Strict().DecodeString(salt)
-		want, alsoErr := base64.StdEncoding.Strict().DecodeString(hash)
-		if err = errors.Join(err, alsoErr); err != nil || len(key) != sha1.Size || len(want) != sha1.Size {
-			return false, errors.New("the hash of a name is malformed")
-		}
-		return hmac.Equal(nameHash(key, strings.ToLower(name)), want) || hmac.Equal(nameHash(key, name), want), nil
+		key, _ := base64.StdEncoding.Strict().DecodeString(salt)
+		want, err := base64.StdEncoding.Strict().DecodeString(hash)
+		mac := hmac.New(sha1.New, key)
+		mac.Write([]byte(name))
+		return err == nil && hmac.Equal(mac.Sum(nil), want)
 	}
 	matches := false
 	for pattern := range strings.SplitSeq(strings.ToLower(word), ",") {
 		pattern, negated := strings.CutPrefix(pattern, "!")
-		if !matchesPattern(pattern, strings.ToLower(name)) {
-			continue
+		if matchesPattern(pattern, name) {
+			if negated {
+				return false
+			}
+			matches = true
 		}
-		if negated {
-			return false, nil
-		}
-		matches = true
 	}
-	return matches, nil
-}
-
-func nameHash(salt []byte, name string) []byte {
-	mac := hmac.New(sha1.New, salt)
-	mac.Write([]byte(name))
-	return mac.Sum(nil)
+	return matches
 }
 
 // matchesPattern reports whether text is as pattern says, where "?" stands for
@@ -186,20 +171,12 @@ func matchesPattern(pattern, text string) bool {
 // listed are the lines with a key or, by marker, an authority of the host.
 // Lines that have its port overrule those without.
 func (k *knownHosts) listed(marker string) []knownHost {
-	var exact, bare []knownHost
-	for _, entry := range k.entries {
-		switch {
-		case entry.marker != marker:
-		case entry.bare:
-			bare = append(bare, entry)
-		default:
-			exact = append(exact, entry)
-		}
-	}
-	if len(exact) > 0 {
+	lines := slices.DeleteFunc(slices.Clone(k.entries), func(entry knownHost) bool { return entry.marker != marker })
+	isBare := func(entry knownHost) bool { return entry.bare }
+	if exact := slices.DeleteFunc(slices.Clone(lines), isBare); len(exact) > 0 {
 		return exact
 	}
-	return bare
+	return lines
 }
 
 // find is the line of a marker that has one of the keys; nil where none does.
@@ -212,18 +189,14 @@ func (k *knownHosts) find(marker string, keys ...ssh.PublicKey) *knownHost {
 	return nil
 }
 
-// changed are the lines that a key stands against. As with ssh, a line without
-// the port tells a key that is right, never one that is wrong.
-func (k *knownHosts) changed() []knownHost {
-	return slices.DeleteFunc(k.listed(""), func(entry knownHost) bool { return entry.bare })
-}
-
 // algorithms are the host-key algorithms to ask for first: those of
 // certificates where an authority is listed, then of the listed keys.
 func (k *knownHosts) algorithms() []string {
 	var wanted []string
 	if len(k.listed(markerAuthority)) > 0 {
-		wanted = append(wanted, certificateAlgorithms...)
+		for _, algorithm := range preferredHostKeys {
+			wanted = append(wanted, algorithm+"-cert-v01@openssh.com")
+		}
 	}
 	for _, entry := range k.listed("") {
 		wanted = append(wanted, signatures(entry.key.Type())...)
@@ -242,33 +215,53 @@ func (k *knownHosts) checkCertificate(cert *ssh.Certificate, address string, rem
 	return checker.CheckHostKey(address, remote, cert)
 }
 
-// withoutCertificate is the key itself.
-func withoutCertificate(key ssh.PublicKey) ssh.PublicKey {
-	if cert, ok := key.(*ssh.Certificate); ok {
-		return cert.Key
-	}
-	return key
-}
+// lockPause is between two tries to have a file that another relayctl holds,
+// which it does for as long as it takes to add a line.
+const lockPause = 20 * time.Millisecond
 
-func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
-
-// readRegular reads a file, but nothing that could make it wait, such as a pipe.
-func readRegular(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
+// openKnownHosts opens a known_hosts file to add to, through links, and holds it
+// against every other relayctl until it is closed. What is no file keeps no
+// line; only /dev/null, by which ssh's configuration says so, may be one.
+func openKnownHosts(ctx context.Context, path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
-	case info.IsDir():
-		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
-	case !info.Mode().IsRegular() && path != os.DevNull:
-		return nil, &os.PathError{Op: "read", Path: path, Err: errors.New("is not a regular file")}
 	}
-	return os.ReadFile(path)
+	if _, err := readRegular(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err != syscall.EWOULDBLOCK && err != syscall.EINTR {
+			return file, nil // a file system that knows no locks still appends line by line
+		}
+		if err := pause(ctx, lockPause); err != nil {
+			file.Close()
+			return nil, fmt.Errorf("wait for another program that holds it: %w", err)
+		}
+	}
 }
 
-func firstChars(text string, most int) string {
-	if len(text) > most {
-		return strings.ToValidUTF8(text[:most], "") + "…"
+// appendLine adds a line with one write, which other writers can't break into,
+// or nothing.
+func appendLine(file *os.File, line string) error {
+	before, err := readRegular(file.Name())
+	if err != nil {
+		return err
 	}
-	return text
+	text := line + "\n"
+	if len(before) > 0 && !bytes.HasSuffix(before, []byte("\n")) {
+		text = "\n" + text
+	}
+	n, err := io.WriteString(file, text)
+	if err == nil || n == 0 {
+		return err
+	}
+	if info, unknown := file.Stat(); unknown == nil && info.Size() == int64(len(before)+n) {
+		err = errors.Join(err, file.Truncate(int64(len(before)))) // else ssh has written behind it
+	}
+	return err
 }

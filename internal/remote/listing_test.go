@@ -197,7 +197,7 @@ func TestListedByAnotherMeanwhile(t *testing.T) {
 			if second == real {
 				dial(t, d, target(second))
 			} else {
-				dialError[*remote.HostKeyChangedError](t, d, target(second))
+				dialErrorOf(t, remote.HostKeyChanged, d, target(second))
 			}
 			content, err := os.ReadFile(d.KnownHosts[0])
 			if want := "edge " + string(ssh.MarshalAuthorizedKey(real.HostKeys[0])); err != nil || string(content) != want || told != 0 {
@@ -267,12 +267,12 @@ func TestListingIsNotWaitedForWithoutEnd(t *testing.T) {
 func TestAdviceNamesTheFile(t *testing.T) {
 	s := remotetest.Start(t, remotetest.Options{})
 	d := strict(t)
-	err := dialError[*remote.HostKeyUnknownError](t, d, target(s))
+	err := dialErrorOf(t, remote.HostKeyUnknown, d, target(s))
 	if want := "written to " + d.KnownHosts[0] + ": relayctl plan --accept-new-host-keys"; !strings.Contains(err.Advice(), want) {
 		t.Errorf("advice is:\n%s\nwant in it: %s", err.Advice(), want)
 	}
 	d.KnownHosts = []string{}
-	err = dialError[*remote.HostKeyUnknownError](t, d, target(s))
+	err = dialErrorOf(t, remote.HostKeyUnknown, d, target(s))
 	if strings.Contains(err.Advice(), "--accept-new-host-keys") {
 		t.Errorf("there is no file to write to, and the advice is:\n%s", err.Advice())
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -16,7 +15,6 @@ import (
 
 // localMachine is the machine that relayctl runs on.
 type localMachine struct {
-	counters *counters
 	children sync.WaitGroup
 	closing  context.Context
 	shut     context.CancelFunc
@@ -26,18 +24,12 @@ type localMachine struct {
 const lastStep = 5 * time.Second
 
 func dialLocal(t Target, greetIn time.Duration) *Host {
-	h := &Host{target: t, who: whoRuns(), greetIn: greetIn, counters: &counters{}}
-	closing, shut := context.WithCancel(context.Background())
-	h.way = &localMachine{counters: h.counters, closing: closing, shut: shut}
-	return h
-}
-
-func whoRuns() login {
-	who := login{user: "you", root: os.Geteuid() == 0}
+	name := "you"
 	if me, err := user.Current(); err == nil {
-		who.user = me.Username
+		name = me.Username
 	}
-	return who
+	closing, shut := context.WithCancel(context.Background())
+	return &Host{target: t, user: name, root: os.Geteuid() == 0, greetIn: greetIn, way: &localMachine{closing: closing, shut: shut}}
 }
 
 func (m *localMachine) close() error {
@@ -75,7 +67,6 @@ func (m *localMachine) start(command []string) (*process, error) {
 		out.Close()
 		return nil, fmt.Errorf("start %s: %w", command[len(command)-1], err)
 	}
-	m.counters.programs.Add(1)
 	p.end = func() {
 		p.stdin.Close()
 		out.Close()
@@ -101,11 +92,11 @@ func localExit(err error) error {
 	return &ExitError{Status: exit.ExitCode()}
 }
 
-func (m *localMachine) withFolders(use func(folders) error) error { return use(localFolders{}) }
+func (m *localMachine) withFiles(use func(hostFiles) error) error { return use(localFiles{}) }
 
-type localFolders struct{}
+type localFiles struct{}
 
-func (localFolders) home() (string, error) {
+func (localFiles) home() (string, error) {
 	me, err := user.Current()
 	if err != nil {
 		return "", err
@@ -113,27 +104,14 @@ func (localFolders) home() (string, error) {
 	return me.HomeDir, nil
 }
 
-func (f localFolders) put(folder, name string, content io.Reader) error {
+func (localFiles) mkdir(folder string) error {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return fmt.Errorf("make folder: %w", err)
-	}
-	places, err := lookLocally(pathsUp(folder))
-	if err == nil {
-		err = checkPrivate(places)
-	}
-	if err != nil {
-		syscall.Rmdir(folder) // and nothing else: it may be somebody else's
-		return err
-	}
-	if err := writeLocally(filepath.Join(folder, name+packedAs), content); err != nil {
-		f.remove(folder, name) // as far as it got; the error to report is the first
-		return fmt.Errorf("write file: %w", err)
 	}
 	return nil
 }
 
-// lookLocally tells what stands at a path, and at those above it.
-func lookLocally(paths []string) ([]place, error) {
+func (localFiles) look(paths []string) ([]place, error) {
 	var places []place
 	stat := os.Lstat
 	for _, at := range paths {
@@ -147,25 +125,17 @@ func lookLocally(paths []string) ([]place, error) {
 	return places, nil
 }
 
-// writeLocally makes a file that the login may run.
-func writeLocally(name string, content io.Reader) error {
-	// A child forked while the file is open for writing would hold it open,
-	// and the kernel refuses to run it then ("text file busy").
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
+func (localFiles) write(name string, content io.Reader) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = io.Copy(file, content)
+		err = errors.Join(err, file.Close())
 	}
-	_, err = io.Copy(file, content)
-	return errors.Join(err, file.Close())
+	if err != nil {
+		return fmt.Errorf("write file: %w", err)
+	}
+	return nil
 }
 
-func (localFolders) remove(folder, name string) (bool, error) {
-	if unlessGone(syscall.Rmdir(folder)) == nil {
-		return false, nil // mostly: the program has removed both
-	}
-	stood := syscall.Unlink(filepath.Join(folder, name)) == nil
-	os.Remove(filepath.Join(folder, name+packedAs)) // mostly unpacked and gone; else the folder stays, and says so
-	return stood, unlessGone(os.Remove(folder))
-}
+func (localFiles) rmdir(folder string) error { return syscall.Rmdir(folder) }
+func (localFiles) unlink(name string) error  { return syscall.Unlink(name) }

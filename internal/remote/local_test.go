@@ -41,9 +41,6 @@ func TestLocalHost(t *testing.T) {
 	if _, err := os.Stat(filepath.Dir(session.Path())); !os.IsNotExist(err) {
 		t.Errorf("left behind: %s (%v)", session.Path(), err)
 	}
-	if stats := host.Stats(); stats.Connections != 0 || stats.Programs != 3 {
-		t.Errorf("stats are %+v", stats)
-	}
 }
 
 func TestLocalProgramEndsWithItsInput(t *testing.T) {

@@ -1,20 +1,76 @@
 package remote
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 )
+
+// hostFiles is what first contact does with a host's files, as the login user.
+// Errors of mkdir, look and write say what was being done.
+type hostFiles interface {
+	// home is the login user's home folder.
+	home() (string, error)
+	// mkdir makes a folder that only the login user may enter, from its first
+	// moment on.
+	mkdir(folder string) error
+	// look tells what stands at the first path itself and, through links, at
+	// the others.
+	look(paths []string) ([]place, error)
+	// write makes a file that the login user may run.
+	write(name string, content io.Reader) error
+	rmdir(folder string) error
+	unlink(name string) error
+}
 
 // place is what stands at a path of a host.
 type place struct {
 	path  string
 	owner uint32
 	mode  fs.FileMode
+}
+
+// packedAs ends the name of a program as it travels: as gzip packs it, with
+// less than half of its bytes. gzip is on every Debian and Ubuntu.
+const packedAs = ".gz"
+
+// put makes folder, which only the login user may ever enter, with a packed
+// program in it that they may run; or it fails and leaves nothing. It fails
+// where anything stands there, or others could exchange it.
+func put(host hostFiles, folder, name string, content io.Reader) error {
+	if err := host.mkdir(folder); err != nil {
+		return err
+	}
+	places, err := host.look(pathsUp(folder))
+	if err == nil {
+		err = checkPrivate(places)
+	}
+	if err != nil {
+		host.rmdir(folder) // and nothing else: it may be somebody else's
+		return err
+	}
+	if err := host.write(path.Join(folder, name+packedAs), content); err != nil {
+		remove(host, folder, name) // as far as it got; the error to report is the first
+		return err
+	}
+	return nil
+}
+
+// remove takes away what was put, packed or not, and tells whether the unpacked
+// program still stood there.
+func remove(host hostFiles, folder, name string) (stood bool, err error) {
+	err = host.rmdir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // mostly the program has removed both
+		stood = host.unlink(path.Join(folder, name)) == nil
+		host.unlink(path.Join(folder, name+packedAs)) // mostly unpacked and gone; else the folder stays, and says so
+		err = host.rmdir(folder)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return stood, err
 }
 
 // pathsUp are a folder's path and those of all folders above it but the root's.
@@ -47,37 +103,4 @@ func checkPrivate(places []place) error {
 		}
 	}
 	return nil
-}
-
-// privateFolders is the way to an SFTP server on which each folder is made with
-// the mode 0700: sftp.Client.Mkdir sends none, and to change it afterwards would
-// leave others the time in between.
-type privateFolders struct {
-	io.WriteCloser
-	rest int // of the packet that is being written, in bytes
-}
-
-// Of SFTP, version 3.
-const (
-	sftpMkdir        = 14
-	attrsPermissions = 4
-)
-
-// Write implements io.Writer. A packet begins with its length and type; one that
-// makes a folder comes whole, and ends with the attributes that follow: none.
-func (w *privateFolders) Write(p []byte) (int, error) {
-	if w.rest > 0 || len(p) < 9 {
-		w.rest -= len(p)
-		return w.WriteCloser.Write(p)
-	}
-	length := int(binary.BigEndian.Uint32(p))
-	w.rest = 4 + length - len(p)
-	if p[4] != sftpMkdir {
-		return w.WriteCloser.Write(p)
-	}
-	private := slices.Clone(p[:len(p)-4])
-	binary.BigEndian.PutUint32(private, uint32(length+4))
-	private = binary.BigEndian.AppendUint32(private, attrsPermissions)
-	_, err := w.WriteCloser.Write(binary.BigEndian.AppendUint32(private, 0o700))
-	return len(p), err
 }

@@ -150,7 +150,7 @@ func TestFolderThatOthersCanReach(t *testing.T) {
 			mustStay(t, s)
 
 			s = attacked(map[string]os.FileMode{"/tmp": cmp.Or(test.base, 0o755), "/home/ops": 0o777, "/var/tmp": 0o777})
-			refused := startError[*remote.NoExecError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+			refused := startErrorOf(t, remote.NoFolder, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
 			if !strings.Contains(refused.Advice(), "/tmp: "+test.says) {
 				t.Errorf("advice is:\n%s\nwant in it: %s", refused.Advice(), test.says)
 			}
@@ -220,7 +220,7 @@ func TestFolderOnTheWayThatOthersCanReach(t *testing.T) {
 // program.
 func TestServerThatMakesFoldersAsItLikes(t *testing.T) {
 	s := remotetest.Start(t, remotetest.Options{Heedless: true, Umask: 0o002})
-	refused := startError[*remote.NoExecError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+	refused := startErrorOf(t, remote.NoFolder, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
 	if want := "/tmp: a new folder there has the mode 0775, not 0700"; !strings.Contains(refused.Advice(), want) {
 		t.Errorf("advice is:\n%s\nwant in it: %s", refused.Advice(), want)
 	}

@@ -34,7 +34,7 @@ func TestUnreachable(t *testing.T) {
 		{"no such name", noName, 22, remote.ReasonName},
 		{"silent server", nil, remotetest.Start(t, remotetest.Options{Silent: true}).Port(), remote.ReasonSilent},
 		{"silent after its version", nil, greeter(t, "SSH-2.0-OpenSSH_9.2p1\r\n", false), remote.ReasonStuck},
-		{"silent in the log-in", nil, silentAtLogIn(t), remote.ReasonLogIn},
+		{"silent in the log-in", nil, silentAtLogIn(t), remote.ReasonStuck},
 		{"hangs up", nil, greeter(t, "", true), remote.ReasonLost},
 		{"hangs up after its version", nil, greeter(t, "SSH-2.0-OpenSSH_9.2p1\r\n", true), remote.ReasonLost},
 		{"web server", nil, greeter(t, "HTTP/1.1 400 Bad Request\r\n\r\n", true), remote.ReasonNotSSH},

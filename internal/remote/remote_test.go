@@ -126,6 +126,26 @@ func startError[E error](t *testing.T, host *remote.Host, p remote.Program) E {
 	return as[E](t, err)
 }
 
+// dialErrorOf is how Dial fails, an error of a kind.
+func dialErrorOf(t *testing.T, kind remote.Kind, d *remote.Dialer, to remote.Target) *remote.Error {
+	t.Helper()
+	return ofKind(t, kind, dialError[*remote.Error](t, d, to))
+}
+
+// startErrorOf is how Start fails, an error of a kind.
+func startErrorOf(t *testing.T, kind remote.Kind, host *remote.Host, p remote.Program) *remote.Error {
+	t.Helper()
+	return ofKind(t, kind, startError[*remote.Error](t, host, p))
+}
+
+func ofKind(t *testing.T, kind remote.Kind, err *remote.Error) *remote.Error {
+	t.Helper()
+	if !errors.Is(err, kind) {
+		t.Fatalf("error is that %v (%v), want that %v", err.Kind, err, kind)
+	}
+	return err
+}
+
 func as[E error](t *testing.T, err error) E {
 	t.Helper()
 	var want E

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,11 +30,8 @@ type route struct {
 	hashKnownHosts bool
 }
 
-// defaultIdentities are the files that ssh itself looks for, in its order,
-// without those that need a security key's own library.
-var defaultIdentities = []string{"~/.ssh/id_ecdsa", "~/.ssh/id_ed25519", "~/.ssh/id_rsa"}
-
-// sshIdentities are the names of all files that ssh looks for unasked.
+// sshIdentities are the names of the files below ~/.ssh that ssh looks for
+// unasked, in its order.
 var sshIdentities = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}
 
 // route fills in what the stack leaves open: from ssh's configuration where
@@ -69,11 +65,13 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 	}
 	expand := d.expander(way, host, port)
 	way.agentSocket = d.agentSocket(conf.first("identityagent", ""), expand)
-	way.identities = d.identityFiles(t, conf, expand)
-	way.identitiesOnly = way.identitiesOnly || t.IdentityFile != ""
+	way.identities = files(conf["identityfile"], expand)
+	if t.IdentityFile != "" {
+		way.identities, way.identitiesOnly = []string{d.expand(t.IdentityFile)}, true
+	}
 	way.certificates = files(conf["certificatefile"], expand)
 	if way.knownHosts == nil {
-		way.knownHosts = d.defaultKnownHosts(conf)
+		way.knownHosts = files(strings.Fields(conf.first("userknownhostsfile", "")+" "+conf.first("globalknownhostsfile", "")), d.expand)
 	}
 	return way, nil
 }
@@ -104,16 +102,6 @@ func files(values []string, expand func(string) string) []string {
 	return paths
 }
 
-func (d *Dialer) identityFiles(t Target, conf sshConfig, expand func(string) string) []string {
-	switch {
-	case t.IdentityFile != "":
-		return []string{d.expand(t.IdentityFile)}
-	case conf == nil:
-		return files(defaultIdentities, expand)
-	}
-	return files(conf["identityfile"], expand)
-}
-
 func (d *Dialer) agentSocket(configured string, expand func(string) string) string {
 	switch configured {
 	case "", "SSH_AUTH_SOCK":
@@ -127,23 +115,20 @@ func (d *Dialer) agentSocket(configured string, expand func(string) string) stri
 	return expand(configured)
 }
 
-func (d *Dialer) defaultKnownHosts(conf sshConfig) []string {
-	if conf == nil {
-		return []string{filepath.Join(d.Home, ".ssh/known_hosts"), filepath.Join(d.Home, ".ssh/known_hosts2"),
-			"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
-	}
-	var names []string
-	for _, key := range []string{"userknownhostsfile", "globalknownhostsfile"} {
-		for _, value := range conf[key] {
-			names = append(names, strings.Fields(value)...)
-		}
-	}
-	return files(names, d.expand)
-}
-
 // sshConfig is what "ssh -G" prints: the values of each lower-case keyword.
-// It is nil where there is no ssh to ask.
 type sshConfig map[string][]string
+
+// withoutSSH is ssh's configuration where there is no ssh to ask.
+func withoutSSH() sshConfig {
+	conf := sshConfig{
+		"userknownhostsfile":   {"~/.ssh/known_hosts ~/.ssh/known_hosts2"},
+		"globalknownhostsfile": {"/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"},
+	}
+	for _, name := range sshIdentities {
+		conf["identityfile"] = append(conf["identityfile"], "~/.ssh/"+name)
+	}
+	return conf
+}
 
 func (c sshConfig) first(key, otherwise string) string {
 	if values := c[key]; len(values) > 0 && values[0] != "" {
@@ -156,7 +141,7 @@ func (c sshConfig) first(key, otherwise string) string {
 // Match, Include and tokens mean what they mean to ssh.
 func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshConfig, error) {
 	if d.SSH == "" {
-		return nil, nil
+		return withoutSSH(), nil
 	}
 	args := []string{"-G"}
 	if t.User != "" {

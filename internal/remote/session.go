@@ -36,20 +36,11 @@ type Session struct {
 	reader  *bufio.Reader
 }
 
-// Path is where the program stood when it was started.
-func (s *Session) Path() string { return s.path }
-
-// Digest is what the program's greeting told.
-func (s *Session) Digest() string { return s.digest }
-
 // Read reads the program's standard output. At io.EOF, Wait tells why it ended.
 func (s *Session) Read(p []byte) (int, error) { return s.reader.Read(p) }
 
 // Write writes to the program's standard input.
 func (s *Session) Write(p []byte) (int, error) { return s.process.stdin.Write(p) }
-
-// CloseWrite ends the program's input, on which it finishes by itself.
-func (s *Session) CloseWrite() error { return s.process.stdin.Close() }
 
 // Wait waits for the program to end. The error is *ExitError where it ended
 // badly, *LostError where the connection ended first, or the cause of ctx.

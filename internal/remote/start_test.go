@@ -23,9 +23,8 @@ func TestInstalledProgramCostsOneStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	echo(t, session)
-	stats := host.Stats()
-	if stats.Connections != 1 || stats.Programs != 1 || stats.Uploads != 0 {
-		t.Errorf("stats are %+v, want one connection and one program", stats)
+	if s.Connections() != 1 || s.Channels() != 1 || len(s.Packets()) != 0 {
+		t.Errorf("%d connections, %d sessions, %d packets of SFTP; want one of the first two", s.Connections(), s.Channels(), len(s.Packets()))
 	}
 	want := []string{"sudo -n " + remote.InstallRoot + "/relay-host/current/relay-host"}
 	if diff := cmp.Diff(want, s.Commands()); diff != "" {
@@ -104,13 +103,9 @@ func TestNothingRunsAnywhere(t *testing.T) {
 	if err := os.Remove(s.Path("/var/tmp")); err != nil {
 		t.Fatal(err)
 	}
-	err := startError[*remote.NoExecError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
-	var folders []string
-	for _, tried := range err.Tried {
-		folders = append(folders, tried.Folder)
-	}
-	if diff := cmp.Diff([]string{"/tmp", "/home/ops", "/var/tmp"}, folders); diff != "" {
-		t.Errorf("folders tried (-want +got):\n%s", diff)
+	err := startErrorOf(t, remote.NoFolder, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+	if want := "bring relay-host: none of /tmp, /home/ops, /var/tmp takes a program and lets it run"; err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
 	}
 	if !strings.Contains(err.Advice(), "  /home/ops: relay-host: Permission denied\n") {
 		t.Errorf("the host is not quoted: %v", err.Advice())
@@ -123,6 +118,14 @@ func TestNothingRunsAnywhere(t *testing.T) {
 	}
 }
 
+// mustSay checks an error's first words, and those of its advice.
+func mustSay(t *testing.T, err *remote.Error, says, advises string) {
+	t.Helper()
+	if !strings.HasPrefix(err.Error(), says) || !strings.HasPrefix(err.Advice(), advises) {
+		t.Errorf("error is %v, with the advice:\n%s\nwant %s, with the advice:\n%s", err, err.Advice(), says, advises)
+	}
+}
+
 func TestSudoRefused(t *testing.T) {
 	for name, sudo := range map[string]remotetest.Sudo{
 		"wants a password": remotetest.SudoWantsPassword,
@@ -131,10 +134,12 @@ func TestSudoRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := remotetest.Start(t, remotetest.Options{Sudo: sudo})
-			err := startError[*remote.SudoError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
-			if err.User != "ops" || err.Missing != (sudo == remotetest.SudoMissing) {
-				t.Errorf("error is %+v", err)
+			err := startErrorOf(t, remote.SudoRefuses, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+			says, advises := "become root as ops with sudo -n: sudo: a password is required", "Log in as root, or let ops use sudo without a password and without a terminal."
+			if sudo == remotetest.SudoMissing {
+				says, advises = "become root as ops: sudo is not installed", "Log in as root, or install sudo"
 			}
+			mustSay(t, err, says, advises)
 			if left := leftBehind(t, s); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
 			}
@@ -146,7 +151,8 @@ func TestSudoNoneNeedsRoot(t *testing.T) {
 	s := remotetest.Start(t, remotetest.Options{})
 	to := target(s)
 	to.Sudo = remote.SudoNone
-	startError[*remote.NotRootError](t, dial(t, trusting(t), to), program(script{digest: "v1"}))
+	err := startErrorOf(t, remote.NotRoot, dial(t, trusting(t), to), program(script{digest: "v1"}))
+	mustSay(t, err, `become root as ops: it is not root, and the stack says sudo = "none"`, "Log in as root, or take")
 	if ran := s.Commands(); len(ran) > 0 {
 		t.Errorf("commands were run: %q", ran)
 	}
@@ -155,10 +161,8 @@ func TestSudoNoneNeedsRoot(t *testing.T) {
 func TestUnsupportedMachine(t *testing.T) {
 	for _, uname := range []string{"Linux riscv64", "Darwin arm64", "FreeBSD x86_64"} {
 		s := remotetest.Start(t, remotetest.Options{Uname: uname})
-		err := startError[*remote.UnsupportedError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
-		if got := err.System + " " + err.Machine; got != uname {
-			t.Errorf("refused as %q, want %q", got, uname)
-		}
+		err := startErrorOf(t, remote.Unsupported, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+		mustSay(t, err, strings.Replace(uname, " ", " on ", 1)+" is not supported", "")
 	}
 }
 
@@ -216,29 +220,35 @@ func TestNothingCarried(t *testing.T) {
 }
 
 func TestNoSFTP(t *testing.T) {
-	for noise, options := range map[bool]remotetest.Options{
-		false: {NoSFTP: true},
-		true:  {Chatty: true, Noise: "Welcome to edge!\n"},
+	for _, test := range []struct {
+		options       remotetest.Options
+		says, advises string
+	}{
+		{remotetest.Options{NoSFTP: true}, "bring relay-host by SFTP: the host's sshd offers none", "Put this into /etc/ssh/sshd_config"},
+		{remotetest.Options{Chatty: true, Noise: "Welcome to edge!\n"}, "bring relay-host by SFTP: what answers is not SFTP: ", "A start-up file of ops's login shell"},
 	} {
-		s := remotetest.Start(t, options)
-		err := startError[*remote.SFTPError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
-		if err.Noise != noise {
-			t.Errorf("error is %+v", err)
-		}
+		s := remotetest.Start(t, test.options)
+		err := startErrorOf(t, remote.NoSFTP, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+		mustSay(t, err, test.says, test.advises)
 	}
 }
 
 // A login shell that runs nothing is not sudo's fault.
 func TestShellThatRunsNothing(t *testing.T) {
-	for name, options := range map[string]remotetest.Options{
-		"nologin":              {NoLogin: true},
-		"a flood before it":    {Noise: strings.Repeat("hello\n", 20000)},
-		"nologin and sudo odd": {NoLogin: true, Sudo: remotetest.SudoMissing},
+	const unavailable = "its login shell says: This account is currently not available. (exit status 1)"
+	for name, test := range map[string]struct {
+		options remotetest.Options
+		says    string
+	}{
+		"nologin":              {remotetest.Options{NoLogin: true}, unavailable},
+		"a flood before it":    {remotetest.Options{Noise: strings.Repeat("hello\n", 20000)}, "its login shell does not do it: it says more than 65536 bytes"},
+		"nologin and sudo odd": {remotetest.Options{NoLogin: true, Sudo: remotetest.SudoMissing}, unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := remotetest.Start(t, options)
-			startError[*remote.ShellError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+			s := remotetest.Start(t, test.options)
+			err := startErrorOf(t, remote.ShellRefuses, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+			mustSay(t, err, "run a command as ops: "+test.says, "The shell of ops and its start-up files")
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/protocol"
 	"github.com/relayctl/relayctl/internal/secret"
 )
 
@@ -55,11 +56,8 @@ func (h ByHand) Settings() (*Settings, error) {
 
 // webURL takes the WebSocket schemes too, which say the same here.
 func webURL(text string) string {
-	if rest, ok := strings.CutPrefix(text, "wss://"); ok {
-		return "https://" + rest
-	}
-	if rest, ok := strings.CutPrefix(text, "ws://"); ok {
-		return "http://" + rest
+	if strings.HasPrefix(text, "ws://") || strings.HasPrefix(text, "wss://") {
+		return "http" + strings.TrimPrefix(text, "ws")
 	}
 	return text
 }
@@ -71,7 +69,7 @@ func defaultName() string {
 		return "worker"
 	}
 	name := strings.Map(func(r rune) rune {
-		if namePattern.MatchString("a" + string(r)) {
+		if protocol.ValidWorker("a" + string(r)) {
 			return r
 		}
 		return '-'

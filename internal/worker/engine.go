@@ -7,14 +7,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/protocol"
@@ -23,22 +22,6 @@ import (
 // maxRequest bounds the body of one request, in bytes, whatever the relay
 // lets through.
 const maxRequest = 1 << 30
-
-// memory bounds what the bodies of all requests take together.
-type memory struct {
-	limit int64 // bytes
-	used  atomic.Int64
-}
-
-func (m *memory) take(n int64) bool {
-	if m.used.Add(n) <= m.limit {
-		return true
-	}
-	m.used.Add(-n)
-	return false
-}
-
-func (m *memory) give(n int64) { m.used.Add(-n) }
 
 // allowed are the requests that reach an engine, by kind of model. An engine
 // serves more than its key protects (vLLM gives completions on /invocations to
@@ -53,11 +36,11 @@ type engine struct {
 	kept    *http.Transport // keeps its connections for the next request
 	fresh   *http.Transport // opens one for each
 	log     *slog.Logger
-	memory  *memory   // for the bodies of requests, of all engines together
-	buffers sync.Pool // of *[protocol.MaxBody]byte
+	memory  *semaphore.Weighted // for the bodies of requests, of all engines together
+	buffers sync.Pool           // of *[protocol.MaxBody]byte
 }
 
-func newEngine(m Model, memory *memory, log *slog.Logger) *engine {
+func newEngine(m Model, memory *semaphore.Weighted, log *slog.Logger) *engine {
 	kept := &http.Transport{
 		Proxy:               nil, // the engine's address is fixed by the settings
 		DialContext:         dialEngine,
@@ -71,30 +54,6 @@ func newEngine(m Model, memory *memory, log *slog.Logger) *engine {
 	fresh := kept.Clone()
 	fresh.DisableKeepAlives = true
 	return &engine{model: m, log: log, memory: memory, kept: kept, fresh: fresh}
-}
-
-// dialTime is how long an engine may take to accept a connection.
-const dialTime = 5 * time.Second
-
-func dialEngine(ctx context.Context, network, address string) (net.Conn, error) {
-	c, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	return &watched{Conn: heardOut{c}}, nil
-}
-
-// heardOut is a connection to an engine that may end it before it has read all
-// of a request, and have answered: what is written then counts as written, since
-// what is read tells the end, and net/http reads no answer after a failed write.
-type heardOut struct{ net.Conn }
-
-func (c heardOut) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
-		return len(p), nil
-	}
-	return n, err
 }
 
 // serve answers one request with what the engine says.
@@ -119,7 +78,7 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	}
 	body, err := e.body(ctx, s)
 	held := int64(cap(body))
-	defer func() { e.memory.give(held) }()
+	defer func() { e.memory.Release(held) }()
 	if err == nil && e.model.Upstream != "" {
 		body, err = e.renamed(body)
 	}
@@ -148,7 +107,7 @@ func (e *engine) relay(ctx context.Context, s *protocol.Stream) error {
 	switch {
 	case response.StatusCode >= 300 && response.StatusCode < 400:
 		return e.redirected(response)
-	case response.StatusCode == http.StatusBadRequest && mediaType(response.Header) != "application/json" && e.speaksTLS(ctx):
+	case response.StatusCode == http.StatusBadRequest && protocol.MediaType(response.Header) != protocol.JSON && e.speaksTLS(ctx):
 		return e.plainToTLS()
 	}
 	return e.pass(ctx, s, response)
@@ -231,7 +190,7 @@ func (e *engine) body(ctx context.Context, s *protocol.Stream) ([]byte, error) {
 		}
 		if need > cap(body) {
 			room := int(min(length, int64(max(need, 2*cap(body)))))
-			if !e.memory.take(int64(room - cap(body))) {
+			if !e.memory.TryAcquire(int64(room - cap(body))) {
 				return body, refusal("the worker holds too many large requests")
 			}
 			body = append(make([]byte, 0, room), body...)
@@ -298,7 +257,7 @@ const maxUnframed = 16 << 20
 // (In an event stream the relay sees it.)
 func (e *engine) checkEnd(response *http.Response) error {
 	framed := response.ContentLength >= 0 || len(response.TransferEncoding) > 0
-	if framed || response.Header.Get("Content-Encoding") != "" || mediaType(response.Header) != "application/json" {
+	if framed || response.Header.Get("Content-Encoding") != "" || protocol.MediaType(response.Header) != protocol.JSON {
 		return nil
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxUnframed))
@@ -308,24 +267,15 @@ func (e *engine) checkEnd(response *http.Response) error {
 	case len(body) < maxUnframed && !json.Valid(body):
 		return &midAnswer{io.ErrUnexpectedEOF}
 	}
-	response.Body = readCloser{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), response.Body), response.Body}
 	return nil
 }
 
 // isDone reports whether a stream of events whose connection broke had come to
 // its end before, by what came last.
 func isDone(response *http.Response, tail []byte) bool {
-	return mediaType(response.Header) == "text/event-stream" && openai.StreamIsDone(tail)
-}
-
-// mediaType is that of a body, in lower case and without parameters.
-func mediaType(h http.Header) string {
-	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	return strings.ToLower(strings.TrimSpace(media))
-}
-
-// readCloser reads from one and closes another.
-type readCloser struct {
-	io.Reader
-	io.Closer
+	return protocol.MediaType(response.Header) == protocol.EventStream && openai.StreamIsDone(tail)
 }

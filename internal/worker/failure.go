@@ -19,13 +19,15 @@ type midAnswer struct{ error }
 
 func (m *midAnswer) Unwrap() error { return m.error }
 
+// unreachable is an engine that saw nothing of a request.
+func unreachable(text, detail string, args ...any) *protocol.ResetError {
+	return &protocol.ResetError{Code: protocol.ResetUnreachable, Text: text, Detail: fmt.Sprintf(detail, args...)}
+}
+
 // resetOf is what the relay is told of err: its kind for the client, who is to
 // learn no address, and all of it for who runs the stack.
 func (e *engine) resetOf(err error) *protocol.ResetError {
 	where := e.model.Backend.Host
-	unreachable := func(text, detail string, args ...any) *protocol.ResetError {
-		return &protocol.ResetError{Code: protocol.ResetUnreachable, Text: text, Detail: fmt.Sprintf(detail, args...)}
-	}
 	var reset *protocol.ResetError
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
@@ -70,13 +72,11 @@ func (e *engine) broken(err error) *protocol.ResetError {
 	if errors.As(err, &begun) {
 		when = "in the middle of an answer"
 	}
-	reset := &protocol.ResetError{Code: protocol.ResetEngine, Text: "the model's engine broke off"}
+	detail := fmt.Sprintf("%s failed %s: %v", where, when, err)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-		reset.Detail = fmt.Sprintf("%s closed the connection %s", where, when)
-	} else {
-		reset.Detail = fmt.Sprintf("%s failed %s: %v", where, when, err)
+		detail = fmt.Sprintf("%s closed the connection %s", where, when)
 	}
-	return reset
+	return &protocol.ResetError{Code: protocol.ResetEngine, Text: "the model's engine broke off", Detail: detail}
 }
 
 // speaksTLS reports whether an engine whose address says http speaks TLS, to
@@ -97,10 +97,7 @@ func (e *engine) speaksTLS(ctx context.Context) bool {
 }
 
 func (e *engine) plainToTLS() error {
-	return &protocol.ResetError{
-		Code: protocol.ResetUnreachable, Text: "the model's engine speaks TLS only",
-		Detail: e.model.Backend.Host + " speaks TLS, and its address says http",
-	}
+	return unreachable("the model's engine speaks TLS only", "%s speaks TLS, and its address says http", e.model.Backend.Host)
 }
 
 // redirected is what becomes of an answer that sends elsewhere: the engine's

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/relayctl/relayctl/internal/secret"
 	"github.com/relayctl/relayctl/internal/service"
@@ -75,79 +74,30 @@ func (p *program) Run(ctx context.Context, version string, hup <-chan os.Signal)
 	if err != nil {
 		return err
 	}
-	p.warnPlain(settings)
-	status := &status{settings: settings, state: "connecting"}
-	w := New(Config{Settings: settings, Version: version, Log: p.log, OnState: status.setState})
+	var standing service.Standing
+	p.tell(&standing, settings)
+	standing.Tell("connecting")
+	w := New(Config{Settings: settings, Version: version, Log: p.log, OnState: standing.Tell})
 	p.log.Info("worker starts", "version", version, "name", settings.Name, "relay", settings.Relay.String(), "models", len(settings.Models))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.Run(ctx)
-	}()
-	service.NotifyReady(status.text())
-	for {
-		select {
-		case <-hup:
-			p.reload(w, status)
-		case <-ctx.Done():
-			service.NotifyStopping()
-			<-done
-			return nil
+	serve := func(ctx context.Context) error { w.Run(ctx); return nil }
+	return standing.Serve(ctx, hup, p.log, serve, func() error {
+		settings, err := p.settings()
+		if err != nil {
+			return err
 		}
-	}
-}
-
-// reload brings in what the files say now, or tells why not and keeps on with
-// what was.
-func (p *program) reload(w *Worker, status *status) {
-	service.NotifyReloading()
-	settings, err := p.settings()
-	status.set(settings, err)
-	if err != nil {
-		p.log.Error("reload refused, the settings of before stay in force", "err", err)
-	} else {
-		p.warnPlain(settings)
+		p.tell(&standing, settings)
 		p.log.Info("settings reloaded", "models", len(settings.Models))
 		w.Reload(settings)
-	}
-	service.NotifyReady(status.text())
+		return nil
+	})
 }
 
-// warnPlain tells of a secret that travels in the clear.
-func (p *program) warnPlain(s *Settings) {
+// tell tells of settings that are in force, and of a secret that travels in the
+// clear.
+func (p *program) tell(standing *service.Standing, s *Settings) {
+	standing.Settle(s.Digest)
 	ip := net.ParseIP(s.Relay.Hostname())
 	if s.Relay.Scheme == "http" && s.Relay.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		p.log.Warn("the secret and all requests travel unencrypted: use https", "relay", s.Relay.String())
 	}
-}
-
-// status is what the service manager is told.
-type status struct {
-	mu       sync.Mutex
-	settings *Settings
-	state    string
-	refused  error // why the newest settings are not in force
-}
-
-func (s *status) setState(state string) {
-	s.mu.Lock()
-	s.state = state
-	s.mu.Unlock()
-	service.NotifyStatus(s.text())
-}
-
-func (s *status) set(settings *Settings, refused error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.refused = refused; refused == nil {
-		s.settings = settings
-	}
-}
-
-// text begins with the digest of the settings in force and goes on with how
-// the worker stands with the relay.
-func (s *status) text() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return service.Status(s.settings.Digest, s.state, s.refused)
 }

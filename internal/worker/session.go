@@ -1,19 +1,21 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/protocol"
 )
 
@@ -31,16 +33,6 @@ type session struct {
 	err      error
 }
 
-// RefusedError is a relay that answered, and did not let the worker in.
-type RefusedError struct {
-	Status int
-	Text   string
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the relay refused with status %d: %s", e.Status, e.Text)
-}
-
 // dial opens a WebSocket to the relay of s.
 func dial(ctx context.Context, s *Settings, dialer DialFunc) (*websocket.Conn, error) {
 	d := websocket.Dialer{
@@ -54,7 +46,7 @@ func dial(ctx context.Context, s *Settings, dialer DialFunc) (*websocket.Conn, e
 	}
 	u := *s.Relay
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
-	u.Path = joinPath(u.Path, protocol.ConnectPath)
+	u.Path = strings.TrimRight(u.Path, "/") + protocol.ConnectPath
 	header := http.Header{"Authorization": {"Bearer " + s.Secret.Reveal()}}
 	ws, response, err := d.DialContext(ctx, u.String(), header)
 	switch {
@@ -69,17 +61,12 @@ func dial(ctx context.Context, s *Settings, dialer DialFunc) (*websocket.Conn, e
 	return ws, nil
 }
 
-// refusedBy reads the relay's reason, if the answer is the relay's.
+// refusedBy is a relay that answered, and did not let the worker in, with its
+// reason.
 func refusedBy(response *http.Response) error {
-	refused := &RefusedError{Status: response.StatusCode, Text: http.StatusText(response.StatusCode)}
-	data, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-	var body struct {
-		Error struct{ Message string }
-	}
-	if err == nil && json.Unmarshal(data, &body) == nil && body.Error.Message != "" {
-		refused.Text = body.Error.Message
-	}
-	return refused
+	data, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	text := cmp.Or(openai.ErrorText(data), http.StatusText(response.StatusCode))
+	return fmt.Errorf("the relay refused with status %d: %s", response.StatusCode, text)
 }
 
 // greet makes a session on a fresh connection.
@@ -98,7 +85,7 @@ func (w *Worker) greet(ctx context.Context, t protocol.Transport, s *Settings, h
 	}
 	streams := 64 // more than the relay may use: it frees a slot before this end has heard of it
 	for _, m := range s.Models {
-		n.engines[m.Name] = newEngine(m, &w.memory, w.config.Log)
+		n.engines[m.Name] = newEngine(m, w.memory, w.config.Log)
 		streams += 2 * m.Concurrency
 	}
 	n.conn = protocol.NewConn(t, protocol.Config{
@@ -132,17 +119,12 @@ func (n *session) serve(ctx context.Context, s *protocol.Stream) {
 	e.serve(ctx, s)
 }
 
-// onDrain keeps the newest wish of the relay.
+// onDrain keeps the newest wish of the relay. Only the connection's reader calls
+// it.
 func (n *session) onDrain(d protocol.Drain) {
-	for {
-		select {
-		case n.drains <- d:
-			return
-		default:
-		}
-		select {
-		case <-n.drains:
-		default:
-		}
+	select {
+	case <-n.drains:
+	default:
 	}
+	n.drains <- d
 }

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -150,18 +149,13 @@ func checkSecret(value secret.Value) error {
 	return nil
 }
 
-var (
-	namePattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-	modelPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$`)
-)
-
 // settings checks f and makes settings of it. keys are those of the models'
 // engines, in their order; ca is the content of the CA file, nil for none.
 func (f File) settings(ca []byte, own secret.Value, keys []secret.Value) (*Settings, error) {
 	s := &Settings{Name: f.Name, Secret: own, DrainTimeout: time.Duration(f.DrainTimeout)}
 	var problems []error
 	fault := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if !namePattern.MatchString(f.Name) {
+	if !protocol.ValidWorker(f.Name) {
 		fault("name: %q is no valid name", f.Name)
 	}
 	if f.DrainTimeout <= 0 {
@@ -206,7 +200,7 @@ func (f FileModel) model(key secret.Value) (Model, error) {
 	}
 	backend, err := parseURL(f.Backend)
 	switch {
-	case !modelPattern.MatchString(f.Name) || strings.Contains(f.Name, ".."):
+	case !protocol.ValidModel(f.Name):
 		return m, errors.New("no valid model name")
 	case m.Concurrency < 1 || m.Concurrency > protocol.MaxConcurrency:
 		return m, fmt.Errorf("concurrency: must be 1 to %d", protocol.MaxConcurrency)

@@ -5,15 +5,17 @@ package worker
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"math"
-	mathrand "math/rand/v2"
-	"strings"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/relayctl/relayctl/internal/protocol"
 )
@@ -48,7 +50,7 @@ type Worker struct {
 	instance string
 	reloaded chan struct{} // capacity 1: settings has changed
 	sessions sync.WaitGroup
-	memory   memory
+	memory   *semaphore.Weighted // bytes that the bodies of all requests may take together
 
 	mu       sync.Mutex
 	settings *Settings
@@ -57,18 +59,16 @@ type Worker struct {
 
 // New makes a Worker. It does nothing before Run.
 func New(c Config) *Worker {
-	var bits [8]byte
-	rand.Read(bits[:]) // never fails: crypto/rand.Read ends the program instead
 	if c.OnState == nil {
 		c.OnState = func(string) {}
 	}
 	return &Worker{
 		config:   c,
-		instance: hex.EncodeToString(bits[:]),
+		instance: fmt.Sprintf("%016x", rand.Uint64()),
 		reloaded: make(chan struct{}, 1),
 		settings: c.Settings,
 		live:     make(map[*session]bool),
-		memory:   memory{limit: cmp.Or(c.Memory, maxRequest)},
+		memory:   semaphore.NewWeighted(cmp.Or(c.Memory, maxRequest)),
 	}
 }
 
@@ -213,10 +213,7 @@ func (w *Worker) start(hard context.Context, n *session) {
 // closes each connection after its last answer.
 func (w *Worker) drain(ctx context.Context) {
 	w.mu.Lock()
-	var live []*session
-	for n := range w.live {
-		live = append(live, n)
-	}
+	live := slices.Collect(maps.Keys(w.live))
 	limit := w.settings.DrainTimeout
 	w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -252,9 +249,5 @@ func (b *backoff) next() time.Duration {
 	if bound <= 0 {
 		return 0
 	}
-	return mathrand.N(bound)
-}
-
-func joinPath(base, path string) string {
-	return strings.TrimRight(base, "/") + path
+	return rand.N(bound)
 }

@@ -31,7 +31,13 @@ type blow struct {
 // nothing disturbed would show nothing.
 func (s *site) struck(b blow, args ...string) result {
 	s.t.Helper()
-	r, left := s.strike(b, args...)
+	return s.struckIn(b, append([]string{"apply", "--yes", "--keys-out", "keys"}, args...)...)
+}
+
+// struckIn is struck for any command.
+func (s *site) struckIn(b blow, args ...string) result {
+	s.t.Helper()
+	r, left := s.strikeIn(b, args...)
 	if left != nil {
 		s.t.Fatalf("the blow at %q fell wide: relayctl ended before", left.line)
 	}
@@ -42,7 +48,12 @@ func (s *site) struck(b blow, args ...string) result {
 // it ended; nil: none.
 func (s *site) strike(b blow, args ...string) (r result, left *blow) {
 	s.t.Helper()
-	args = append([]string{"apply", "--yes", "--keys-out", "keys"}, args...)
+	return s.strikeIn(b, append([]string{"apply", "--yes", "--keys-out", "keys"}, args...)...)
+}
+
+// strikeIn is strike for any command.
+func (s *site) strikeIn(b blow, args ...string) (r result, left *blow) {
+	s.t.Helper()
 	cmd := s.command(args...)
 	out, in, err := os.Pipe()
 	if err != nil {

@@ -60,16 +60,16 @@ func ProxyWants() []plan.Resource {
 	relay := Want(plan.KindUnit, "relay-server.service", "enabled=yes", "running=yes")
 	program := ID(plan.KindProgram, "relay-server")
 	relay.Unit = &plan.Unit{
-		Restart: []plan.ID{ID(plan.KindFile, "/etc/systemd/system/relay-server.service")},
-		Reload:  []plan.ID{ID(plan.KindFile, "/etc/relay/relay.json"), ID(plan.KindDirectory, "/etc/relay/workers.d")},
-		Program: &program,
-		Relay:   true,
+		Restart:   []plan.ID{ID(plan.KindFile, "/etc/systemd/system/relay-server.service")},
+		Reload:    []plan.ID{ID(plan.KindFile, "/etc/relay/relay.json"), ID(plan.KindDirectory, "/etc/relay/workers.d")},
+		Program:   &program,
+		Lifecycle: plan.LifecycleRelay,
 	}
 	caddy := Want(plan.KindUnit, "caddy.service", "enabled=yes", "running=yes")
 	caddy.Unit = &plan.Unit{
-		Reload:   []plan.ID{ID(plan.KindFile, "/etc/caddy/Caddyfile")},
-		Reloader: plan.ReloadCaddy,
-		Drain:    "/run/relay/admin.sock",
+		Reload:    []plan.ID{ID(plan.KindFile, "/etc/caddy/Caddyfile")},
+		Lifecycle: plan.LifecycleCaddy,
+		Drain:     "/run/relay/admin.sock",
 	}
 	return []plan.Resource{
 		Want(plan.KindPackage, "caddy", "installed=yes"),

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -18,13 +17,10 @@ type applier interface {
 }
 
 type applyOptions struct {
-	stackOptions
-	hostsOptions
-	diff    bool
-	yes     bool
-	adopt   bool
-	keysOut string
-	forget  []string
+	changeOptions
+	diff   bool
+	adopt  bool
+	forget []string
 }
 
 func (a *app) applyCommand() *cobra.Command {
@@ -36,13 +32,10 @@ func (a *app) applyCommand() *cobra.Command {
 What is to be done is shown first, and done once the name of the stack is typed.
 Running it again is safe, also after it was interrupted.`,
 	}
-	takeStack(command, &o.stackOptions)
-	takeHosts(command, &o.hostsOptions)
+	takeChange(command, &o.changeOptions, "append new API keys to `FILE` instead of showing them")
 	a.takeJSON(command, typeResult)
 	flags := command.Flags()
-	flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	flags.BoolVar(&o.adopt, "adopt", false, "take over what stands in the way and was not made by relayctl; originals are kept")
-	flags.StringVar(&o.keysOut, "keys-out", "", "append new API keys to `FILE` instead of showing them")
 	flags.StringArrayVar(&o.forget, "forget", nil, "give up the host `NAME` that left the stack and can't be reached any more")
 	flags.BoolVar(&o.diff, "diff", false, "show how the text of files changes, secrets left out")
 	command.RunE = func(command *cobra.Command, _ []string) error { return a.apply(command.Context(), o) }
@@ -50,129 +43,64 @@ Running it again is safe, also after it was interrupted.`,
 }
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
-	s, err := a.load(o.stackOptions, everything)
+	r, err := a.begin("apply", o.changeOptions, everything, func(*stack.Stack) error { return nil })
 	if err != nil {
 		return err
 	}
-	switch {
-	case !o.yes && a.view.json != nil:
-		return a.view.failed(errYesNeeded, nil)
-	case !o.yes && !a.mayAsk():
-		return a.view.failed(errNoTerminal, nil)
-	}
-	keys, err := a.keyDelivery(o.keysOut)
-	if err != nil {
-		return a.view.failed(err, nil)
-	}
-	if keys != nil {
-		defer keys.Close() // every key was synced to disk when it was delivered
-	}
-	config := engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys, Adopt: o.adopt, Forget: o.forget}
-	if keys != nil {
-		config.Keys = keys
-	}
-	return a.meet(ctx, s, config, func(ctx context.Context, hosts session) error {
+	return r.meet(ctx, engine.Config{Adopt: o.adopt, Forget: o.forget}, func(ctx context.Context, hosts session) error {
 		planned, err := hosts.Plan(ctx)
 		if err != nil {
-			return a.view.failed(err, s.Sources)
+			return err
 		}
-		run := applyRun{app: a, options: o, stack: s, keys: keys, planned: planned, told: map[*engine.HostError]bool{}}
-		return run.do(ctx, hosts)
+		r.view.plan(planned, o.diff)
+		if err := r.mayApply(ctx, planned); err != nil {
+			return err
+		}
+		r.view.workBegins()
+		r.progress.begin(planned.Plan)
+		outcome, err := hosts.Apply(ctx, planned, func(outcome *engine.Outcome) error { return r.showApplied(planned, outcome) })
+		r.progress.end(outcome)
+		return r.ended(outcome, err)
 	})
 }
 
-// applyRun is an apply from its plan on.
-type applyRun struct {
-	*app
-	options applyOptions
-	stack   *stack.Stack
-	keys    keyDelivery // nil: nobody to give keys to
-	planned *engine.Planned
-	told    map[*engine.HostError]bool // failures that are on the screen
-}
-
-func (r *applyRun) do(ctx context.Context, hosts applier) error {
-	r.view.plan(r.planned, r.options.file, r.options.diff)
-	r.tell(r.planned.Failed)
-	if len(r.planned.Blocked()) > 0 {
-		r.view.blocked(r.planned, r.stack.Sources, r.options.stackOptions)
+// mayApply says why a plan is not carried out; nil: it is.
+func (r *run) mayApply(ctx context.Context, planned *engine.Planned) error {
+	r.tell(planned.Failed)
+	isProxy := func(e *engine.HostError) bool { return e.Host == r.stack.Proxy.Name }
+	switch {
+	case len(planned.Blocked()) > 0:
+		r.view.blocked(planned)
 		return errTold
-	}
-	if len(r.planned.Keys) > 0 && r.keys == nil {
-		return r.view.failed(r.nobodyForKeys(), nil)
-	}
-	if r.proxyFailed() {
-		return errTold
-	}
-	if !r.options.yes && !r.planned.Empty() {
-		if err := r.confirm(ctx, r.planned.Plan); err != nil {
-			return r.view.failed(err, nil)
-		}
-	}
-	r.view.workBegins()
-	r.progress.begin(r.planned.Plan)
-	outcome, err := hosts.Apply(ctx, r.planned, r.show)
-	return r.ended(outcome, err)
-}
-
-// nobodyForKeys is why new keys have nowhere to go.
-func (r *applyRun) nobodyForKeys() error {
-	if r.view.json != nil {
+	case len(planned.Keys) > 0 && r.keys == nil && r.view.json != nil:
 		return errKeysOutNeeded
+	case len(planned.Keys) > 0 && r.keys == nil:
+		return engine.ErrNoDelivery
+	case slices.ContainsFunc(planned.Failed, isProxy): // everything else waits for it
+		return errTold
+	case planned.Empty():
+		return nil
 	}
-	return engine.ErrNoDelivery
-}
-
-// proxyFailed reports whether the proxy host can't be worked on: everything
-// else waits for it.
-func (r *applyRun) proxyFailed() bool {
-	return slices.ContainsFunc(r.planned.Failed, func(e *engine.HostError) bool { return e.Host == r.stack.Proxy.Name })
-}
-
-// tell prints failures, each once.
-func (r *applyRun) tell(failures engine.HostErrors) {
-	for _, failure := range failures {
-		if !r.told[failure] {
-			r.told[failure] = true
-			r.view.hostError(failure, r.stack.Sources)
+	hosts := 0
+	for _, h := range planned.Hosts {
+		if h.Counts().Total() > 0 {
+			hosts++
 		}
 	}
+	return r.confirm(ctx, "Apply this to "+planned.Stack+" ("+plural(hosts, "host", "hosts")+")")
 }
 
-// show prints how the apply ended, while the stack is still locked: new keys
-// count as shown once it returned nil.
-func (r *applyRun) show(outcome *engine.Outcome) error {
+// showApplied prints how an apply ended, while the stack is still locked: new
+// keys count as shown once it returned nil.
+func (r *run) showApplied(planned *engine.Planned, outcome *engine.Outcome) error {
 	r.progress.end(outcome)
 	r.tell(outcome.Failed)
-	r.view.outcome(outcome, r.planned)
+	r.view.outcome(outcome, planned)
 	r.view.proof(outcome.Proof)
-	if r.keys != nil {
-		r.view.keys(outcome.Keys, r.keys)
-	}
-	if outcome.Proof.OK() && (len(outcome.Keys) > 0 || isFirst(r.planned.Plan)) {
-		r.view.tryIt(r.stack, r.options.stackOptions, outcome.Keys, r.keys)
+	r.view.keys(outcome.Keys, r.keys)
+	isNew := func(h plan.HostPlan) bool { return h.New && h.Role == plan.RoleProxy }
+	if outcome.Proof.OK() && (len(outcome.Keys) > 0 || slices.ContainsFunc(planned.Hosts, isNew)) {
+		r.view.tryIt(r.stack, outcome.Keys, r.keys)
 	}
 	return r.view.err()
-}
-
-// isFirst reports whether relayctl was never on the proxy host before.
-func isFirst(p plan.Plan) bool {
-	return slices.ContainsFunc(p.Hosts, func(h plan.HostPlan) bool { return h.New && h.Role == plan.RoleProxy })
-}
-
-// ended prints what went wrong and was not shown with the outcome.
-func (r *applyRun) ended(outcome *engine.Outcome, err error) error {
-	r.progress.end(outcome)
-	var onHosts engine.HostErrors
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &onHosts):
-		r.tell(outcome.Failed)
-		r.tell(onHosts)
-		return errTold
-	case errors.Is(err, engine.ErrNoToken), errors.Is(err, engine.ErrNoRelay):
-		return errTold
-	}
-	return r.view.failed(err, r.stack.Sources)
 }

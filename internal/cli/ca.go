@@ -27,16 +27,11 @@ trust, as PEM. It is kept on the proxy host.`,
 }
 
 func (a *app) ca(ctx context.Context, o stackOptions) error {
-	s, err := a.load(o, noSecrets)
-	if err != nil {
-		return err
-	}
-	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
 		root, err := hosts.RootCA(ctx)
-		if err != nil {
-			return a.view.failed(err, s.Sources)
+		if err == nil {
+			a.view.rootCA(root)
 		}
-		a.view.rootCA(root)
-		return nil
+		return err
 	})
 }

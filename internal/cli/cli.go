@@ -67,7 +67,7 @@ func (a *app) run() int {
 	root := a.rootCommand()
 	command, err := root.ExecuteContextC(context.Background())
 	if writeErr := a.view.err(); err == nil && writeErr != nil {
-		err = a.view.failed(writeErr, nil)
+		err = a.view.failed(writeErr)
 	}
 	code := a.code(command, err)
 	if a.view.json != nil {

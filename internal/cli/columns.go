@@ -30,13 +30,17 @@ func runeColumns(r rune) int {
 }
 
 // fit cuts a text to at most max columns; what is cut shows by the ellipsis.
-func fit(text string, max int, ellipsis string) string {
-	if columns(text) <= max {
-		return text
+func (v *view) fit(text string, max int) string {
+	ellipsis := "…"
+	if v.ascii {
+		ellipsis = "..."
 	}
 	left := max - columns(ellipsis)
-	if left < 0 {
-		return ellipsis[:0]
+	switch {
+	case columns(text) <= max:
+		return text
+	case left < 0:
+		return ""
 	}
 	var b strings.Builder
 	for _, r := range text {

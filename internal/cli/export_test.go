@@ -56,5 +56,6 @@ func PrintPlan(w io.Writer, p plan.Plan, o PlanText) {
 	v := newView(System{Stdout: w, Width: o.Width, Env: func(string) (string, bool) { return "", false }})
 	v.ascii, v.out.color = o.ASCII, o.Color
 	text := planText{view: v, plan: p, diff: o.Diff, texts: o.Texts}
-	text.print("stack.hcl", o.Took, o.Unseen)
+	v.about.file = "stack.hcl"
+	text.print(o.Took, o.Unseen)
 }

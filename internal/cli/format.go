@@ -84,7 +84,7 @@ func (a *app) stackFiles(paths []string) ([]string, error) {
 		found := []string{path}
 		if info, err := os.Stat(path); path != standardInput && err == nil && info.IsDir() {
 			if found, err = inFolder(path); err != nil {
-				result = a.view.failed(err, nil)
+				result = a.view.failed(err)
 			}
 		}
 		for _, file := range found {
@@ -123,7 +123,8 @@ func (a *app) formatFile(file string, o formatOptions) error {
 	}
 	formatted, sources, problems := stack.Format(name, options)
 	if problems.HasErrors() {
-		a.view.diagnostics(sources, problems)
+		a.view.sources = sources
+		a.view.diagnostics(problems)
 		return errTold
 	}
 	switch {
@@ -133,7 +134,7 @@ func (a *app) formatFile(file string, o formatOptions) error {
 		return nil
 	case file != standardInput && !o.check:
 		if err := replace(file, formatted.After); err != nil {
-			return a.view.failed(fmt.Errorf("write %s: %w", file, err), nil)
+			return a.view.failed(fmt.Errorf("write %s: %w", file, err))
 		}
 	}
 	a.view.formatted(name, formatted, o, file == standardInput)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -60,28 +61,15 @@ func (o historyOptions) check(one bool) error {
 }
 
 func (a *app) history(ctx context.Context, o historyOptions) error {
-	s, err := a.load(o.stackOptions, noSecrets)
-	if err != nil {
-		return err
-	}
-	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o.stackOptions, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
 		history, err := hosts.History(ctx, o.HistoryRequest)
-		switch {
-		case err != nil:
-		case a.view.json != nil:
-			a.view.json.history(history)
-		case o.Apply > 0:
-			a.view.pastSteps(history)
-		default:
-			a.view.history(history, o.stackOptions)
+		if err == nil {
+			a.view.history(history, o.Apply > 0)
 		}
-		told := error(nil)
+		var told error
 		if history != nil && len(history.Failed) > 0 { // what is asked for may be theirs
-			told = a.view.failed(history.Failed, s.Sources)
+			told = a.view.failed(history.Failed)
 		}
-		if err != nil {
-			told = a.view.failed(err, s.Sources)
-		}
-		return told
+		return cmp.Or(a.view.failed(err), told)
 	})
 }

@@ -19,10 +19,20 @@ func takeHosts(command *cobra.Command, o *hostsOptions) {
 		"trust hosts that known_hosts does not know yet: print their key and write it down")
 }
 
+// look reads the stack file and meets its hosts, for a command that changes
+// nothing. What goes wrong is printed.
+func (a *app) look(ctx context.Context, o stackOptions, n needs, config engine.Config, work func(context.Context, session) error) error {
+	s, err := a.load(o, n)
+	if err != nil {
+		return err
+	}
+	return a.meet(ctx, s, config, work)
+}
+
 // meet connects the hosts of a stack and works with them until the user
 // interrupts. What goes wrong is printed.
 func (a *app) meet(ctx context.Context, s *stack.Stack, config engine.Config, work func(context.Context, session) error) error {
-	progress := newProgress(a.view, hostNames(s))
+	progress := newProgress(a.view, names(s.Hosts(), func(h *stack.Host) string { return h.Name }))
 	a.progress = progress
 	ctx, done := a.untilInterrupted(ctx, progress)
 	defer done()
@@ -31,16 +41,8 @@ func (a *app) meet(ctx context.Context, s *stack.Stack, config engine.Config, wo
 	config.Stack, config.Operator, config.Version, config.Events = s, a.Operator, a.Version, progress.hear
 	hosts, err := a.connect(ctx, config)
 	if err != nil {
-		return a.view.failed(err, s.Sources)
+		return a.view.failed(err)
 	}
 	defer hosts.Close() // never fails in a way that matters here
-	return work(ctx, hosts)
-}
-
-func hostNames(s *stack.Stack) []string {
-	var names []string
-	for _, h := range s.Hosts() {
-		names = append(names, h.Name)
-	}
-	return names
+	return a.view.failed(work(ctx, hosts))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // errInterrupted is the cause of everything that ends because the user asked.
@@ -34,9 +36,10 @@ func (a *app) untilInterrupted(ctx context.Context, p *progress) (_ context.Cont
 		case <-over:
 			return
 		case <-a.Interrupts:
-			p.stoppedHard()
+			p.stopped("Stopped at once. Each host ends its step by itself; run apply again to go on.")
 		case <-grace.C:
-			p.stoppedLate()
+			p.stopped("Stopped: not every host came to an end within " + plan.Seconds(stopGrace) +
+				". Each ends its step by itself; run apply again to go on.")
 		}
 		a.view.cutShort()
 		a.Exit(exitError)

@@ -109,7 +109,7 @@ func TestCodesAreDocumented(t *testing.T) {
 		slices.Sort(list)
 		return slices.Compact(list)
 	}
-	inCode := find(`(?m)^\t(?:code\w+ += |\t\{[\w.]+, )"(\w+)"`, read("jsonerror.go"))
+	inCode := find(`(?m)^\t(?:code\w+ += |\t\{[\w.]+, )"(\w+)"`, read("failure.go"))
 	_, table, _ := strings.Cut(read("..", "..", "docs", "json.md"), "| code | |\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	var cells strings.Builder

@@ -31,10 +31,7 @@ const (
 	typeResult   = "result" // of an apply
 )
 
-var (
-	errYesNeeded     = errors.New("apply --json asks nobody, so it goes with --yes")
-	errKeysOutNeeded = errors.New("this apply makes API keys, which are never in the output of --json")
-)
+var errKeysOutNeeded = errors.New("this apply makes API keys, which are never in the output of --json")
 
 // jsonOutput is what a command prints with --json: for an apply a line for
 // everything that happens, and in any case one last document.
@@ -49,7 +46,7 @@ type jsonOutput struct {
 	done  *jsonDone // of an apply: told
 
 	mu     sync.Mutex
-	errors []jsonError
+	errors []failure
 	over   bool // the last document is printed
 
 	uploads map[string]time.Time // when that of a host was told last
@@ -107,7 +104,7 @@ func (a *app) wantsJSON(command *cobra.Command) bool {
 // tell takes what the last document tells of a stack.
 func (j *jsonOutput) tell(stack string, part any) { j.stack, j.told = stack, part }
 
-func (j *jsonOutput) fail(failures ...jsonError) {
+func (j *jsonOutput) fail(failures ...failure) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.errors = append(j.errors, failures...)
@@ -139,7 +136,7 @@ func (j *jsonOutput) finish(code int) {
 		OK: code != exitError, ExitCode: code,
 	}
 	j.encode(end, j.told, struct {
-		Errors []jsonError `json:"errors"`
+		Errors []failure `json:"errors"`
 	}{j.errors})
 }
 

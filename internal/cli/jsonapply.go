@@ -42,12 +42,14 @@ type jsonKeys struct {
 const uploadsTold = time.Second
 
 // hear prints an event of an apply.
-func (j *jsonOutput) hear(e engine.Event) {
+func (j *jsonOutput) hear(e engine.Event, now time.Time) {
 	event := jsonEvent{
 		Host: e.Host, Resource: resourceOf(e.ID), Action: e.Action, Step: e.Step, Steps: e.Steps,
 		SentBytes: e.Sent, SizeBytes: e.Size, Seconds: seconds(e.Took), Message: happened(e),
 	}
 	switch e.Phase {
+	case stopping, stopped:
+		return
 	case engine.NewHostKey:
 		event.jsonLine = j.line("host_key")
 	case engine.Done:
@@ -57,10 +59,10 @@ func (j *jsonOutput) hear(e engine.Event) {
 	case engine.Failed:
 		event.jsonLine = j.line("host_failed")
 	case engine.Uploading:
-		if time.Since(j.uploads[e.Host]) < uploadsTold && e.Sent < e.Size {
+		if now.Sub(j.uploads[e.Host]) < uploadsTold && e.Sent < e.Size {
 			return
 		}
-		j.uploads[e.Host] = time.Now()
+		j.uploads[e.Host] = now
 		fallthrough
 	default:
 		event.jsonLine, event.Phase, event.Message = j.line("progress"), e.Phase, doing(e)
@@ -68,13 +70,15 @@ func (j *jsonOutput) hear(e engine.Event) {
 	j.print(event)
 }
 
+func (j *jsonOutput) beat(time.Time) {}
+
+func (j *jsonOutput) aside() {}
+
 // outcome prints how an apply ended on the hosts.
 func (j *jsonOutput) outcome(outcome *engine.Outcome) {
-	j.done = &jsonDone{TookSeconds: seconds(outcome.Took)}
+	did := didOf(outcome)
+	j.done = &jsonDone{TookSeconds: seconds(outcome.Took), Created: did.Create, Changed: did.Update, Removed: did.Remove}
 	j.told = j.done
-	for _, h := range outcome.Hosts {
-		j.done.Created, j.done.Changed, j.done.Removed = j.done.Created+h.Created, j.done.Changed+h.Changed, j.done.Removed+h.Removed
-	}
 	j.print(struct {
 		jsonLine
 		Hosts []engine.HostOutcome `json:"hosts"`
@@ -83,15 +87,9 @@ func (j *jsonOutput) outcome(outcome *engine.Outcome) {
 
 // proof prints what the models answered.
 func (j *jsonOutput) proof(proof engine.Proof) {
-	if proof.Err != nil {
-		j.fail(j.view.relayErrorOf(proof.Err))
-	}
 	var models []jsonModel
 	for _, m := range proof.Models {
 		models = append(models, modelOf(m))
-		if m.Err != nil && proof.Err == nil {
-			j.fail(j.view.modelErrorOf(m.Err))
-		}
 	}
 	j.done.URL = proof.URL
 	j.print(struct {

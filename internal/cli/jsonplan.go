@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"time"
-
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -17,7 +14,7 @@ type jsonPlan struct {
 	Attention   []jsonChange `json:"attention"` // what only people should know
 	Summary     plan.Counts  `json:"summary"`
 	NewKeys     []string     `json:"new_keys"` // API keys that apply will make
-	Notices     []jsonNotice `json:"notices"`
+	Notices     []notice     `json:"notices"`
 }
 
 // jsonHost is one host of a plan.
@@ -62,15 +59,6 @@ type jsonValue struct {
 type jsonDiff struct {
 	Before string `json:"before" text:"verbatim"`
 	After  string `json:"after" text:"verbatim"`
-}
-
-// jsonNotice is something worth knowing that no change is about.
-type jsonNotice struct {
-	Code         string   `json:"code"`
-	Host         string   `json:"host"` // empty: the machine that relayctl runs on
-	Message      string   `json:"message"`
-	Resource     *plan.ID `json:"resource,omitempty"`      // of the step in which an apply was cut off
-	AheadSeconds float64  `json:"ahead_seconds,omitempty"` // of a clock that is off; below 0: behind
 }
 
 // plan takes a plan; an apply prints it at once.
@@ -132,33 +120,4 @@ func changeOf(host string, c plan.Change, texts textsOf) jsonChange {
 		change.Diff = &jsonDiff{before, after}
 	}
 	return change
-}
-
-func noticesOf(planned *engine.Planned) []jsonNotice {
-	var list []jsonNotice
-	note := func(code, host, format string, args ...any) *jsonNotice {
-		list = append(list, jsonNotice{Code: code, Host: host, Message: fmt.Sprintf(format, args...)})
-		return &list[len(list)-1]
-	}
-	since := func(lock engine.Lock) string { return lock.Since.UTC().Format(time.RFC3339) }
-	for _, lock := range planned.Locks {
-		note("at_work", lock.Host, "%s is at work there (%s, since %s)", lock.Holder, lock.Command, since(lock))
-	}
-	for _, cut := range planned.CutOff {
-		note("cut_off", cut.Host, "what %s began there (%s, %s) was cut off; apply goes on from where it ended",
-			cut.Holder, cut.Command, since(cut)).Resource = resourceOf(cut.At)
-	}
-	for _, clock := range planned.Clocks {
-		note("clock_off", clock.Host, "%s", clock.Summary()).AheadSeconds = seconds(clock.Off)
-	}
-	for _, failure := range planned.Stays {
-		note("left_behind", failure.Host, "left the stack and can't be cleaned up: %s", failure.Summary)
-	}
-	for _, name := range planned.GivenUp {
-		note("given_up", name, "left the stack and is given up: what stands on it stays there")
-	}
-	for _, name := range planned.Unknown {
-		note("unknown_host", name, "--forget %s: no host of this name left the stack", name)
-	}
-	return list
 }

@@ -57,7 +57,7 @@ type jsonModel struct {
 }
 
 // status takes how a stack is.
-func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
+func (j *jsonOutput) status(s *engine.Status) {
 	seen := jsonSeen{URL: s.URL, Route: s.Route, Detours: s.Detours, Hosts: s.Hosts, NotCompared: s.NotCompared}
 	if !s.Applied.IsZero() {
 		seen.Applied = &jsonApplied{s.Applied, s.Operator}
@@ -65,7 +65,7 @@ func (j *jsonOutput) status(s *engine.Status, o stackOptions) {
 	for _, p := range s.Problems {
 		problem := jsonProblem{Code: codeOf(p.Cause, string(p.Kind)), Host: p.Host, Model: p.Model, Message: p.Summary, Log: p.Log, Hint: p.Why}
 		if p.Command != "" {
-			problem.Command = o.again(strings.TrimPrefix(p.Command, "relayctl "))
+			problem.Command = j.view.about.again(strings.TrimPrefix(p.Command, "relayctl "))
 		}
 		seen.Problems = append(seen.Problems, problem)
 	}

@@ -152,6 +152,22 @@ func TestLiveViewOfAnApply(t *testing.T) {
 	}
 }
 
+// A terminal with colours shows the same.
+func TestColoursDoNotMoveLiveLines(t *testing.T) {
+	c := newConsole(t, "", "apply", "--yes")
+	f := &film{terminal: onTerminal(c, 80, 24, false)}
+	plain := c.Env
+	c.Env = func(name string) (string, bool) {
+		if name == "NO_COLOR" {
+			return "", false
+		}
+		return plain(name)
+	}
+	outcome := &engine.Outcome{Took: 20 * time.Second, Proof: answered(), Hosts: []engine.HostOutcome{{Name: "edge", Created: 4, Steps: 4, Done: 4, OK: true}}}
+	f.run(t, c, planOfMany(3), outcome, scenes(f, 3)...)
+	golden(t, "live-3-hosts-80-columns", f.text.String())
+}
+
 // What a host says can't break the lines, and characters that are twice as wide
 // as others are counted as such.
 func TestLiveLinesNeverWrap(t *testing.T) {

@@ -39,21 +39,16 @@ Nothing is changed on any host.`,
 }
 
 func (a *app) plan(ctx context.Context, o planOptions) error {
-	s, err := a.load(o.stackOptions, everything)
-	if err != nil {
-		return err
-	}
-	config := engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys}
-	return a.meet(ctx, s, config, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o.stackOptions, everything, engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys}, func(ctx context.Context, hosts session) error {
 		planned, err := hosts.Plan(ctx)
 		if err != nil {
-			return a.view.failed(err, s.Sources)
+			return err
 		}
-		a.view.plan(planned, o.file, o.diff)
+		a.view.plan(planned, o.diff)
 		if len(planned.Failed) > 0 {
-			return a.view.failed(planned.Failed, s.Sources)
+			return planned.Failed
 		}
-		a.view.advice(planned, o.stackOptions)
+		a.view.advice(planned)
 		if o.detailedExitCode && !planned.Empty() {
 			return errChanges
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,11 +20,8 @@ type rotator interface {
 }
 
 type rotateOptions struct {
-	stackOptions
-	hostsOptions
+	changeOptions
 	engine.RotateRequest
-	keysOut string
-	yes     bool
 }
 
 // defaultGrace is for how long a replaced API key stays good: a day, so that
@@ -44,15 +42,12 @@ nobody uses it any more; the old key stays good for --grace. No request fails
 and no stream is cut. Running it again is safe, also after it was interrupted:
 it goes on from there.`,
 	}
-	takeStack(command, &o.stackOptions)
-	takeHosts(command, &o.hostsOptions)
+	takeChange(command, &o.changeOptions, "of an API key: append the new one to `FILE` instead of showing it")
 	flags := command.Flags()
 	flags.StringVar(&o.Worker, "worker", "", "replace the secret of the worker `NAME` only")
 	flags.StringVar(&o.Key, "key", "", "replace the API key `NAME` instead of workers' secrets")
 	flags.DurationVar(&o.Grace, "grace", defaultGrace, "of an API key: the `DURATION` that the old one stays good for, such as 90m")
 	flags.Lookup("grace").DefValue = "24h"
-	flags.StringVar(&o.keysOut, "keys-out", "", "of an API key: append the new one to `FILE` instead of showing it")
-	flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		if o.Worker != "" && o.Key != "" {
 			return errors.New("--worker and --key: one of them at a time")
@@ -71,9 +66,8 @@ it goes on from there.`,
 }
 
 var (
-	errNoTerminalToRotate = errors.New("rotate-secret asks before it changes anything, and there is no terminal to ask on")
-	errNobodyForKey       = errors.New("nobody to give the new key to")
-	errOwnKey             = errors.New("is the stack file's own")
+	errNobodyForKey = errors.New("nobody to give the new key to")
+	errOwnKey       = errors.New("is the stack file's own")
 )
 
 func (a *app) rotate(ctx context.Context, o rotateOptions) error {
@@ -81,32 +75,35 @@ func (a *app) rotate(ctx context.Context, o rotateOptions) error {
 	if o.Key != "" {
 		needs = everything // its file holds the hashes of all keys
 	}
-	s, err := a.load(o.stackOptions, needs)
+	r, err := a.begin("rotate-secret", o.changeOptions, needs, o.checkNames)
 	if err != nil {
 		return err
 	}
-	if err := o.checkNames(s); err != nil {
-		return a.view.failed(err, s.Sources)
+	if o.Key != "" && r.keys == nil {
+		return a.view.failed(errNobodyForKey)
 	}
-	if !o.yes && !a.mayAsk() {
-		return a.view.failed(errNoTerminalToRotate, nil)
-	}
-	config := engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys}
-	var keys keyDelivery
-	if o.Key != "" {
-		if keys, err = a.keyDelivery(o.keysOut); err == nil && keys == nil {
-			err = errNobodyForKey
-		}
+	return r.meet(ctx, engine.Config{}, func(ctx context.Context, hosts session) error {
+		rotation, err := hosts.PlanRotation(ctx, o.RotateRequest)
 		if err != nil {
-			return a.view.failed(err, nil)
+			return err
 		}
-		defer keys.Close() // every key was synced to disk when it was delivered
-		config.Keys = keys
-	}
-	return a.meet(ctx, s, config, func(ctx context.Context, hosts session) error {
-		run := rotateRun{app: a, options: o, stack: s, keys: keys, told: map[*engine.HostError]bool{}}
-		return run.do(ctx, hosts)
+		r.view.rotation(rotation)
+		r.tell(rotation.Failed)
+		if err := r.confirm(ctx, "Do this on "+rotation.Stack); err != nil {
+			return err
+		}
+		rotated, err := hosts.Rotate(ctx, rotation, func(rotated *engine.Rotated) error { return r.showRotated(rotation, rotated) })
+		return r.ended(&rotated.Outcome, err)
 	})
+}
+
+// showRotated prints how a rotation ended, while the stack is still locked.
+func (r *run) showRotated(rotation *engine.Rotation, rotated *engine.Rotated) error {
+	r.tell(rotated.Failed)
+	r.view.proof(rotated.Proof)
+	r.view.rotated(rotation, rotated)
+	r.view.keys(rotated.Keys, r.keys)
+	return r.view.err()
 }
 
 // checkNames refuses names that the stack does not have, and keys that are not
@@ -114,90 +111,30 @@ func (a *app) rotate(ctx context.Context, o rotateOptions) error {
 func (o rotateOptions) checkNames(s *stack.Stack) error {
 	if o.Worker != "" {
 		if _, ok := s.Worker(o.Worker); !ok {
-			return unknown("worker", o.Worker, workerNames(s))
+			return unknown("worker", o.Worker, names(s.Workers, func(w *stack.Worker) string { return w.Name }))
 		}
 	}
 	if o.Key == "" {
 		return nil
 	}
-	var names []string
-	for _, key := range s.APIKeys {
-		if names = append(names, key.Name); key.Name == o.Key {
-			if !key.Value.IsZero() {
-				return fmt.Errorf("the value of api_key %q %w", o.Key, errOwnKey)
-			}
-			return nil
-		}
+	at := slices.IndexFunc(s.APIKeys, func(k *stack.APIKey) bool { return k.Name == o.Key })
+	switch {
+	case at < 0:
+		return unknown("api_key", o.Key, names(s.APIKeys, func(k *stack.APIKey) string { return k.Name }))
+	case !s.APIKeys[at].Value.IsZero():
+		return fmt.Errorf("the value of api_key %q %w", o.Key, errOwnKey)
 	}
-	return unknown("api_key", o.Key, names)
+	return nil
 }
 
 func unknown(block, name string, known []string) error {
 	return fmt.Errorf("the stack has no %s %q. %s", block, name, stack.Suggest(name, known))
 }
 
-func workerNames(s *stack.Stack) []string {
-	var names []string
-	for _, w := range s.Workers {
-		names = append(names, w.Name)
+func names[T any](list []T, name func(T) string) []string {
+	var all []string
+	for _, one := range list {
+		all = append(all, name(one))
 	}
-	return names
-}
-
-// rotateRun is a rotation from its plan on.
-type rotateRun struct {
-	*app
-	options rotateOptions
-	stack   *stack.Stack
-	keys    keyDelivery // nil: no key is made
-	told    map[*engine.HostError]bool
-}
-
-func (r *rotateRun) do(ctx context.Context, hosts rotator) error {
-	rotation, err := hosts.PlanRotation(ctx, r.options.RotateRequest)
-	if err != nil {
-		return r.view.failed(err, r.stack.Sources)
-	}
-	r.view.rotation(rotation)
-	r.tell(rotation.Failed)
-	if !r.options.yes {
-		ask := func() { r.view.rotateQuestion(rotation) }
-		if err := r.confirmName(ctx, rotation.Stack, ask); err != nil {
-			return r.view.failed(err, nil)
-		}
-	}
-	rotated, err := hosts.Rotate(ctx, rotation, func(rotated *engine.Rotated) error { return r.show(rotation, rotated) })
-	var onHosts engine.HostErrors
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &onHosts):
-		r.tell(rotated.Failed)
-		r.tell(onHosts)
-		return errTold
-	case errors.Is(err, engine.ErrNoToken), errors.Is(err, engine.ErrNoRelay):
-		return errTold
-	}
-	return r.view.failed(err, r.stack.Sources)
-}
-
-// show prints how a rotation ended, while the stack is still locked.
-func (r *rotateRun) show(rotation *engine.Rotation, rotated *engine.Rotated) error {
-	r.tell(rotated.Failed)
-	r.view.proof(rotated.Proof)
-	r.view.rotated(rotation, rotated)
-	if r.keys != nil {
-		r.view.keys(rotated.Keys, r.keys)
-	}
-	return r.view.err()
-}
-
-// tell prints failures, each once.
-func (r *rotateRun) tell(failures engine.HostErrors) {
-	for _, failure := range failures {
-		if !r.told[failure] {
-			r.told[failure] = true
-			r.view.hostError(failure, r.stack.Sources)
-		}
-	}
+	return all
 }

@@ -62,7 +62,7 @@ func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 		Vars: o.vars, VarFiles: o.varFiles, Env: a.Env, Home: a.Home, NeedValues: n != noValues, SecretsAside: n == noSecrets,
 	})
 	a.view.keep(sources)
-	a.view.diagnostics(sources, problems)
+	a.view.diagnostics(problems)
 	if problems.HasErrors() {
 		a.tellDefault(o)
 		return nil, errTold

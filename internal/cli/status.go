@@ -28,16 +28,12 @@ What is wrong comes first, and makes the exit code 1. Nothing is changed.`,
 }
 
 func (a *app) status(ctx context.Context, o stackOptions) error {
-	s, err := a.load(o, noSecrets)
-	if err != nil {
-		return err
-	}
-	return a.meet(ctx, s, engine.Config{}, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
 		status, err := hosts.Status(ctx)
 		if err != nil {
-			return a.view.failed(err, s.Sources)
+			return err
 		}
-		a.view.status(status, o, a.Now())
+		a.view.status(status, a.Now())
 		if len(status.Problems) > 0 {
 			return errTold
 		}

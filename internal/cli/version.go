@@ -31,7 +31,7 @@ func (a *app) version() error {
 	case errors.Is(err, payload.ErrNone):
 		a.view.version(a.Version, nil)
 	case err != nil:
-		return a.view.failed(err, nil)
+		return a.view.failed(err)
 	default:
 		a.view.version(a.Version, carried.All())
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -17,8 +18,9 @@ type view struct {
 	out, errs *page
 	width     int
 	ascii     bool
-	about     stackOptions // the stack that a command is about; empty: none was named yet
-	typed     []string     // the command line, without the name of the program
+	about     stackOptions   // the stack that a command is about; empty: none was named yet
+	sources   *stack.Sources // its text; nil: it was not read yet
+	typed     []string       // the command line, without the name of the program
 
 	// live is the size of the terminal on which lines can be drawn again; nil:
 	// there is none.
@@ -49,7 +51,7 @@ func newView(s System) *view {
 // now on. JSON is masked text by text, since its own words may be those of a
 // secret.
 func (v *view) keep(sources *stack.Sources) {
-	v.mask = sources.Mask
+	v.mask, v.sources = sources.Mask, sources
 	for _, p := range []*page{v.out, v.errs} {
 		p.mu.Lock()
 		if p == v.errs || v.json == nil {
@@ -198,6 +200,11 @@ func (p *page) paint(code, text string) string {
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
+
+var color = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// unpainted is a line without its colours.
+func unpainted(line string) string { return color.ReplaceAllString(line, "") }
 
 func plural(n int, one, many string) string {
 	if n == 1 {

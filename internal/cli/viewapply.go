@@ -14,10 +14,9 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		v.json.outcome(outcome)
 		return
 	}
-	var created, changed, removed, steps int
+	did, steps := didOf(outcome), 0
 	var stopped []string
 	for _, h := range outcome.Hosts {
-		created, changed, removed = created+h.Created, changed+h.Changed, removed+h.Removed
 		steps += h.Steps
 		switch {
 		case h.Skipped != "":
@@ -32,7 +31,11 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		return
 	}
 	if len(outcome.Failed) == 0 {
-		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted(created, changed, removed))
+		counted := ""
+		if did.Total() > 0 {
+			counted = ": " + did.String()
+		}
+		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted)
 		return
 	}
 	var untouched []string
@@ -47,44 +50,37 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 	v.errs.printf("Run apply again when mended: it goes on from there.\n")
 }
 
-// counted lists what was done: ": 3 created, 2 changed".
-func counted(created, changed, removed int) string {
-	var parts []string
-	for _, part := range []struct {
-		n    int
-		what string
-	}{{created, "created"}, {changed, "changed"}, {removed, "removed"}} {
-		if part.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
-		}
+// didOf counts what an apply did on all hosts, restarts and reloads left out.
+func didOf(outcome *engine.Outcome) plan.Counts {
+	var did plan.Counts
+	for _, h := range outcome.Hosts {
+		did.Create, did.Update, did.Remove = did.Create+h.Created, did.Update+h.Changed, did.Remove+h.Removed
 	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return ": " + strings.Join(parts, ", ")
+	return did
 }
 
 // proof prints what the models answered.
 func (v *view) proof(proof engine.Proof) {
 	if v.json != nil {
 		v.json.proof(proof)
-		return
 	}
 	if proof.Err != nil {
-		v.relayError(proof.Err)
+		v.failed(proof.Err)
 		return
 	}
-	v.detours(proof.Detours)
-	if len(proof.Models) == 0 && proof.Route != "" {
-		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("The relay answered %s; no worker serves a model yet.", through(proof.Route, proof.URL))))
+	if v.json == nil {
+		v.detours(proof.Detours)
+		if len(proof.Models) == 0 && proof.Route != "" {
+			v.say(0, "The relay answered %s; no worker serves a model yet.", through(proof.Route, proof.URL))
+		}
 	}
 	for _, m := range proof.Models {
-		if m.Err != nil {
-			v.modelError(m.Err)
-			continue
+		switch {
+		case m.Err != nil:
+			v.failed(m.Err)
+		case v.json == nil:
+			v.say(0, "%s answered %s: first token after %s.", m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))
 		}
-		v.out.printf("%s", v.wrapped(0, fmt.Sprintf("%s answered %s: first token after %s.",
-			m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))))
 	}
 }
 

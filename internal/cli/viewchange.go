@@ -53,63 +53,65 @@ type texts struct {
 
 // why says in a phrase what changes and for which reason.
 func why(host string, c plan.Change, t texts, diff bool) string {
-	if c.Block != "" {
-		if t.known && !diff {
-			return c.Block + " (see --diff)"
-		}
+	switch {
+	case c.Block != "" && t.known && !diff:
+		return c.Block + " (see --diff)"
+	case c.Block != "":
 		return c.Block
 	}
 	var parts []string
+	add := func(part string) {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
 	for _, attr := range c.Attributes {
-		parts = append(parts, phrase(c, attr)...)
+		add(phrase(c, attr))
 	}
 	if c.ID.Kind == plan.KindProgram && c.Action == plan.Update && len(parts)+len(c.Reasons) == 0 {
-		parts = append(parts, "another build")
+		add("another build")
 	}
 	if c.Resource != nil && c.Resource.Size > 0 && changes(c, plan.AttrDigest) {
-		parts = append(parts, bytesOf(c.Resource.Size)+" to upload")
+		add(bytesOf(c.Resource.Size) + " to upload")
 	}
 	parts = append(parts, c.Reasons...)
 	switch {
-	case c.Action == plan.Create && isMade(c.ID.Kind):
-		parts = append(parts, fmt.Sprintf("(made by apply on %s)", host))
+	case c.Action == plan.Create && (c.ID.Kind == plan.KindCA || c.ID.Kind == plan.KindSecret):
+		add(fmt.Sprintf("(made by apply on %s)", host))
 	case c.Action == plan.Create && c.ID.Kind == plan.KindKey && !newValue(c, plan.AttrDigest).IsKnown():
-		parts = append(parts, "(made by apply, shown once)")
+		add("(made by apply, shown once)")
 	case c.Action == plan.Update:
-		parts = append(parts, contentPhrase(c, t, len(parts) == 0)...)
+		add(contentPhrase(c, t, len(parts) == 0))
 	}
 	return strings.Join(parts, ", ")
 }
 
-// isMade reports whether things of a kind are made where they are kept.
-func isMade(k plan.Kind) bool { return k == plan.KindCA || k == plan.KindSecret }
-
 // phrase says how one attribute changes; content and digests are no reading.
-func phrase(c plan.Change, attr plan.AttrChange) []string {
+func phrase(c plan.Change, attr plan.AttrChange) string {
 	switch {
 	case c.ID.Kind == plan.KindKey:
-		return nil // its reason says all
+		return "" // its reason says all
 	case !attr.After.IsKnown():
-		return []string{fmt.Sprintf("(made by apply on %s)", attr.After.MadeOn)}
+		return fmt.Sprintf("(made by apply on %s)", attr.After.MadeOn)
 	case c.Action == plan.Create && c.ID.Kind == plan.KindUnit && attr.After.Text == plan.Yes:
-		return []string{attr.Name}
+		return attr.Name
 	case c.Action == plan.Create:
-		return nil
+		return ""
 	}
 	switch attr.Name {
 	case plan.AttrContent, plan.AttrDigest, plan.AttrShown, plan.AttrInstalled:
-		return nil
+		return ""
 	case plan.AttrRunning:
-		return []string{way(attr, "running", "stopped")}
+		return way(attr, "running", "stopped")
 	case plan.AttrEnabled:
-		return []string{way(attr, "enabled", "disabled")}
+		return way(attr, "enabled", "disabled")
 	case plan.AttrVersion:
-		return []string{attr.Before + " → " + attr.After.Text}
+		return attr.Before + " → " + attr.After.Text
 	}
 	if attr.Before == "" {
-		return []string{attr.Name + " " + attr.After.Text}
+		return attr.Name + " " + attr.After.Text
 	}
-	return []string{attr.Name + " " + attr.Before + " → " + attr.After.Text}
+	return attr.Name + " " + attr.Before + " → " + attr.After.Text
 }
 
 func way(attr plan.AttrChange, yes, no string) string {
@@ -120,24 +122,24 @@ func way(attr plan.AttrChange, yes, no string) string {
 }
 
 // contentPhrase says how much of a file changes, where nothing else says why.
-func contentPhrase(c plan.Change, t texts, alone bool) []string {
+func contentPhrase(c plan.Change, t texts, alone bool) string {
 	switch {
 	case !changes(c, plan.AttrContent) || !newValue(c, plan.AttrContent).IsKnown():
-		return nil
+		return ""
 	case c.Resource.Sensitive:
-		return []string{"content changes (secret)"}
+		return "content changes (secret)"
 	case !alone:
-		return nil
+		return ""
 	case !t.known:
-		return []string{"content changes"}
+		return "content changes"
 	}
 	removed, added := changedLines(t.before, t.after)
 	if len(removed) == 1 && len(added) == 1 {
 		if words, ok := oneLine(removed[0], added[0]); ok {
-			return []string{words}
+			return words
 		}
 	}
-	return []string{fmt.Sprintf("%s added, %d removed", plural(len(added), "line", "lines"), len(removed))}
+	return fmt.Sprintf("%s added, %d removed", plural(len(added), "line", "lines"), len(removed))
 }
 
 // maxOneLine is how long a phrase may be that shows a changed line itself, in

@@ -11,7 +11,16 @@ import (
 
 // history prints former applies, the newest first, and below them what was
 // taken over. Times are UTC, as in the reasons of a plan.
-func (v *view) history(h *engine.History, o stackOptions) {
+// With steps it has one apply, of which the steps are printed.
+func (v *view) history(h *engine.History, steps bool) {
+	switch {
+	case v.json != nil:
+		v.json.history(h)
+		return
+	case steps:
+		v.pastSteps(h)
+		return
+	}
 	if len(h.Applies) == 0 {
 		if len(h.Failed) == 0 {
 			v.out.printf("Stack %s: nothing was applied yet.\n", h.Stack)
@@ -39,9 +48,9 @@ func (v *view) history(h *engine.History, o stackOptions) {
 	for _, apply := range h.Applies {
 		v.pastApply(apply, width)
 	}
-	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(o.again(fmt.Sprint("history --apply ", h.Applies[0].Number))))
+	v.out.printf("\nThe steps of one:\n  %s\n", v.clean(v.about.again(fmt.Sprint("history --apply ", h.Applies[0].Number))))
 	if h.More {
-		v.out.printf("Older ones:\n  %s\n", v.clean(o.again(fmt.Sprint("history --last ", min(engine.MaxPast, 10*len(h.Applies))))))
+		v.out.printf("Older ones:\n  %s\n", v.clean(v.about.again(fmt.Sprint("history --last ", min(engine.MaxPast, 10*len(h.Applies))))))
 	}
 	v.originals(h.Originals)
 }
@@ -114,8 +123,8 @@ func pastWords(p plan.Past) string {
 // pastSteps prints the steps of the one apply in a history, host by host.
 func (v *view) pastSteps(h *engine.History) {
 	apply := h.Applies[0]
-	v.out.printf("%s", v.wrapped(0, fmt.Sprintf("Stack %s: %s %d by %s, relayctl %s, began %s UTC, %s",
-		h.Stack, apply.Command, apply.Number, apply.Operator, apply.Version, apply.Began.UTC().Format("2006-01-02 15:04:05"), pastEnd(apply))))
+	v.say(0, "Stack %s: %s %d by %s, relayctl %s, began %s UTC, %s",
+		h.Stack, apply.Command, apply.Number, apply.Operator, apply.Version, apply.Began.UTC().Format(time.DateTime), pastEnd(apply))
 	for _, host := range apply.Hosts {
 		v.out.printf("\n%s", v.wrapped(0, host.Host+": "+pastWords(host.Past)))
 		switch {
@@ -149,7 +158,7 @@ func (v *view) pastStep(step plan.StepTaken) {
 	}
 	v.out.printf("  %s  %9s  %s %s\n", step.Began.UTC().Format(time.TimeOnly), end, sign, v.clean(name))
 	if step.Error != "" {
-		v.out.printf("%s", v.wrapped(25, step.Error))
+		v.say(25, "%s", step.Error)
 	}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,102 +17,144 @@ const (
 	barWidth   = 50
 )
 
-// liveTable lays the lines of a board out in columns.
+// liveLines tells in at most rows lines what all hosts are at. Where there are
+// more, those that are worth more are shown, and the others are counted.
+func (v *view) liveLines(states *hostStates, now time.Time, width, rows int) []string {
+	var shown, rest []*hostState
+	for _, h := range states.list {
+		if h.state != idle && (h.host != "" || !states.over) {
+			shown = append(shown, h)
+		}
+	}
+	if len(shown) > rows {
+		shown, rest = mostWorth(shown, rows-1)
+	}
+	t := liveTable{view: v, now: now, width: max(1, width-1)} // writing the last column may break the line
+	t.name = min(v.nameColumns(states), max(4, width/4))
+	for _, h := range states.list {
+		if h.steps > 0 {
+			t.count = max(t.count, len(h.count()))
+		}
+	}
+	var lines []string
+	for _, h := range shown {
+		lines = append(lines, t.row(h))
+	}
+	if len(rest) > 0 {
+		at := len(lines)
+		if at > 0 && shown[at-1].host == "" {
+			at--
+		}
+		lines = slices.Insert(lines, at, t.plain(counts(rest)))
+	}
+	return lines
+}
+
+// nameColumns is how wide the widest name of a host is.
+func (v *view) nameColumns(states *hostStates) int {
+	widest := 0
+	for _, h := range states.list {
+		widest = max(widest, columns(v.clean(h.host)))
+	}
+	return widest
+}
+
+// mostWorth parts hosts into n that are worth most and the others, each in
+// their order. What concerns the stack as a whole comes first.
+func mostWorth(list []*hostState, n int) (shown, rest []*hostState) {
+	worth := func(h *hostState) state {
+		if h.host == "" {
+			return failed
+		}
+		return h.state
+	}
+	byWorth := slices.Clone(list)
+	slices.SortStableFunc(byWorth, func(x, y *hostState) int { return int(worth(x) - worth(y)) })
+	for _, h := range list {
+		if slices.Contains(byWorth[:n], h) {
+			shown = append(shown, h)
+		} else {
+			rest = append(rest, h)
+		}
+	}
+	return shown, rest
+}
+
+// counts says how those are that are not shown.
+func counts(list []*hostState) string {
+	number := map[state]int{}
+	for _, h := range list {
+		number[h.state]++
+	}
+	var parts []string
+	for of, name := range []string{"failed", "at work", "waiting", "done"} {
+		if n := number[state(of)]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, name))
+		}
+	}
+	return plural(len(list), "more host", "more hosts") + ": " + strings.Join(parts, ", ")
+}
+
+// liveTable lays lines out in columns.
 type liveTable struct {
 	view  *view
-	board *board
 	now   time.Time
 	width int // of a whole line
-	name  int // columns of the widest name
+	name  int // columns of the names
 	count int // columns of the widest "7/10"; 0: nobody has steps
 }
 
-func (v *view) newLiveTable(b *board, shown []*entry, width int, now time.Time) *liveTable {
-	t := &liveTable{view: v, board: b, now: now, width: max(1, width-1)} // writing the last column may break the line
-	for _, e := range b.entries {
-		t.name = max(t.name, columns(v.clean(e.host)))
-		if e.steps > 0 {
-			t.count = max(t.count, len(e.count()))
-		}
-	}
-	t.name = min(t.name, max(4, width/4))
-	return t
-}
-
-func (e *entry) count() string { return fmt.Sprintf("%d/%d", e.step, e.steps) }
+func (h *hostState) count() string { return fmt.Sprintf("%d/%d", h.step, h.steps) }
 
 // row is a host's line: name, bar, n/m, and what it is at.
-func (t *liveTable) row(e *entry) line {
-	if e.host == "" {
-		return t.plain(t.words(e))
+func (t *liveTable) row(h *hostState) string {
+	if h.host == "" {
+		return t.plain(t.words(h))
 	}
-	name := pad(t.fit(t.view.clean(e.host), t.name), t.name)
-	bar, count := "", ""
-	if e.steps > 0 {
-		bar, count = t.bar(e)+"  ", pad(e.count(), t.count)+"  "
-	} else if t.count > 0 {
-		bar, count = strings.Repeat(" ", barColumns+2), strings.Repeat(" ", t.count+2)
+	name := pad(t.view.fit(t.view.clean(h.host), t.name), t.name) + "  "
+	bar, count, color := strings.Repeat(" ", barColumns), strings.Repeat(" ", t.count+2), ""
+	if h.steps > 0 {
+		bar, count, color = t.bar(h), pad(h.count(), t.count)+"  ", map[state]string{failed: red, done: green}[h.state]
 	}
-	if t.width < barWidth {
-		bar = ""
+	switch {
+	case t.count == 0:
+		return t.plain(name + t.words(h))
+	case t.width < barWidth:
+		return t.plain(name + count + t.words(h))
 	}
-	head := t.name + 2 + columns(bar) + columns(count)
-	words := t.fit(t.view.clean(t.words(e)), t.width-head)
-	whole := t.fit(strings.TrimRight(name+"  "+bar+count+words, " "), t.width)
-	return line{text: t.paint(e, whole, bar), columns: columns(whole)}
+	words := t.view.fit(t.view.clean(t.words(h)), t.width-columns(name+bar+"  "+count))
+	return strings.TrimRight(name+t.view.errs.paint(color, bar)+"  "+count+words, " ")
 }
 
-// paint colours the bar by how it goes.
-func (t *liveTable) paint(e *entry, whole, bar string) string {
-	bar = strings.TrimRight(bar, " ")
-	code := map[state]string{failed: red, done: green}[e.state]
-	before, after, found := strings.Cut(whole, bar)
-	if code == "" || bar == "" || !found {
-		return whole
-	}
-	return before + t.view.errs.paint(code, bar) + after
+// plain is a line without colours.
+func (t *liveTable) plain(text string) string {
+	return t.view.fit(strings.TrimRight(t.view.clean(text), " "), t.width)
 }
 
-func (t *liveTable) plain(text string) line {
-	text = t.fit(t.view.clean(text), t.width)
-	return line{text: text, columns: columns(text)}
-}
-
-func (t *liveTable) fit(text string, columns int) string {
-	return fit(text, max(0, columns), t.view.ellipsis())
-}
-
-func (v *view) ellipsis() string {
-	if v.ascii {
-		return "..."
-	}
-	return "…"
-}
-
-func (t *liveTable) bar(e *entry) string {
+func (t *liveTable) bar(h *hostState) string {
 	full, empty := "█", "░"
 	if t.view.ascii {
 		full, empty = "#", "."
 	}
-	n := min(barColumns, e.step*barColumns/e.steps)
+	n := min(barColumns, h.step*barColumns/h.steps)
 	return strings.Repeat(full, n) + strings.Repeat(empty, barColumns-n)
 }
 
 // words say what a host is at, and for how long.
-func (t *liveTable) words(e *entry) string {
-	switch e.last.Phase {
+func (t *liveTable) words(h *hostState) string {
+	switch h.last.Phase {
 	case engine.Finished:
-		return "done in " + plan.Seconds(e.last.Took)
+		return "done in " + plan.Seconds(h.last.Took)
 	case engine.Failed:
-		if e.last.ID.Name != "" && e.last.Steps > 0 {
-			return "failed at " + thing(e.last.ID)
+		if h.last.ID.Name != "" && h.last.Steps > 0 {
+			return "failed at " + thing(h.last.ID)
 		}
-		return "failed: " + e.last.Text
+		return "failed: " + h.last.Text
 	case skipped:
-		return "left as it was, since " + e.last.Text
+		return "left as it was, since " + h.last.Text
 	}
-	what, means, _ := byTheClock(t.doing(e))
-	if elapsed := t.now.Sub(e.since).Truncate(time.Second); elapsed > 0 {
+	what, means, _ := byTheClock(doingIt(h.last))
+	if elapsed := t.now.Sub(h.since).Truncate(time.Second); elapsed > 0 {
 		means = strings.TrimPrefix(means+", "+plan.Seconds(elapsed), ", ")
 	}
 	if means == "" {
@@ -120,23 +163,20 @@ func (t *liveTable) words(e *entry) string {
 	return what + " (" + means + ")"
 }
 
-// doing says what goes on, the verb first.
-func (t *liveTable) doing(e *entry) string {
-	event := e.last
-	switch event.Phase {
+// doingIt is doing with the verb first.
+func doingIt(e engine.Event) string {
+	bare := strings.TrimPrefix(thing(e.ID), string(e.ID.Kind)+" ")
+	switch e.Phase {
 	case engine.Connecting:
-		return strings.TrimSuffix("connecting to "+event.Text, " to ")
+		return strings.TrimSuffix("connecting to "+e.Text, " to ")
 	case engine.Uploading:
-		return fmt.Sprintf("uploading %s %.1f of %.1f MiB", bare(event.ID), mebibytes(event.Sent), mebibytes(event.Size))
+		return fmt.Sprintf("uploading %s %.1f of %.1f MiB", bare, mebibytes(e.Sent), mebibytes(e.Size))
 	case engine.Started:
-		return begins(event) + " " + bare(event.ID)
+		return begins(e) + " " + bare
 	case engine.Waiting:
-		if rest, ok := strings.CutPrefix(event.Text, begins(event)+" ("); ok {
-			return begins(event) + " " + bare(event.ID) + " (" + rest
+		if rest, ok := strings.CutPrefix(e.Text, begins(e)+" ("); ok {
+			return begins(e) + " " + bare + " (" + rest
 		}
 	}
-	return doing(event)
+	return doing(e)
 }
-
-// bare names a resource behind a verb.
-func bare(id plan.ID) string { return strings.TrimPrefix(thing(id), string(id.Kind)+" ") }

@@ -8,21 +8,20 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // plan prints what would happen on each host and why, then the sum of it, and
 // what else is worth knowing.
-func (v *view) plan(planned *engine.Planned, file string, diff bool) {
+func (v *view) plan(planned *engine.Planned, diff bool) {
 	if v.json != nil {
 		v.json.plan(planned, diff)
 		return
 	}
 	p := planText{view: v, plan: planned.Plan, diff: diff, texts: planned.Texts}
-	p.print(file, planned.Took, len(planned.Failed))
-	for _, text := range planNotices(planned) {
+	p.print(planned.Took, len(planned.Failed))
+	for _, n := range noticesOf(planned) {
 		v.out.printf("\n")
-		v.warn(text)
+		v.warn(n.Text)
 	}
 }
 
@@ -37,9 +36,9 @@ type planText struct {
 
 // print prints a plan made from a look at the hosts that took so long; unseen
 // is how many could not be looked at.
-func (p *planText) print(file string, took time.Duration, unseen int) {
+func (p *planText) print(took time.Duration, unseen int) {
 	p.column = p.reasonColumn()
-	p.head(file, took, unseen)
+	p.head(took, unseen)
 	for _, h := range p.plan.Hosts {
 		if !p.plan.Empty() || len(shown(h)) > 0 {
 			p.host(h)
@@ -79,7 +78,7 @@ func shown(h plan.HostPlan) []plan.Change {
 	return list
 }
 
-func (p *planText) head(file string, took time.Duration, unseen int) {
+func (p *planText) head(took time.Duration, unseen int) {
 	n := len(p.plan.Hosts)
 	looked, who := plural(n, "host", "hosts"), "Everything is"
 	if unseen > 0 {
@@ -90,7 +89,7 @@ func (p *planText) head(file string, took time.Duration, unseen int) {
 	case n == 0:
 		end = "."
 	case p.plan.Empty():
-		end = fmt.Sprintf(". %s as %s says.", who, file)
+		end = fmt.Sprintf(". %s as %s says.", who, p.about.file)
 	}
 	p.say(0, "Stack %s: %s looked at in %s%s", p.plan.Stack, looked, plan.Seconds(took), end)
 }
@@ -207,97 +206,51 @@ func (p *planText) units(action plan.Action, title string) {
 	}
 }
 
-// planNotices is what was seen beside a plan.
-func planNotices(planned *engine.Planned) []string {
-	var list []string
-	note := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	for _, lock := range planned.Locks {
-		note("%s: %s is at work there (%s, since %s)", lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format(time.TimeOnly))
-	}
-	for _, cut := range planned.CutOff {
-		where := ""
-		if cut.At.Name != "" {
-			where = " in the middle of " + thing(cut.At)
-		}
-		note("%s: what %s began there (%s, %s) was cut off%s; apply goes on from where it ended",
-			cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format(time.TimeOnly), where)
-	}
-	for _, clock := range planned.Clocks {
-		note("%s", strings.TrimPrefix(clock.Host+": "+clock.Summary()+". "+clock.Hint(), ": "))
-	}
-	for _, failure := range planned.Stays {
-		note("%s and can't be cleaned up: %s; when it is gone for good, add --forget %s to apply",
-			leftTheStack(planned.Plan, failure.Host), failure.Summary, shellWord(failure.Host))
-	}
-	for _, name := range planned.GivenUp {
-		note("%s and is given up: what stands on it stays there", leftTheStack(planned.Plan, name))
-	}
-	for _, name := range planned.Unknown {
-		note("--forget %s: no host of this name left the stack", shellWord(name))
-	}
-	return list
-}
-
-// leftTheStack says which host left: a worker may have moved to the proxy's
-// machine, and have left its own.
-func leftTheStack(p plan.Plan, name string) string {
-	if now, moved := p.HostOf(name); moved {
-		return fmt.Sprintf("the machine that %s had before it moved to %s left the stack", name, now)
-	}
-	return name + " left the stack"
-}
-
 // advice says what to do after a plan.
-func (v *view) advice(planned *engine.Planned, o stackOptions) {
-	blocked := planned.Blocked()
+func (v *view) advice(planned *engine.Planned) {
 	switch {
 	case planned.Empty(), v.json != nil:
-	case len(blocked) == 0:
-		v.out.printf("\nNothing was changed. To do this: %s\n", v.clean(o.again("apply")))
-	case slices.ContainsFunc(blocked, notAdoptable):
-		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(o.again("plan")))
+	case len(planned.Blocked()) == 0:
+		v.out.printf("\nNothing was changed. To do this: %s\n", v.clean(v.about.again("apply")))
+	case adoptable(planned):
+		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(v.about.again("apply --adopt")))
 	default:
-		v.out.printf("\nNothing was changed. To take over what is in the way and do this:\n  %s\n", v.clean(o.again("apply --adopt")))
+		v.out.printf("\nNothing was changed. Clear what is in the way first, then look again:\n  %s\n", v.clean(v.about.again("plan")))
 	}
 }
 
-func notAdoptable(c plan.Change) bool { return !c.Adoptable }
+// adoptable reports whether --adopt clears all that is in the way.
+func adoptable(planned *engine.Planned) bool {
+	return !slices.ContainsFunc(planned.Blocked(), func(c plan.Change) bool { return !c.Adoptable })
+}
 
 // blocked prints why an apply stops before it begins.
-func (v *view) blocked(planned *engine.Planned, sources *stack.Sources, o stackOptions) {
+func (v *view) blocked(planned *engine.Planned) {
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
-			if v.json != nil {
-				v.json.fail(blockedOf(h.Name, c))
-				continue
-			}
-			v.heading(h.Name + ": " + thing(c.ID) + ": " + c.Block)
+			f := failure{Code: codeBlocked, Message: thing(c.ID) + ": " + c.Block, Host: h.Name, Resource: resourceOf(c.ID)}
 			if c.Resource != nil {
-				v.place(c.Resource.Origin, sources)
+				f.At = placeOf(c.Resource.Origin)
 			}
+			if c.Adoptable && v.json != nil { // people are told once, below
+				f.Hint = "--adopt takes it over and keeps the original"
+			}
+			v.fail(f)
 		}
 	}
-	if v.json != nil {
-		return
+	switch {
+	case v.json != nil:
+	case adoptable(planned):
+		v.errs.printf("\nNothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(v.about.again("apply --adopt")))
+	default:
+		v.errs.printf("\nNothing was changed. Clear what is in the way, then run apply again.\n")
 	}
-	v.gap()
-	if slices.ContainsFunc(planned.Blocked(), notAdoptable) {
-		v.errs.printf("Nothing was changed. Clear what is in the way, then run apply again.\n")
-		return
-	}
-	v.errs.printf("Nothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(o.again("apply --adopt")))
 }
 
 // question asks for the stack's name; the answer is read from the same line.
-func (v *view) question(p plan.Plan) {
-	hosts := 0
-	for _, h := range p.Hosts {
-		if h.Counts().Total() > 0 {
-			hosts++
-		}
-	}
+func (v *view) question(what, stack string) {
 	v.gap()
-	v.errs.printf("Apply this to %s (%s)? Type %s to go on: ", p.Stack, plural(hosts, "host", "hosts"), p.Stack)
+	v.errs.printf("%s? Type %s to go on: ", what, stack)
 }
 
 // unanswered ends the line of a question that nobody ended.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/engine"
@@ -17,15 +16,15 @@ func (v *view) rotation(r *engine.Rotation) {
 		return
 	}
 	v.out.printf("Rotating the worker secret of %s (%s)\n", r.Stack, plural(len(r.Workers), "worker", "workers"))
-	v.table(func(w io.Writer) {
-		for _, worker := range r.Workers {
-			fate := "gets a new secret; the old one is revoked when nobody uses it any more"
-			if worker.Unfinished {
-				fate = "its unfinished rotation is finished"
-			}
-			fmt.Fprintf(w, "  %s\t%s\n", v.clean(worker.Name), fate)
+	var rows [][]string
+	for _, worker := range r.Workers {
+		fate := "gets a new secret; the old one is revoked when nobody uses it any more"
+		if worker.Unfinished {
+			fate = "its unfinished rotation is finished"
 		}
-	})
+		rows = append(rows, []string{"  " + worker.Name, fate})
+	}
+	v.table(rows)
 }
 
 func staysGood(grace time.Duration) string {
@@ -44,13 +43,6 @@ func duration(d time.Duration) string {
 		return plural(int(d/time.Minute), "minute", "minutes")
 	}
 	return d.String()
-}
-
-// rotateQuestion asks for the stack's name; the answer is read from the same
-// line.
-func (v *view) rotateQuestion(r *engine.Rotation) {
-	v.gap()
-	v.errs.printf("Do this on %s? Type %s to go on: ", r.Stack, r.Stack)
 }
 
 // rotated prints how a rotation ended.
@@ -74,5 +66,5 @@ func (v *view) rotated(r *engine.Rotation, rotated *engine.Rotated) {
 		}
 		text += fmt.Sprintf(" %s ran meanwhile, %s.", plural(rotated.Requests, "request", "requests"), failed)
 	}
-	v.out.printf("%s", v.wrapped(0, text))
+	v.say(0, "%s", text)
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,9 +12,9 @@ import (
 )
 
 // status prints how a stack is: what is wrong first.
-func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
+func (v *view) status(s *engine.Status, now time.Time) {
 	if v.json != nil {
-		v.json.status(s, o)
+		v.json.status(s)
 		return
 	}
 	well := "all well"
@@ -27,28 +26,25 @@ func (v *view) status(s *engine.Status, o stackOptions, now time.Time) {
 		if i == 0 {
 			v.out.printf("\n")
 		}
-		v.problem(p, o)
+		v.problem(p)
 	}
 	v.detours(s.Detours)
 	v.out.printf("\n")
-	v.table(func(w io.Writer) {
-		for _, h := range s.Hosts {
-			for _, row := range hostRows(h) {
-				fmt.Fprintln(w, strings.Join(v.cleanAll(row), "\t"))
-			}
-		}
-	})
+	var rows [][]string
+	for _, h := range s.Hosts {
+		rows = append(rows, hostRows(h)...)
+	}
+	v.table(rows)
 	if len(s.Models) == 0 {
 		return
 	}
-	defer v.notCompared(s.NotCompared)
 	v.out.printf("\n")
-	v.table(func(w io.Writer) {
-		fmt.Fprintln(w, "model\tworkers\trunning\twaiting\tfirst token")
-		for _, m := range s.Models {
-			fmt.Fprintln(w, strings.Join(v.cleanAll(modelRow(m)), "\t"))
-		}
-	})
+	rows = [][]string{{"model", "workers", "running", "waiting", "first token"}}
+	for _, m := range s.Models {
+		rows = append(rows, modelRow(m))
+	}
+	v.table(rows)
+	v.notCompared(s.NotCompared)
 }
 
 // notCompared says what a host may have otherwise than the stack file, since
@@ -61,7 +57,8 @@ func (v *view) notCompared(list []engine.NotCompared) {
 	for _, n := range list {
 		names = append(names, n.String())
 	}
-	v.out.printf("\n%s", v.wrapped(0, "Not compared, since no value was given: "+strings.Join(names, ", ")+"."))
+	v.out.printf("\n")
+	v.say(0, "Not compared, since no value was given: %s.", strings.Join(names, ", "))
 }
 
 // applied says when somebody applied last, as the proxy host knows it.
@@ -90,18 +87,16 @@ func ago(d time.Duration) string {
 }
 
 // problem prints what is wrong, and the next thing to type about it.
-func (v *view) problem(p engine.Problem, o stackOptions) {
+func (v *view) problem(p engine.Problem) {
 	text := p.Summary
 	if p.Host != "" {
 		text = p.Host + ": " + text
 	}
-	v.out.printf("%s %s", v.out.paint(bold, "!"), strings.TrimPrefix(v.wrapped(2, text), "  "))
-	for _, line := range p.Log[max(0, len(p.Log)-logLines):] {
-		v.out.printf("      %s\n", v.clean(line))
-	}
+	v.out.printf("%s %s", v.out.paint(bold, "!"), v.flow(2, 2, text))
+	v.log(v.out, 6, p.Log)
 	switch {
 	case p.Command != "":
-		command := v.clean(o.again(strings.TrimPrefix(p.Command, "relayctl ")))
+		command := v.clean(v.about.again(strings.TrimPrefix(p.Command, "relayctl ")))
 		v.out.printf("    %s\n", strings.TrimRight(fmt.Sprintf("%-28s  %s", command, v.clean(p.Why)), " "))
 	case p.Why != "":
 		v.out.printf("%s", v.paragraphs(4, p.Why))
@@ -109,9 +104,14 @@ func (v *view) problem(p engine.Problem, o stackOptions) {
 }
 
 // table prints rows in columns that line up.
-func (v *view) table(rows func(io.Writer)) {
+func (v *view) table(rows [][]string) {
 	w := tabwriter.NewWriter(v.out, 0, 0, 2, ' ', 0)
-	rows(w)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = v.clean(cell)
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
 	w.Flush() // the page keeps its failure
 }
 
@@ -170,11 +170,4 @@ func modelRow(m engine.ModelStatus) []string {
 		token = plan.Seconds(m.Proof.FirstToken)
 	}
 	return []string{m.Model, workers, running, waiting, token}
-}
-
-func (v *view) cleanAll(texts []string) []string {
-	for i := range texts {
-		texts[i] = v.clean(texts[i])
-	}
-	return texts
 }

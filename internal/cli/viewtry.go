@@ -9,7 +9,7 @@ import (
 
 // tryIt prints a request that can be pasted into a shell. made are the API
 // keys that were just made, delivered where delivery says.
-func (v *view) tryIt(s *stack.Stack, o stackOptions, made []string, delivery keyDelivery) {
+func (v *view) tryIt(s *stack.Stack, made []string, delivery keyDelivery) {
 	if len(s.APIKeys) == 0 || len(s.ModelNames()) == 0 || v.json != nil {
 		return // nobody is let in, there is nothing to ask, or nobody reads it
 	}
@@ -30,16 +30,16 @@ func (v *view) tryIt(s *stack.Stack, o stackOptions, made []string, delivery key
 	} else {
 		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(shellPath(file)))
 	}
-	v.request(s, o, model)
+	v.request(s, model)
 }
 
 // request prints the request itself, and where the stack has an authority of
 // its own, how to trust it.
-func (v *view) request(s *stack.Stack, o stackOptions, model string) {
+func (v *view) request(s *stack.Stack, model string) {
 	cert := ""
 	if s.Proxy.TLS.Mode == stack.TLSInternal {
 		pem := s.Name + "-ca.pem"
-		v.out.printf("  %s\n", v.clean(fmt.Sprintf("%s > %s", o.again("ca"), pem)))
+		v.out.printf("  %s\n", v.clean(fmt.Sprintf("%s > %s", v.about.again("ca"), pem)))
 		cert = " --cacert " + pem
 	}
 	v.out.printf("  curl%s %s \\\n", cert, shellWord(s.Proxy.URL()+"/v1/chat/completions"))

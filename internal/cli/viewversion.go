@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/payload"
@@ -12,16 +11,16 @@ import (
 func (v *view) version(version string, programs []payload.Info) {
 	v.out.printf("relayctl %s\n", version)
 	if len(programs) == 0 {
-		v.out.printf("%s", v.wrapped(0, "It carries no programs for hosts, so it can check stack files but not work on hosts. "+
-			"make build makes one that does."))
+		v.say(0, "It carries no programs for hosts, so it can check stack files but not work on hosts. "+
+			"make build makes one that does.")
 		return
 	}
 	v.out.printf("\nPrograms for hosts:\n")
-	v.table(func(w io.Writer) {
-		for _, p := range programs {
-			fmt.Fprintf(w, "  %s\t%s\tlinux/%s\t%.1f MiB\t%s\n", p.Name, p.Version, p.Arch, mebibytes(p.Size), short(p.Digest))
-		}
-	})
+	var rows [][]string
+	for _, p := range programs {
+		rows = append(rows, []string{"  " + p.Name, p.Version, "linux/" + p.Arch, fmt.Sprintf("%.1f MiB", mebibytes(p.Size)), short(p.Digest)})
+	}
+	v.table(rows)
 }
 
 // short is a digest as folders on hosts are named by it.

@@ -53,9 +53,9 @@ func happened(e engine.Event) string {
 	case engine.NewHostKey:
 		return "new host key accepted: " + e.Text
 	case engine.Reached:
-		return e.Text + after(e.Took)
+		return e.Text + took(e.Took, 1)
 	case engine.Done:
-		return thing(e.ID) + ": " + did(e) + took(e.Took)
+		return thing(e.ID) + ": " + did(e) + took(e.Took, time.Second)
 	case engine.Finished:
 		return fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took))
 	}
@@ -69,11 +69,6 @@ func still(text string) string {
 		return "still " + text
 	}
 	return what + ": still " + does
-}
-
-// uploading says what is sent, before much of it is.
-func uploading(e engine.Event) string {
-	return fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Size))
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
@@ -92,7 +87,7 @@ func bytesOf(n int64) string {
 // begins is the word for a step that begins.
 func begins(e engine.Event) string { return e.ID.Kind.Describe().Verb(e.Action).Doing }
 
-// did is the word for a step that is done.
+// did is how a step ended.
 func did(e engine.Event) string {
 	switch {
 	case e.Text != "":
@@ -103,17 +98,9 @@ func did(e engine.Event) string {
 	return e.ID.Kind.Describe().Verb(e.Action).Done
 }
 
-// after is how long something took, however short.
-func after(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return " (" + plan.Seconds(d) + ")"
-}
-
-// took is how long something took, where that was long enough to notice.
-func took(d time.Duration) string {
-	if d < time.Second {
+// took is how long something took, where that was at least so long.
+func took(d, least time.Duration) string {
+	if d < least {
 		return ""
 	}
 	return " (" + plan.Seconds(d) + ")"

@@ -9,13 +9,13 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// plainView shows a board where lines can't be drawn again: an event a line.
+// plainPrinter shows hosts where lines can't be drawn again: an event a line.
 // When nothing has happened for a while it says what everybody is at, so that a
 // wait is never silent.
-type plainView struct {
-	view  *view
-	board *board
-	width int // of the column of host names
+type plainPrinter struct {
+	view   *view
+	states *hostStates
+	width  int // of the column of host names
 
 	last    time.Time         // of the last line
 	said    map[string]string // what a host waited for when that was said last
@@ -26,8 +26,8 @@ type plainView struct {
 // without knowing what for.
 const silence = 9 * time.Second
 
-func newPlainView(v *view, b *board, hosts []string) *plainView {
-	p := &plainView{view: v, board: b, last: time.Now(), said: map[string]string{}, proving: map[string]int{}}
+func newPlainPrinter(v *view, states *hostStates, hosts []string) *plainPrinter {
+	p := &plainPrinter{view: v, states: states, last: time.Now(), said: map[string]string{}, proving: map[string]int{}}
 	for _, name := range hosts {
 		p.width = max(p.width, len(name))
 	}
@@ -35,11 +35,11 @@ func newPlainView(v *view, b *board, hosts []string) *plainView {
 }
 
 // beat says what everybody is at, if nothing was said for long.
-func (p *plainView) beat(now time.Time) {
+func (p *plainPrinter) beat(now time.Time) {
 	if now.Sub(p.last) < silence {
 		return
 	}
-	for _, e := range p.board.busy() {
+	for _, e := range p.states.busy() {
 		text := still(doing(e.last))
 		if _, _, elapsed := byTheClock(text); elapsed == 0 { // it does not say for how long itself
 			text += " (" + plan.Seconds(now.Sub(e.since).Round(time.Second)) + ")"
@@ -49,7 +49,7 @@ func (p *plainView) beat(now time.Time) {
 }
 
 // hear gives an event a line, where it is worth one.
-func (p *plainView) hear(e engine.Event, _ time.Time) {
+func (p *plainPrinter) hear(e engine.Event, _ time.Time) {
 	switch e.Phase {
 	case engine.Connecting, engine.Connected, engine.Merged, engine.Looked:
 	case engine.Left, engine.NewHostKey, engine.Reached, engine.Done, engine.Finished:
@@ -63,7 +63,7 @@ func (p *plainView) hear(e engine.Event, _ time.Time) {
 	case stopping:
 		p.view.errs.printf("\n") // behind the ^C of the terminal
 		p.line("", e.Text)
-		for _, busy := range p.board.busy() {
+		for _, busy := range p.states.busy() {
 			p.line(busy.host, doing(busy.last))
 		}
 	case stopped:
@@ -74,36 +74,27 @@ func (p *plainView) hear(e engine.Event, _ time.Time) {
 }
 
 // waits gives something that goes on a line, when it is something new; what
-// takes long is said again by beat.
-func (p *plainView) waits(e engine.Event) {
-	said := doing(e)
-	if e.Phase == engine.Uploading {
-		said = uploading(e)
+// takes long is said again by beat. For how long it takes is no difference.
+func (p *plainPrinter) waits(e engine.Event) {
+	text := doing(e)
+	if e.Phase == engine.Uploading { // before much of it is sent
+		text = fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Size))
 	}
-	if !isQuick(e) && p.isNew(e.Host, said) {
-		p.line(e.Host, said)
+	what, _, _ := strings.Cut(text, " (")
+	if !isQuick(e) && p.said[e.Host] != what {
+		p.said[e.Host] = what
+		p.line(e.Host, text)
 	}
 }
 
 // proves takes an event of the proof. Most models answer at once, so only what
 // is told a second time gets a line.
-func (p *plainView) proves(e engine.Event) {
+func (p *plainPrinter) proves(e engine.Event) {
 	text := doing(e)
 	p.proving[text]++
 	if p.proving[text] == 2 {
 		p.line("", text)
 	}
-}
-
-// isNew reports whether a host waits for something else than the last time;
-// for how long is no difference.
-func (p *plainView) isNew(host, said string) bool {
-	what, _, _ := strings.Cut(said, " (")
-	if p.said[host] == what {
-		return false
-	}
-	p.said[host] = what
-	return true
 }
 
 // isQuick reports whether a step that begins is over before anybody has read
@@ -113,7 +104,9 @@ func isQuick(e engine.Event) bool {
 		e.Phase == engine.Uploading && e.Steps == 0
 }
 
-func (p *plainView) line(host, text string) {
+func (p *plainPrinter) aside() {}
+
+func (p *plainPrinter) line(host, text string) {
 	p.last = time.Now()
 	if host == "" {
 		p.view.errs.printf("%s\n", p.view.clean(text))

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/payload"
+	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
+)
+
+// failure is something that went wrong, as it is told. Code is what programs
+// go by.
+type failure struct {
+	Code     string     `json:"code"`
+	Message  string     `json:"message" text:"lines"`
+	Detail   string     `json:"detail,omitempty" text:"lines"`
+	Host     string     `json:"host,omitempty"`
+	Model    string     `json:"model,omitempty"`
+	Resource *plan.ID   `json:"resource,omitempty"`
+	At       *jsonPlace `json:"at,omitempty"`
+	Log      []string   `json:"log" text:"lines"`
+	Hint     string     `json:"hint,omitempty" text:"lines"`
+	State    string     `json:"state,omitempty" text:"lines"` // what stands on the host now
+}
+
+// jsonPlace is a place in the stack file.
+type jsonPlace struct {
+	File      string `json:"file" text:"verbatim"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column,omitempty"`
+	EndLine   int    `json:"end_line,omitempty"`
+	EndColumn int    `json:"end_column,omitempty"`
+	Block     string `json:"block,omitempty"`
+}
+
+// The codes of errors that no error value stands for.
+const (
+	codeUsage   = "usage"
+	codeStack   = "stack_file"
+	codeBlocked = "blocked"
+	codeStep    = "step_failed"
+	codeHost    = "host_failed"
+	codeOther   = "failed"
+)
+
+// known is what is known of an error: its stable name, if it has one of its
+// own, and what to do about it, the same whatever was typed.
+type known struct {
+	err        error
+	code, hint string
+}
+
+func knownOf(err error) known {
+	for _, one := range []known{
+		{errInterrupted, "interrupted", ""},
+		{errYesNeeded, "yes_needed", ""},
+		{errKeysOutNeeded, "keys_out_needed", "Add --keys-out FILE: they are written there. Nothing was changed."},
+		{errKeysNoFile, "keys_file", ""},
+		{errKeysReadable, "keys_file", ""},
+		{errKeysForeign, "keys_file", ""},
+		{payload.ErrNone, "no_programs", ""},
+		{engine.ErrBlocked, codeBlocked, ""},
+		{engine.ErrSameMachine, "same_machine", ""},
+		{engine.ErrUnsupported, "unsupported_system", ""},
+		{engine.ErrOtherStack, "other_stack", ""},
+		{engine.ErrNewer, "newer_relayctl", ""},
+		{engine.ErrChangedSince, "changed_since_plan", "Somebody else was at work there. Look again: relayctl plan"},
+		{engine.ErrLocked, "locked", ""},
+		{engine.ErrNotConnected, "not_connected", ""},
+		{engine.ErrNoRelay, "relay_unreached", ""},
+		{engine.ErrNoToken, "no_token", ""},
+		{engine.ErrNoSuchApply, "no_such_apply", "These are in it: relayctl history"},
+		{fs.ErrNotExist, "file", ""},
+		{fs.ErrPermission, "file", ""},
+		{errNotConfirmed, "", "Nothing was changed."},
+		{errNobodyForKey, "", "It is shown once: run this on a terminal, or add --keys-out FILE. Nothing was changed."},
+		{errOwnKey, "", "Change the variable that it comes from, and apply."},
+		{engine.ErrNotApplied, "", "Apply the stack first: relayctl apply"},
+		{engine.ErrDrift, "", "Nothing was rotated. Look at what is to be done first: relayctl plan"},
+		{engine.ErrNoDelivery, "", "This apply makes API keys, which are shown once: run it on a terminal, or add --keys-out FILE. Nothing was changed."},
+		{engine.ErrNoCA, "", "It is made by the first apply: relayctl apply"},
+	} {
+		if errors.Is(err, one.err) {
+			return one
+		}
+	}
+	return known{}
+}
+
+// codeOf is the stable name of what went wrong; other is for what has none.
+func codeOf(err error, other string) string { return cmp.Or(knownOf(err).code, other) }
+
+// failuresOf takes an error apart.
+func (v *view) failuresOf(err error) []failure {
+	var onHosts engine.HostErrors
+	var onHost *engine.HostError
+	var noRelay *engine.NoRelay
+	var noToken *engine.NoToken
+	switch {
+	case errors.As(err, &onHosts):
+		var list []failure
+		for _, one := range onHosts {
+			list = append(list, v.failuresOf(one)...)
+		}
+		return list
+	case errors.As(err, &onHost):
+		f := failure{
+			Code: codeHost, Message: onHost.Summary, Host: onHost.Host, Resource: resourceOf(onHost.Resource), At: placeOf(onHost.Origin),
+			Log: onHost.Log, Hint: v.forThisStack(onHost.Hint), State: onHost.Did,
+		}
+		if f.Resource != nil {
+			f.Code = codeStep
+		}
+		f.Code = codeOf(onHost.Cause, f.Code)
+		return []failure{f}
+	case errors.As(err, &noRelay):
+		return []failure{{Code: codeOf(err, codeOther), Message: noRelay.Summary, Log: noRelay.Log, Hint: noRelay.Hint}}
+	case errors.As(err, &noToken):
+		return []failure{{Code: codeOf(err, codeOther), Message: noToken.Summary, Model: noToken.Model, Log: noToken.Log, Hint: v.forThisStack(noToken.Hint)}}
+	}
+	return []failure{{Code: codeOf(err, codeOther), Message: err.Error(), Hint: v.hintFor(err)}}
+}
+
+// hintFor says what to do about an error that is about the stack as a whole.
+func (v *view) hintFor(err error) string {
+	var keys *keyFileError
+	var unasked *unaskedError
+	switch {
+	case errors.As(err, &unasked):
+		what, _, _ := strings.Cut(unasked.command, "-")
+		return "To " + what + " without being asked:\n  " + v.theSame("--yes")
+	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
+		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(keys.path)
+	}
+	return v.forThisStack(knownOf(err).hint)
+}
+
+// forThisStack lets a hint that ends in a command be pasted as it is.
+func (v *view) forThisStack(hint string) string {
+	text, command, ok := strings.Cut(hint, ": relayctl ")
+	if !ok || strings.TrimSpace(command) == "" || strings.Contains(command, "\n") || v.about.file == "" {
+		return hint
+	}
+	return text + ":\n  " + v.about.again(command)
+}
+
+// theSame is the command line as it was typed, with a flag more: so that it does
+// what was asked for, and to the stack that it was asked for.
+func (v *view) theSame(flag string) string {
+	words := []string{"relayctl"}
+	for i, arg := range v.typed {
+		if words = append(words, shellWord(arg)); i == 0 {
+			words = append(words, flag)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// mistakesOf are the mistakes in a stack file, with their ranges.
+func mistakesOf(problems hcl.Diagnostics, sources *stack.Sources) []failure {
+	var list []failure
+	for _, d := range problems {
+		if d.Severity != hcl.DiagError {
+			continue
+		}
+		f := failure{Code: codeStack, Message: d.Summary, Detail: d.Detail}
+		if at := d.Subject; at != nil {
+			f.At = &jsonPlace{
+				File: at.Filename, Line: at.Start.Line, Column: at.Start.Column, EndLine: at.End.Line, EndColumn: at.End.Column,
+				Block: sources.Block(*at),
+			}
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+func placeOf(origin plan.Origin) *jsonPlace {
+	if origin == (plan.Origin{}) {
+		return nil
+	}
+	return &jsonPlace{File: origin.File, Line: origin.Line, Block: origin.Block}
+}
+
+func resourceOf(id plan.ID) *plan.ID {
+	if id.Name == "" {
+		return nil
+	}
+	return &id
+}

@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
+)
+
+// hostStates is what every host is at just now, put together from the engine's
+// events. It prints nothing.
+type hostStates struct {
+	list []*hostState // in the order of the stack; the stack as a whole is the last
+	over bool         // the apply has ended: what stands here now is its record
+}
+
+// hostState is what one host is at.
+type hostState struct {
+	host  string // empty: the stack as a whole
+	state state
+	last  engine.Event // the last one that says what goes on
+	since time.Time    // when that began
+	step  int          // of steps that are done
+	steps int          // 0: nothing is to be done there, or that is not known yet
+}
+
+// state sorts hosts by how much they are worth seeing.
+type state int
+
+const (
+	failed state = iota
+	working
+	waiting
+	done
+	idle // nothing to tell
+)
+
+// Phases beside those of the engine.
+const (
+	looking engine.Phase = "looking at it"
+	atWork  engine.Phase = "at work"
+	queued  engine.Phase = "waiting for its turn"
+	skipped engine.Phase = "skipped" // Text says why
+
+	stopping engine.Phase = "stopping" // the user asked for it; Text tells what that means
+	stopped  engine.Phase = "stopped"  // relayctl ends at once
+)
+
+func newHostStates(hosts []string) *hostStates {
+	s := &hostStates{}
+	for _, name := range hosts {
+		s.list = append(s.list, &hostState{host: name, state: idle})
+	}
+	return s
+}
+
+// begin makes the states those of an apply: of the hosts with something to do.
+func (s *hostStates) begin(p plan.Plan, now time.Time) {
+	s.list = nil
+	for _, h := range p.Hosts {
+		if steps := h.Counts().Total(); steps > 0 {
+			s.list = append(s.list, &hostState{host: h.Name, state: waiting, last: engine.Event{Phase: queued}, since: now, steps: steps})
+		}
+	}
+}
+
+// end takes what only the outcome tells.
+func (s *hostStates) end(outcome *engine.Outcome) {
+	s.over = true
+	for _, h := range outcome.Hosts {
+		if h.Skipped != "" {
+			host := s.of(h.Name)
+			host.state, host.last = waiting, engine.Event{Phase: skipped, Text: h.Skipped}
+		}
+	}
+}
+
+// of is a host's state, a new one where it has none.
+func (s *hostStates) of(host string) *hostState {
+	at := slices.IndexFunc(s.list, func(h *hostState) bool { return h.host == host })
+	if at < 0 {
+		if at = len(s.list); at > 0 && s.list[at-1].host == "" {
+			at--
+		}
+		s.list = slices.Insert(s.list, at, &hostState{host: host, state: idle})
+	}
+	return s.list[at]
+}
+
+// take takes an event in.
+func (s *hostStates) take(event engine.Event, now time.Time) {
+	if event.Phase == stopping || event.Phase == stopped {
+		s.over = s.over || event.Phase == stopped
+		return
+	}
+	h := s.of(event.Host)
+	if event.Steps > 0 {
+		h.step, h.steps = event.Step, event.Steps
+	}
+	switch event.Phase {
+	case engine.Looked, engine.Merged, engine.Reached:
+		h.state = idle
+	case engine.Finished:
+		h.now(done, event, now)
+	case engine.Failed:
+		h.now(failed, event, now)
+	case engine.Connecting, engine.Started:
+		h.now(working, event, now)
+	case engine.Connected, engine.Locking:
+		h.now(waiting, event, now)
+	case engine.Waiting:
+		h.waits(event, now)
+	case engine.Uploading:
+		switch {
+		case event.Sent < event.Size:
+		case event.Steps == 0:
+			event = engine.Event{Host: event.Host, Phase: engine.Connecting}
+		default:
+			event.Phase = atWork
+		}
+		h.now(working, event, now)
+	case engine.Done:
+		event.Phase = atWork
+		h.now(working, event, now)
+	case engine.Proving:
+		s.proves(h, event, now)
+	}
+	s.lookWhenAllConnected(now)
+}
+
+// now notes what a host is at; the same thing with other numbers goes on since
+// it began.
+func (h *hostState) now(s state, event engine.Event, now time.Time) {
+	if h.state == idle || withoutFigures(h.last) != withoutFigures(event) {
+		h.since = now
+	}
+	h.state, h.last = s, event
+}
+
+// withoutFigures is what goes on, less how far it is and for how long.
+func withoutFigures(event engine.Event) string {
+	what, _, _ := byTheClock(doing(event))
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r == '.' {
+			return -1
+		}
+		return r
+	}, what)
+}
+
+// waits notes what a step, or a host as a whole, waits for. Where the host says
+// for how long, it knows better when that began.
+func (h *hostState) waits(event engine.Event, now time.Time) {
+	if event.ID.Name == "" {
+		h.now(waiting, event, now)
+		return
+	}
+	h.now(working, event, now)
+	if _, _, elapsed := byTheClock(event.Text); now.Add(-elapsed).Before(h.since) {
+		h.since = now.Add(-elapsed)
+	}
+}
+
+// clock is how a host says for how long something goes on, and by what means.
+var clock = regexp.MustCompile(`^(.*) \((?:([^()]*), )?([0-9]{1,6}) s\)$`)
+
+// byTheClock takes "installing (apt, 12 s)" apart.
+func byTheClock(text string) (what, means string, elapsed time.Duration) {
+	m := clock.FindStringSubmatch(text)
+	if m == nil {
+		return text, "", 0
+	}
+	seconds, _ := strconv.Atoi(m[3]) // digits only
+	return m[1], m[2], time.Duration(seconds) * time.Second
+}
+
+// lookWhenAllConnected notes that the hosts are looked at: that begins for all
+// at once, when the last has answered or failed.
+func (s *hostStates) lookWhenAllConnected(now time.Time) {
+	if slices.ContainsFunc(s.list, func(h *hostState) bool { return h.isBusy() && h.last.Phase == engine.Connecting }) {
+		return
+	}
+	for _, h := range s.list {
+		if h.state == waiting && h.last.Phase == engine.Connected {
+			h.now(working, engine.Event{Phase: looking}, now)
+		}
+	}
+}
+
+// proves notes what the proof waits for. The hosts have got as far as they
+// will.
+func (s *hostStates) proves(whole *hostState, event engine.Event, now time.Time) {
+	for _, h := range s.list {
+		if h.isBusy() && h != whole {
+			h.state = idle
+		}
+	}
+	if whole.state == idle {
+		whole.since = now
+	}
+	whole.state, whole.last = working, event
+}
+
+func (h *hostState) isBusy() bool { return h.state == working || h.state == waiting }
+
+// busy lists the hosts that something goes on at, by name.
+func (s *hostStates) busy() []*hostState {
+	if s.over {
+		return nil
+	}
+	list := slices.DeleteFunc(slices.Clone(s.list), func(h *hostState) bool { return !h.isBusy() })
+	slices.SortFunc(list, func(x, y *hostState) int { return strings.Compare(x.host, y.host) })
+	return list
+}

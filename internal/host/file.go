@@ -142,7 +142,7 @@ func (b *batch) content(resource plan.Resource) ([]byte, error) {
 	case resource.From != nil:
 		return b.host.render(*resource.From)
 	case resource.Kept != "" && resource.Grants:
-		return b.host.keptGrants(resource.Name, resource.Kept)
+		return b.host.grantsBack(b.host.session.journal, resource.ID, resource.Kept)
 	case resource.Kept != "":
 		return machine.ReadRegular(b.host.Path(resource.Kept))
 	}

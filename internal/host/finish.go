@@ -82,6 +82,9 @@ func (h *Host) forgetStack() error {
 			return fmt.Errorf("remove store: %w", err)
 		}
 	}
+	if err := os.RemoveAll(h.Path(plan.ProgramsDir)); err != nil {
+		return fmt.Errorf("remove programs: %w", err)
+	}
 	if err := h.forgetGenerations(); err != nil {
 		return err
 	}
@@ -92,8 +95,7 @@ func (h *Host) forgetStack() error {
 	if err := h.session.lock.Remove(h.stored()); err != nil {
 		return err
 	}
-	os.Remove(h.stored())               // only when nothing is kept
-	os.Remove(h.Path(plan.ProgramsDir)) // only when nothing is left in it
+	os.Remove(h.stored()) // only when nothing is kept
 	h.macKey = nil
 	return nil
 }

@@ -105,7 +105,7 @@ func (h *Host) putFormerBack(ctx context.Context, recent record.Recent) error {
 	if err != nil {
 		return err
 	}
-	if err := h.restore(id, recent.Kept, asked.Grants); err != nil {
+	if err := h.restore(recent, asked.Grants); err != nil {
 		return err
 	}
 	h.session.noteChange(change) // systemd has to read a unit's file again
@@ -124,14 +124,15 @@ func (h *Host) putFormerBack(ctx context.Context, recent record.Recent) error {
 
 // restore puts a file or a program back as it was kept; with nothing kept there
 // was none.
-func (h *Host) restore(id plan.ID, kept string, grants bool) error {
+func (h *Host) restore(recent record.Recent, grants bool) error {
+	id, kept := recent.ID, recent.Kept
 	switch {
 	case id.Kind == plan.KindProgram:
 		return machine.SwapLink(h.Path(filepath.Join(plan.ProgramsDir, id.Name, "current")), filepath.Base(kept))
 	case kept == "":
 		return h.InFolder(id.Name, machine.RemoveIfThere)
 	case grants:
-		return h.restoreGrants(id.Name, kept)
+		return h.restoreGrants(id, kept)
 	}
 	return h.putBack(id.Name, kept)
 }

@@ -5,27 +5,187 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
+	"reflect"
+	"slices"
 	"syscall"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// A file that lets in who is known by a hash is never put back as it was: what
-// was revoked since would be good again.
+// A file that lets in who is known by a hash never goes back as it was: what was
+// revoked since would be good again, and what took the place of something that
+// was rotated would be good no more. What goes back is what is granted, and not
+// by what one is known.
 
-// hexHash is how such files name who is let in: a hex SHA-256.
-var hexHash = regexp.MustCompile(`^[0-9a-f]{64}$`)
+// credentials are the members of a grant by which it is known, and until when.
+var credentials = []string{"hash", "hashes", "former", "expires"}
 
-// restoreGrants puts back what is kept of a file that grants, less what was
-// revoked since.
-func (h *Host) restoreGrants(path, kept string) error {
-	content, err := h.keptGrants(path, kept)
+// grants are those of a file, by name. A file is one grant, or has a list of
+// them.
+type grants map[string]map[string]any
+
+// document is a file that grants.
+type document struct {
+	whole map[string]any
+	list  string // member with the list of grants; empty: the file is one
+}
+
+func readDocument(content []byte) (document, error) {
+	var d document
+	if err := json.Unmarshal(content, &d.whole); err != nil {
+		return d, fmt.Errorf("decode who is let in: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.whole)) {
+		if list, ok := d.whole[name].([]any); ok && len(list) > 0 {
+			if _, isObject := list[0].(map[string]any); isObject {
+				d.list = name
+			}
+		}
+	}
+	return d, nil
+}
+
+// grants lists the document's grants by name.
+func (d document) grants() grants {
+	if _, isOne := d.whole["name"].(string); isOne {
+		return grants{d.whole["name"].(string): d.whole}
+	}
+	all := grants{}
+	list, _ := d.whole[d.list].([]any)
+	for _, one := range list {
+		if grant, ok := one.(map[string]any); ok {
+			name, _ := grant["name"].(string)
+			all[name] = grant
+		}
+	}
+	return all
+}
+
+// goBack is what a former text goes back to: what it grants to those who are
+// known still, by what they are known now. The versions lead from it to the
+// present one; who was put out by a going back, which is undone with them, comes
+// back. A nil text grants nothing to anybody any more.
+func goBack(versions [][]byte, undoing []bool) ([]byte, error) {
+	var all []grants
+	for _, text := range versions {
+		d, err := readVersion(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d.grants())
+	}
+	d, err := readDocument(versions[0])
+	if err != nil {
+		return nil, err
+	}
+	changed, left := false, []any{}
+	for name, grant := range inOrder(d) {
+		known := knownBy(name, all, undoing)
+		if known == nil {
+			changed = true
+			continue
+		}
+		before := maps.Clone(grant)
+		for _, member := range credentials {
+			delete(grant, member)
+			if value, ok := known[member]; ok {
+				grant[member] = value
+			}
+		}
+		changed = changed || !reflect.DeepEqual(before, grant)
+		left = append(left, grant)
+	}
+	switch {
+	case !changed:
+		return versions[0], nil
+	case d.list == "" && len(left) == 0:
+		return nil, nil
+	case d.list != "":
+		d.whole[d.list] = left
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetIndent("", "  ")
+	err = encoder.Encode(d.whole)
+	return text.Bytes(), err
+}
+
+func readVersion(text []byte) (document, error) {
+	if text == nil {
+		return document{}, nil
+	}
+	return readDocument(text)
+}
+
+// inOrder goes through the grants of a document as they stand there.
+func inOrder(d document) func(yield func(string, map[string]any) bool) {
+	return func(yield func(string, map[string]any) bool) {
+		if name, isOne := d.whole["name"].(string); isOne {
+			yield(name, d.whole)
+			return
+		}
+		list, _ := d.whole[d.list].([]any)
+		for _, one := range list {
+			grant, _ := one.(map[string]any)
+			name, _ := grant["name"].(string)
+			if grant != nil && !yield(name, grant) {
+				return
+			}
+		}
+	}
+}
+
+// knownBy is the grant of a name as it is known last, unless it was put out for
+// good.
+func knownBy(name string, versions []grants, undoing []bool) map[string]any {
+	for i := len(versions) - 1; i >= 0; i-- {
+		if grant, ok := versions[i][name]; ok {
+			return grant
+		}
+		if i > 0 && versions[i-1][name] != nil && !undoing[i-1] {
+			return nil
+		}
+	}
+	return nil
+}
+
+// grantsBack is what a file that grants goes back to; nil: it does not come back.
+func (h *Host) grantsBack(journal *record.Journal, id plan.ID, kept string) ([]byte, error) {
+	path := id.Name
+	var texts [][]byte
+	var undoing []bool
+	for _, version := range journal.Versions(id, kept) {
+		var text []byte
+		if version.Kept != "" {
+			var err error
+			if text, err = machine.ReadRegular(h.Path(version.Kept)); err != nil {
+				return nil, fmt.Errorf("read what is kept of %s: %w", path, err)
+			}
+		}
+		texts, undoing = append(texts, text), append(undoing, version.Undoing)
+	}
+	present, err := machine.ReadRegular(h.Path(path))
+	if err != nil && !machine.Gone(err) {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return goBack(append(texts, present), undoing)
+}
+
+// restoreGrants puts back what a file that grants goes back to, with the owner
+// and the mode that it is kept with.
+func (h *Host) restoreGrants(id plan.ID, kept string) error {
+	path := id.Name
+	content, err := h.grantsBack(h.session.journal, id, kept)
 	if err != nil {
 		return err
+	}
+	if content == nil {
+		return machine.RemoveIfThere(h.Path(path))
 	}
 	info, err := os.Lstat(h.Path(kept))
 	if err != nil {
@@ -42,133 +202,25 @@ func (h *Host) restoreGrants(path, kept string) error {
 	return machine.SyncDir(filepath.Dir(h.Path(path)))
 }
 
-// keptGrants is what is kept of a file, less the hashes that are not in it now.
-func (h *Host) keptGrants(path, kept string) ([]byte, error) {
-	former, err := machine.ReadRegular(h.Path(kept))
-	if err != nil {
-		return nil, fmt.Errorf("read what is kept of %s: %w", path, err)
-	}
-	present, err := machine.ReadRegular(h.Path(path))
-	if err != nil && !machine.Gone(err) {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return withoutRevoked(former, present)
-}
-
-// withoutRevoked is a former JSON text less everything in its lists that names
-// a hash which the present one does not have. It is as it was where nothing has
-// to go. A present text that is no JSON has no hashes.
-func withoutRevoked(former, present []byte) ([]byte, error) {
-	good := map[string]bool{}
-	var now, then any
-	if json.Unmarshal(present, &now) == nil {
-		collectHashes(now, good)
-	}
-	if err := json.Unmarshal(former, &then); err != nil {
-		return nil, fmt.Errorf("decode who was let in: %w", err)
-	}
-	kept, changed := filterHashes(then, good)
-	if !changed {
-		return former, nil
-	}
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetIndent("", "  ")
-	err := encoder.Encode(kept)
-	return text.Bytes(), err
-}
-
-func collectHashes(value any, into map[string]bool) {
-	switch value := value.(type) {
-	case string:
-		if hexHash.MatchString(value) {
-			into[value] = true
-		}
-	case []any:
-		for _, one := range value {
-			collectHashes(one, into)
-		}
-	case map[string]any:
-		for _, one := range value {
-			collectHashes(one, into)
-		}
-	}
-}
-
-// filterHashes leaves out of all lists what is known by a hash that is not good.
-func filterHashes(value any, good map[string]bool) (kept any, changed bool) {
-	switch value := value.(type) {
-	case []any:
-		list := []any{}
-		for _, one := range value {
-			if isRevoked(one, good) {
-				changed = true
-				continue
-			}
-			one, inside := filterHashes(one, good)
-			list, changed = append(list, one), changed || inside
-		}
-		return list, changed
-	case map[string]any:
-		for name, one := range value {
-			filtered, inside := filterHashes(one, good)
-			value[name], changed = filtered, changed || inside
-		}
-		return value, changed
-	}
-	return value, false
-}
-
-// isRevoked reports whether an element of a list is a hash that is not good, or
-// an object that is known by one.
-func isRevoked(element any, good map[string]bool) bool {
-	switch element := element.(type) {
-	case string:
-		return hexHash.MatchString(element) && !good[element]
-	case map[string]any:
-		for _, member := range element {
-			if text, ok := member.(string); ok && isRevoked(text, good) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// grants reports whether a text lets anybody in.
-func grants(content []byte) bool {
-	var value any
-	found := map[string]bool{}
-	if json.Unmarshal(content, &value) == nil {
-		collectHashes(value, found)
-	}
-	return len(found) > 0
-}
-
-// formerGrants is what going back to a file that grants comes to: the digest of
-// what of it is still good. A file that let somebody in and would let nobody in
-// does not come back.
-func (h *Host) formerGrants(former *plan.Former) error {
-	if former.Kept == "" || former.Entry == nil || former.Entry.As == nil || !former.Entry.As.Grants {
-		return nil
-	}
-	content, err := h.keptGrants(former.Name, former.Kept)
-	if err != nil {
-		return err
-	}
-	have := map[string]string{}
-	for name, value := range former.Before.Have {
-		have[name] = value
-	}
-	have[plan.AttrContent] = plan.Digest(content)
-	if !grants(content) {
-		delete(have, plan.AttrContent)
-	}
-	former.Before.Have = have
-	return nil
-}
-
 func ownerOf(info fs.FileInfo) (uid, gid int) {
 	stat := info.Sys().(*syscall.Stat_t)
 	return int(stat.Uid), int(stat.Gid)
+}
+
+// formerGrants tells what going back to a file that grants comes to: its digest.
+// One that does not come back has none.
+func (h *Host) formerGrants(journal *record.Journal, former *plan.Former) error {
+	if former.Kept == "" || former.Entry == nil || former.Entry.As == nil || !former.Entry.As.Grants {
+		return nil
+	}
+	content, err := h.grantsBack(journal, former.ID, former.Kept)
+	if err != nil {
+		return err
+	}
+	former.Before.Have = maps.Clone(former.Before.Have)
+	former.Before.Have[plan.AttrContent] = plan.Digest(content)
+	if content == nil {
+		delete(former.Before.Have, plan.AttrContent)
+	}
+	return nil
 }

@@ -75,7 +75,7 @@ func (h *Host) Former(params hostapi.Former) (hostapi.FormerTold, error) {
 		return hostapi.FormerTold{}, badRequest("%v", err)
 	}
 	for i := range formers {
-		if err := h.formerGrants(&formers[i]); err != nil {
+		if err := h.formerGrants(journal, &formers[i]); err != nil {
 			return hostapi.FormerTold{}, err
 		}
 	}

@@ -147,6 +147,12 @@ func TestProgramIsSwappedBehindItsLink(t *testing.T) {
 		t.Errorf("the fact is %v", fact.Have)
 	}
 	s.bring()
+	if m.Read(current) != "absent" || releases() == 0 {
+		t.Errorf("current is %q; %d releases are kept, which the record names", m.Read(current), releases())
+	}
+	if err := s.host.Finish(hostapi.Finish{Stack: "home", Forget: true}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(m.Path("/usr/local/lib/relayctl")); !os.IsNotExist(err) {
 		t.Errorf("the folder stayed: %v", err)
 	}

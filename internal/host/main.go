@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -21,8 +22,10 @@ func Main(version string, args []string) int {
 	case len(args) == 1 && args[0] == "--version":
 		fmt.Println("relay-host " + version)
 		return 0
+	case len(args) > 0 && args[0] == record.Restore:
+		return restore(version, args[1:])
 	case len(args) > 0:
-		fmt.Fprintln(os.Stderr, "relay-host: takes no arguments but --version; relayctl starts it and talks to it")
+		fmt.Fprintln(os.Stderr, "relay-host: relayctl starts it and talks to it; by hand it takes --version, or restore [--to N], which undoes the last apply on this host")
 		return 1
 	}
 	if err := run(version); err != nil {
@@ -41,32 +44,38 @@ func run(version string) error {
 	defer stop()
 	syscall.Umask(0o022) // the login's own would do for files that services have to read
 
+	if err := removeFirstContact(); err != nil {
+		return err
+	}
+	return withMachine(version, func(h *Host) error {
+		h.SweepUploads(os.Getenv("SUDO_USER"), time.Now())
+		about, err := h.Describe()
+		if err != nil {
+			return err
+		}
+		hello := hostapi.Hello{
+			Protocol: hostapi.ProtocolVersion, Version: version, Digest: h.programDigest, UID: os.Getuid(), Machine: about,
+		}
+		in, out := unblockable(os.Stdin), unblockable(os.Stdout)
+		return NewConversation(h, in, out).Serve(ctx, hello)
+	})
+}
+
+// withMachine works on this machine as relay-host.
+func withMachine(version string, do func(*Host) error) error {
+	if os.Getuid() != 0 {
+		return errors.New("has to be started by root")
+	}
 	digest, err := ownDigest()
 	if err != nil {
 		return err
 	}
-	if err := removeFirstContact(); err != nil {
-		return err
-	}
-	if os.Getuid() != 0 {
-		return errors.New("has to be started by root")
-	}
 	manager := &machine.Manager{}
 	defer manager.Close()
-	h := New(Config{
+	return do(New(Config{
 		Machine: machine.New(machine.Config{Root: "/", Runner: machine.ExecRunner{}, Systemd: manager, Sockets: manager}),
 		Version: version, Program: ownProgram, Digest: digest,
-	})
-	h.SweepUploads(os.Getenv("SUDO_USER"), time.Now())
-	about, err := h.Describe()
-	if err != nil {
-		return err
-	}
-	hello := hostapi.Hello{
-		Protocol: hostapi.ProtocolVersion, Version: version, Digest: digest, UID: os.Getuid(), Machine: about,
-	}
-	in, out := unblockable(os.Stdin), unblockable(os.Stdout)
-	return NewConversation(h, in, out).Serve(ctx, hello)
+	}))
 }
 
 // ownProgram is the program that runs, for as long as it runs.

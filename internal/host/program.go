@@ -43,7 +43,7 @@ func (p programs) bring(_ context.Context, b *batch, step step) (outcome, error)
 	if (plan.ID{Kind: plan.KindProgram, Name: strings.ReplaceAll(version, "+", "_")}).CheckName() != nil {
 		return outcome{}, badRequest("%s: %q is not a version", step.resource.ID, version)
 	}
-	content, err := p.content(digest)
+	content, err := p.content(step.resource)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -71,8 +71,13 @@ func (p programs) keep(todo step) (string, error) {
 	return filepath.Join(plan.ProgramsDir, name, release), nil
 }
 
-// content is a program: this very one, or else what was put.
-func (p programs) content(digest string) ([]byte, error) {
+// content is a program: a release that is kept, this very one, or else what was
+// put.
+func (p programs) content(resource plan.Resource) ([]byte, error) {
+	digest := resource.Want[plan.AttrDigest].Text
+	if resource.Kept != "" {
+		return os.ReadFile(p.Path(filepath.Join(resource.Kept, resource.Name)))
+	}
 	if p.program == "" || digest != p.programDigest {
 		return p.readBlob(digest)
 	}
@@ -120,9 +125,9 @@ func (p programs) sweepReleases(name, current, former string) error {
 }
 
 func (p programs) remove(_ context.Context, _ *batch, step step) error {
-	if err := os.RemoveAll(p.Path(filepath.Join(plan.ProgramsDir, step.change.ID.Name))); err != nil {
+	name := step.change.ID.Name
+	if err := machine.RemoveIfThere(p.Path(filepath.Join(plan.ProgramsDir, name, "current"))); err != nil {
 		return fmt.Errorf("remove program: %w", err)
 	}
-	os.Remove(p.Path(plan.ProgramsDir)) // only when nothing is left in it
-	return nil
+	return p.sweepReleases(name, "", "")
 }

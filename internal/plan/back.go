@@ -20,9 +20,9 @@ type Former struct {
 }
 
 // Back is the host as its record says that it was: what a Diff has to lead to
-// so that the applies that changed formers are undone. Credentials never go
-// back: what was made since may go, what was revoked or rotated stays so. The
-// notes say what stays as it is for that reason.
+// so that the applies that changed formers are undone. Credentials stay as they
+// are: what was made since, and what was revoked or rotated. The notes say what
+// else stays for that reason.
 func Back(h Host, formers []Former) (host Host, notes []Change) {
 	b := back{facts: map[ID]Fact{}, formers: map[ID]Former{}, gone: map[ID]bool{}}
 	for _, fact := range h.Facts.Resources {
@@ -64,7 +64,7 @@ func (b *back) manifest(present *Manifest) []Applied {
 		}
 	}
 	for id, former := range b.formers {
-		if former.Entry == nil && !(b.facts[id].Exists && id.Kind.Describe().Trusted) {
+		if former.Entry == nil && !(b.facts[id].Exists && id.Kind.Describe().Credential) {
 			delete(entries, id)
 			continue
 		}

@@ -88,6 +88,7 @@ func (d *differ) change(want Resource) (Change, bool) {
 		c.Notes = append(c.Notes, outOfService(want, fact)...)
 	default:
 		c.Action = Update
+		c.Adopt = isOff(want) && fact.Applied == nil // it was taken over once, and given back
 	}
 	c.Reasons = append(c.Reasons, reasons(c)...)
 	return c, true

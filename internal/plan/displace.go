@@ -41,6 +41,11 @@ func off(id ID, origin Origin) *Resource {
 	return &Resource{ID: id, Want: map[string]Value{AttrEnabled: Known(No), AttrRunning: Known(No)}, Origin: origin}
 }
 
+// isOff reports whether a resource is a unit as off makes one.
+func isOff(r Resource) bool {
+	return r.Want[AttrRunning] == Known(No) && r.Want[AttrEnabled] == Known(No)
+}
+
 // addStarters adds the sockets, timers and paths that would start a unit in the
 // way again, and the services that go on holding the port of such a socket.
 func (w *wayside) addStarters() {

@@ -27,7 +27,6 @@ type Descriptor struct {
 	Content    string // attribute that is the digest of what relayctl has to bring; empty: none
 	Hash       string // attribute that is the hex SHA-256 of a secret; empty: none
 	Credential bool   // is a credential: a former one never becomes good again
-	Trusted    bool   // is what clients trust: it stays when what made it is undone
 	Known      bool   // is what clients trust or are known by: it goes last of all, when that is asked for
 	MadeOnHost bool   // is made by the host that keeps it, which tells what it has come to be
 
@@ -56,7 +55,7 @@ var kinds = []Descriptor{
 	{Kind: KindUser, form: regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`).MatchString, ComesAlong: true},
 	{Kind: KindDirectory, form: isPath, below: folders, Folder: true, ComesAlong: true,
 		unless: "unless something else is in it"},
-	{Kind: KindCA, form: isStored, Credential: true, Trusted: true, Known: true, MadeOnHost: true,
+	{Kind: KindCA, form: isStored, Credential: true, Known: true, MadeOnHost: true,
 		anew: "a new root: clients must take it (relayctl ca)"},
 	{Kind: KindSecret, form: isStored, Hash: AttrPublic, Credential: true, MadeOnHost: true},
 	{Kind: KindKey, form: isStored, Hash: AttrDigest, Credential: true, Known: true},

@@ -71,6 +71,31 @@ func formersOf(changes []*made, counts func(*made) bool) []plan.Former {
 	return formers
 }
 
+// Version is a file as it stood before a change of its content.
+type Version struct {
+	Kept    string // where that is kept; empty: it was not there
+	Undoing bool   // the change undid others
+}
+
+// Commands whose applies undo others.
+const (
+	Rollback = "rollback"
+	Restore  = "restore" // by relay-host alone
+)
+
+// Versions lists what a thing was before each change of its content, from the
+// one that is kept at a place on.
+func (j *Journal) Versions(id plan.ID, kept string) []Version {
+	var versions []Version
+	for _, one := range j.fold.changes {
+		isSame := one.changed != nil && one.changed.Same
+		if one.ID == id && (len(versions) > 0 || one.Kept == kept) && !one.isUntouched() && !isSame {
+			versions = append(versions, Version{one.Kept, one.command == Rollback || one.command == Restore})
+		}
+	}
+	return versions
+}
+
 // isUntouched reports whether a change failed before it did anything.
 func (m *made) isUntouched() bool { return m.changed != nil && m.changed.Untouched }
 

@@ -32,6 +32,7 @@ type open struct {
 type made struct {
 	Change
 	number  int           // of the apply
+	command string        // of the apply
 	began   time.Time     // when
 	entry   *plan.Applied // the manifest's before
 	at      int           // sequence of its beginning
@@ -107,7 +108,7 @@ func (f *fold) ours(at time.Time) *plan.Manifest {
 func (f *fold) begin(c Change, at time.Time) {
 	one := &made{Change: c, began: at, at: f.sequence, before: f.changed[c.ID], entry: Find(f.manifest, c.ID)}
 	if f.open != nil {
-		one.number = f.open.Number
+		one.number, one.command = f.open.Number, f.open.Command
 	}
 	f.changes = append(f.changes, one)
 	if c.Replaces {

@@ -229,7 +229,7 @@ func TestNumbersThatRunOver(t *testing.T) {
 				for i, port := range []string{"11435", "11436", "11437"} {
 					h.config.Stack = load(t, strings.Replace(homeStack, "11434", port, 1))
 					h.mustApply()
-					if got := h.edge.read("/var/lib/relayctl/manifest.json"); strings.Contains(got, `"apply": -`) {
+					if got := h.edge.read(journalPath); strings.Contains(got, `"apply":-`) {
 						t.Errorf("apply %d: %s", i, got)
 					}
 				}
@@ -245,7 +245,7 @@ func TestNumberThatNoApplyHas(t *testing.T) {
 		h.edge.lie = lieOnce(`"result":{"apply":1,`, `"result":{"apply":9223372036854775807,`)
 		_, err := h.apply()
 		mustFail(t, err, "edge")
-		if !errors.Is(err, engine.ErrReport) || h.gpu1.has("/var/lib/relayctl/manifest.json") {
+		if !errors.Is(err, engine.ErrReport) || h.gpu1.has(journalPath) {
 			t.Errorf("error %v", err)
 		}
 	})

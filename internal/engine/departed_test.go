@@ -68,7 +68,7 @@ func TestDepartedWorkerUnreachable(t *testing.T) {
 				}
 				h.mustApply()
 				h.config.Forget = nil
-				if strings.Contains(h.edge.read("/var/lib/relayctl/manifest.json"), "10.0.0.22") {
+				if h.edge.remembers("10.0.0.22") {
 					t.Error("it is still remembered")
 				}
 				if left := h.gpu2.has("/etc/relay"); left != (end == "forgotten") {
@@ -105,14 +105,13 @@ func TestDepartedToAnotherStack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		h.mustApply()
-		manifest := h.gpu2.read("/var/lib/relayctl/manifest.json")
-		h.gpu2.write("/var/lib/relayctl/manifest.json", strings.Replace(manifest, `"stack": "home"`, `"stack": "lab"`, 1))
+		h.gpu2.movesTo("lab")
 		h.config.Stack = load(t, homeWithout)
 		h.mustApply()
 		if !h.gpu2.has("/etc/relay/worker.json") {
 			t.Error("things of another stack were removed")
 		}
-		if strings.Contains(h.edge.read("/var/lib/relayctl/manifest.json"), "10.0.0.22") {
+		if h.edge.remembers("10.0.0.22") {
 			t.Error("it is still remembered")
 		}
 	})

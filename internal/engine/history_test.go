@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -159,11 +160,11 @@ func TestPlanTellsWhereAnApplyWasCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		h.mustApply()
-		h.edge.write("/var/lib/relayctl/lock", `{"operator":"ann@laptop","command":"apply","apply":2,"stack":"home"}`)
-		h.edge.write("/var/lib/relayctl/steps/2.jsonl", `{"apply":2,"stack":"home"}`+"\n"+
-			`{"step":1,"action":"create","kind":"package","name":"caddy","began":"2026-11-22T12:00:00Z"}`+"\n")
+		caddy := plan.ID{Kind: plan.KindPackage, Name: "caddy"}
+		h.edge.writeLine(map[string]any{"begin": record.Apply{Number: 2, Stack: "home", Operator: "ann@laptop", Command: "apply"}})
+		h.edge.writeLine(map[string]any{"change": record.Change{ID: caddy, Action: plan.Create}})
 		planned := h.plan()
-		if len(planned.CutOff) != 1 || planned.CutOff[0].At != (plan.ID{Kind: plan.KindPackage, Name: "caddy"}) {
+		if len(planned.CutOff) != 1 || planned.CutOff[0].At != caddy || planned.CutOff[0].Holder != "ann@laptop" {
 			t.Errorf("cut off: %+v", planned.CutOff)
 		}
 	})
@@ -217,7 +218,7 @@ func TestAddressOfAWorkerChanges(t *testing.T) {
 		if asked := h.gpu2.asked(); slices.Contains(asked, "lock") {
 			t.Errorf("gpu-2 was asked %v", asked)
 		}
-		if manifest := h.edge.read("/var/lib/relayctl/manifest.json"); !strings.Contains(manifest, movedStack) || strings.Contains(manifest, "10.0.0.22") {
+		if !h.edge.remembers(movedStack) || h.edge.remembers("10.0.0.22") {
 			t.Error("its new address is not remembered")
 		}
 	})
@@ -255,7 +256,7 @@ func TestNameOfAWorkerGoesToAnotherMachine(t *testing.T) {
 				if left := h.gpu2.has("/etc/relay"); left != (end == "forgotten") || !h.network[movedStack].has("/etc/relay/worker.json") {
 					t.Errorf("things left on the old machine: %v", left)
 				}
-				if strings.Contains(h.edge.read("/var/lib/relayctl/manifest.json"), "10.0.0.22") {
+				if h.edge.remembers("10.0.0.22") {
 					t.Error("the old machine is still remembered")
 				}
 				mustBeEmpty(t, h.plan())

@@ -18,7 +18,7 @@ import (
 func (j *job) lockAll(ctx context.Context) error {
 	proxy := j.onProxy()
 	j.id = rand.Text()[:runLength]
-	if proxy.lock(ctx, j.lockRequest(proxy, lockWait)); proxy.locked {
+	if proxy.lock(ctx, j.lockRequest(proxy, lockWait)); proxy.failure == nil {
 		j.lockOthers(ctx)
 	}
 	if failure := proxy.failure; failure != nil {

@@ -49,9 +49,8 @@ func TestProxyAndWorkerOnOneMachine(t *testing.T) {
 				h.mustApply()
 				mustBeEmpty(t, h.plan())
 				h.mustServeBoth()
-				history := h.edge.read("/var/lib/relayctl/history.jsonl")
-				if n := strings.Count(history, "\n"); n != 1 {
-					t.Errorf("%d applies in the journal:\n%s", n, history)
+				if past := h.edge.record().Past(); len(past) != 1 {
+					t.Errorf("applies in the journal: %+v", past)
 				}
 
 				h.config.Stack = load(t, atAddresses(withoutGPU1(), way.proxy, way.worker))
@@ -233,7 +232,7 @@ func TestOneMachineThatIsRefused(t *testing.T) {
 }
 
 func otherStackOnEdge(h *home) {
-	h.edge.write("/var/lib/relayctl/manifest.json", `{"schema":1,"stack":"lab","version":"0.3.0","apply":1}`)
+	h.edge.belongsTo("lab", testVersion)
 }
 
 // An error of the worker's unit points at the worker's block.

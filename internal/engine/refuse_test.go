@@ -30,11 +30,11 @@ func TestRefusedHosts(t *testing.T) {
 		},
 			engine.ErrUnsupported, "systemd does not run on it: pid 1 is sshd"},
 		{"another stack", func(h *home) {
-			h.gpu1.write("/var/lib/relayctl/manifest.json", `{"schema":1,"stack":"lab","version":"0.3.0","apply":1}`)
+			h.gpu1.belongsTo("lab", testVersion)
 		},
 			engine.ErrOtherStack, `"lab"`},
 		{"a newer relayctl", func(h *home) {
-			h.gpu1.write("/var/lib/relayctl/manifest.json", `{"schema":1,"stack":"home","version":"0.10.0","apply":1}`)
+			h.gpu1.belongsTo("home", "0.10.0")
 		},
 			engine.ErrNewer, "0.10.0"},
 	} {

@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -17,18 +16,11 @@ import (
 // rememberAlso has the proxy host say that it remembers another host.
 func (h *home) rememberAlso(entry map[string]any) {
 	h.t.Helper()
-	const path = "/var/lib/relayctl/manifest.json"
-	var manifest map[string]any
-	if err := json.Unmarshal([]byte(h.edge.read(path)), &manifest); err != nil {
-		h.t.Fatal(err)
+	hosts := []any{entry}
+	for _, host := range h.edge.record().Manifest().Hosts {
+		hosts = append(hosts, host)
 	}
-	hosts, _ := manifest["hosts"].([]any)
-	manifest["hosts"] = append(hosts, entry)
-	changed, err := json.Marshal(manifest)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.edge.write(path, string(changed))
+	h.edge.writeLine(map[string]any{"hosts": map[string]any{"hosts": hosts}})
 }
 
 // journey notes whom the engine dials, and what it had told until then.
@@ -170,8 +162,8 @@ func TestMeansAreNotRemembered(t *testing.T) {
 		h := newHome(t)
 		h.config.Stack = load(t, "ssh {\n  identity_file = \"/keys/ours\"\n}\n"+homeStack)
 		h.mustApply()
-		if manifest := h.edge.read("/var/lib/relayctl/manifest.json"); strings.Contains(manifest, "/keys/ours") || !strings.Contains(manifest, "10.0.0.22") {
-			t.Errorf("it remembers %s", manifest)
+		if journal := h.edge.read(journalPath); strings.Contains(journal, "/keys/ours") || !h.edge.remembers("10.0.0.22") {
+			t.Errorf("it remembers %s", journal)
 		}
 	})
 }

@@ -169,8 +169,8 @@ func TestRotateWorkers(t *testing.T) {
 			t.Errorf("rotated %+v", rotated)
 		}
 		for _, m := range []*machine{r.edge, r.gpu1, r.gpu2} {
-			if history := m.read("/var/lib/relayctl/history.jsonl"); !strings.Contains(history, `"command":"rotate-secret"`) {
-				t.Errorf("history: %s", history)
+			if last := m.lastPast(); last.Command != "rotate-secret" {
+				t.Errorf("history: %+v", last)
 			}
 		}
 

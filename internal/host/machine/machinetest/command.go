@@ -27,6 +27,8 @@ type Package struct {
 	Unit      string            // that it brings and starts
 	NeededBy  string            // another package
 	Replaces  string            // another package, which has to go for it
+
+	removed bool // it was: its conffiles are still there, and dpkg knows them
 }
 
 // Run implements machine.Runner: a command is killed when ctx ends.
@@ -75,11 +77,14 @@ func (m *Machine) dpkgStatus() string {
 			fmt.Fprintf(&status, "%s\tiF \t%s\n\n", name, version)
 			continue
 		}
-		if !p.Installed {
-			fmt.Fprintf(&status, "%s\trc \t%s\n\n", name, version)
+		if !p.Installed && !p.removed {
 			continue
 		}
-		fmt.Fprintf(&status, "%s\tii \t%s\n", name, version)
+		state := "ii "
+		if !p.Installed {
+			state = "rc "
+		}
+		fmt.Fprintf(&status, "%s\t%s\t%s\n", name, state, version)
 		for path, content := range p.Conffiles {
 			fmt.Fprintf(&status, " %s %x\n", path, md5.Sum([]byte(content)))
 		}
@@ -140,7 +145,7 @@ func (m *Machine) apt(args []string, name string) error {
 		return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"no such user", "E: Sub-process /usr/bin/dpkg returned an error code (1)"}}
 	}
 	p.Installed = slices.Contains(args, "install")
-	if !p.Installed {
+	if p.removed = !p.Installed; p.removed {
 		if unit := m.Systemd.All[p.Unit]; unit != nil {
 			unit.Stop()
 		}

@@ -124,7 +124,11 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 		b.ended = "left in place: " + strings.Join(others, ", ") + " would go with it"
 		return nil
 	}
-	failed, err := p.apt(ctx, b, step.index, "removing", "remove", name)
+	how := "remove"
+	if step.change.Purge {
+		how = "purge"
+	}
+	failed, err := p.apt(ctx, b, step.index, "removing", how, name)
 	if failed != nil {
 		return p.aptError(ctx, "remove package "+name, failed)
 	}

@@ -34,7 +34,9 @@ func (d *differ) leave(id ID, fact Fact) []Change {
 		return []Change{c, {ID: id, Action: Attention, Fact: fact, Reasons: []string{"goes with --purge only"}}}
 	case fact.Applied.Made && (fact.Exists || fact.Applied.Kept != ""):
 		c.Action = Remove
-		c.Notes = stays(fact)
+		if c.Purge = d.host.GiveBack != nil && id.Kind == KindPackage; !c.Purge {
+			c.Notes = stays(fact)
+		}
 		if unless := id.Kind.Describe().unless; unless != "" {
 			c.Reasons = []string{unless}
 		}

@@ -37,6 +37,7 @@ type Change struct {
 	Block      string       `json:"block,omitempty"`     // why apply stops at it; empty: it does not
 	Adoptable  bool         `json:"adoptable,omitempty"` // --adopt clears the block
 	Adopt      bool         `json:"adopt,omitempty"`     // takes over what is not ours and keeps the original
+	Purge      bool         `json:"purge,omitempty"`     // of a package that goes: its settings go with it
 }
 
 // AttrChange is one attribute's way.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,6 +151,9 @@ func (m *Machine) apt(args []string, name string) error {
 			unit.Stop()
 		}
 		os.Remove(m.Path("/lib/systemd/system/" + p.Unit))
+		if slices.Contains(args, "purge") {
+			m.purge(p)
+		}
 		return nil
 	}
 	if p.User != "" && !strings.Contains(m.Read("/etc/passwd"), "\n"+p.User+":") {
@@ -191,6 +195,30 @@ func (m *Machine) AddUser(name, home string) {
 	m.Write("/etc/group", m.Read("/etc/group")+fmt.Sprintf("%s:x:%d:\n", name, gid))
 }
 
+// purge takes away what removing a package leaves.
+func (m *Machine) purge(p *Package) {
+	p.removed = false
+	for path := range p.Conffiles {
+		os.Remove(m.Path(path))
+		os.Remove(m.Path(filepath.Dir(path))) // only when it is empty
+	}
+	if p.Unit != "" {
+		m.Systemd.Unit(p.Unit).Enabled = false
+	}
+	if p.User != "" && strings.Contains("\n"+m.Read("/etc/passwd"), "\n"+p.User+":") {
+		m.dropUser(p.User)
+		os.RemoveAll(m.Path("/var/lib/" + p.User))
+	}
+}
+
+// dropUser takes the lines of a user and of their group away.
+func (m *Machine) dropUser(name string) {
+	for _, file := range []string{"/etc/passwd", "/etc/group"} {
+		lines := slices.DeleteFunc(strings.SplitAfter(m.Read(file), "\n"), func(line string) bool { return strings.HasPrefix(line, name+":") })
+		m.Write(file, strings.Join(lines, ""))
+	}
+}
+
 func (m *Machine) changeUser(command string, args []string, name string) error {
 	m.at("before " + command)
 	defer m.at("after " + command)
@@ -204,11 +232,8 @@ func (m *Machine) changeUser(command string, args []string, name string) error {
 	if exists == (command == "useradd") {
 		return &machine.CommandError{Name: command, ExitCode: 9, Stderr: []string{command + ": user " + name + ": wrong state"}}
 	}
-	for _, file := range []string{"/etc/passwd", "/etc/group"} {
-		lines := slices.DeleteFunc(strings.SplitAfter(m.Read(file), "\n"), func(line string) bool {
-			return command != "useradd" && strings.HasPrefix(line, name+":")
-		})
-		m.Write(file, strings.Join(lines, ""))
+	if command != "useradd" {
+		m.dropUser(name)
 	}
 	if command != "userdel" {
 		m.AddUser(name, home)

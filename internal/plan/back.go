@@ -154,7 +154,9 @@ func (b *back) edited() []Change {
 	var changes []Change
 	for _, former := range b.formers {
 		fact := b.facts[former.ID]
-		if former.Kind.Describe().Runs || former.Kind.Describe().Credential || fact.Exists == former.Left.Exists && isAsLeft(fact, former.Left) {
+		isGone := !fact.Exists && former.Entry == nil // as it has to be, or with the package that brought it
+		isLeft := fact.Exists == former.Left.Exists && isAsLeft(fact, former.Left)
+		if isLeft || isGone || former.Kind.Describe().Runs || former.Kind.Describe().Credential {
 			continue
 		}
 		block := "edited on the host since it was applied; undo that first, or apply"

@@ -105,7 +105,7 @@ func TestStart(t *testing.T) {
 	t.Run("takes nothing else", func(t *testing.T) {
 		path := place(t, program, uploaded, 0o700)
 		output, err := exec.Command(path, "observe").CombinedOutput()
-		if err == nil || !strings.Contains(string(output), "takes no arguments") {
+		if err == nil || !strings.Contains(string(output), "restore [--to N]") {
 			t.Errorf("%q, %v", output, err)
 		}
 	})

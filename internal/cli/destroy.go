@@ -67,8 +67,10 @@ func (a *app) destroy(ctx context.Context, o destroyOptions) error {
 	})
 }
 
+// hasOurs reports whether anything of relayctl's is on a host.
+func hasOurs(h plan.HostPlan) bool { return !h.New || h.Counts().Total() > 0 }
+
 // isBare reports whether nothing of relayctl's is on any host that was seen.
 func isBare(planned *engine.Planned) bool {
-	hasOurs := func(h plan.HostPlan) bool { return !h.New || h.Counts().Total() > 0 }
 	return !slices.ContainsFunc(planned.Hosts, hasOurs) && len(planned.CutOff) == 0
 }

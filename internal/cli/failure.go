@@ -78,7 +78,7 @@ func knownOf(err error) known {
 		{engine.ErrNoSuchApply, "no_such_apply", "These are in it: relayctl history"},
 		{fs.ErrNotExist, "file", ""},
 		{fs.ErrPermission, "file", ""},
-		{errNotTheLast, "", "Say how far to go back, with --to and the number of an apply. These are in the history: relayctl history"},
+		{errLastAway, "", "Undo it when that host is there, or say with --to how far the others go back. The numbers are in the history: relayctl history"},
 		{errNotConfirmed, "", "Nothing was changed."},
 		{errNobodyForKey, "", "It is shown once: run this on a terminal, or add --keys-out FILE. Nothing was changed."},
 		{errOwnKey, "", "Change the variable that it comes from, and apply."},

@@ -80,18 +80,18 @@ func (a *app) rollback(ctx context.Context, o rollbackOptions) error {
 	})
 }
 
-// errNotTheLast means that a later apply than the one to be undone changed a host
-// that can't be asked.
-var errNotTheLast = errors.New("which can't be asked, so that the last apply is not undone by itself")
+// errLastAway means that the last apply can't be undone, since a host that can't
+// be asked is all that it changed.
+var errLastAway = errors.New("which can't be asked now")
 
-// mayBeLast is an error where the last apply on all hosts that could be asked is
+// mayBeLast is an error where the last apply on the hosts that could be asked is
 // not the last one of all, by what the proxy host tells of the others.
 func mayBeLast(rollback *engine.Rollback, past *engine.History) error {
 	for _, apply := range past.Applies {
 		for _, h := range apply.Hosts {
 			isAway := slices.ContainsFunc(rollback.Failed, func(e *engine.HostError) bool { return e.Host == h.Host })
 			if isAway && h.Steps > 0 && apply.Number > rollback.Last {
-				return fmt.Errorf("apply %d changed %s, %w", apply.Number, h.Host, errNotTheLast)
+				return fmt.Errorf("the last apply, %d, changed %s, %w", apply.Number, h.Host, errLastAway)
 			}
 		}
 	}

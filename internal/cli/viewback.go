@@ -21,15 +21,17 @@ func (v *view) rollback(r *engine.Rollback, ended time.Time) {
 	p := planText{view: v, plan: inOrderOfUndoing(r.Plan), command: "rollback", content: "as " + strings.TrimPrefix(where, "how it was ")}
 	switch {
 	case r.Empty() && len(r.Failed) > 0:
-		v.say(0, "Stack %s: what was seen is %s%s already.", r.Stack, where, when)
+		v.say(0, "Stack %s: what was seen is already %s%s.", r.Stack, where, when)
 	case r.Empty():
-		v.say(0, "Stack %s is %s%s already.", r.Stack, where, when)
+		v.say(0, "Stack %s is already %s%s.", r.Stack, where, when)
 	default:
 		v.say(0, "Stack %s: going back from apply %d to %s%s", r.Stack, r.Last, where, when)
 	}
 	p.hosts()
 	if !r.Empty() {
 		p.foot()
+	}
+	if !r.Empty() && len(r.Blocked()) == 0 {
 		v.say(0, "This is undone on the hosts; %s stays as it is, and says otherwise: the next plan will show that.", v.about.file)
 	}
 	v.notices(r.Planned, p.command)
@@ -54,7 +56,13 @@ func (v *view) destroy(planned *engine.Planned, s *stack.Stack) {
 	for i := range p.plan.Hosts {
 		asInTheStack(&p.plan.Hosts[i], s)
 	}
-	v.say(0, "Takes away from %s (%s) all that relayctl made, and puts back what it took over", planned.Stack, plural(len(p.plan.Hosts), "host", "hosts"))
+	hosts := 0
+	for _, h := range planned.Hosts {
+		if hasOurs(h) {
+			hosts++
+		}
+	}
+	v.say(0, "Takes away from %s (%s) all that relayctl made, and puts back what it took over", planned.Stack, plural(hosts, "host", "hosts"))
 	p.hosts()
 	if !planned.Empty() {
 		p.foot()

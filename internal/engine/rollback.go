@@ -53,8 +53,11 @@ func (s *Session) PlanRollback(ctx context.Context, to int) (*Rollback, error) {
 		}
 	}
 	told, err := s.askFormers(ctx, r)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case r.Last <= r.To && len(r.Failed) == 0: // else hosts that are away may have something
+		return nil, ErrNothingToUndo
 	}
 	return r, planned.take(func(bool) (*proposal, error) { return s.goBack(planned, told) })
 }

@@ -214,7 +214,7 @@ func (b *batch) do(ctx context.Context, todo step) (outcome, error) {
 		return outcome{made: todo.madeBefore() || b.isMaking(todo)}, nil
 	case todo.change.Action == plan.Take:
 		if !id.Kind.Describe().Runs { // a unit goes with its file
-			return outcome{}, nil
+			return outcome{made: id.Kind.Describe().Credential}, nil // which nobody else makes
 		}
 		made, err := h.isMade(ctx, id)
 		return outcome{made: made}, err
@@ -252,7 +252,7 @@ func (b *batch) mustBeAsWanted(todo step, fact plan.Fact) error {
 // entry is the manifest's of a step that was done.
 func (b *batch) entry(todo step, fact plan.Fact, left outcome) *plan.Applied {
 	entry := b.host.session.newApplied(fact)
-	entry.Made, entry.Taken, entry.As = left.made, todo.taken, asAsked(todo.resource)
+	entry.Made, entry.With, entry.Taken, entry.As = left.made, left.with, todo.taken, asAsked(todo.resource)
 	if todo.applied == nil {
 		if todo.change.ID.Kind == plan.KindFile {
 			entry.Kept = todo.kept
@@ -260,6 +260,9 @@ func (b *batch) entry(todo step, fact plan.Fact, left outcome) *plan.Applied {
 		return &entry
 	}
 	entry.Made, entry.Kept = entry.Made || todo.applied.Made, todo.applied.Kept
+	if len(entry.With) == 0 {
+		entry.With = todo.applied.With
+	}
 	same := entry.Made == todo.applied.Made && entry.Taken == todo.applied.Taken
 	if same && maps.Equal(fact.Have, todo.applied.Have) {
 		entry.Number, entry.Time = todo.applied.Number, todo.applied.Time

@@ -33,7 +33,8 @@ type step struct {
 
 // outcome is what a step left that the next look can't tell.
 type outcome struct {
-	made bool // relayctl made it: it may be removed one day
+	made bool      // relayctl made it: it may be removed one day
+	with []plan.ID // what came along
 }
 
 func (h *Host) worker(kind plan.Kind) (kindWorker, bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,10 +49,40 @@ func (p packages) bring(ctx context.Context, b *batch, step step) (outcome, erro
 	if err := p.mendDpkg(ctx, b, step.index); err != nil {
 		return outcome{}, err
 	}
+	before, err := p.present(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
 	if err := p.install(ctx, b, step.index, name); err != nil {
 		return outcome{}, err
 	}
-	return outcome{made: !step.now.Exists}, nil
+	after, err := p.present(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	delete(after, step.resource.ID)
+	with := slices.DeleteFunc(sortedIDs(after), func(id plan.ID) bool { return before[id] })
+	return outcome{made: !step.now.Exists, with: with}, nil
+}
+
+// present lists the packages and users that there are.
+func (p packages) present(ctx context.Context) (map[plan.ID]bool, error) {
+	status, err := p.Dpkg(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := p.Accounts()
+	if err != nil {
+		return nil, err
+	}
+	present := map[plan.ID]bool{}
+	for name := range status.Versions {
+		present[plan.ID{Kind: plan.KindPackage, Name: name}] = true
+	}
+	for name := range accounts.Users {
+		present[plan.ID{Kind: plan.KindUser, Name: name}] = true
+	}
+	return present, nil
 }
 
 // install has apt install a package. The package lists are updated first where
@@ -129,10 +160,39 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 		how = "purge"
 	}
 	failed, err := p.apt(ctx, b, step.index, "removing", how, name)
+	if failed == nil && err == nil && step.change.Purge {
+		failed, err = p.purgeWith(ctx, b, step)
+	}
 	if failed != nil {
 		return p.aptError(ctx, "remove package "+name, failed)
 	}
 	return err
+}
+
+// purgeWith takes away what came with a package and nobody needs any more.
+func (p packages) purgeWith(ctx context.Context, b *batch, step step) (failed *machine.CommandError, err error) {
+	var names []string
+	unneeded, err := p.Unneeded(ctx)
+	if err != nil || step.applied == nil {
+		return nil, err
+	}
+	for _, id := range step.applied.With {
+		if id.Kind == plan.KindPackage && slices.Contains(unneeded, id.Name) {
+			names = append(names, id.Name)
+		}
+	}
+	if len(names) > 0 {
+		if failed, err = p.apt(ctx, b, step.index, "removing", append([]string{"purge"}, names...)...); failed != nil || err != nil {
+			return failed, err
+		}
+	}
+	accounts, err := p.Accounts()
+	for _, id := range step.applied.With {
+		if _, exists := accounts.Users[id.Name]; err == nil && exists && id.Kind == plan.KindUser {
+			_, err = p.Runner.Run(ctx, machine.Command{Name: "userdel", Args: []string{"--", id.Name}})
+		}
+	}
+	return nil, err
 }
 
 // mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does

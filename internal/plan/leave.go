@@ -92,12 +92,18 @@ func stays(fact Fact) []string {
 	return nil
 }
 
-// Left says in sentences what happens to what is only forgotten.
+// Left says in sentences what happens to what is only forgotten. What clients
+// trust has a line of its own, and a unit goes with the package of its name.
 func (h HostPlan) Left() []string {
 	var asItIs, off []string
+	goes := map[ID]bool{}
+	for _, c := range h.Changes {
+		goes[c.ID] = c.Action == Remove
+	}
 	for _, c := range h.Changes {
 		switch {
-		case c.Action != Forget || !c.Fact.Exists:
+		case c.Action != Forget, !c.Fact.Exists, c.ID.Kind.Describe().Known:
+		case c.ID.Kind == KindUnit && goes[ID{KindPackage, strings.TrimSuffix(c.ID.Name, ".service")}]:
 		case wasDisplaced(c.Fact) && c.Fact.Have[AttrEnabled] == No && c.Fact.Have[AttrRunning] == No:
 			off = append(off, c.ID.short())
 		default:

@@ -93,12 +93,8 @@ func TestGuideVLLMBehindCaddy(t *testing.T) {
 		s.servesOnOneMachine(theirs, firewall)
 	})
 	s.step("back", func() {
-		s.follow(s.Edge, "would take it over again. On each worker host, stop")
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
-		s.follow(s.Edge, "Where a Caddyfile was taken over")
+		s.mustRelayctl("destroy", "--yes", "--purge", "--var-file", "secrets.vars")
 		s.mustAnswerAt("by hand", guideVLLMKey, &tls.Config{InsecureSkipVerify: true})
-		s.follow(s.Edge, "On the proxy host, remove")
-		s.follow(s.Edge, "On each worker host, remove", "userdel relay\n") // one machine has one user
 		if got := lab.MustRun(s.t, s.Edge, "cat /etc/caddy/Caddyfile"); got != caddyfile {
 			s.t.Errorf("the Caddyfile is now:\n%s", got)
 		}
@@ -135,7 +131,7 @@ func (s *site) linkOfADeafCaddy(caddyfile string, mustServe func()) {
 	want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"), "! file /etc/caddy/Caddyfile", "symbolic link to /srv/caddy/Caddyfile", "whatever else it serves")
 	s.apply("--adopt", "--var-file", "secrets.vars")
 	mustServe()
-	s.follow(s.Edge, "Where a Caddyfile was taken over")
+	s.mustRelayctl("destroy", "--yes", "--var-file", "secrets.vars")
 	if got := lab.MustRun(s.t, s.Edge, "readlink /etc/caddy/Caddyfile"); got != "/srv/caddy/Caddyfile" {
 		s.t.Errorf("the Caddyfile leads to %q", got)
 	}

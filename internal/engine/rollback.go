@@ -45,7 +45,10 @@ func (s *Session) PlanRollback(ctx context.Context, to int) (*Rollback, error) {
 		if _, err := s.askFormers(ctx, r); err != nil {
 			return nil, err
 		}
-		if r.To = r.Last - 1; r.Last == 0 {
+		switch r.To = r.Last - 1; {
+		case r.Last == 0 && len(r.Failed) > 0:
+			return nil, r.Failed // there may be something on these
+		case r.Last == 0:
 			return nil, ErrNothingToUndo
 		}
 	}

@@ -67,17 +67,6 @@ func givenBack(fact Fact) []AttrChange {
 	return differences(want, fact)
 }
 
-// unless says what keeps the host from removing a thing of ours.
-func unless(c Change) []string {
-	switch c.ID.Kind {
-	case KindDirectory:
-		return []string{"unless something else is in it"}
-	case KindPackage:
-		return []string{"unless another package needs it"}
-	}
-	return nil
-}
-
 // stays says what is left where a thing of ours goes.
 func stays(fact Fact) []string {
 	kind := fact.Kind.Describe()

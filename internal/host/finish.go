@@ -135,7 +135,9 @@ func (h *Host) forgetGenerations() error {
 	}
 	for _, file := range files {
 		if place, isOriginal := cutPath(file, filepath.Join(root, "0")); isOriginal {
-			if _, same, err := compareKept(h.Path(place), file); err != nil || !same {
+			_, same, err := compareKept(h.Path(place), file)
+			kept := filepath.Join(plan.StoreDir, "generations/0", place)
+			if !same && !h.session.journal.IsPackaged(kept) || err != nil {
 				continue
 			}
 		}

@@ -75,7 +75,7 @@ func (j *Journal) Changed(changed Changed) error {
 
 // asFound is of a fact what the record keeps.
 func asFound(fact plan.Fact) plan.Fact {
-	return plan.Fact{ID: fact.ID, Exists: fact.Exists, Have: fact.Have}
+	return plan.Fact{ID: fact.ID, Exists: fact.Exists, Have: fact.Have, Pristine: fact.Pristine}
 }
 
 // End writes down the end of the apply that runs.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -135,9 +136,9 @@ func (h *Host) forgetGenerations() error {
 	}
 	for _, file := range files {
 		if place, isOriginal := cutPath(file, filepath.Join(root, "0")); isOriginal {
-			_, same, err := compareKept(h.Path(place), file)
-			kept := filepath.Join(plan.StoreDir, "generations/0", place)
-			if !same && !h.session.journal.IsPackaged(kept) || err != nil {
+			_, stands, err := compareKept(h.Path(place), file)
+			isOurs := stands || h.session.journal.IsPackaged(filepath.Join(plan.StoreDir, "generations/0", place))
+			if !isOurs || err != nil && !machine.Gone(err) {
 				continue
 			}
 		}

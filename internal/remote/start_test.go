@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -230,23 +229,30 @@ func TestNoSFTP(t *testing.T) {
 
 // A login shell that runs nothing is not sudo's fault.
 func TestShellThatRunsNothing(t *testing.T) {
-	for name, options := range map[string]remotetest.Options{
-		"nologin":              {NoLogin: true},
-		"a flood before it":    {Noise: strings.Repeat("hello\n", 20000)},
-		"nologin and sudo odd": {NoLogin: true, Sudo: remotetest.SudoMissing},
+	for name, test := range map[string]struct {
+		options remotetest.Options
+		says    string
+	}{
+		"nologin":              {remotetest.Options{NoLogin: true}, "This account is currently not available."},
+		"a flood before it":    {remotetest.Options{Noise: strings.Repeat("hello\n", 20000)}, "it says more than 65536 bytes"},
+		"nologin and sudo odd": {remotetest.Options{NoLogin: true, Sudo: remotetest.SudoMissing}, "This account is currently not available."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := remotetest.Start(t, options)
-			startError[*remote.ShellError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+			s := remotetest.Start(t, test.options)
+			err := startError[*remote.ShellError](t, dial(t, trusting(t), target(s)), program(script{digest: "v1"}))
+			if !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error is %v, want %q in it", err, test.says)
+			}
 		})
 	}
 }
 
 func TestShellThatWaits(t *testing.T) {
+	t.Parallel()
 	s := remotetest.Start(t, remotetest.Options{Hang: true})
 	d := trusting(t)
-	d.Timeout = 300 * time.Millisecond
+	d.Timeout = impatience
 	err := startError[*remote.StartError](t, dial(t, d, target(s)), program(script{digest: "v1"}))
 	as[*remote.SilentError](t, err.Err)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -169,9 +170,17 @@ func (s *site) onOneMachine() string {
 		"api_key \"clients\" {\n  value = var.vllm_key\n}\n")
 }
 
-// mustAnswerAt fails unless the machine answers at its address.
+// mustAnswerAt fails unless the machine answers at its address, once Caddy has
+// made itself a certificate: it listens before.
 func (s *site) mustAnswerAt(who, key string, config *tls.Config) {
 	s.t.Helper()
+	s.await(s.t, "a certificate", func() bool {
+		conn, err := tls.Dial("tcp", net.JoinHostPort(s.Edge.Addr, "443"), &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
 	body := `{"model": "phi-4-mini", "messages": [{"role": "user", "content": "Say hello in French"}], "max_tokens": 5, "temperature": 0}`
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "https://"+s.Edge.Addr+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {

@@ -200,10 +200,7 @@ func (s *site) servesItself() {
 	for _, w := range s.Workers {
 		lab.MustRun(s.t, w, "systemctl restart relay-worker")
 	}
-	s.await(s.t, "an answer after all was started anew", func() bool {
-		status, _ := s.ask(client, key, "stub")
-		return status == 200
-	})
+	s.await(s.t, "an answer after all was started anew", func() bool { return s.answers(client, key, "stub") })
 	s.mustBeDone()
 }
 

@@ -132,6 +132,7 @@ func (s *site) movesAndBack() {
 
 // TestTwoRolesLocal runs relayctl on the one machine itself.
 func TestTwoRolesLocal(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct{ user, suite, folder string }{
 		{"root", lab.Trixie, "/root"},
 		{lab.Admin, lab.Bookworm, "/home/" + lab.Admin},

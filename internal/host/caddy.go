@@ -55,7 +55,7 @@ func (h *Host) caddy(ctx context.Context, command, path string, options ...strin
 		fmt.Errorf("not done within %s", plan.Seconds(caddyTimeout)))
 	defer cancel()
 	output, err := h.Runner.Run(ctx, machine.Command{
-		Name: "caddy", Args: append([]string{command, "--config", path, "--adapter", "plan.Caddyfile"}, options...), As: &account,
+		Name: "caddy", Args: append([]string{command, "--config", path, "--adapter", "caddyfile"}, options...), As: &account,
 	})
 	var failed *machine.CommandError
 	if errors.As(err, &failed) {

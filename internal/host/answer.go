@@ -15,7 +15,7 @@ func (h *Host) serve(ctx context.Context, one work, hear func(hostapi.Progress))
 	case hostapi.OpObserve:
 		return with(request, func(params hostapi.Observe) (any, error) { return h.Observe(ctx, params) })
 	case hostapi.OpLock:
-		tell := func(text string) { hear(hostapi.Progress{Step: noStep, State: hostapi.Waiting, Text: text}) }
+		tell := func(what string) { hear(hostapi.Progress{Step: noStep, State: hostapi.Waiting, What: what}) }
 		return with(request, func(params hostapi.Lock) (any, error) { return h.Lock(ctx, params, tell) })
 	case hostapi.OpUnlock:
 		return nil, h.Unlock()

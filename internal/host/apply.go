@@ -115,7 +115,7 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	if err != nil {
 		return plan.Fact{}, err
 	}
-	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, Text: b.ended, Seconds: time.Since(b.began).Seconds()})
+	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, What: b.ended, Took: time.Since(b.began)})
 	return fact, nil
 }
 

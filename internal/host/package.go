@@ -183,10 +183,8 @@ func (p packages) longRun(ctx context.Context, b *batch, index int, doing string
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), aptTimeout,
 		fmt.Errorf("not done within %s", plan.Seconds(aptTimeout)))
 	defer cancel()
-	text := func(elapsed time.Duration) string {
-		return fmt.Sprintf("%s (apt, %d s)", doing, int(elapsed.Seconds()))
-	}
-	err = b.whileTelling(index, text, func() error {
+	err = b.while(index, hostapi.Progress{What: doing, By: "apt"}, func(hear func(string)) error {
+		command.Hear = hear
 		_, err := p.RunApt(ctx, command)
 		return err
 	})

@@ -115,6 +115,15 @@ func cutLines(lines []string, most int) []string {
 	return lines
 }
 
+// cut bounds what progress says.
+func (p Progress) cut() Progress {
+	p.What, p.By, p.Line, p.Amount.Measure = cut(p.What), cut(p.By), cut(p.Line), plan.Measure(cut(string(p.Amount.Measure)))
+	p.Took = max(0, p.Took)
+	p.Amount.Total = max(0, p.Amount.Total)
+	p.Amount.Done = min(max(0, p.Amount.Done), p.Amount.Total)
+	return p
+}
+
 // cut bounds what an error says.
 func (e *Error) cut() *Error {
 	e.Message, e.Hint, e.Log = cut(e.Message), cut(e.Hint), cutLines(e.Log, maxLogLines)

@@ -25,7 +25,7 @@ func (p *peer) alive() {
 		}
 	}()
 	for {
-		if err := p.trySay(`{"id":%d,"progress":{"step":0,"state":"waiting","text":"looking"}}`, request.ID); err != nil {
+		if err := p.trySay(`{"id":%d,"progress":{"step":0,"state":"waiting","what":"looking"}}`, request.ID); err != nil {
 			return
 		}
 		p.pause(5 * time.Second)
@@ -144,9 +144,9 @@ func TestHostThatTakesNothing(t *testing.T) {
 // What a host says beside its answers is bounded, in lines and in bytes.
 func TestFloods(t *testing.T) {
 	for name, line := range map[string]string{
-		"progress":             `{"id":%d,"progress":{"step":0,"state":"waiting","text":"x"}}`,
-		"long progress":        `{"id":%d,"progress":{"step":0,"state":"waiting","text":"` + strings.Repeat("x", 1<<20) + `"}}`,
-		"progress for nobody":  `{"id":9%d,"progress":{"step":0,"state":"waiting","text":"x"}}`,
+		"progress":             `{"id":%d,"progress":{"step":0,"state":"waiting","what":"x"}}`,
+		"long progress":        `{"id":%d,"progress":{"step":0,"state":"waiting","what":"` + strings.Repeat("x", 1<<20) + `"}}`,
+		"progress for nobody":  `{"id":9%d,"progress":{"step":0,"state":"waiting","what":"x"}}`,
 		"answers to nobody":    `{"id":9%d,"result":null}`,
 		"long ones to nobody":  `{"id":9%d,"result":"` + strings.Repeat("x", 1<<20) + `"}`,
 		"neither of all these": `{"unknown":%d}`,
@@ -211,7 +211,7 @@ func TestLongTextsAreCut(t *testing.T) {
 				if !ok {
 					return
 				}
-				host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","text":%q}}`, request.ID, long)
+				host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","what":%q,"by":%q,"line":%q,"took":-5,"amount":{"done":9,"total":7,"of":%q}}}`, request.ID, long, long[:1<<14], long[:1<<14], long[:1<<14])
 				if request.Op == hostapi.OpJournal {
 					lines, _ := json.Marshal(map[string]any{"lines": append(make([]string, 1000), long)})
 					host.say(`{"id":%d,"result":%s}`, request.ID, lines)
@@ -223,8 +223,13 @@ func TestLongTextsAreCut(t *testing.T) {
 		}()
 		const most = 5 << 10
 		_, err := client.Apply(t.Context(), hostapi.Apply{}, func(p hostapi.Progress) {
-			if len(p.Text) > most || !strings.HasSuffix(p.Text, "é…") {
-				t.Errorf("%d bytes of progress", len(p.Text))
+			for _, text := range []string{p.What, p.By, p.Line, string(p.Amount.Measure)} {
+				if len(text) > most || !strings.HasSuffix(text, "é…") {
+					t.Errorf("%d bytes of progress", len(text))
+				}
+			}
+			if p.Took != 0 || p.Amount.Done != p.Amount.Total {
+				t.Errorf("%v for %+v", p.Took, p.Amount)
 			}
 		})
 		var said *hostapi.Error

@@ -72,11 +72,11 @@ func TestResultAndProgress(t *testing.T) {
 		go func() {
 			request, _ := host.read()
 			host.say(`{"id":%d,"progress":{"step":0,"state":"started"}}`, request.ID)
-			host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","text":"dpkg is locked"}}`, request.ID)
+			host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","what":"dpkg is locked"}}`, request.ID)
 			host.say(`{"id":%d,"result":{"facts":[{"kind":"file","name":"/a","exists":true}]}}`, request.ID)
 		}()
 		var said []string
-		done, err := client.Apply(t.Context(), hostapi.Apply{}, func(p hostapi.Progress) { said = append(said, string(p.State)+p.Text) })
+		done, err := client.Apply(t.Context(), hostapi.Apply{}, func(p hostapi.Progress) { said = append(said, string(p.State)+p.What) })
 		if err != nil || len(done.Facts) != 1 || done.Facts[0].Name != "/a" {
 			t.Errorf("%+v, %v", done, err)
 		}

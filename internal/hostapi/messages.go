@@ -54,10 +54,15 @@ type Response struct {
 // Progress tells what a long request is doing, at least every 5 s while it
 // waits for something.
 type Progress struct {
-	Step    int     `json:"step"`              // index into Apply.Steps
-	State   State   `json:"state"`             // of that step
-	Text    string  `json:"text,omitempty"`    // for people: "installing (apt, 12 s)", "dpkg is locked by apt (pid 812)"
-	Seconds float64 `json:"seconds,omitempty"` // how long the step took, once Done
+	Step  int   `json:"step"`  // index into Apply.Steps
+	State State `json:"state"` // of that step
+	// What goes on: "installing", "waiting for apt (pid 812)". Once Done, how the
+	// step ended, where not as its action says.
+	What   string        `json:"what,omitempty"`
+	By     string        `json:"by,omitempty"`    // what does it: "apt"
+	Took   time.Duration `json:"took,omitempty"`  // nanoseconds since What began; once Done, of the step
+	Amount plan.Amount   `json:"amount,omitzero"` // how far What is, where that is known
+	Line   string        `json:"line,omitempty"`  // that By printed last
 }
 
 // State is how far a step is.

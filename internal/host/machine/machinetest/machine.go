@@ -33,6 +33,7 @@ type Machine struct {
 	Point func(what string)
 
 	listeners map[string]*pipeListener // by path of the socket, or address
+	hear      func(line string)        // what the command that runs prints
 	mu        sync.Mutex               // held by each command, and by what systemd does, but not for Point
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // alive answers pings and tells progress every 5 s, and never ends a request.
@@ -40,6 +42,11 @@ func (p *peer) pause(d time.Duration) {
 	}
 }
 
+// packages are steps that may take 30 minutes each.
+func packages(n int) []plan.Change {
+	return slices.Repeat([]plan.Change{{ID: plan.ID{Kind: plan.KindPackage, Name: "caddy"}, Action: plan.Create}}, n)
+}
+
 // requests are all that relayctl waits for.
 var requests = map[hostapi.Op]func(ctx context.Context, c *hostapi.Client) error{
 	hostapi.OpObserve: func(ctx context.Context, c *hostapi.Client) error {
@@ -55,7 +62,7 @@ var requests = map[hostapi.Op]func(ctx context.Context, c *hostapi.Client) error
 		return c.Put(ctx, "sha256:x", "", nil, nil)
 	},
 	hostapi.OpApply: func(ctx context.Context, c *hostapi.Client) error {
-		_, err := c.Apply(ctx, hostapi.Apply{}, nil)
+		_, err := c.Apply(ctx, hostapi.Apply{Steps: packages(3)}, nil)
 		return err
 	},
 	hostapi.OpFinish: func(ctx context.Context, c *hostapi.Client) error { return c.Finish(ctx, hostapi.Finish{}) },
@@ -193,7 +200,7 @@ func TestMuchProgress(t *testing.T) {
 			}
 			host.say(`{"id":%d,"result":{}}`, request.ID)
 		}()
-		_, err := client.Apply(t.Context(), hostapi.Apply{}, func(hostapi.Progress) { heard++ })
+		_, err := client.Apply(t.Context(), hostapi.Apply{Steps: packages(3)}, func(hostapi.Progress) { heard++ })
 		if err != nil || heard != 41_000 {
 			t.Errorf("heard %d: %v", heard, err)
 		}

@@ -181,7 +181,7 @@ func TestPingsKeepALongRequestAlive(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			host.say(`{"id":%d,"result":{}}`, request.ID)
 		}()
-		if _, err := client.Apply(t.Context(), hostapi.Apply{}, nil); err != nil {
+		if _, err := client.Apply(t.Context(), hostapi.Apply{Steps: packages(1)}, nil); err != nil {
 			t.Error(err)
 		}
 	})

@@ -87,7 +87,7 @@ func roomFor(encoding Encoding, encoded []byte) int64 {
 // Apply brings steps about and returns how each changed thing is now. After an
 // *Error, the facts of the steps that were done are unknown: observe again.
 func (c *Client) Apply(ctx context.Context, params Apply, onProgress func(Progress)) (AppliedSteps, error) {
-	return do[AppliedSteps](ctx, c, OpApply, bound{applyTime, stopStepTime}, params, onProgress)
+	return do[AppliedSteps](ctx, c, OpApply, bound{applyTime(params.Steps), stopStepTime}, params, onProgress)
 }
 
 // Finish ends an apply.

@@ -173,7 +173,7 @@ func TestWrongDocumentsAreFound(t *testing.T) {
 	k := readKnown(t, "../..")
 	wrong := newPage("docs/wrong.md", strings.Join([]string{
 		"# Heading", "See internal/plan/nothing.go and ./internal/nowhere/..., [a](gone.md), [b](#no-heading), [c](stack.md#nor-here).",
-		"`make haste`, `relayctl destroy`, `relayctl plan --yes`, `--force`, `NO_SUCH_THING=1`, `plan.Nothing`, `engine.Session.Nothing`",
+		"`make haste`, `relayctl uninstall`, `relayctl plan --yes`, `--force`, `NO_SUCH_THING=1`, `plan.Nothing`, `engine.Session.Nothing`",
 		"```sh", "sudo make build sense # make comments", "relayctl status --diff", "```", "", "    relayctl undo", "",
 	}, "\n"))
 	want := []string{
@@ -184,7 +184,7 @@ func TestWrongDocumentsAreFound(t *testing.T) {
 		"a link leads to stack.md#nor-here, where there is no such heading",
 		"there is no make haste",
 		"there is no make sense",
-		"there is no command relayctl destroy",
+		"there is no command relayctl uninstall",
 		"relayctl plan takes no --yes",
 		"relayctl status takes no --diff",
 		"there is no command relayctl undo",

@@ -8,7 +8,6 @@ import (
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // applier does what was planned.
@@ -43,7 +42,7 @@ Running it again is safe, also after it was interrupted.`,
 }
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
-	r, err := a.begin("apply", o.changeOptions, everything, func(*stack.Stack) error { return nil })
+	r, err := a.begin("apply", o.changeOptions, everything, anyStack)
 	if err != nil {
 		return err
 	}
@@ -53,54 +52,21 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 			return err
 		}
 		r.view.plan(planned, o.diff)
-		if err := r.mayApply(ctx, planned); err != nil {
+		if err := r.mayDo(ctx, planned, "Apply this to"); err != nil {
 			return err
 		}
-		r.view.workBegins()
-		r.progress.begin(planned.Plan)
-		outcome, err := hosts.Apply(ctx, planned, func(outcome *engine.Outcome) error { return r.showApplied(planned, outcome) })
-		r.progress.end(outcome)
-		return r.ended(outcome, err)
+		show := func(outcome *engine.Outcome) { r.showApplied(planned, outcome) }
+		return r.do(planned, show, func(show showing) (*engine.Outcome, error) { return hosts.Apply(ctx, planned, show) })
 	})
 }
 
-// mayApply says why a plan is not carried out; nil: it is.
-func (r *run) mayApply(ctx context.Context, planned *engine.Planned) error {
-	r.tell(planned.Failed)
-	isProxy := func(e *engine.HostError) bool { return e.Host == r.stack.Proxy.Name }
-	switch {
-	case len(planned.Blocked()) > 0:
-		r.view.blocked(planned)
-		return errTold
-	case len(planned.Keys) > 0 && r.keys == nil && r.view.json != nil:
-		return errKeysOutNeeded
-	case len(planned.Keys) > 0 && r.keys == nil:
-		return engine.ErrNoDelivery
-	case slices.ContainsFunc(planned.Failed, isProxy): // everything else waits for it
-		return errTold
-	case planned.Empty():
-		return nil
-	}
-	hosts := 0
-	for _, h := range planned.Hosts {
-		if h.Counts().Total() > 0 {
-			hosts++
-		}
-	}
-	return r.confirm(ctx, "Apply this to "+planned.Stack+" ("+plural(hosts, "host", "hosts")+")")
-}
-
-// showApplied prints how an apply ended, while the stack is still locked: new
-// keys count as shown once it returned nil.
-func (r *run) showApplied(planned *engine.Planned, outcome *engine.Outcome) error {
-	r.progress.end(outcome)
-	r.tell(outcome.Failed)
-	r.view.outcome(outcome, planned)
+// showApplied prints how an apply ended.
+func (r *run) showApplied(planned *engine.Planned, outcome *engine.Outcome) {
+	r.view.outcome(outcome, planned, ending{did: "Applied to " + planned.Stack, again: "Run apply again when mended: it goes on from there."})
 	r.view.proof(outcome.Proof)
 	r.view.keys(outcome.Keys, r.keys)
 	isNew := func(h plan.HostPlan) bool { return h.New && h.Role == plan.RoleProxy }
 	if outcome.Proof.OK() && (len(outcome.Keys) > 0 || slices.ContainsFunc(planned.Hosts, isNew)) {
 		r.view.tryIt(r.stack, outcome.Keys, r.keys)
 	}
-	return r.view.err()
 }

@@ -78,6 +78,7 @@ func knownOf(err error) known {
 		{engine.ErrNoSuchApply, "no_such_apply", "These are in it: relayctl history"},
 		{fs.ErrNotExist, "file", ""},
 		{fs.ErrPermission, "file", ""},
+		{errLastAway, "", "Undo it when that host is there, or say with --to how far the others go back. The numbers are in the history: relayctl history"},
 		{errNotConfirmed, "", "Nothing was changed."},
 		{errNobodyForKey, "", "It is shown once: run this on a terminal, or add --keys-out FILE. Nothing was changed."},
 		{errOwnKey, "", "Change the variable that it comes from, and apply."},
@@ -133,7 +134,7 @@ func (v *view) hintFor(err error) string {
 	var unasked *unaskedError
 	switch {
 	case errors.As(err, &unasked):
-		what, _, _ := strings.Cut(unasked.command, "-")
+		what := strings.NewReplacer("-secret", "", "rollback", "roll back").Replace(unasked.command)
 		return "To " + what + " without being asked:\n  " + v.theSame("--yes")
 	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
 		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(keys.path)

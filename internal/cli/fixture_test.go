@@ -54,6 +54,10 @@ type hosts struct {
 	rotate   func(h *hosts, show func(*engine.Rotated) error) (*engine.Rotated, error)
 	asked    engine.RotateRequest
 
+	rollback *engine.Rollback
+	to       int  // that a rollback was asked to go back to
+	purge    bool // that was asked of a destroy
+
 	history *engine.History
 	past    engine.HistoryRequest
 

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -16,15 +17,18 @@ var hostileTexts = []string{
 	"all well\nApply complete", "1\r\n2", "a\u0301\u0301\u0301" + strings.Repeat("\u0301", 200), strings.Repeat("x", 100_000), strings.Repeat("\n", 1000), "%s%n%d", "{{.}}", "\"}\n{\"type\":\"done\"",
 }
 
+// withoutJSON are commands about hosts that print text only.
+var withoutJSON = []string{"ca", "rotate-secret", "rollback", "destroy"}
+
 // Whatever hosts say, nothing of it acts on the terminal: neither in text, nor in
 // JSON that a program prints there.
 func TestNothingOfAHostActsOnTheTerminal(t *testing.T) {
 	tried := 0
-	for _, words := range []string{"plan --diff", "apply --yes", "status", "history", "history --apply 2", "ca", "rotate-secret --yes"} {
+	for _, words := range []string{"plan --diff", "apply --yes", "status", "history", "history --apply 2", "ca", "rotate-secret --yes", "rollback --yes", "destroy --yes"} {
 		for _, form := range []string{"piped", "--json", "terminal"} {
 			args := strings.Fields(words)
 			if form == "--json" {
-				if args[0] == "ca" || args[0] == "rotate-secret" {
+				if slices.Contains(withoutJSON, args[0]) {
 					continue
 				}
 				args = append(args, form)

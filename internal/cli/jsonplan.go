@@ -77,7 +77,7 @@ func (j *jsonOutput) plan(planned *engine.Planned, diff bool) {
 }
 
 func planShape(planned *engine.Planned, diff bool) jsonPlan {
-	shape := jsonPlan{TookSeconds: seconds(planned.Took), Summary: planned.Counts(), NewKeys: planned.Keys, Notices: noticesOf(planned)}
+	shape := jsonPlan{TookSeconds: seconds(planned.Took), Summary: planned.Counts(), NewKeys: planned.Keys, Notices: noticesOf(planned, "apply")}
 	texts := textsOf(planned.Texts)
 	if !diff {
 		texts = nil

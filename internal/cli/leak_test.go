@@ -101,7 +101,8 @@ func worldSaying(says, block string) *hosts {
 		}
 	}
 	h := &hosts{
-		planned: planned, root: "-----BEGIN CERTIFICATE-----\n", rotation: &engine.Rotation{Stack: "home", Workers: twoWorkers().Workers, Failed: onHosts},
+		rollback: &engine.Rollback{Planned: planned, To: 1, Last: 2},
+		planned:  planned, root: "-----BEGIN CERTIFICATE-----\n", rotation: &engine.Rotation{Stack: "home", Workers: twoWorkers().Workers, Failed: onHosts},
 		status: &engine.Status{
 			Stack: "home", URL: "https://llm.example.com", Applied: now, Operator: says,
 			Problems: []engine.Problem{{Host: "gpu-2", Model: "qwen3", Summary: says, Log: []string{says}, Command: "relayctl apply", Why: says}},
@@ -132,13 +133,14 @@ func TestNoCommandPrintsASecret(t *testing.T) {
 	shown := 0
 	for _, words := range []string{
 		"validate", "plan", "plan --diff", "apply --yes", "apply --yes --diff", "apply", "status", "history", "history --apply 2", "ca",
+		"rollback --yes", "rollback", "destroy --yes --forget gpu-7", "destroy",
 		"rotate-secret --yes", "rotate-secret --yes --worker gpu-2", "rotate-secret --yes --key old",
 		"plan --var engine_key=x", "plan --var engine_keyy=x", "plan --var plain=x --var-file vars", "plan --var-file nowhere",
 	} {
 		for _, break_ := range []string{"nothing", "failure", "stack file"} {
 			for _, form := range []string{"terminal", "piped", "--json"} {
 				args := strings.Fields(words)
-				if form == "--json" && !slices.Contains([]string{"ca", "rotate-secret"}, args[0]) {
+				if form == "--json" && !slices.Contains(withoutJSON, args[0]) {
 					args = append(args, form)
 				}
 				c := newConsole(t, "home\n", args...)

@@ -19,7 +19,8 @@ type notice struct {
 	Text         string   `json:"-"`                       // what people read instead, with what to do about it
 }
 
-func noticesOf(planned *engine.Planned) []notice {
+// noticesOf lists what is worth knowing beside the plan of a command.
+func noticesOf(planned *engine.Planned, command string) []notice {
 	var list []notice
 	for _, lock := range planned.Locks {
 		const words = "%s is at work there (%s, since %s)"
@@ -29,8 +30,11 @@ func noticesOf(planned *engine.Planned) []notice {
 		})
 	}
 	for _, cut := range planned.CutOff {
-		const words, goesOn = "what %s began there (%s, %s) was cut off", "; apply goes on from where it ended"
-		where := ""
+		const words = "what %s began there (%s, %s) was cut off"
+		where, goesOn := "", ""
+		if command == "apply" {
+			goesOn = "; apply goes on from where it ended"
+		}
 		if cut.At.Name != "" {
 			where = " in the middle of " + thing(cut.At)
 		}
@@ -53,11 +57,17 @@ func noticesOf(planned *engine.Planned) []notice {
 		})
 	}
 	for _, name := range planned.GivenUp {
-		const goes = "left the stack and is given up: what stands on it stays there"
+		goes := "left the stack and is given up: what stands on it stays there"
+		if command == "destroy" {
+			goes = "is given up: what stands on it stays there"
+		}
 		list = append(list, notice{Code: "given_up", Host: name, Message: goes, Text: whoLeft(planned.Plan, name) + " " + goes})
 	}
 	for _, name := range planned.Unknown {
-		const words = "--forget %s: no host of this name left the stack"
+		words := "--forget %s: no host of this name left the stack"
+		if command == "destroy" {
+			words = "--forget %s: no host of this name is away"
+		}
 		list = append(list, notice{Code: "unknown_host", Host: name, Message: fmt.Sprintf(words, name), Text: fmt.Sprintf(words, shellWord(name))})
 	}
 	return list

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,11 +22,15 @@ type changeOptions struct {
 	keysOut string
 }
 
+// takeChange lets a command change hosts. keysOut says what becomes of new API
+// keys; empty: the command makes none.
 func takeChange(command *cobra.Command, o *changeOptions, keysOut string) {
 	takeStack(command, &o.stackOptions)
 	takeHosts(command, &o.hostsOptions)
 	command.Flags().BoolVar(&o.yes, "yes", false, "do not ask")
-	command.Flags().StringVar(&o.keysOut, "keys-out", "", keysOut)
+	if keysOut != "" {
+		command.Flags().StringVar(&o.keysOut, "keys-out", "", keysOut)
+	}
 }
 
 var (
@@ -48,10 +54,14 @@ func (e *unaskedError) Unwrap() error { return e.why }
 type run struct {
 	*app
 	changeOptions
-	stack *stack.Stack
-	keys  keyDelivery                // nil: there is nobody to give keys to
-	told  map[*engine.HostError]bool // failures that are on the screen
+	command string
+	stack   *stack.Stack
+	keys    keyDelivery                // nil: there is nobody to give keys to
+	told    map[*engine.HostError]bool // failures that are on the screen
 }
+
+// anyStack is what begin checks where a stack needs no check.
+func anyStack(*stack.Stack) error { return nil }
 
 // begin reads the stack file for a command that changes hosts, and makes sure
 // that it could ask. What goes wrong is printed.
@@ -60,7 +70,7 @@ func (a *app) begin(command string, o changeOptions, n needs, check func(*stack.
 	if err != nil {
 		return nil, err
 	}
-	r := &run{app: a, changeOptions: o, stack: s, told: map[*engine.HostError]bool{}}
+	r := &run{app: a, changeOptions: o, command: command, stack: s, told: map[*engine.HostError]bool{}}
 	switch err = check(s); {
 	case err != nil:
 	case !o.yes && a.view.json != nil:
@@ -81,6 +91,55 @@ func (r *run) meet(ctx context.Context, config engine.Config, work func(context.
 		config.Keys = r.keys
 	}
 	return r.app.meet(ctx, r.stack, config, work)
+}
+
+// mayDo says why a plan is not carried out; nil: it is. Where there is something
+// to do, it asks, with what stands before the stack's name: "Apply this to".
+func (r *run) mayDo(ctx context.Context, planned *engine.Planned, question string) error {
+	r.tell(planned.Failed)
+	switch {
+	case len(planned.Blocked()) > 0:
+		r.view.blocked(planned, r.command)
+		return errTold
+	case len(planned.Keys) > 0 && r.keys == nil && r.view.json != nil:
+		return errKeysOutNeeded
+	case len(planned.Keys) > 0 && r.keys == nil:
+		return engine.ErrNoDelivery
+	case r.lacksProxy(planned): // everything else waits for it
+		return errTold
+	case planned.Empty():
+		return nil
+	}
+	hosts := 0
+	for _, h := range planned.Hosts {
+		if h.Counts().Total() > 0 {
+			hosts++
+		}
+	}
+	return r.confirm(ctx, fmt.Sprintf("%s %s (%s)", question, planned.Stack, plural(hosts, "host", "hosts")))
+}
+
+// lacksProxy reports whether the proxy host can't be worked on.
+func (r *run) lacksProxy(planned *engine.Planned) bool {
+	return slices.ContainsFunc(planned.Failed, func(e *engine.HostError) bool { return e.Host == r.stack.Proxy.Name })
+}
+
+// showing is called by the engine to show an outcome while the stack is still
+// locked: new keys count as shown once it returned nil.
+type showing = func(*engine.Outcome) error
+
+// do carries out a plan by work, and shows how that ended.
+func (r *run) do(planned *engine.Planned, show func(*engine.Outcome), work func(showing) (*engine.Outcome, error)) error {
+	r.view.workBegins()
+	r.progress.begin(planned.Plan)
+	outcome, err := work(func(outcome *engine.Outcome) error {
+		r.progress.end(outcome)
+		r.tell(outcome.Failed)
+		show(outcome)
+		return r.view.err()
+	})
+	r.progress.end(outcome)
+	return r.ended(outcome, err)
 }
 
 // confirm asks a question, and goes on only when the stack's name is typed.

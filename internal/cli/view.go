@@ -126,7 +126,7 @@ func (v *view) sign(action plan.Action) (sign, color string) {
 	switch action {
 	case plan.Create:
 		return "+", green
-	case plan.Update:
+	case plan.Update, plan.PutBack:
 		return "~", yellow
 	case plan.Remove:
 		return "-", red

@@ -8,8 +8,15 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// outcome prints how an apply ended on the hosts.
-func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
+// ending is how the end of a command is worded.
+type ending struct {
+	did   string // "Applied to home"
+	again string // what to do where it stopped, as paragraphs has it
+	all   bool   // is told also where there was nothing to do
+}
+
+// outcome prints how a command ended on the hosts.
+func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned, end ending) {
 	if v.json != nil {
 		v.json.outcome(outcome)
 		return
@@ -27,7 +34,7 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 			stopped = append(stopped, h.Name+" is done.")
 		}
 	}
-	if steps == 0 && len(planned.Failed) == 0 {
+	if steps == 0 && len(planned.Failed) == 0 && !end.all {
 		return
 	}
 	if len(outcome.Failed) == 0 {
@@ -35,20 +42,18 @@ func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned) {
 		if did.Total() > 0 {
 			counted = ": " + did.String()
 		}
-		v.out.printf("\nApplied to %s in %s%s.\n", planned.Stack, plan.Seconds(outcome.Took), counted)
+		v.out.printf("\n%s in %s%s.\n", end.did, plan.Seconds(outcome.Took), counted)
 		return
 	}
-	var untouched []string
-	for _, failure := range planned.Failed {
-		untouched = append(untouched, failure.Host)
-	}
-	if len(untouched) > 0 {
+	if untouched := names(planned.Failed, hostOf); len(untouched) > 0 {
 		stopped = append(stopped, "Not touched: "+strings.Join(untouched, ", ")+".")
 	}
 	v.gap()
 	v.errs.printf("%s", v.wrapped(0, strings.Join(stopped, " ")))
-	v.errs.printf("Run apply again when mended: it goes on from there.\n")
+	v.errs.printf("%s", v.paragraphs(0, end.again))
 }
+
+func hostOf(e *engine.HostError) string { return e.Host }
 
 // didOf counts what an apply did on all hosts, restarts and reloads left out.
 func didOf(outcome *engine.Outcome) plan.Counts {

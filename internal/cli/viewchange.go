@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,6 +50,7 @@ func (t textsOf) of(host string, c plan.Change) (before, after string, ok bool) 
 type texts struct {
 	before, after string
 	known         bool
+	unknown       string // what is said where it is not known; empty: that it changes
 }
 
 // why says in a phrase what changes and for which reason.
@@ -131,7 +133,7 @@ func contentPhrase(c plan.Change, t texts, alone bool) string {
 	case !alone:
 		return ""
 	case !t.known:
-		return "content changes"
+		return cmp.Or(t.unknown, "content changes")
 	}
 	removed, added := changedLines(t.before, t.after)
 	if len(removed) == 1 && len(added) == 1 {

@@ -155,6 +155,8 @@ func (v *view) pastStep(step plan.StepTaken) {
 		name += " (as it was found)"
 	case plan.Forget:
 		name += " (left as it is)"
+	case plan.PutBack:
+		name += " (put back)"
 	}
 	v.out.printf("  %s  %9s  %s %s\n", step.Began.UTC().Format(time.TimeOnly), end, sign, v.clean(name))
 	if step.Error != "" {

@@ -17,9 +17,13 @@ func (v *view) plan(planned *engine.Planned, diff bool) {
 		v.json.plan(planned, diff)
 		return
 	}
-	p := planText{view: v, plan: planned.Plan, diff: diff, texts: planned.Texts}
+	p := planText{view: v, plan: planned.Plan, command: "apply", diff: diff, texts: planned.Texts}
 	p.print(planned.Took, len(planned.Failed))
-	for _, n := range noticesOf(planned) {
+	v.notices(planned, p.command)
+}
+
+func (v *view) notices(planned *engine.Planned, command string) {
+	for _, n := range noticesOf(planned, command) {
 		v.out.printf("\n")
 		v.warn(n.Text)
 	}
@@ -28,24 +32,30 @@ func (v *view) plan(planned *engine.Planned, diff bool) {
 // planText is a plan on its way to the screen.
 type planText struct {
 	*view
-	plan   plan.Plan
-	diff   bool // show how the text of files changes
-	column int  // in which reasons begin
-	texts  textsOf
+	plan    plan.Plan
+	command string // that would carry it out
+	diff    bool   // show how the text of files changes
+	column  int    // in which reasons begin
+	texts   textsOf
+	content string // why content changes of which the text is not known; empty: nothing tells
 }
 
 // print prints a plan made from a look at the hosts that took so long; unseen
 // is how many could not be looked at.
 func (p *planText) print(took time.Duration, unseen int) {
-	p.column = p.reasonColumn()
 	p.head(took, unseen)
+	p.hosts()
+	if !p.plan.Empty() {
+		p.foot()
+	}
+}
+
+func (p *planText) hosts() {
+	p.column = p.reasonColumn()
 	for _, h := range p.plan.Hosts {
 		if !p.plan.Empty() || len(shown(h)) > 0 {
 			p.host(h)
 		}
-	}
-	if !p.plan.Empty() {
-		p.foot()
 	}
 }
 
@@ -127,7 +137,7 @@ func (p *planText) host(h plan.HostPlan) {
 }
 
 func (p *planText) change(h plan.HostPlan, c plan.Change) {
-	var t texts
+	t := texts{unknown: p.content}
 	t.before, t.after, t.known = p.texts.of(h.Name, c)
 	sign, color := p.sign(c.Action)
 	name, why := p.clean(label(c)), why(h.Name, c, t, p.diff)
@@ -155,6 +165,8 @@ func (p *planText) notes(c plan.Change) {
 	}
 	switch {
 	case c.Block == "":
+	case p.command != "apply":
+		p.say(8, "stops %s", p.command)
 	case !c.Adoptable:
 		p.say(8, "stops apply, also with --adopt")
 	case c.Hides():
@@ -183,7 +195,7 @@ func (p *planText) foot() {
 		}
 	}
 	if blocked := len(p.plan.Blocked()); blocked > 0 {
-		p.say(0, "%s in the way: apply would stop, see ! above.", plural(blocked, "thing is", "things are"))
+		p.say(0, "%s in the way: %s would stop, see ! above.", plural(blocked, "thing is", "things are"), p.command)
 	}
 }
 
@@ -224,8 +236,8 @@ func adoptable(planned *engine.Planned) bool {
 	return !slices.ContainsFunc(planned.Blocked(), func(c plan.Change) bool { return !c.Adoptable })
 }
 
-// blocked prints why an apply stops before it begins.
-func (v *view) blocked(planned *engine.Planned) {
+// blocked prints why a command stops before it begins.
+func (v *view) blocked(planned *engine.Planned, command string) {
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
 			f := failure{Code: codeBlocked, Message: thing(c.ID) + ": " + c.Block, Host: h.Name, Resource: resourceOf(c.ID)}
@@ -243,7 +255,7 @@ func (v *view) blocked(planned *engine.Planned) {
 	case adoptable(planned):
 		v.errs.printf("\nNothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.clean(v.about.again("apply --adopt")))
 	default:
-		v.errs.printf("\nNothing was changed. Clear what is in the way, then run apply again.\n")
+		v.errs.printf("\nNothing was changed. Clear what is in the way, then run %s again.\n", command)
 	}
 }
 

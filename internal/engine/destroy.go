@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -23,6 +22,7 @@ func (s *Session) PlanDestroy(ctx context.Context, purge bool) (*Planned, error)
 	if err != nil {
 		return nil, err
 	}
+	planned.purge = purge
 	planned.failStays()
 	planned.giveUp(s.config.Forget)
 	err = planned.take(func(bool) (*proposal, error) {
@@ -76,7 +76,7 @@ func (s *Session) Destroy(ctx context.Context, planned *Planned, show func(*Outc
 	if err := j.mayBegin(); err != nil {
 		return j.outcome, err
 	}
-	if j.takeAll(); len(j.parts) == 1 && j.manifest() == nil {
+	if j.takeAll(); len(j.parts) == 1 && j.manifest() == nil && planned.Empty() {
 		return j.outcome, j.runNothing(show) // nothing of ours is anywhere
 	}
 	return j.outcome, j.run(ctx, []stage{
@@ -102,7 +102,13 @@ func (j *job) othersAreClean(context.Context) bool {
 	proxy := j.onProxy()
 	failure := proxy.host.fail("it is left as it is: "+strings.Join(away, ", ")+" can't be cleaned now, and only this host remembers that", ErrStillThere)
 	failure.Did = "nothing was changed there"
-	failure.Hint = fmt.Sprintf("Destroy again when they can be worked on, or give them up: relayctl destroy --forget %s", strings.Join(away, " --forget "))
+	failure.Hint = "Destroy again when they can be worked on, or give them up: relayctl destroy"
+	if j.planned.purge {
+		failure.Hint += " --purge"
+	}
+	for _, name := range away {
+		failure.Hint += " --forget " + name
+	}
 	proxy.stop(failure)
 	return false
 }

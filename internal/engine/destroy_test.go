@@ -131,6 +131,24 @@ func TestDestroyBrokenOff(t *testing.T) {
 	})
 }
 
+// What clients trust stays without purge, and can be taken away later.
+func TestPurgeAfterDestroy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.mustApply()
+		const ca, keys = "/var/lib/relayctl/ca/internal.pem", "/var/lib/relayctl/keys.json"
+		for _, purge := range []bool{false, false, true} {
+			if _, err := h.destroy(purge); err != nil {
+				t.Fatalf("destroy: %v\n%+v", err, explained(err))
+			}
+			if h.edge.has(ca) == purge || h.edge.has(keys) == purge {
+				t.Errorf("purge is %t: CA %t, keys %t", purge, h.edge.has(ca), h.edge.has(keys))
+			}
+		}
+		mustBeClean(t, h.edge, h.gpu1, h.gpu2)
+	})
+}
+
 // Without purge, what clients trust is no part of the plan.
 func TestDestroyKeepsTrust(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -170,7 +170,7 @@ func (a *hostApply) count(change plan.Change) {
 	switch change.Action {
 	case plan.Create:
 		a.outcome.Created++
-	case plan.Update:
+	case plan.Update, plan.PutBack:
 		a.outcome.Changed++
 	case plan.Remove:
 		a.outcome.Removed++

@@ -142,7 +142,7 @@ func (h *home) mustBeProxyOnly() {
 	h.t.Helper()
 	for _, path := range []string{
 		"/etc/relay/worker.json", "/etc/relay/worker.secret", "/etc/relay/backends", "/etc/relay/workers.d/gpu-1.json",
-		"/etc/systemd/system/relay-worker.service", "/usr/local/lib/relayctl/relay-worker", "/var/lib/relayctl/secrets/worker",
+		"/etc/systemd/system/relay-worker.service", "/usr/local/lib/relayctl/relay-worker/current", "/var/lib/relayctl/secrets/worker",
 	} {
 		if h.edge.has(path) {
 			h.t.Errorf("%s is left on the proxy's machine", path)
@@ -280,7 +280,7 @@ func TestWorkerMovesToTheProxysMachineAndBack(t *testing.T) {
 
 func (h *home) mustBeBack() {
 	h.t.Helper()
-	for _, path := range []string{"/etc/relay/worker.json", "/usr/local/lib/relayctl/relay-worker"} {
+	for _, path := range []string{"/etc/relay/worker.json", "/usr/local/lib/relayctl/relay-worker/current"} {
 		if h.edge.has(path) || !h.gpu1.has(path) {
 			h.t.Errorf("%s: on edge %t, on gpu-1 %t", path, h.edge.has(path), h.gpu1.has(path))
 		}

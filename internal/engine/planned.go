@@ -29,6 +29,7 @@ type Planned struct {
 	observed *observed
 	proposal *proposal
 	departed []Target
+	purge    bool // of a destroy: takes what clients trust, too
 	// propose works out anew, from what was observed by now, what is left to do;
 	// prepared: the hosts should have made what others wait for.
 	propose func(prepared bool) (*proposal, error)

@@ -45,13 +45,19 @@ func (s *Session) PlanRollback(ctx context.Context, to int) (*Rollback, error) {
 		if _, err := s.askFormers(ctx, r); err != nil {
 			return nil, err
 		}
-		if r.To = r.Last - 1; r.Last == 0 {
+		switch r.To = r.Last - 1; {
+		case r.Last == 0 && len(r.Failed) > 0:
+			return nil, r.Failed // there may be something on these
+		case r.Last == 0:
 			return nil, ErrNothingToUndo
 		}
 	}
 	told, err := s.askFormers(ctx, r)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case r.Last <= r.To && len(r.Failed) == 0: // else hosts that are away may have something
+		return nil, ErrNothingToUndo
 	}
 	return r, planned.take(func(bool) (*proposal, error) { return s.goBack(planned, told) })
 }

@@ -207,6 +207,9 @@ func (s step) touches() bool {
 		if s.change.Adopt {
 			return s.now.Exists
 		}
+		if s.applied == nil && s.change.ID.Kind.Describe().Known {
+			return s.now.Exists // stayed when the stack was taken away: nobody else makes these
+		}
 		return s.madeBefore() && (s.now.Exists || s.applied.Kept != "")
 	}
 	return true

@@ -71,13 +71,14 @@ func (d document) grants() grants {
 // present one; who was put out by a going back, which is undone with them, comes
 // back. A nil text grants nothing to anybody any more.
 func goBack(versions [][]byte, undoing []bool) ([]byte, error) {
+	var documents []document
 	var all []grants
 	for _, text := range versions {
 		d, err := readVersion(text)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, d.grants())
+		documents, all = append(documents, d), append(all, d.grants())
 	}
 	d, err := readDocument(versions[0])
 	if err != nil {
@@ -107,6 +108,9 @@ func goBack(versions [][]byte, undoing []bool) ([]byte, error) {
 		return nil, nil
 	case d.list != "":
 		d.whole[d.list] = left
+	}
+	if last := len(versions) - 1; reflect.DeepEqual(d.whole, documents[last].whole) {
+		return versions[last], nil // with its members in their order
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)

@@ -129,14 +129,21 @@ func (b *back) credential(resource Resource, former Former) (Resource, bool) {
 	return resource, true
 }
 
-// rendered is a file that its host fills with a credential, as that is now.
+// rendered is a file that its host fills with a credential. It holds what it
+// does now: a worker goes on with the secret by which it is known. One that has
+// gone is made anew.
 func (b *back) rendered(resource Resource) (Resource, bool) {
-	if !b.facts[*resource.From].Exists {
+	if fact := b.facts[resource.ID]; fact.Exists {
+		resource.Want = asItIs(resource, fact)
+		return resource, true
+	}
+	source := b.facts[resource.source()]
+	if !source.Exists {
 		b.gone[resource.ID] = true
 		return resource, false
 	}
-	resource.Want = asItIs(resource, b.facts[resource.ID])
-	resource.Want[AttrContent] = Known(b.facts[*resource.From].Have[AttrMAC])
+	resource.Want = maps.Clone(resource.Want)
+	resource.Want[AttrContent] = Known(source.Have[AttrMAC])
 	return resource, true
 }
 

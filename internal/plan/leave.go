@@ -11,8 +11,13 @@ import (
 func (d *differ) leaving() []Change {
 	var changes []Change
 	for id, fact := range d.facts {
-		if _, wanted := d.wanted[id]; !wanted && fact.Applied != nil {
+		_, wanted := d.wanted[id]
+		switch {
+		case wanted:
+		case fact.Applied != nil:
 			changes = append(changes, d.leave(id, fact)...)
+		case fact.Exists && id.Kind.Describe().Known && d.host.Role == RoleDeparted && !d.host.KeepTrust:
+			changes = append(changes, Change{ID: id, Action: Remove, Fact: fact}) // stayed when all else went
 		}
 	}
 	return changes

@@ -26,8 +26,8 @@ type Caddy struct {
 // runCaddy is the command caddy.
 func (m *Machine) runCaddy(command machine.Command) ([]byte, error) {
 	path := command.Args[slices.Index(command.Args, "--config")+1]
-	if by := command.Args[slices.Index(command.Args, "--adapter")+1]; by != "caddyfile" {
-		return nil, &machine.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: unrecognized config adapter: " + by}}
+	if adapter := command.Args[slices.Index(command.Args, "--adapter")+1]; adapter != "caddyfile" {
+		return nil, &machine.CommandError{Name: "caddy", ExitCode: 1, Stderr: []string{"Error: unrecognized config adapter: " + adapter}}
 	}
 	content := m.Read(path)
 	refused := func(text string) bool { return text != "" && strings.Contains(content, text) }

@@ -103,8 +103,8 @@ func TestWholeConversation(t *testing.T) {
 		if err := client.Unlock(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c.machine.Journal["x.service"] = []string{"one", "two"}
-		if lines, err := client.Journal(t.Context(), "x.service", 5); err != nil || !slices.Equal(lines, []string{"one", "two"}) {
+		c.machine.Log["x.service"] = []string{"one", "two"}
+		if lines, err := client.Log(t.Context(), "x.service", 5); err != nil || !slices.Equal(lines, []string{"one", "two"}) {
 			t.Errorf("the log is %q, %v", lines, err)
 		}
 		if _, err := client.Reveal(t.Context()); code(err) != hostapi.CodeInternal {

@@ -70,8 +70,8 @@ var requests = map[hostapi.Op]func(ctx context.Context, c *hostapi.Client) error
 		_, err := c.Ask(ctx, hostapi.Ask{Timeout: hostapi.MaxAskTime})
 		return err
 	},
-	hostapi.OpJournal: func(ctx context.Context, c *hostapi.Client) error {
-		_, err := c.Journal(ctx, "x.service", 5)
+	hostapi.OpLog: func(ctx context.Context, c *hostapi.Client) error {
+		_, err := c.Log(ctx, "x.service", 5)
 		return err
 	},
 	hostapi.OpReveal: func(ctx context.Context, c *hostapi.Client) error {
@@ -219,7 +219,7 @@ func TestLongTextsAreCut(t *testing.T) {
 					return
 				}
 				host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","what":%q,"by":%q,"line":%q,"took":-5,"amount":{"done":9,"total":7,"of":%q}}}`, request.ID, long, long[:1<<14], long[:1<<14], long[:1<<14])
-				if request.Op == hostapi.OpJournal {
+				if request.Op == hostapi.OpLog {
 					lines, _ := json.Marshal(map[string]any{"lines": append(make([]string, 1000), long)})
 					host.say(`{"id":%d,"result":%s}`, request.ID, lines)
 					continue
@@ -243,7 +243,7 @@ func TestLongTextsAreCut(t *testing.T) {
 		if !errors.As(err, &said) || len(said.Message) > most || len(said.Hint) > most || len(said.Log) > 200 || len(said.Log[len(said.Log)-1]) > most {
 			t.Errorf("the error has %d bytes", len(err.Error()))
 		}
-		lines, err := client.Journal(t.Context(), "x.service", 5)
+		lines, err := client.Log(t.Context(), "x.service", 5)
 		if err != nil || len(lines) != 5 || len(lines[4]) > most || lines[4] == "" {
 			t.Errorf("%d lines, %v", len(lines), err)
 		}

@@ -265,7 +265,7 @@ func TestStrayAnswer(t *testing.T) {
 			request, _ := host.read()
 			host.say(`{"id":%d,"result":{"lines":["one"]}}`, request.ID)
 		}()
-		if lines, err := client.Journal(t.Context(), "x.service", 1); err != nil || !slices.Equal(lines, []string{"one"}) {
+		if lines, err := client.Log(t.Context(), "x.service", 1); err != nil || !slices.Equal(lines, []string{"one"}) {
 			t.Errorf("%q, %v", lines, err)
 		}
 	})

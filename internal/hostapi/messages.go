@@ -29,7 +29,7 @@ const (
 	OpApply   Op = "apply"   // Apply -> AppliedSteps; only under the lock
 	OpFinish  Op = "finish"  // Finish -> nothing; only under the lock
 	OpAsk     Op = "ask"     // Ask -> Answer
-	OpJournal Op = "journal" // Journal -> JournalLines
+	OpLog     Op = "log"     // UnitLog -> LogLines
 	OpReveal  Op = "reveal"  // Reveal -> Revealed; the probe key, nothing else
 	OpHistory Op = "history" // History -> HistoryTold; changes nothing
 	OpFormer  Op = "former"  // Former -> FormerTold; changes nothing
@@ -224,14 +224,14 @@ type Answer struct {
 // MaxAnswer is the longest body of an Answer, in bytes.
 const MaxAnswer = 1 << 20
 
-// Journal asks for the last lines of a unit's log.
-type Journal struct {
+// UnitLog asks for the last lines of a unit's log.
+type UnitLog struct {
 	Unit  string `json:"unit"`
 	Lines int    `json:"lines"` // at most 200
 }
 
-// JournalLines is the answer to Journal.
-type JournalLines struct {
+// LogLines is the answer to UnitLog.
+type LogLines struct {
 	Lines []string `json:"lines"`
 }
 

@@ -105,9 +105,9 @@ func (c *Client) Ask(ctx context.Context, params Ask) (Answer, error) {
 	return answer, err
 }
 
-// Journal reads the end of a unit's log.
-func (c *Client) Journal(ctx context.Context, unit string, lines int) ([]string, error) {
-	result, err := do[JournalLines](ctx, c, OpJournal, bound{lookTime, stopTime}, Journal{Unit: unit, Lines: lines}, nil)
+// Log reads the end of a unit's log.
+func (c *Client) Log(ctx context.Context, unit string, lines int) ([]string, error) {
+	result, err := do[LogLines](ctx, c, OpLog, bound{lookTime, stopTime}, UnitLog{Unit: unit, Lines: lines}, nil)
 	return cutLines(result.Lines, lines), err
 }
 

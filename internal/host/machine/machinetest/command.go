@@ -74,7 +74,7 @@ func (m *Machine) execute(command machine.Command) ([]byte, error) {
 	case "caddy":
 		return m.runCaddy(command)
 	case "journalctl":
-		return []byte(strings.Join(m.Journal[strings.TrimPrefix(last, "_SYSTEMD_UNIT=")], "\n")), nil
+		return []byte(strings.Join(m.Log[strings.TrimPrefix(last, "_SYSTEMD_UNIT=")], "\n")), nil
 	}
 	return nil, fmt.Errorf("run %s: %w", command.Name, exec.ErrNotFound)
 }

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -116,7 +114,7 @@ func (s *hostStates) take(event engine.Event, now time.Time) {
 		h.waits(event, now)
 	case engine.Uploading:
 		switch {
-		case event.Sent < event.Size:
+		case event.Amount.Done < event.Amount.Total:
 		case event.Steps == 0:
 			event = engine.Event{Host: event.Host, Phase: engine.Connecting}
 		default:
@@ -132,24 +130,12 @@ func (s *hostStates) take(event engine.Event, now time.Time) {
 	s.lookWhenAllConnected(now)
 }
 
-// now notes what a host is at; the same thing with other numbers goes on since
-// it began.
+// now notes what a host is at; what goes on still does so since it began.
 func (h *hostState) now(s state, event engine.Event, now time.Time) {
-	if h.state == idle || withoutFigures(h.last) != withoutFigures(event) {
+	if h.state == idle || goesOn(h.last) != goesOn(event) {
 		h.since = now
 	}
 	h.state, h.last = s, event
-}
-
-// withoutFigures is what goes on, less how far it is and for how long.
-func withoutFigures(event engine.Event) string {
-	what, _, _ := byTheClock(doing(event))
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r == '.' {
-			return -1
-		}
-		return r
-	}, what)
 }
 
 // waits notes what a step, or a host as a whole, waits for. Where the host says
@@ -160,22 +146,9 @@ func (h *hostState) waits(event engine.Event, now time.Time) {
 		return
 	}
 	h.now(working, event, now)
-	if _, _, elapsed := byTheClock(event.Text); now.Add(-elapsed).Before(h.since) {
-		h.since = now.Add(-elapsed)
+	if began := now.Add(-event.Took); began.Before(h.since) {
+		h.since = began
 	}
-}
-
-// clock is how a host says for how long something goes on, and by what means.
-var clock = regexp.MustCompile(`^(.*) \((?:([^()]*), )?([0-9]{1,6}) s\)$`)
-
-// byTheClock takes "installing (apt, 12 s)" apart.
-func byTheClock(text string) (what, means string, elapsed time.Duration) {
-	m := clock.FindStringSubmatch(text)
-	if m == nil {
-		return text, "", 0
-	}
-	seconds, _ := strconv.Atoi(m[3]) // digits only
-	return m[1], m[2], time.Duration(seconds) * time.Second
 }
 
 // lookWhenAllConnected notes that the hosts are looked at: that begins for all

@@ -195,10 +195,10 @@ func TestApplyAsJSON(t *testing.T) {
 		for _, happens := range []func(*hosts){
 			event(engine.Event{Host: "edge", Phase: engine.Connecting, Text: "203.0.113.10"}),
 			event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc, added to known_hosts"}),
-			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Sent: 1 << 18, Size: 3 << 20, Steps: 6}),
-			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Sent: 1 << 19, Size: 3 << 20, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Amount: plan.Amount{Done: 1 << 18, Total: 3 << 20, Measure: plan.InBytes}, Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Amount: plan.Amount{Done: 1 << 19, Total: 3 << 20, Measure: plan.InBytes}, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Started, ID: caddyPackage, Action: plan.Create, Steps: 6}),
-			event(engine.Event{Host: "edge", Phase: engine.Waiting, ID: caddyPackage, Action: plan.Create, Text: "installing (apt, 5 s)", Steps: 6}),
+			event(engine.Event{Host: "edge", Phase: engine.Waiting, ID: caddyPackage, Action: plan.Create, Text: "installing", By: "apt", Took: 5 * time.Second, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Done, ID: caddyPackage, Action: plan.Create, Took: 14200 * time.Millisecond, Step: 1, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Finished, Step: 6, Steps: 6, Took: 46 * time.Second}),
 			event(engine.Event{Phase: engine.Proving, Text: "llama3-8b to answer"}),

@@ -45,7 +45,7 @@ const uploadsTold = time.Second
 func (j *jsonOutput) hear(e engine.Event, now time.Time) {
 	event := jsonEvent{
 		Host: e.Host, Resource: resourceOf(e.ID), Action: e.Action, Step: e.Step, Steps: e.Steps,
-		SentBytes: e.Sent, SizeBytes: e.Size, Seconds: seconds(e.Took), Message: happened(e),
+		Seconds: seconds(e.Took), Message: happened(e),
 	}
 	switch e.Phase {
 	case stopping, stopped:
@@ -59,13 +59,14 @@ func (j *jsonOutput) hear(e engine.Event, now time.Time) {
 	case engine.Failed:
 		event.jsonLine = j.line("host_failed")
 	case engine.Uploading:
-		if now.Sub(j.uploads[e.Host]) < uploadsTold && e.Sent < e.Size {
+		if now.Sub(j.uploads[e.Host]) < uploadsTold && e.Amount.Done < e.Amount.Total {
 			return
 		}
 		j.uploads[e.Host] = now
+		event.SentBytes, event.SizeBytes = e.Amount.Done, e.Amount.Total
 		fallthrough
 	default:
-		event.jsonLine, event.Phase, event.Message = j.line("progress"), e.Phase, doing(e)
+		event.jsonLine, event.Phase, event.Seconds, event.Message = j.line("progress"), e.Phase, 0, doing(e)
 	}
 	j.print(event)
 }

@@ -97,7 +97,7 @@ func worldSaying(says, block string) *hosts {
 	tell := func(h *hosts) {
 		for _, phase := range []engine.Phase{engine.Connecting, engine.NewHostKey, engine.Reached, engine.Locking, engine.Started, engine.Waiting,
 			engine.Uploading, engine.Done, engine.Failed, engine.Proving, engine.Proving} {
-			h.config.Events(engine.Event{Host: "gpu-2", Phase: phase, ID: id, Action: plan.Update, Text: says, Step: 1, Steps: 2})
+			h.config.Events(engine.Event{Host: "gpu-2", Phase: phase, ID: id, Action: plan.Update, Text: says, By: says, Line: says, Step: 1, Steps: 2})
 		}
 	}
 	h := &hosts{

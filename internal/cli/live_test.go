@@ -82,13 +82,13 @@ var (
 func scenes(f *film, n int) []func(*hosts) {
 	const mebibyte = 1 << 20
 	list := []func(*hosts){
-		event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Sent: mebibyte * 19 / 10, Size: mebibyte * 31 / 10, Step: 0, Steps: 4}),
+		event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Amount: plan.Amount{Done: mebibyte * 19 / 10, Total: mebibyte * 31 / 10, Measure: plan.InBytes}, Step: 0, Steps: 4}),
 		all(1, n, engine.Event{Phase: engine.Waiting, Text: "edge to serve", Steps: 4}),
 		wait(300 * time.Millisecond),
 		f.look("the proxy is uploaded to"),
 		event(engine.Event{Host: "edge", Phase: engine.Started, ID: caddyPackage, Action: plan.Create, Step: 2, Steps: 4}),
 		wait(5 * time.Second),
-		event(engine.Event{Host: "edge", Phase: engine.Waiting, ID: caddyPackage, Action: plan.Create, Text: "installing (apt, 5 s)", Step: 2, Steps: 4}),
+		event(engine.Event{Host: "edge", Phase: engine.Waiting, ID: caddyPackage, Action: plan.Create, Text: "installing", By: "apt", Took: 5 * time.Second, Step: 2, Steps: 4}),
 		wait(7 * time.Second),
 		f.look("a package is installed"),
 		event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc, added to known_hosts"}),
@@ -150,6 +150,23 @@ func TestLiveViewOfAnApply(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What apt prints stands behind what it is at, as far as there is room.
+func TestLiveLineShowsWhatACommandPrints(t *testing.T) {
+	c := newConsole(t, "", "apply", "--yes")
+	f := &film{terminal: onTerminal(c, 80, 24, false)}
+	f.run(t, c, planOfMany(1), &engine.Outcome{},
+		event(engine.Event{
+			Host: "edge", Phase: engine.Waiting, ID: caddyPackage, Action: plan.Create, Step: 1, Steps: 4, Text: "installing",
+			By: "apt", Took: 5 * time.Second, Line: "Setting up caddy (2.6.2-5) \x1b[5A and much more of what nobody needs to know",
+		}),
+		wait(1500*time.Millisecond),
+		func(*hosts) {
+			if screen := f.screen(); !strings.Contains(screen, `1/4  installing caddy (apt, 6 s): Setting up caddy (2.6.…`) || f.breaks(2) {
+				t.Errorf("the screen is\n%s", screen)
+			}
+		})
 }
 
 // A terminal with colours shows the same.
@@ -293,7 +310,7 @@ func TestLiveViewIsDrawnOnChangeOnly(t *testing.T) {
 			time.Sleep(time.Second)
 			before = f.writes()
 			for i := range 10_000 {
-				event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Sent: int64(i) << 10, Size: 1 << 30, Step: 1, Steps: 4})(h)
+				event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Amount: plan.Amount{Done: int64(i) << 10, Total: 1 << 30, Measure: plan.InBytes}, Step: 1, Steps: 4})(h)
 				time.Sleep(100 * time.Microsecond)
 			}
 			busy, before = f.writes()-before, f.writes()

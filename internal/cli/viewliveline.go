@@ -153,30 +153,27 @@ func (t *liveTable) words(h *hostState) string {
 	case skipped:
 		return "left as it was, since " + h.last.Text
 	}
-	what, means, _ := byTheClock(doingIt(h.last))
-	if elapsed := t.now.Sub(h.since).Truncate(time.Second); elapsed > 0 {
-		means = strings.TrimPrefix(means+", "+plan.Seconds(elapsed), ", ")
+	words := goesOnVerbFirst(h.last) + figures(h.last, t.now.Sub(h.since))
+	if h.last.Line != "" {
+		words += ": " + h.last.Line
 	}
-	if means == "" {
-		return what
-	}
-	return what + " (" + means + ")"
+	return words
 }
 
-// doingIt is doing with the verb first.
-func doingIt(e engine.Event) string {
+// goesOnVerbFirst is goesOn with the verb first.
+func goesOnVerbFirst(e engine.Event) string {
 	bare := strings.TrimPrefix(thing(e.ID), string(e.ID.Kind)+" ")
 	switch e.Phase {
 	case engine.Connecting:
 		return strings.TrimSuffix("connecting to "+e.Text, " to ")
 	case engine.Uploading:
-		return fmt.Sprintf("uploading %s %.1f of %.1f MiB", bare, mebibytes(e.Sent), mebibytes(e.Size))
+		return "uploading " + bare
 	case engine.Started:
 		return begins(e) + " " + bare
 	case engine.Waiting:
-		if rest, ok := strings.CutPrefix(e.Text, begins(e)+" ("); ok {
-			return begins(e) + " " + bare + " (" + rest
+		if e.Text == begins(e) {
+			return e.Text + " " + bare
 		}
 	}
-	return doing(e)
+	return goesOn(e)
 }

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/engine"
-	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // plainPrinter shows hosts where lines can't be drawn again: an event a line.
@@ -40,11 +38,11 @@ func (p *plainPrinter) beat(now time.Time) {
 		return
 	}
 	for _, e := range p.states.busy() {
-		text := still(doing(e.last))
-		if _, _, elapsed := byTheClock(text); elapsed == 0 { // it does not say for how long itself
-			text += " (" + plan.Seconds(now.Sub(e.since).Round(time.Second)) + ")"
+		elapsed := e.last.Took
+		if elapsed == 0 { // the host does not say
+			elapsed = now.Sub(e.since).Round(time.Second)
 		}
-		p.line(e.host, text)
+		p.line(e.host, still(e.last)+figures(e.last, elapsed))
 	}
 }
 
@@ -78,9 +76,9 @@ func (p *plainPrinter) hear(e engine.Event, _ time.Time) {
 func (p *plainPrinter) waits(e engine.Event) {
 	text := doing(e)
 	if e.Phase == engine.Uploading { // before much of it is sent
-		text = fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Size))
+		text = fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Amount.Total))
 	}
-	what, _, _ := strings.Cut(text, " (")
+	what := goesOn(e)
 	if !isQuick(e) && p.said[e.Host] != what {
 		p.said[e.Host] = what
 		p.line(e.Host, text)

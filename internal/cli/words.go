@@ -23,8 +23,11 @@ func stepName(id plan.ID, action plan.Action) string {
 	return thing(id)
 }
 
-// doing says what goes on.
-func doing(e engine.Event) string {
+// doing says what goes on, how far it is and for how long.
+func doing(e engine.Event) string { return goesOn(e) + figures(e, e.Took) }
+
+// goesOn says what goes on. That is the same as long as it does.
+func goesOn(e engine.Event) string {
 	switch e.Phase {
 	case engine.Left:
 		return happened(e)
@@ -33,7 +36,7 @@ func doing(e engine.Event) string {
 	case engine.Locking:
 		return "waiting for the lock: " + e.Text
 	case engine.Uploading:
-		return fmt.Sprintf("%s: uploading %.1f of %.1f MiB", thing(e.ID), mebibytes(e.Sent), mebibytes(e.Size))
+		return thing(e.ID) + ": uploading"
 	case engine.Started:
 		return thing(e.ID) + ": " + begins(e)
 	case engine.Waiting, engine.Proving:
@@ -43,6 +46,27 @@ func doing(e engine.Event) string {
 		return "waiting for " + e.Text
 	}
 	return string(e.Phase)
+}
+
+// figures tell how far something is that goes on, by what means and since when.
+func figures(e engine.Event, elapsed time.Duration) string {
+	far, means := "", e.By
+	if elapsed = elapsed.Truncate(time.Second); elapsed > 0 {
+		means = strings.TrimPrefix(means+", "+plan.Seconds(elapsed), ", ")
+	}
+	switch a := e.Amount; {
+	case a.Total == 0:
+	case a.Measure == plan.InBytes:
+		far = fmt.Sprintf(" %.1f of %.1f MiB", mebibytes(a.Done), mebibytes(a.Total))
+	case a.Measure == plan.InSeconds:
+		means += " of at most " + plan.Seconds(time.Duration(a.Total)*time.Second)
+	default:
+		far = fmt.Sprintf(" %d of %d %s", a.Done, a.Total, a.Measure)
+	}
+	if means == "" {
+		return far
+	}
+	return far + " (" + strings.TrimSpace(means) + ")"
 }
 
 // happened says what is over.
@@ -63,7 +87,8 @@ func happened(e engine.Event) string {
 }
 
 // still says that something goes on.
-func still(text string) string {
+func still(e engine.Event) string {
+	text := goesOn(e)
 	what, does, isStep := strings.Cut(text, ": ")
 	if !isStep || strings.HasPrefix(text, "waiting ") {
 		return "still " + text

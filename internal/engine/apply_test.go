@@ -239,7 +239,7 @@ func TestWorkerThatDoesNotStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		h.gpu1.Systemd.Unit("relay-worker.service").Fails = true
-		h.gpu1.Journal["relay-worker.service"] = []string{"dial wss://llm.example.com: no route"}
+		h.gpu1.Log["relay-worker.service"] = []string{"dial wss://llm.example.com: no route"}
 		outcome, err := h.apply()
 		mustFail(t, err, "gpu-1")
 		failure := outcome.Failed[0]

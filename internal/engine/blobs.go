@@ -112,7 +112,7 @@ func inTurn(calls []func() error) error {
 func (a *hostApply) put(ctx context.Context, change plan.Change, b blob) error {
 	sent := func(sent int) {
 		if change.Resource.Size > 0 {
-			a.tell(Event{Phase: Uploading, ID: change.ID, Action: change.Action, Sent: int64(sent), Size: int64(len(b.encoded))})
+			a.tell(Event{Phase: Uploading, ID: change.ID, Action: change.Action, Amount: sentOf(int64(sent), int64(len(b.encoded)))})
 		}
 	}
 	sent(0) // the first receipt may be long in coming

@@ -17,14 +17,16 @@ type Event struct {
 	ID     plan.ID
 	Action plan.Action // of the change that is worked on
 	Adopt  bool        // it takes over what is somebody else's
-	// Text says more for people: "apt, 12 s", "edge to serve", a fingerprint. In
+	// Text says more for people: "installing", "edge to serve", a fingerprint. In
 	// phase Done it says how the step ended, where not as its action has it.
 	Text string
+	By   string // what does it, in phase Waiting: "apt"
+	Line string // that By printed last
 	// Step is how many of the host's Steps are done. Both are zero until the
 	// apply has begun.
 	Step, Steps int
-	Sent, Size  int64         // bytes, in phase Uploading
-	Took        time.Duration // in phases Done and Finished
+	Amount      plan.Amount   // how far it is, in the phases Uploading, where it is in bytes, and Waiting
+	Took        time.Duration // in phases Done and Finished; in phase Waiting, until now, where that is known
 }
 
 // Phase is what an event is about.
@@ -48,6 +50,11 @@ const (
 	Reached    Phase = "reached"  // Text is how far a rotation is; the host "relay" is the relay itself
 	Proving    Phase = "proving"  // Text is what is waited for: "llama3-8b to answer"
 )
+
+// sentOf is how far an upload is, in bytes.
+func sentOf(sent, size int64) plan.Amount {
+	return plan.Amount{Done: sent, Total: size, Measure: plan.InBytes}
+}
 
 // teller passes events on, one at a time.
 type teller struct {

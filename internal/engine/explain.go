@@ -12,8 +12,8 @@ import (
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
-// journalLines is how many of its last lines a service is quoted with.
-const journalLines = 5
+// logLines is how many of its last lines a service is quoted with.
+const logLines = 5
 
 // explain adds to a proof that failed what relay and workers say about it.
 func (s *Session) explain(ctx context.Context, proof *Proof) {
@@ -151,7 +151,7 @@ func (s *Session) journal(ctx context.Context, name, unit string) []string {
 	if h == nil {
 		return nil
 	}
-	lines, err := h.client.Journal(ctx, unit, journalLines)
+	lines, err := h.client.Log(ctx, unit, logLines)
 	if err != nil {
 		return []string{fmt.Sprintf("%s: %s: %v", name, unit, err)}
 	}

@@ -128,7 +128,7 @@ func TestCauseIsTold(t *testing.T) {
 				h := newHome(t)
 				h.mustApply()
 				h.edge.useAdmin(admin)
-				h.gpu1.Journal["relay-worker.service"], h.gpu2.Journal["relay-worker.service"] = []string{"settings reloaded"}, []string{"settings reloaded"}
+				h.gpu1.Log["relay-worker.service"], h.gpu2.Log["relay-worker.service"] = []string{"settings reloaded"}, []string{"settings reloaded"}
 				test.spoil(h)
 				failure := h.status().Models[test.model].Proof.Err
 				if failure.Summary != test.summary || failure.Hint != test.hint {

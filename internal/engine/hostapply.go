@@ -82,7 +82,7 @@ func (a *hostApply) tell(event Event) {
 // waited for.
 func (a *hostApply) lock(ctx context.Context, params hostapi.Lock) {
 	locked, err := a.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
-		a.tell(Event{Phase: Locking, Text: progress.Text})
+		a.tell(Event{Phase: Locking, Text: progress.What})
 	})
 	if err == nil {
 		a.locked, a.number, a.last = true, locked.Number, locked.Last
@@ -144,7 +144,10 @@ func (a *hostApply) do(ctx context.Context, steps []plan.Change) bool {
 
 // progress tells what the host says about a step.
 func (a *hostApply) progress(change plan.Change, progress hostapi.Progress) {
-	event := Event{ID: change.ID, Action: change.Action, Adopt: change.Adopt, Text: progress.Text}
+	event := Event{
+		ID: change.ID, Action: change.Action, Adopt: change.Adopt,
+		Text: progress.What, By: progress.By, Line: progress.Line, Amount: progress.Amount, Took: progress.Took,
+	}
 	switch progress.State {
 	case hostapi.Started:
 		event.Phase = Started
@@ -152,7 +155,6 @@ func (a *hostApply) progress(change plan.Change, progress hostapi.Progress) {
 		event.Phase = Waiting
 	case hostapi.Done:
 		event.Phase = Done
-		event.Took = time.Duration(progress.Seconds * float64(time.Second))
 	}
 	if change.Counts() {
 		a.tell(event)

@@ -225,7 +225,7 @@ func endless(of string) lie {
 			return line, false
 		}
 		<-time.After(5 * time.Second)
-		return `{"id":` + id + `,"progress":{"step":0,"state":"waiting","text":"looking"}}` + "\n", true
+		return `{"id":` + id + `,"progress":{"step":0,"state":"waiting","what":"looking"}}` + "\n", true
 	}
 }
 

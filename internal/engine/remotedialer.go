@@ -87,7 +87,7 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 		},
 		Uploading: func(sent, total int64) {
 			d.teller.tell(Event{
-				Host: target.Name, Phase: Uploading, ID: plan.ID{Kind: plan.KindProgram, Name: relayHost}, Sent: sent, Size: total,
+				Host: target.Name, Phase: Uploading, ID: plan.ID{Kind: plan.KindProgram, Name: relayHost}, Amount: sentOf(sent, total),
 			})
 		},
 	})

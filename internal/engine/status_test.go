@@ -234,7 +234,7 @@ func TestNoTokenIsExplained(t *testing.T) {
 		h.mustApply()
 		h.edge.useAdmin(admin)
 		h.relay.setAnswer(refuseWith(503, "no worker serves it now"))
-		h.gpu2.Journal["relay-worker.service"] = []string{"dial wss://llm.example.com: connection refused"}
+		h.gpu2.Log["relay-worker.service"] = []string{"dial wss://llm.example.com: connection refused"}
 		failure := h.status().Models[1].Proof.Err
 		said := strings.Join(failure.Log, "\n")
 		if failure.Model != "qwen3" || !strings.Contains(said, "gpu-2: its worker is not connected to the relay") ||

@@ -15,7 +15,7 @@ func (h *Host) serve(ctx context.Context, one work, hear func(hostapi.Progress))
 	case hostapi.OpObserve:
 		return with(request, func(params hostapi.Observe) (any, error) { return h.Observe(ctx, params) })
 	case hostapi.OpLock:
-		tell := func(text string) { hear(hostapi.Progress{Step: noStep, State: hostapi.Waiting, Text: text}) }
+		tell := func(what string) { hear(hostapi.Progress{Step: noStep, State: hostapi.Waiting, What: what}) }
 		return with(request, func(params hostapi.Lock) (any, error) { return h.Lock(ctx, params, tell) })
 	case hostapi.OpUnlock:
 		return nil, h.Unlock()
@@ -27,8 +27,8 @@ func (h *Host) serve(ctx context.Context, one work, hear func(hostapi.Progress))
 		return with(request, func(params hostapi.Finish) (any, error) { return nil, h.Finish(params) })
 	case hostapi.OpAsk:
 		return with(request, func(params hostapi.Ask) (any, error) { return h.Ask(ctx, params) })
-	case hostapi.OpJournal:
-		return with(request, func(params hostapi.Journal) (any, error) { return h.Journal(ctx, params) })
+	case hostapi.OpLog:
+		return with(request, func(params hostapi.UnitLog) (any, error) { return h.Log(ctx, params) })
 	case hostapi.OpHistory:
 		return with(request, func(params hostapi.History) (any, error) { return h.History(params) })
 	case hostapi.OpFormer:

@@ -111,16 +111,18 @@ func (b *batch) timed(ctx context.Context, index int) (plan.Fact, error) {
 	}
 	b.began, b.ended = time.Now(), ""
 	b.hear(hostapi.Progress{Step: index, State: hostapi.Started})
-	fact, err := b.journaled(context.WithoutCancel(ctx), index)
+	fact, err := b.journaled(ctx, index)
 	if err != nil {
 		return plan.Fact{}, err
 	}
-	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, Text: b.ended, Seconds: time.Since(b.began).Seconds()})
+	b.hear(hostapi.Progress{Step: index, State: hostapi.Done, What: b.ended, Took: time.Since(b.began)})
 	return fact, nil
 }
 
-// journaled does one step between its two lines in the journal.
-func (b *batch) journaled(ctx context.Context, index int) (plan.Fact, error) {
+// journaled does one step between its two lines in the journal. The end of asked
+// interrupts it where its kind allows that.
+func (b *batch) journaled(asked context.Context, index int) (plan.Fact, error) {
+	ctx := context.WithoutCancel(asked)
 	if b.steps[index].Action == plan.Attention {
 		return b.steps[index].Fact, nil
 	}
@@ -132,7 +134,7 @@ func (b *batch) journaled(ctx context.Context, index int) (plan.Fact, error) {
 	if err != nil {
 		return plan.Fact{}, b.endsUntouched(todo, err)
 	}
-	left, err := b.do(ctx, todo)
+	left, err := b.bounded(asked, todo)
 	if err != nil {
 		return plan.Fact{}, b.endsInFailure(ctx, todo, err)
 	}
@@ -151,6 +153,17 @@ func (b *batch) journaled(ctx context.Context, index int) (plan.Fact, error) {
 		changed.Entry = todo.movedAside()
 	}
 	return fact, journal.Changed(changed)
+}
+
+// bounded does a step, for as long as one of its kind may take.
+func (b *batch) bounded(asked context.Context, todo step) (outcome, error) {
+	kind := todo.change.ID.Kind.Describe()
+	if !kind.Interruptible {
+		asked = context.WithoutCancel(asked)
+	}
+	ctx, cancel := context.WithTimeoutCause(asked, kind.Takes(), fmt.Errorf("not done within %s", plan.Seconds(kind.Takes())))
+	defer cancel()
+	return b.do(ctx, todo)
 }
 
 // ready finds out all that a step needs, and keeps what it will replace.

@@ -25,7 +25,7 @@ func (p packages) whyNotInstalled(ctx context.Context, b *batch, index int, name
 	}
 	doing := "install package " + name
 	if _, isThere := status.Versions[name]; isThere {
-		b.tell(index, name+" is installed, but apt failed at something else: "+p.aptFailure(status, failed).Message)
+		b.tell(index, hostapi.Progress{What: name + " is installed, but apt failed at something else: " + p.aptFailure(status, failed).Message})
 		return true, nil
 	}
 	if told := p.machineSays(status, failed); told != nil {

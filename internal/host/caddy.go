@@ -106,10 +106,7 @@ func (u units) loadCaddyfile(ctx context.Context, b *batch, step step) error {
 	default:
 		return u.job(ctx, b, step.index, machine.RestartUnit, step.resource.Name)
 	}
-	text := func(elapsed time.Duration) string {
-		return fmt.Sprintf("loading the Caddyfile (%d s)", int(elapsed.Seconds()))
-	}
-	err = b.whileTelling(step.index, text, func() error {
+	err = b.while(step.index, hostapi.Progress{What: "loading the Caddyfile"}, func(func(string)) error {
 		_, err := u.caddy(ctx, "reload", plan.Caddyfile, options...)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // waitForDpkg waits until no other run of apt or dpkg is on, and says who is.
@@ -23,7 +24,10 @@ func (p packages) waitForDpkg(ctx context.Context, b *batch, index int) error {
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			b.tell(index, fmt.Sprintf("waiting for %s (%d s of at most %d)", holder, int(time.Since(begun).Seconds()), int(dpkgLockWait.Seconds())))
+			waited := time.Since(begun)
+			b.tell(index, hostapi.Progress{What: "waiting for " + holder, Took: waited, Amount: plan.Amount{
+				Done: int64(waited.Seconds()), Total: int64(dpkgLockWait.Seconds()), Measure: plan.InSeconds,
+			}})
 		}
 		select {
 		case <-ctx.Done():

@@ -28,14 +28,11 @@ func (u units) drain(ctx context.Context, b *batch, step step) {
 	if _, err := os.Lstat(u.Path(step.resource.Unit.Drain)); machine.Gone(err) {
 		return // no relay runs, so nobody is connected to it
 	}
-	text := func(elapsed time.Duration) string {
-		return fmt.Sprintf("running answers finish (%d s)", int(elapsed.Seconds()))
-	}
-	err := b.whileTelling(step.index, text, func() error {
+	err := b.while(step.index, hostapi.Progress{What: "running answers finish"}, func(func(string)) error {
 		return u.tellRelay(ctx, step, "drain", drainTimeout)
 	})
 	if err != nil {
-		b.tell(step.index, fmt.Sprintf("the relay could not be drained: %v", err))
+		b.tell(step.index, hostapi.Progress{What: fmt.Sprintf("the relay could not be drained: %v", err)})
 	}
 }
 

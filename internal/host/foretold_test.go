@@ -66,8 +66,8 @@ func TestStepsDoWhatThePlanSays(t *testing.T) {
 func (s *session) ends() string {
 	var texts []string
 	for _, said := range s.said {
-		if said.State == hostapi.Done && said.Text != "" {
-			texts = append(texts, said.Text)
+		if said.State == hostapi.Done && said.What != "" {
+			texts = append(texts, said.What)
 		}
 	}
 	return strings.Join(texts, "\n")

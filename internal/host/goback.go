@@ -2,13 +2,13 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/host/record"
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -45,7 +45,7 @@ func (u units) loadAgain(ctx context.Context, b *batch, step step, verb machine.
 	if !state.Running() {
 		verb = machine.RestartUnit
 	}
-	b.tell(step.index, fmt.Sprintf("%s takes its former files again", strings.TrimSuffix(name, ".service")))
+	b.tell(step.index, hostapi.Progress{What: strings.TrimSuffix(name, ".service") + " takes its former files again"})
 	return u.load(ctx, b, step, verb)
 }
 

@@ -20,7 +20,7 @@ const (
 )
 
 // Lock takes the lock, waiting for at most params.Wait, and begins a session.
-func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(text string)) (hostapi.Locked, error) {
+func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(what string)) (hostapi.Locked, error) {
 	if h.session != nil {
 		return hostapi.Locked{}, badRequest("the lock is held by this conversation already")
 	}

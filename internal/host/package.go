@@ -18,10 +18,9 @@ type packages struct{ *Host }
 
 // Bounds of work with apt.
 const (
-	aptTimeout      = 15 * time.Minute // for one package, downloads included
-	dpkgLockWait    = 5 * time.Minute  // for other runs of apt and dpkg
-	aptTries        = 3                // of one run of apt, while others hold its locks
-	dpkgLockTimeout = "60"             // seconds that apt itself waits, should another be quicker than us
+	dpkgLockWait    = 5 * time.Minute // for other runs of apt and dpkg
+	aptTries        = 3               // of one run of apt, while others hold its locks
+	dpkgLockTimeout = "60"            // seconds that apt itself waits, should another be quicker than us
 )
 
 func (p packages) observe(ctx context.Context, view *look, resource plan.Resource, fact *plan.Fact) error {
@@ -237,16 +236,10 @@ func (p packages) apt(ctx context.Context, b *batch, index int, doing string, ar
 	}
 }
 
-// longRun runs a command to its end, however the conversation goes on, and
-// tells how long it takes.
+// longRun runs a command to its end and tells how long it takes.
 func (p packages) longRun(ctx context.Context, b *batch, index int, doing string, command machine.Command) (failed *machine.CommandError, err error) {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), aptTimeout,
-		fmt.Errorf("not done within %s", plan.Seconds(aptTimeout)))
-	defer cancel()
-	text := func(elapsed time.Duration) string {
-		return fmt.Sprintf("%s (apt, %d s)", doing, int(elapsed.Seconds()))
-	}
-	err = b.whileTelling(index, text, func() error {
+	err = b.while(index, hostapi.Progress{What: doing, By: "apt"}, func(hear func(string)) error {
+		command.Hear = hear
 		_, err := p.RunApt(ctx, command)
 		return err
 	})

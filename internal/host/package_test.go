@@ -95,7 +95,7 @@ func TestDpkgThatSomebodyElseHolds(t *testing.T) {
 			if _, err := s.apply(steps); err != nil {
 				t.Fatal(err)
 			}
-			want := fmt.Sprintf("waiting for apt-get upgrade %s… (pid %d), which holds %s (10 s of at most 300)", strings.Repeat("x", 44), pid, path)
+			want := fmt.Sprintf("waiting for apt-get upgrade %s… (pid %d), which holds %s ( 10 s of at most 300 seconds)", strings.Repeat("x", 44), pid, path)
 			if waited := s.waited(); len(waited) != 3 || waited[2] != want {
 				t.Errorf("said %q, in the end not %q", waited, want)
 			}
@@ -200,10 +200,19 @@ func (s *session) waited() []string {
 	var texts []string
 	for _, said := range s.said {
 		if said.State == hostapi.Waiting {
-			texts = append(texts, said.Text)
+			texts = append(texts, words(said))
 		}
 	}
 	return texts
+}
+
+// words are progress on a line.
+func words(p hostapi.Progress) string {
+	text := fmt.Sprintf("%s (%s %d s", p.What, p.By, int(p.Took.Seconds()))
+	if p.Amount.Total > 0 {
+		text += fmt.Sprintf(" of at most %d %s", p.Amount.Total, p.Amount.Measure)
+	}
+	return text + ")"
 }
 
 // TestHoldLock is the other process of holdLock; by itself it does nothing.

@@ -103,8 +103,8 @@ func TestWholeConversation(t *testing.T) {
 		if err := client.Unlock(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c.machine.Journal["x.service"] = []string{"one", "two"}
-		if lines, err := client.Journal(t.Context(), "x.service", 5); err != nil || !slices.Equal(lines, []string{"one", "two"}) {
+		c.machine.Log["x.service"] = []string{"one", "two"}
+		if lines, err := client.Log(t.Context(), "x.service", 5); err != nil || !slices.Equal(lines, []string{"one", "two"}) {
 			t.Errorf("the log is %q, %v", lines, err)
 		}
 		if _, err := client.Reveal(t.Context()); code(err) != hostapi.CodeInternal {
@@ -143,20 +143,23 @@ func TestLongStepIsNeverSilent(t *testing.T) {
 		client := c.client(t)
 		c.lock(t, client)
 		c.machine.slow("before apt")
-		var said []string
+		var said, lines []string
 		last := time.Now()
 		_, err := client.Apply(t.Context(), install(), func(p hostapi.Progress) {
 			if silent := time.Since(last); silent > 5*time.Second {
-				t.Errorf("silent for %v before %q", silent, p.Text)
+				t.Errorf("silent for %v before %q", silent, p.What)
 			}
 			last = time.Now()
-			said = append(said, p.Text)
+			said, lines = append(said, words(p)), append(lines, p.Line)
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Contains(said, "installing (apt, 5 s)") || !slices.Contains(said, "installing (apt, 55 s)") {
+		if !slices.Contains(said, "installing (apt 5 s)") || !slices.Contains(said, "installing (apt 55 s)") {
 			t.Errorf("said %q", said)
+		}
+		if !slices.Contains(lines, "Setting up caddy ...") {
+			t.Errorf("nothing of what apt printed is in %q", lines)
 		}
 	})
 }

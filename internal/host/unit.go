@@ -149,10 +149,7 @@ var doing = map[machine.JobVerb]string{machine.StartUnit: "starting", machine.St
 func (u units) job(ctx context.Context, b *batch, index int, verb machine.JobVerb, name string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, jobTimeout, fmt.Errorf("not done within %s", plan.Seconds(jobTimeout)))
 	defer cancel()
-	text := func(elapsed time.Duration) string {
-		return fmt.Sprintf("%s (systemd, %d s)", doing[verb], int(elapsed.Seconds()))
-	}
-	return b.whileTelling(index, text, func() error { return u.Systemd.Job(ctx, verb, name) })
+	return b.while(index, hostapi.Progress{What: doing[verb], By: "systemd"}, func(func(string)) error { return u.Systemd.Job(ctx, verb, name) })
 }
 
 // restartsLater reports whether the step at index does no more than enable a unit,

@@ -207,7 +207,7 @@ func TestUnitThatDoesNotStayUp(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m, u := relayMachine(t)
 		u.Fails = true
-		m.Journal["relay.service"] = []string{"cannot listen", "cannot listen", "cannot listen", "bye"}
+		m.Log["relay.service"] = []string{"cannot listen", "cannot listen", "cannot listen", "bye"}
 		s := m.lock()
 		steps := s.plan(s.service("a", nil)...)
 		_, err := s.apply(steps)

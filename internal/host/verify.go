@@ -46,7 +46,7 @@ func (u units) verify(ctx context.Context, b *batch, step step, jobErr error) (m
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			b.tell(step.index, fmt.Sprintf("seeing whether it stays up (%d s)", int(elapsed.Seconds())))
+			b.tell(step.index, hostapi.Progress{What: "seeing whether it stays up", Took: elapsed})
 		}
 		select {
 		case <-ctx.Done():
@@ -83,7 +83,7 @@ func (u units) tookSettings(ctx context.Context, b *batch, step step, state mach
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			b.tell(step.index, fmt.Sprintf("%s is loading its settings", step.resource.Name))
+			b.tell(step.index, hostapi.Progress{What: step.resource.Name + " is loading its settings", Took: time.Since(begun)})
 		}
 		select {
 		case <-ctx.Done():

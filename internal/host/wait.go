@@ -2,35 +2,45 @@ package host
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
 )
 
-// tell says what a step waits for.
-func (b *batch) tell(index int, text string) {
-	b.hear(hostapi.Progress{Step: index, State: hostapi.Waiting, Text: text})
+// tell says what a step is at.
+func (b *batch) tell(index int, at hostapi.Progress) {
+	at.Step, at.State = index, hostapi.Waiting
+	b.hear(at)
 }
 
-// whileTelling does something long and tells every tellEvery how long it has
-// taken.
-func (b *batch) whileTelling(index int, text func(elapsed time.Duration) string, work func() error) error {
+// hearEvery is how soon a line is told that a command printed.
+const hearEvery = time.Second
+
+// while does something long, and tells every tellEvery that a step is at it. Of
+// the lines that work hears on the way the newest is told, once in hearEvery.
+func (b *batch) while(index int, at hostapi.Progress, work func(hear func(line string)) error) error {
+	var heard atomic.Value
+	heard.Store("")
 	done := make(chan struct{})
 	var telling sync.WaitGroup
 	telling.Go(func() {
-		begun := time.Now()
-		tick := time.NewTicker(tellEvery)
+		tick := time.NewTicker(hearEvery)
 		defer tick.Stop()
 		for {
 			select {
 			case <-done:
 				return
 			case <-tick.C:
-				b.tell(index, text(time.Since(begun)))
+			}
+			at.Took += hearEvery
+			if line := heard.Load().(string); line != at.Line || at.Took%tellEvery == 0 {
+				at.Line = line
+				b.tell(index, at)
 			}
 		}
 	})
 	defer telling.Wait()
 	defer close(done)
-	return work()
+	return work(func(line string) { heard.Store(line) })
 }

@@ -34,15 +34,21 @@ const (
 	askMargin = time.Minute
 	// putTime is for one program, 10 MiB at most, at 50 kbit/s.
 	putTime = 30 * time.Minute
-	// applyTime is for all steps of one request: apt alone has 15 minutes for a
-	// package and waits 5 for its lock, and a unit has 5 for each job.
-	applyTime = 2 * time.Hour
 	// endTime is for taking the end of an apply down.
 	endTime = 2 * time.Minute
 
 	stopTime     = 10 * time.Second // to stop what changes nothing
 	stopStepTime = 2 * time.Minute  // to finish a step
 )
+
+// applyTime is for all steps of one request, as long as each of them may take.
+func applyTime(steps []plan.Change) time.Duration {
+	total := lookTime
+	for _, change := range steps {
+		total += change.ID.Kind.Describe().Takes()
+	}
+	return total
+}
 
 // within ends the conversation when a request is not over in time.
 func (c *Client) within(ctx context.Context, op Op, b bound) (over func()) {
@@ -113,6 +119,15 @@ func cutLines(lines []string, most int) []string {
 		lines[i] = cut(lines[i])
 	}
 	return lines
+}
+
+// cut bounds what progress says.
+func (p Progress) cut() Progress {
+	p.What, p.By, p.Line, p.Amount.Measure = cut(p.What), cut(p.By), cut(p.Line), plan.Measure(cut(string(p.Amount.Measure)))
+	p.Took = max(0, p.Took)
+	p.Amount.Total = max(0, p.Amount.Total)
+	p.Amount.Done = min(max(0, p.Amount.Done), p.Amount.Total)
+	return p
 }
 
 // cut bounds what an error says.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // alive answers pings and tells progress every 5 s, and never ends a request.
@@ -25,7 +27,7 @@ func (p *peer) alive() {
 		}
 	}()
 	for {
-		if err := p.trySay(`{"id":%d,"progress":{"step":0,"state":"waiting","text":"looking"}}`, request.ID); err != nil {
+		if err := p.trySay(`{"id":%d,"progress":{"step":0,"state":"waiting","what":"looking"}}`, request.ID); err != nil {
 			return
 		}
 		p.pause(5 * time.Second)
@@ -38,6 +40,11 @@ func (p *peer) pause(d time.Duration) {
 	case <-time.After(d):
 	case <-p.t.Context().Done():
 	}
+}
+
+// packages are steps that may take 30 minutes each.
+func packages(n int) []plan.Change {
+	return slices.Repeat([]plan.Change{{ID: plan.ID{Kind: plan.KindPackage, Name: "caddy"}, Action: plan.Create}}, n)
 }
 
 // requests are all that relayctl waits for.
@@ -55,7 +62,7 @@ var requests = map[hostapi.Op]func(ctx context.Context, c *hostapi.Client) error
 		return c.Put(ctx, "sha256:x", "", nil, nil)
 	},
 	hostapi.OpApply: func(ctx context.Context, c *hostapi.Client) error {
-		_, err := c.Apply(ctx, hostapi.Apply{}, nil)
+		_, err := c.Apply(ctx, hostapi.Apply{Steps: packages(3)}, nil)
 		return err
 	},
 	hostapi.OpFinish: func(ctx context.Context, c *hostapi.Client) error { return c.Finish(ctx, hostapi.Finish{}) },
@@ -63,8 +70,8 @@ var requests = map[hostapi.Op]func(ctx context.Context, c *hostapi.Client) error
 		_, err := c.Ask(ctx, hostapi.Ask{Timeout: hostapi.MaxAskTime})
 		return err
 	},
-	hostapi.OpJournal: func(ctx context.Context, c *hostapi.Client) error {
-		_, err := c.Journal(ctx, "x.service", 5)
+	hostapi.OpLog: func(ctx context.Context, c *hostapi.Client) error {
+		_, err := c.Log(ctx, "x.service", 5)
 		return err
 	},
 	hostapi.OpReveal: func(ctx context.Context, c *hostapi.Client) error {
@@ -144,9 +151,9 @@ func TestHostThatTakesNothing(t *testing.T) {
 // What a host says beside its answers is bounded, in lines and in bytes.
 func TestFloods(t *testing.T) {
 	for name, line := range map[string]string{
-		"progress":             `{"id":%d,"progress":{"step":0,"state":"waiting","text":"x"}}`,
-		"long progress":        `{"id":%d,"progress":{"step":0,"state":"waiting","text":"` + strings.Repeat("x", 1<<20) + `"}}`,
-		"progress for nobody":  `{"id":9%d,"progress":{"step":0,"state":"waiting","text":"x"}}`,
+		"progress":             `{"id":%d,"progress":{"step":0,"state":"waiting","what":"x"}}`,
+		"long progress":        `{"id":%d,"progress":{"step":0,"state":"waiting","what":"` + strings.Repeat("x", 1<<20) + `"}}`,
+		"progress for nobody":  `{"id":9%d,"progress":{"step":0,"state":"waiting","what":"x"}}`,
 		"answers to nobody":    `{"id":9%d,"result":null}`,
 		"long ones to nobody":  `{"id":9%d,"result":"` + strings.Repeat("x", 1<<20) + `"}`,
 		"neither of all these": `{"unknown":%d}`,
@@ -193,7 +200,7 @@ func TestMuchProgress(t *testing.T) {
 			}
 			host.say(`{"id":%d,"result":{}}`, request.ID)
 		}()
-		_, err := client.Apply(t.Context(), hostapi.Apply{}, func(hostapi.Progress) { heard++ })
+		_, err := client.Apply(t.Context(), hostapi.Apply{Steps: packages(3)}, func(hostapi.Progress) { heard++ })
 		if err != nil || heard != 41_000 {
 			t.Errorf("heard %d: %v", heard, err)
 		}
@@ -211,8 +218,8 @@ func TestLongTextsAreCut(t *testing.T) {
 				if !ok {
 					return
 				}
-				host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","text":%q}}`, request.ID, long)
-				if request.Op == hostapi.OpJournal {
+				host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","what":%q,"by":%q,"line":%q,"took":-5,"amount":{"done":9,"total":7,"of":%q}}}`, request.ID, long, long[:1<<14], long[:1<<14], long[:1<<14])
+				if request.Op == hostapi.OpLog {
 					lines, _ := json.Marshal(map[string]any{"lines": append(make([]string, 1000), long)})
 					host.say(`{"id":%d,"result":%s}`, request.ID, lines)
 					continue
@@ -223,15 +230,20 @@ func TestLongTextsAreCut(t *testing.T) {
 		}()
 		const most = 5 << 10
 		_, err := client.Apply(t.Context(), hostapi.Apply{}, func(p hostapi.Progress) {
-			if len(p.Text) > most || !strings.HasSuffix(p.Text, "é…") {
-				t.Errorf("%d bytes of progress", len(p.Text))
+			for _, text := range []string{p.What, p.By, p.Line, string(p.Amount.Measure)} {
+				if len(text) > most || !strings.HasSuffix(text, "é…") {
+					t.Errorf("%d bytes of progress", len(text))
+				}
+			}
+			if p.Took != 0 || p.Amount.Done != p.Amount.Total {
+				t.Errorf("%v for %+v", p.Took, p.Amount)
 			}
 		})
 		var said *hostapi.Error
 		if !errors.As(err, &said) || len(said.Message) > most || len(said.Hint) > most || len(said.Log) > 200 || len(said.Log[len(said.Log)-1]) > most {
 			t.Errorf("the error has %d bytes", len(err.Error()))
 		}
-		lines, err := client.Journal(t.Context(), "x.service", 5)
+		lines, err := client.Log(t.Context(), "x.service", 5)
 		if err != nil || len(lines) != 5 || len(lines[4]) > most || lines[4] == "" {
 			t.Errorf("%d lines, %v", len(lines), err)
 		}

@@ -190,8 +190,7 @@ func (c *Client) wait(ctx context.Context, started *call, onProgress func(Progre
 				return nil, &LostError{started.op, context.Cause(c.over)}
 			case response.Progress != nil:
 				if onProgress != nil {
-					response.Progress.Text = cut(response.Progress.Text)
-					onProgress(*response.Progress)
+					onProgress(response.Progress.cut())
 				}
 			case response.Error != nil:
 				return nil, response.Error.cut()

@@ -72,11 +72,11 @@ func TestResultAndProgress(t *testing.T) {
 		go func() {
 			request, _ := host.read()
 			host.say(`{"id":%d,"progress":{"step":0,"state":"started"}}`, request.ID)
-			host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","text":"dpkg is locked"}}`, request.ID)
+			host.say(`{"id":%d,"progress":{"step":0,"state":"waiting","what":"dpkg is locked"}}`, request.ID)
 			host.say(`{"id":%d,"result":{"facts":[{"kind":"file","name":"/a","exists":true}]}}`, request.ID)
 		}()
 		var said []string
-		done, err := client.Apply(t.Context(), hostapi.Apply{}, func(p hostapi.Progress) { said = append(said, string(p.State)+p.Text) })
+		done, err := client.Apply(t.Context(), hostapi.Apply{}, func(p hostapi.Progress) { said = append(said, string(p.State)+p.What) })
 		if err != nil || len(done.Facts) != 1 || done.Facts[0].Name != "/a" {
 			t.Errorf("%+v, %v", done, err)
 		}
@@ -181,7 +181,7 @@ func TestPingsKeepALongRequestAlive(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			host.say(`{"id":%d,"result":{}}`, request.ID)
 		}()
-		if _, err := client.Apply(t.Context(), hostapi.Apply{}, nil); err != nil {
+		if _, err := client.Apply(t.Context(), hostapi.Apply{Steps: packages(1)}, nil); err != nil {
 			t.Error(err)
 		}
 	})
@@ -265,7 +265,7 @@ func TestStrayAnswer(t *testing.T) {
 			request, _ := host.read()
 			host.say(`{"id":%d,"result":{"lines":["one"]}}`, request.ID)
 		}()
-		if lines, err := client.Journal(t.Context(), "x.service", 1); err != nil || !slices.Equal(lines, []string{"one"}) {
+		if lines, err := client.Log(t.Context(), "x.service", 1); err != nil || !slices.Equal(lines, []string{"one"}) {
 			t.Errorf("%q, %v", lines, err)
 		}
 	})

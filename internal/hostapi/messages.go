@@ -29,7 +29,7 @@ const (
 	OpApply   Op = "apply"   // Apply -> AppliedSteps; only under the lock
 	OpFinish  Op = "finish"  // Finish -> nothing; only under the lock
 	OpAsk     Op = "ask"     // Ask -> Answer
-	OpJournal Op = "journal" // Journal -> JournalLines
+	OpLog     Op = "log"     // UnitLog -> LogLines
 	OpReveal  Op = "reveal"  // Reveal -> Revealed; the probe key, nothing else
 	OpHistory Op = "history" // History -> HistoryTold; changes nothing
 	OpFormer  Op = "former"  // Former -> FormerTold; changes nothing
@@ -54,10 +54,15 @@ type Response struct {
 // Progress tells what a long request is doing, at least every 5 s while it
 // waits for something.
 type Progress struct {
-	Step    int     `json:"step"`              // index into Apply.Steps
-	State   State   `json:"state"`             // of that step
-	Text    string  `json:"text,omitempty"`    // for people: "installing (apt, 12 s)", "dpkg is locked by apt (pid 812)"
-	Seconds float64 `json:"seconds,omitempty"` // how long the step took, once Done
+	Step  int   `json:"step"`  // index into Apply.Steps
+	State State `json:"state"` // of that step
+	// What goes on: "installing", "waiting for apt (pid 812)". Once Done, how the
+	// step ended, where not as its action says.
+	What   string        `json:"what,omitempty"`
+	By     string        `json:"by,omitempty"`    // what does it: "apt"
+	Took   time.Duration `json:"took,omitempty"`  // nanoseconds since What began; once Done, of the step
+	Amount plan.Amount   `json:"amount,omitzero"` // how far What is, where that is known
+	Line   string        `json:"line,omitempty"`  // that By printed last
 }
 
 // State is how far a step is.
@@ -219,14 +224,14 @@ type Answer struct {
 // MaxAnswer is the longest body of an Answer, in bytes.
 const MaxAnswer = 1 << 20
 
-// Journal asks for the last lines of a unit's log.
-type Journal struct {
+// UnitLog asks for the last lines of a unit's log.
+type UnitLog struct {
 	Unit  string `json:"unit"`
 	Lines int    `json:"lines"` // at most 200
 }
 
-// JournalLines is the answer to Journal.
-type JournalLines struct {
+// LogLines is the answer to UnitLog.
+type LogLines struct {
 	Lines []string `json:"lines"`
 }
 

@@ -87,7 +87,7 @@ func roomFor(encoding Encoding, encoded []byte) int64 {
 // Apply brings steps about and returns how each changed thing is now. After an
 // *Error, the facts of the steps that were done are unknown: observe again.
 func (c *Client) Apply(ctx context.Context, params Apply, onProgress func(Progress)) (AppliedSteps, error) {
-	return do[AppliedSteps](ctx, c, OpApply, bound{applyTime, stopStepTime}, params, onProgress)
+	return do[AppliedSteps](ctx, c, OpApply, bound{applyTime(params.Steps), stopStepTime}, params, onProgress)
 }
 
 // Finish ends an apply.
@@ -105,9 +105,9 @@ func (c *Client) Ask(ctx context.Context, params Ask) (Answer, error) {
 	return answer, err
 }
 
-// Journal reads the end of a unit's log.
-func (c *Client) Journal(ctx context.Context, unit string, lines int) ([]string, error) {
-	result, err := do[JournalLines](ctx, c, OpJournal, bound{lookTime, stopTime}, Journal{Unit: unit, Lines: lines}, nil)
+// Log reads the end of a unit's log.
+func (c *Client) Log(ctx context.Context, unit string, lines int) ([]string, error) {
+	result, err := do[LogLines](ctx, c, OpLog, bound{lookTime, stopTime}, UnitLog{Unit: unit, Lines: lines}, nil)
 	return cutLines(result.Lines, lines), err
 }
 

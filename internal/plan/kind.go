@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Descriptor is what there is to know of a kind of resource, but for how a host
@@ -33,13 +34,21 @@ type Descriptor struct {
 	ComesAlong bool // may come with a package
 	Slow       bool // takes long enough to be told of when it begins
 
+	Interruptible bool // a step may be interrupted at any moment: a download may, a rename may not
+
 	suffix string // of names, that people leave out
 	anew   string // what people must know when one is made in the place of a former one
 	unless string // what keeps a host from taking one away
 	stays  string // what stays when one is taken away
 
 	making, changing, removing Verb
+
+	takes time.Duration // that one step may; zero: usualStep
 }
+
+// usualStep is how long a step may take: time enough to write a file to a slow
+// disk.
+const usualStep = 2 * time.Minute
 
 // Verb says what is done about a thing, and what has been.
 type Verb struct{ Doing, Done string }
@@ -49,7 +58,7 @@ type Verb struct{ Doing, Done string }
 var kinds = []Descriptor{
 	{Kind: KindPort, form: never},
 	{Kind: KindPackage, form: regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`).MatchString,
-		ComesAlong: true, Slow: true,
+		ComesAlong: true, Slow: true, takes: 30 * time.Minute,
 		unless: "unless another package needs it", stays: "its settings stay, as apt-get remove leaves them",
 		making: installing, changing: Verb{installing.Doing, changing.Done}},
 	{Kind: KindUser, form: regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`).MatchString, ComesAlong: true},
@@ -64,7 +73,7 @@ var kinds = []Descriptor{
 	{Kind: KindFile, form: isPath, below: folders, Text: true, Content: AttrContent,
 		making: Verb{"writing", "written"}},
 	{Kind: KindUnit, form: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|socket|timer|path|target|mount)$`).MatchString,
-		below: ownFile, Runs: true, Slow: true, suffix: ".service",
+		below: ownFile, Runs: true, Slow: true, takes: 15 * time.Minute, suffix: ".service",
 		making: Verb{"starting", "started"}, changing: Verb{"putting right", "put right"}, removing: Verb{"stopping", "removed"}},
 }
 
@@ -107,6 +116,9 @@ func (d Descriptor) Verb(action Action) Verb {
 	}
 	return cmp.Or(d.changing, changing)
 }
+
+// Takes is how long one step of the kind may take.
+func (d Descriptor) Takes() time.Duration { return cmp.Or(d.takes, usualStep) }
 
 // standsOn lists what a thing of this name can't be without.
 func (d Descriptor) standsOn(name string) []ID {

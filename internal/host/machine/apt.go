@@ -14,10 +14,14 @@ import (
 var aptEnv = [...]string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_MODE=l", "UCF_FORCE_CONFFOLD=1"}
 
 // RunApt runs a program of apt's or dpkg's, which may download through the
-// machine's web proxy; no password is in what its error holds of what it said.
+// machine's web proxy; no password is in what its error holds of what it said,
+// nor in what Hear is told.
 func (m *Machine) RunApt(ctx context.Context, command Command) ([]byte, error) {
 	proxy := m.WebProxy()
 	command.Env = slices.Concat(aptEnv[:], proxy.Env)
+	if hear := command.Hear; hear != nil {
+		command.Hear = func(line string) { hear(proxy.mask(line)) }
+	}
 	output, err := m.Runner.Run(ctx, command)
 	var failed *CommandError
 	if errors.As(err, &failed) {

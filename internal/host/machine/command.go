@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Command is a program to be run, without a shell between.
@@ -19,6 +21,10 @@ type Command struct {
 	Args []string
 	Env  []string // beside PATH, HOME and LC_ALL; nothing is inherited, see WebProxy for what downloads
 	As   *Account // nil: as relay-host itself
+
+	// Hear is told each line that the command prints while it runs, by several
+	// goroutines; nil: nobody is.
+	Hear func(line string)
 }
 
 // Runner runs commands on the machine.
@@ -88,6 +94,10 @@ func (ExecRunner) Run(ctx context.Context, command Command) ([]byte, error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if command.Hear != nil {
+		cmd.Stdout = io.MultiWriter(&stdout, &lineWriter{hear: command.Hear})
+		cmd.Stderr = io.MultiWriter(&stderr, &lineWriter{hear: command.Hear})
+	}
 	err = cmd.Run()
 	var exit *exec.ExitError
 	switch {
@@ -102,6 +112,45 @@ func (ExecRunner) Run(ctx context.Context, command Command) ([]byte, error) {
 	default:
 		return stdout.Bytes(), fmt.Errorf("run %s: %w", command.Name, err)
 	}
+}
+
+// maxHeard is the longest line that is told of a command that runs, in bytes.
+const maxHeard = 1 << 10
+
+// lineWriter tells the lines that are written to it, less what can't be printed.
+// Lines that are empty or longer than maxHeard are left out, and so is what
+// comes behind the last end of a line.
+type lineWriter struct {
+	hear func(line string)
+	line []byte // that has begun
+}
+
+func (w *lineWriter) Write(output []byte) (int, error) {
+	for _, b := range output {
+		switch {
+		case b != '\n' && b != '\r':
+			if len(w.line) <= maxHeard {
+				w.line = append(w.line, b)
+			}
+			continue
+		case len(w.line) <= maxHeard:
+			if line := printable(w.line); line != "" {
+				w.hear(line)
+			}
+		}
+		w.line = w.line[:0]
+	}
+	return len(output), nil
+}
+
+// printable is a line without control characters and blanks around it.
+func printable(line []byte) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(string(line), "?")))
 }
 
 // findProgram looks a program up in path, not in the PATH that a login shell

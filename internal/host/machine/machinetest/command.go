@@ -36,11 +36,19 @@ type Package struct {
 func (m *Machine) Run(ctx context.Context, command machine.Command) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.hear = command.Hear
 	output, err := m.execute(command)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("run %s: %w", command.Name, context.Cause(ctx))
 	}
 	return output, err
+}
+
+// say tells whoever listens a line of the command that runs.
+func (m *Machine) say(line string) {
+	if m.hear != nil {
+		m.hear(line)
+	}
 }
 
 func (m *Machine) execute(command machine.Command) ([]byte, error) {
@@ -66,7 +74,7 @@ func (m *Machine) execute(command machine.Command) ([]byte, error) {
 	case "caddy":
 		return m.runCaddy(command)
 	case "journalctl":
-		return []byte(strings.Join(m.Journal[strings.TrimPrefix(last, "_SYSTEMD_UNIT=")], "\n")), nil
+		return []byte(strings.Join(m.Log[strings.TrimPrefix(last, "_SYSTEMD_UNIT=")], "\n")), nil
 	}
 	return nil, fmt.Errorf("run %s: %w", command.Name, exec.ErrNotFound)
 }
@@ -127,6 +135,7 @@ func (m *Machine) apt(args []string, name string) error {
 	if m.Read("/var/lib/dpkg/updates/0001") != "absent" {
 		return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: dpkg was interrupted"}}
 	}
+	m.say("Setting up " + name + " ...")
 	m.at("before apt")
 	defer m.at("after apt")
 	if name == "update" {

@@ -20,7 +20,7 @@ type Machine struct {
 	T        testing.TB
 	Root     string
 	Packages map[string]*Package // that apt offers
-	Journal  map[string][]string // by unit
+	Log      map[string][]string // by unit
 	Systemd  *Systemd
 	Commands []string              // that were run, in order
 	Env      map[string][]string   // of the last command of each name
@@ -33,6 +33,7 @@ type Machine struct {
 	Point func(what string)
 
 	listeners map[string]*pipeListener // by path of the socket, or address
+	hear      func(line string)        // what the command that runs prints
 	mu        sync.Mutex               // held by each command, and by what systemd does, but not for Point
 }
 
@@ -57,7 +58,7 @@ func New(t testing.TB) *Machine { return NewIn(t, Folder(t)) }
 // NewIn is a fresh Debian 12 in a folder.
 func NewIn(t testing.TB, root string) *Machine {
 	m := &Machine{
-		T: t, Root: root, Journal: map[string][]string{}, Env: map[string][]string{},
+		T: t, Root: root, Log: map[string][]string{}, Env: map[string][]string{},
 		Point: func(string) {}, listeners: map[string]*pipeListener{},
 		Packages: map[string]*Package{"caddy": {
 			Listed: true, User: "caddy", Unit: "caddy.service", Conffiles: map[string]string{"/etc/caddy/Caddyfile": "stock\n"},

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Bounds of a question to the journal.
+// Bounds of a question for a log.
 const (
-	MaxJournalLines = 200
-	journalTimeout  = 20 * time.Second
+	MaxLogLines = 200
+	logTimeout  = 20 * time.Second
 	lastWords       = 10 // lines of its log that an error on a unit carries
 )
 
@@ -19,9 +19,9 @@ const (
 // nothing, of what systemd says about it.
 func (m *Machine) OwnLog(ctx context.Context, unit string, since time.Time) ([]string, error) {
 	begin := fmt.Sprintf("--since=@%d", since.Unix())
-	lines, err := m.ReadJournal(ctx, MaxJournalLines, begin, "_SYSTEMD_UNIT="+unit)
+	lines, err := m.ReadLog(ctx, MaxLogLines, begin, "_SYSTEMD_UNIT="+unit)
 	if err == nil && len(lines) == 0 {
-		lines, err = m.ReadJournal(ctx, MaxJournalLines, begin, "-u", unit)
+		lines, err = m.ReadLog(ctx, MaxLogLines, begin, "-u", unit)
 	}
 	lines = counted(lines)
 	return lines[max(0, len(lines)-lastWords):], err
@@ -46,9 +46,9 @@ func counted(lines []string) []string {
 	return told
 }
 
-// ReadJournal returns the last lines of a selection of the journal, at most count.
-func (m *Machine) ReadJournal(ctx context.Context, count int, selection ...string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+// ReadLog returns the last lines of a selection of what systemd keeps, at most count.
+func (m *Machine) ReadLog(ctx context.Context, count int, selection ...string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	args := append([]string{"--no-pager", "-q", "-o", "cat", "-n", strconv.Itoa(count)}, selection...)
 	output, err := m.Runner.Run(ctx, Command{Name: "journalctl", Args: args})

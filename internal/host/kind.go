@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"regexp"
 
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -61,8 +60,6 @@ func (h *Host) worker(kind plan.Kind) (kindWorker, bool) {
 	return nil, false
 }
 
-// unitName is the form of the names of units.
-var unitName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@\\-]{0,200}\.(service|socket|timer|path|target|mount)$`)
 
 // checkName refuses a name that the kind can't have.
 func checkName(id plan.ID) error {

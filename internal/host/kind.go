@@ -60,7 +60,6 @@ func (h *Host) worker(kind plan.Kind) (kindWorker, bool) {
 	return nil, false
 }
 
-
 // checkName refuses a name that the kind can't have.
 func checkName(id plan.ID) error {
 	if _, known := (&Host{}).worker(id.Kind); !known {

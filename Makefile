@@ -9,6 +9,9 @@ PAYLOAD  := internal/payload/programs
 GOBUILD  := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 LDFLAGS  := -s -w -buildid= -X main.version=$(VERSION)
 
+# How many labs stand at once: two on each of two processors keep these busy.
+LABS     ?= 4
+
 # The race detector needs a C compiler.
 RACE     := $(if $(shell command -v gcc),-race)
 
@@ -41,7 +44,7 @@ reproducible: build ## build once more elsewhere and compare (about a minute)
 	cmp bin/relayctl $$dir/bin/relayctl && echo "two builds, the same bytes"
 
 e2e: lab-ready
-	go test -count=1 -timeout 60m -p 1 -parallel 1 ./test/...
+	go test -count=1 -timeout 60m -p 1 -parallel $(LABS) ./test/...
 
 lint: ## look for what is not as it should be
 	@test -z "$$(gofmt -l .)" || { echo "not formatted, make fmt does it:"; gofmt -l .; exit 1; }

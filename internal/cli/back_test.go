@@ -70,7 +70,8 @@ func takesAway() *engine.Planned {
 		plan.Change{ID: idOf(plan.KindUnit, "nginx.service"), Action: plan.PutBack, Reasons: asBefore, Attributes: []plan.AttrChange{
 			{Name: plan.AttrEnabled, Before: plan.No, After: plan.Known(plan.Yes)}, {Name: plan.AttrRunning, Before: plan.No, After: plan.Known(plan.Yes)},
 		}},
-		plan.Change{ID: ca, Action: plan.Forget, Fact: plan.Fact{ID: ca}},
+		plan.Change{ID: ca, Action: plan.Forget, Fact: plan.Fact{ID: ca, Exists: true}},
+		plan.Change{ID: idOf(plan.KindUnit, "caddy.service"), Action: plan.Forget, Fact: plan.Fact{ID: idOf(plan.KindUnit, "caddy.service"), Exists: true}},
 		plan.Change{ID: ca, Action: plan.Attention, Reasons: []string{"goes with --purge only"}},
 		plan.Change{ID: key, Action: plan.Attention, Reasons: []string{"goes with --purge only"}},
 		plan.Change{ID: idOf(plan.KindPackage, "curl"), Action: plan.Forget, Fact: plan.Fact{ID: idOf(plan.KindPackage, "curl"), Exists: true}},
@@ -273,6 +274,7 @@ func TestNothingToGoBackOverOrToTakeAway(t *testing.T) {
 		code       int
 	}{
 		{"rollback-nothing", "rollback", &hosts{err: engine.ErrNothingToUndo}, 0},
+		{"rollback-nothing-since", "rollback --to 13", &hosts{err: engine.ErrNothingToUndo}, 0},
 		{"rollback-already", "rollback --to 0", &hosts{rollback: already, history: applies(), apply: ends(engine.Outcome{})}, 0},
 		{"destroy-nothing", "destroy", &hosts{planned: nothing}, 0},
 	} {

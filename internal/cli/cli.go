@@ -32,6 +32,7 @@ var (
 type app struct {
 	System
 	view     *view
+	command  string // that changes hosts; empty: none does
 	connect  func(context.Context, engine.Config) (session, error)
 	progress *progress // of the hosts that a command meets; nil before it does
 }

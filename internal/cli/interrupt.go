@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -28,6 +29,7 @@ func (a *app) untilInterrupted(ctx context.Context, p *progress) (_ context.Cont
 			return
 		case <-a.Interrupts:
 		}
+		again := cmp.Or(a.command, "apply")
 		p.stopping()
 		cancel(errInterrupted)
 		grace := time.NewTimer(stopGrace)
@@ -36,10 +38,10 @@ func (a *app) untilInterrupted(ctx context.Context, p *progress) (_ context.Cont
 		case <-over:
 			return
 		case <-a.Interrupts:
-			p.stopped("Stopped at once. Each host ends its step by itself; run apply again to go on.")
+			p.stopped("Stopped at once. Each host ends its step by itself; run " + again + " again to go on.")
 		case <-grace.C:
 			p.stopped("Stopped: not every host came to an end within " + plan.Seconds(stopGrace) +
-				". Each ends its step by itself; run apply again to go on.")
+				". Each ends its step by itself; run " + again + " again to go on.")
 		}
 		a.view.cutShort()
 		a.Exit(exitError)

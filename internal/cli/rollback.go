@@ -56,7 +56,7 @@ func (a *app) rollback(ctx context.Context, o rollbackOptions) error {
 		rollback, err := hosts.PlanRollback(ctx, o.to)
 		switch {
 		case errors.Is(err, engine.ErrNothingToUndo):
-			r.view.nothingToUndo(r.stack.Name)
+			r.view.nothingToUndo(r.stack.Name, o.to)
 			return nil
 		case err != nil:
 			return err

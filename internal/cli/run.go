@@ -54,10 +54,9 @@ func (e *unaskedError) Unwrap() error { return e.why }
 type run struct {
 	*app
 	changeOptions
-	command string
-	stack   *stack.Stack
-	keys    keyDelivery                // nil: there is nobody to give keys to
-	told    map[*engine.HostError]bool // failures that are on the screen
+	stack *stack.Stack
+	keys  keyDelivery                // nil: there is nobody to give keys to
+	told  map[*engine.HostError]bool // failures that are on the screen
 }
 
 // anyStack is what begin checks where a stack needs no check.
@@ -66,11 +65,12 @@ func anyStack(*stack.Stack) error { return nil }
 // begin reads the stack file for a command that changes hosts, and makes sure
 // that it could ask. What goes wrong is printed.
 func (a *app) begin(command string, o changeOptions, n needs, check func(*stack.Stack) error) (*run, error) {
+	a.command = command
 	s, err := a.load(o.stackOptions, n)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{app: a, changeOptions: o, command: command, stack: s, told: map[*engine.HostError]bool{}}
+	r := &run{app: a, changeOptions: o, stack: s, told: map[*engine.HostError]bool{}}
 	switch err = check(s); {
 	case err != nil:
 	case !o.yes && a.view.json != nil:

@@ -37,8 +37,14 @@ func (v *view) rollback(r *engine.Rollback, ended time.Time) {
 	v.notices(r.Planned, p.command)
 }
 
-func (v *view) nothingToUndo(stack string) {
-	v.say(0, "Stack %s: nothing to undo. No apply that its hosts remember has changed anything.", stack)
+// nothingToUndo says that a rollback to an apply, or to before the last one, has
+// nothing to do.
+func (v *view) nothingToUndo(stack string, to int) {
+	since := ""
+	if to > 0 {
+		since = fmt.Sprintf(" since apply %d", to)
+	}
+	v.say(0, "Stack %s: nothing to undo. No apply that its hosts remember has changed anything%s.", stack, since)
 }
 
 // rolledBack prints how a rollback ended.

@@ -60,7 +60,7 @@ func (s *session) ended(params hostapi.Finish) plan.Past {
 // goes when all else is gone: as long as it is there, the next apply finds what an
 // end in the middle left. Then only goes the lock: nobody may get it before.
 func (h *Host) forgetStack() error {
-	if err := h.store.Forget(); err != nil {
+	if err := h.store.Forget(h.session.journal); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(h.Path(plan.ProgramsDir)); err != nil {

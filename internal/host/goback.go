@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -69,7 +70,7 @@ func (b *batch) putFormersBack(ctx context.Context, todo step, runs runner) (bac
 			}
 		}
 	}
-	for _, id := range sortedIDs(found) {
+	for _, id := range slices.SortedFunc(maps.Keys(found), record.CompareIDs) {
 		if err := b.putFormerBack(ctx, todo.Step, found[id]); err != nil {
 			return back, err
 		}
@@ -119,13 +120,4 @@ func (b *batch) putFormerBack(ctx context.Context, of *kind.Step, recent record.
 		entry = &same
 	}
 	return journal.Changed(record.Changed{ID: id, Left: fact, Entry: entry})
-}
-
-func sortedIDs[V any](of map[plan.ID]V) []plan.ID {
-	ids := make([]plan.ID, 0, len(of))
-	for id := range of {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b plan.ID) int { return strings.Compare(a.String(), b.String()) })
-	return ids
 }

@@ -124,7 +124,7 @@ func (b *batch) do(ctx context.Context, todo step) (kind.Outcome, error) {
 	case todo.Change.Action == plan.Take:
 		brought, ok := todo.handler.(maker)
 		if !ok {
-			return kind.Outcome{}, nil
+			return kind.Outcome{Made: of.Credential}, nil // which nobody else makes
 		}
 		made, err := brought.IsMade(ctx, todo.Journal, id.Name)
 		return kind.Outcome{Made: made}, err
@@ -158,7 +158,7 @@ func (s step) mustBeAsWanted(fact plan.Fact) error {
 // entry is the manifest's of a step that was done.
 func (b *batch) entry(todo step, fact plan.Fact, left kind.Outcome) *plan.Applied {
 	entry := newApplied(fact, todo.Apply.Number)
-	entry.Made, entry.Taken, entry.As = left.Made, todo.Taken, asAsked(todo.Resource)
+	entry.Made, entry.With, entry.Taken, entry.As = left.Made, left.With, todo.Taken, asAsked(todo.Resource)
 	if todo.Applied == nil {
 		if fact.Kind.Describe().Text {
 			entry.Kept = todo.Kept
@@ -166,6 +166,9 @@ func (b *batch) entry(todo step, fact plan.Fact, left kind.Outcome) *plan.Applie
 		return &entry
 	}
 	entry.Made, entry.Kept = entry.Made || todo.Applied.Made, todo.Applied.Kept
+	if len(entry.With) == 0 {
+		entry.With = todo.Applied.With
+	}
 	same := entry.Made == todo.Applied.Made && entry.Taken == todo.Applied.Taken
 	if same && maps.Equal(fact.Have, todo.Applied.Have) {
 		entry.Number, entry.Time = todo.Applied.Number, todo.Applied.Time

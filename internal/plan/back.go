@@ -64,7 +64,8 @@ func (b *back) manifest(present *Manifest) []Applied {
 		}
 	}
 	for id, former := range b.formers {
-		if former.Entry == nil && !(b.facts[id].Exists && id.Kind.Describe().Credential) {
+		stays := id.Kind.Describe().Credential || id == hostProgram
+		if former.Entry == nil && !(stays && b.facts[id].Exists) {
 			delete(entries, id)
 			continue
 		}

@@ -48,6 +48,8 @@ type Applied struct {
 	Made bool              `json:"made,omitempty"` // relayctl made it; else it was found, and is never removed
 	// Kept is where what stood there before is kept on the host.
 	Kept string `json:"kept,omitempty"`
+	// With are the packages and users that came with a package.
+	With []ID `json:"with,omitempty"`
 	// Taken tells of something that was taken over from somebody else; nil: it
 	// was not.
 	Taken  *TakenOver `json:"taken,omitempty"`

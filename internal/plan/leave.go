@@ -67,17 +67,6 @@ func givenBack(fact Fact) []AttrChange {
 	return differences(want, fact)
 }
 
-// unless says what keeps the host from removing a thing of ours.
-func unless(c Change) []string {
-	switch c.ID.Kind {
-	case KindDirectory:
-		return []string{"unless something else is in it"}
-	case KindPackage:
-		return []string{"unless another package needs it"}
-	}
-	return nil
-}
-
 // stays says what is left where a thing of ours goes.
 func stays(fact Fact) []string {
 	kind := fact.Kind.Describe()
@@ -92,12 +81,18 @@ func stays(fact Fact) []string {
 	return nil
 }
 
-// Left says in sentences what happens to what is only forgotten.
+// Left says in sentences what happens to what is only forgotten. What clients
+// trust has a line of its own, and a unit goes with the package of its name.
 func (h HostPlan) Left() []string {
 	var asItIs, off []string
+	goes := map[ID]bool{}
+	for _, c := range h.Changes {
+		goes[c.ID] = c.Action == Remove
+	}
 	for _, c := range h.Changes {
 		switch {
-		case c.Action != Forget || !c.Fact.Exists:
+		case c.Action != Forget, !c.Fact.Exists, c.ID.Kind.Describe().Known:
+		case c.ID.Kind == KindUnit && goes[ID{KindPackage, strings.TrimSuffix(c.ID.Name, ".service")}]:
 		case wasDisplaced(c.Fact) && c.Fact.Have[AttrEnabled] == No && c.Fact.Have[AttrRunning] == No:
 			off = append(off, c.ID.short())
 		default:

@@ -171,6 +171,8 @@ func (d *differ) giveWay(e edges, todo []Change) {
 	for _, c := range todo {
 		p := c.point()
 		switch isUnit, isService := c.ID.Kind.Describe().Runs, strings.HasSuffix(c.ID.Name, ".service"); {
+		case p.phase == gone && c.ID.Kind == KindPackage: // what it runs goes with it
+			e.add(oursGone, p)
 		case !isUnit:
 		case d.goesOff(c):
 			e.add(othersOff, p)

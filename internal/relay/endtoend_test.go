@@ -141,7 +141,7 @@ func TestTokensAreNotHeldBack(t *testing.T) {
 			if !strings.Contains(chunk, fmt.Sprintf(`"t%d "`, i)) {
 				t.Fatalf("chunk %d is %q", i, chunk)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("token %d did not come", i)
 		}
 	}
@@ -307,8 +307,8 @@ func TestEngineHearsOfAClientThatLeaves(t *testing.T) {
 		leave()
 		select {
 		case <-left:
-		case <-time.After(time.Second):
-			t.Errorf("streaming %v: the engine still works after a second", streaming)
+		case <-time.After(time.Minute):
+			t.Errorf("streaming %v: the engine still works after a minute", streaming)
 		}
 		<-done
 	}

@@ -98,7 +98,7 @@ func execute(t *testing.T, name string, env []string, args ...string) *process {
 // await waits until the program tells the service manager what has all parts.
 func (p *process) await(parts ...string) string {
 	p.t.Helper()
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	var last string
 	for {
 		select {
@@ -129,7 +129,7 @@ func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.exited:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		p.t.Fatal("the program does not end")
 	}
 	return p.cmd.ProcessState.ExitCode()

@@ -170,12 +170,13 @@ func TestAgentRefusesOneKey(t *testing.T) {
 
 // An agent that waits for somebody to confirm is not the host's silence.
 func TestAgentDoesNotSignInTime(t *testing.T) {
+	t.Parallel()
 	key := remotetest.NewKey(t, "ed25519")
 	s := remotetest.Start(t, remotetest.Options{Authorized: []ssh.PublicKey{public(t, key)}})
 	over := make(chan struct{})
 	t.Cleanup(func() { close(over) })
 	d, to := trusting(t), target(s)
-	d.Timeout = 3 * time.Second
+	d.Timeout = impatience
 	d.AgentSocket = serveAgent(t, fickle{Agent: keyring(t, key), sign: func(ssh.PublicKey) (bool, error) {
 		<-over
 		return false, errors.New("nobody came")

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
@@ -245,6 +244,7 @@ func TestListingByManyAtOnce(t *testing.T) {
 // A relayctl that holds the file and does nothing is not waited for longer
 // than for the host.
 func TestListingIsNotWaitedForWithoutEnd(t *testing.T) {
+	t.Parallel()
 	s := remotetest.Start(t, remotetest.Options{})
 	d := strict(t)
 	d.AcceptNewHostKeys = true
@@ -256,7 +256,7 @@ func TestListingIsNotWaitedForWithoutEnd(t *testing.T) {
 	if err := syscall.Flock(int(held.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	d.Timeout = 300 * time.Millisecond
+	d.Timeout = impatience
 	_, err = d.Dial(soon(t), target(s))
 	if want := d.KnownHosts[0] + ": wait for another program that holds it"; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
 		t.Errorf("error is %v, want %q in it", err, want)

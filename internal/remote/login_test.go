@@ -3,7 +3,6 @@ package remote_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/relayctl/relayctl/internal/remote"
 	"github.com/relayctl/relayctl/internal/remote/remotetest"
@@ -71,6 +70,7 @@ func TestWhatTheServerSays(t *testing.T) {
 
 // A server that speaks and then falls silent is quoted as well.
 func TestFallsSilentAfterItsWord(t *testing.T) {
+	t.Parallel()
 	over := make(chan struct{})
 	s := remotetest.Start(t, remotetest.Options{Banner: "Waiting for your second factor.", On: func(point string) {
 		if point == "auth" {
@@ -79,7 +79,7 @@ func TestFallsSilentAfterItsWord(t *testing.T) {
 	}})
 	t.Cleanup(func() { close(over) }) // before the server is waited for
 	d := trusting(t)
-	d.Timeout = 2 * time.Second
+	d.Timeout = impatience
 	err := dialError[*remote.UnreachableError](t, d, target(s))
 	if want := "it falls silent before the log-in is done; it says: Waiting for your second factor."; !strings.Contains(err.Error(), want) {
 		t.Errorf("error is %v, want %q in it", err, want)

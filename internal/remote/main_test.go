@@ -24,12 +24,12 @@ func TestMain(m *testing.M) {
 }
 
 // leftovers is the stacks of what still runs beside this goroutine, after
-// what is just ending had a moment to do so.
+// what is just ending had half a minute to do so.
 func leftovers() string {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	left := others()
-	for range 300 {
+	for range 3000 {
 		if left == "" {
 			return ""
 		}

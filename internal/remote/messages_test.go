@@ -59,7 +59,7 @@ func TestMessages(t *testing.T) {
 		{&remote.LostError{Address: "edge:22", User: "ops", AtOnce: true, Err: reset},
 			"connection to edge:22 lost right after the log-in: connection reset by peer", "The host lets ops in and ends the connection at once."},
 		{&remote.StartError{Program: "/usr/x", Err: &remote.SilentError{After: 15 * time.Second}},
-			"start /usr/x: nothing came for 15 s", "Does a start-up file of the login shell wait"},
+			"start /usr/x: nothing came for 15 s", "Does a start-up file of the login shell wait for something"},
 		{&remote.StartError{Program: "/usr/x", Err: io.EOF, Exit: &remote.LostError{Address: "edge:22", Err: reset}},
 			"start /usr/x: connection to edge:22 lost: connection reset by peer", "Is the host still up,"},
 		{&remote.LostError{Address: "edge:22", Err: io.EOF},

@@ -42,8 +42,9 @@ func TestUnreachable(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			d := trusting(t)
-			d.Timeout = 300 * time.Millisecond
+			d.Timeout = impatience
 			d.Connect = test.connect
 			begin := time.Now()
 			err := dialError[*remote.UnreachableError](t, d, remote.Target{Address: "127.0.0.1", Port: test.port, IdentityFile: key})
@@ -150,10 +151,11 @@ func cancelAt(t *testing.T, point string, silent bool) {
 }
 
 func TestGreetingNeverComes(t *testing.T) {
+	t.Parallel()
 	s := remotetest.Start(t, remotetest.Options{})
 	install(t, s, "#!/bin/sh\nexec cat\n")
 	d := trusting(t)
-	d.Timeout = 300 * time.Millisecond
+	d.Timeout = impatience
 	err := startError[*remote.StartError](t, dial(t, d, target(s)), program(script{digest: "v1"}))
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error is %v, want that time ran out", err)

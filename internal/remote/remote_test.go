@@ -189,6 +189,10 @@ func leftBehind(t *testing.T, s *remotetest.Server) []string {
 	return left
 }
 
+// impatience is a Timeout for a host that does not answer: what comes before
+// its silence takes less, however busy this machine is.
+const impatience = 5 * time.Second
+
 func soon(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -254,9 +253,10 @@ func TestShellThatRunsNothing(t *testing.T) {
 }
 
 func TestShellThatWaits(t *testing.T) {
+	t.Parallel()
 	s := remotetest.Start(t, remotetest.Options{Hang: true})
 	d := trusting(t)
-	d.Timeout = 300 * time.Millisecond
+	d.Timeout = impatience
 	err := startError[*remote.StartError](t, dial(t, d, target(s)), program(script{digest: "v1"}))
 	as[*remote.SilentError](t, err.Err)
 }

@@ -118,10 +118,13 @@ func modelNames() form {
 
 // filePath takes the path of a file on the operator's machine.
 func filePath() form {
+	const maxPath = 4096 // bytes, with the one that ends it: PATH_MAX of Linux
 	return text("a path; ~/ is the home folder", func(s string) (string, string) {
 		switch {
 		case s == "":
 			return "", "is empty"
+		case len(s) >= maxPath:
+			return "", "is longer than a path can be"
 		case strings.ContainsFunc(s, unseen):
 			return "", holdsUnseen
 		case strings.HasPrefix(s, "~") && !strings.HasPrefix(s, "~/"), strings.HasPrefix(s, "$"):

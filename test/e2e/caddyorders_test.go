@@ -63,8 +63,7 @@ func TestCaddyTakesOrdersElsewhere(t *testing.T) {
 		moves(false)
 	})
 	s.step("back", func() {
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
-		s.follow(s.Edge, "Where a Caddyfile was taken over")
+		s.mustRelayctl("destroy", "--yes")
 		s.awaitListening(80, 2020)
 	})
 }

@@ -87,11 +87,17 @@ func TestColdEngine(t *testing.T) {
 	})
 }
 
-// applyUntil applies, does something once relayctl has said a text, and returns
-// what was printed in all.
+// applyUntil is runUntil for an apply.
 func (s *site) applyUntil(text string, do func()) string {
 	s.t.Helper()
-	cmd := s.command("apply", "--yes", "--keys-out", "keys")
+	return s.runUntil(text, do, "apply", "--yes", "--keys-out", "keys")
+}
+
+// runUntil runs relayctl, which has to say a text and to exit with 0, does
+// something once it has said that, and returns what was printed in all.
+func (s *site) runUntil(text string, do func(), args ...string) string {
+	s.t.Helper()
+	cmd := s.command(args...)
 	read, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
 	if err := cmd.Start(); err != nil {
@@ -103,16 +109,18 @@ func (s *site) applyUntil(text string, do func()) string {
 		write.Close()
 	}()
 	var out strings.Builder
+	said := false
 	for lines := bufio.NewScanner(read); lines.Scan(); {
 		fmt.Fprintln(&out, lines.Text())
-		if strings.Contains(lines.Text(), text) {
+		if !said && strings.Contains(lines.Text(), text) {
+			said = true
 			do()
 		}
 	}
 	s.said.WriteString(out.String())
-	s.t.Logf("relayctl apply:\n%s", out.String())
-	if err := <-ended; err != nil {
-		s.t.Fatalf("apply: %v", err)
+	s.t.Logf("relayctl %s:\n%s", strings.Join(args, " "), out.String())
+	if err := <-ended; err != nil || !said {
+		s.t.Fatalf("relayctl %s: %v; it said %q: %v", strings.Join(args, " "), err, text, said)
 	}
 	return out.String()
 }

@@ -75,7 +75,7 @@ func TestAdoptWhatWouldComeBack(t *testing.T) {
 		off()
 	})
 	s.step("back", func() {
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
+		lab.MustRun(s.t, s.Edge, "systemctl disable --now relay-server caddy")
 		said := s.mustRelayctl("history")
 		web := regexp.MustCompile(`unit web, by apply 1 \([^)]*\): it was ([a-z ]+)`).FindStringSubmatch(strings.Join(strings.Fields(said), " "))
 		if web == nil || !strings.HasPrefix(web[1], "running") {

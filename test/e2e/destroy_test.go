@@ -41,7 +41,7 @@ func (s *site) whole() whole {
 // destroyLeaves is written by others as things come and go: accounts with the
 // same lines, and what apt, dpkg and systemd note for themselves.
 var destroyLeaves = append([]string{
-	"/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd", "/var/tmp", "/tmp", "/run",
+	"/etc/ld.so.cache", "/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd", "/var/tmp", "/tmp", "/run",
 	"/etc/subuid-", "/etc/subgid-", "/etc/subuid", "/etc/subgid",
 }, accountFiles...)
 

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/test/lab"
 )
@@ -26,8 +26,8 @@ import (
 // random by nature is told by its form.
 type endState map[string]map[string]string
 
-// endState looks at all hosts, and fails the test where a lock is held or
-// signed, or where a program of relayctl still runs or lies about.
+// endState looks at all hosts, and fails the test where a lock is held, or where
+// a program of relayctl still runs or lies about.
 func (s *site) endState() endState {
 	s.t.Helper()
 	state := endState{}
@@ -52,7 +52,7 @@ func (s *site) endState() endState {
 // the stack has no lock.
 const leftBehind = `for n in $(seq 100); do pgrep --exact relay-host >/dev/null || break; sleep 0.1; done
 pgrep --list-name --exact relay-host
-cd /var/lib/relayctl 2>/dev/null && { flock --nonblock lock true || echo the lock is held; ls -d blobs making.json 2>/dev/null; }
+cd /var/lib/relayctl 2>/dev/null && { flock --nonblock lock true || echo the lock is held; ls -d blobs 2>/dev/null; }
 find / -xdev \( -name '.*.relayctl-new' -o -path '/var/lib/relayctl/*.new' -o -path '/usr/local/lib/relayctl/*.new' \)
 ls -d /tmp/relayctl-* /var/tmp/relayctl-* /root/relayctl-* /home/*/relayctl-* 2>/dev/null
 true`
@@ -86,11 +86,10 @@ var (
 	contentsBelow = []string{"/etc/", "/usr/local/", "/var/lib/relayctl/", "/opt/"}
 	// unsteady differs with how often and when something was done, not with
 	// what: logs, caches, what apt and dpkg note, what services keep. Former
-	// generations, the history and the journals of steps grow with every apply.
+	// generations grow with every apply.
 	unsteady = []string{
 		"/home/" + lab.Admin + "/.sudo_as_admin_successful",
 		"/var/cache", "/var/log", "/var/tmp", "/var/lib/apt", "/var/lib/caddy", "/var/lib/dpkg", "/var/lib/systemd",
-		"/var/lib/relayctl/history.jsonl", "/var/lib/relayctl/loaded", "/var/lib/relayctl/steps",
 		"/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock",
 	}
 	// ownOfEach is what any two machines differ in.
@@ -136,6 +135,10 @@ func describeFile(name, path string) (string, error) {
 	case !info.Mode().IsRegular() || !slices.ContainsFunc(contentsBelow, below) || slices.ContainsFunc(ownOfEach, below):
 		return text, nil
 	}
+	if name == plan.StoreDir+"/"+record.Name {
+		remembered, err := recordForm(filepath.Dir(path))
+		return text + " " + remembered, err
+	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
@@ -159,10 +162,7 @@ var random = []struct {
 
 // form is a file's content without what is random in it.
 func form(name string, content []byte) string {
-	switch name {
-	case "/var/lib/relayctl/manifest.json":
-		return manifestForm(content)
-	case "/var/lib/relayctl/mac.key":
+	if name == "/var/lib/relayctl/mac.key" {
 		return fmt.Sprintf("%d random bytes", len(content))
 	}
 	if len(content) > 64<<10 || bytes.ContainsRune(content, 0) {
@@ -175,19 +175,28 @@ func form(name string, content []byte) string {
 	return text
 }
 
-// manifestForm is what a host knows of the stack, without when it was done.
-func manifestForm(content []byte) string {
-	var manifest plan.Manifest
-	if err := json.Unmarshal(content, &manifest); err != nil {
-		return err.Error()
+// recordForm is what a host knows of the stack, without when it was done, and
+// what it has begun and not ended.
+func recordForm(folder string) (string, error) {
+	journal, err := record.Read(folder)
+	if err != nil {
+		return "", err
 	}
 	var lines []string
-	for _, entry := range manifest.Resources {
-		lines = append(lines, fmt.Sprintf("%s made %v kept %q", entry.ID, entry.Made, entry.Kept))
+	if manifest := journal.Manifest(); manifest != nil {
+		for _, entry := range manifest.Resources {
+			lines = append(lines, fmt.Sprintf("%s made %v kept %q", entry.ID, entry.Made, entry.Kept))
+		}
+		for _, member := range manifest.Hosts {
+			lines = append(lines, "remembers "+member.Name)
+		}
 	}
-	for _, member := range manifest.Hosts {
-		lines = append(lines, "remembers "+member.Name)
+	if begun, ok := journal.Begun(); ok {
+		lines = append(lines, fmt.Sprintf("apply %d has not ended", begun.Number))
+	}
+	for _, change := range journal.Pending() {
+		lines = append(lines, fmt.Sprintf("%s %s has not ended", change.Action, change.ID))
 	}
 	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+	return strings.Join(lines, "\n"), nil
 }

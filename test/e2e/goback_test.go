@@ -85,8 +85,5 @@ func (s *site) mustBeDoneWith(stack string) {
 	s.writeStack(stack)
 	s.mustBeDone()
 	client, key := s.client(), s.key("laptop")
-	s.await(s.t, "an answer", func() bool {
-		status, _ := s.ask(client, key, "stub")
-		return status == 200
-	})
+	s.await(s.t, "an answer", func() bool { return s.answers(client, key, "stub") })
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -93,12 +94,8 @@ func TestGuideVLLMBehindCaddy(t *testing.T) {
 		s.servesOnOneMachine(theirs, firewall)
 	})
 	s.step("back", func() {
-		s.follow(s.Edge, "would take it over again. On each worker host, stop")
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
-		s.follow(s.Edge, "Where a Caddyfile was taken over")
+		s.mustRelayctl("destroy", "--yes", "--purge", "--var-file", "secrets.vars")
 		s.mustAnswerAt("by hand", guideVLLMKey, &tls.Config{InsecureSkipVerify: true})
-		s.follow(s.Edge, "On the proxy host, remove")
-		s.follow(s.Edge, "On each worker host, remove", "userdel relay\n") // one machine has one user
 		if got := lab.MustRun(s.t, s.Edge, "cat /etc/caddy/Caddyfile"); got != caddyfile {
 			s.t.Errorf("the Caddyfile is now:\n%s", got)
 		}
@@ -135,7 +132,7 @@ func (s *site) linkOfADeafCaddy(caddyfile string, mustServe func()) {
 	want(s.t, s.mustRelayctl("plan", "--var-file", "secrets.vars"), "! file /etc/caddy/Caddyfile", "symbolic link to /srv/caddy/Caddyfile", "whatever else it serves")
 	s.apply("--adopt", "--var-file", "secrets.vars")
 	mustServe()
-	s.follow(s.Edge, "Where a Caddyfile was taken over")
+	s.mustRelayctl("destroy", "--yes", "--var-file", "secrets.vars")
 	if got := lab.MustRun(s.t, s.Edge, "readlink /etc/caddy/Caddyfile"); got != "/srv/caddy/Caddyfile" {
 		s.t.Errorf("the Caddyfile leads to %q", got)
 	}
@@ -173,9 +170,17 @@ func (s *site) onOneMachine() string {
 		"api_key \"clients\" {\n  value = var.vllm_key\n}\n")
 }
 
-// mustAnswerAt fails unless the machine answers at its address.
+// mustAnswerAt fails unless the machine answers at its address, once Caddy has
+// made itself a certificate: it listens before.
 func (s *site) mustAnswerAt(who, key string, config *tls.Config) {
 	s.t.Helper()
+	s.await(s.t, "a certificate", func() bool {
+		conn, err := tls.Dial("tcp", net.JoinHostPort(s.Edge.Addr, "443"), &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
 	body := `{"model": "phi-4-mini", "messages": [{"role": "user", "content": "Say hello in French"}], "max_tokens": 5, "temperature": 0}`
 	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "https://"+s.Edge.Addr+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {

@@ -6,6 +6,7 @@
 package e2e_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,11 +17,20 @@ import (
 // relayctlProgram is the program under test.
 var relayctlProgram string
 
+// labs says whose turn it is to have one.
+var labs *turns
+
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	var err error
+	if labs, err = newTurns(); err != nil {
+		fmt.Fprintln(os.Stderr, "find out how many labs may stand at once:", err)
+		return 1
+	}
 	folder, err := os.MkdirTemp("", "relayctl-e2e-")
 	if err == nil {
 		defer os.RemoveAll(folder)

@@ -79,8 +79,10 @@ func TestOverride(t *testing.T) {
 		lab.MustRun(s.t, s.Edge, "test -e /etc/systemd/system/caddy.service.d/limits.conf")
 	})
 	s.step("back", func() {
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
-		s.follow(s.Edge, "Where a drop-in was taken over, put it back")
+		const dropIn = "/etc/systemd/system/caddy.service.d/override.conf"
+		line := "cp -a /var/lib/relayctl/generations/0" + dropIn + " " + dropIn
+		want(s.t, s.mustRelayctl("history"), line)
+		lab.MustRun(s.t, s.Edge, "set -e; systemctl disable --now relay-server caddy; "+line+"; systemctl daemon-reload; systemctl enable --now caddy")
 		s.mustServeShop()
 	})
 }
@@ -100,11 +102,11 @@ func TestOverrideByAPI(t *testing.T) {
 		s.apply("--adopt")
 		s.servesItself()
 		want(s.t, s.mustRelayctl("history"), "cp -a /var/lib/relayctl/generations/0"+autosave+" "+autosave)
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
-		s.follow(s.Edge, "Where Caddy ran what was loaded through its admin API")
+		lab.MustRun(s.t, s.Edge, "set -e; systemctl disable --now relay-server caddy; systemctl enable --now caddy; "+
+			"caddy reload --address unix//var/lib/caddy/relayctl/admin.sock --config /var/lib/relayctl/generations/0"+autosave)
 		s.mustServeShop()
-		s.follow(s.Edge, "On the proxy host, remove what relayctl made")
-		s.follow(s.Edge, "Where Caddy came with relayctl")
+		s.follow(s.Edge, "with it. On the host itself, remove what relayctl made")
+		lab.MustRun(s.t, s.Edge, "apt-get -y purge caddy && rm -rf /etc/caddy /var/lib/caddy")
 	})
 	s.step("resumed by the other", func() {
 		lab.MustRun(s.t, s.Edge, "apt-get -q -y --no-install-recommends install caddy && systemctl disable --now caddy && systemctl enable --now caddy-api && "+load)
@@ -113,7 +115,7 @@ func TestOverrideByAPI(t *testing.T) {
 		s.apply("--adopt")
 		s.servesItself()
 		s.mustBeOff("caddy-api")
-		s.follow(s.Edge, "On the proxy host, stop what relayctl started")
+		lab.MustRun(s.t, s.Edge, "systemctl disable --now relay-server caddy")
 		lab.MustRun(s.t, s.Edge, "cp -a /var/lib/relayctl/generations/0"+autosave+" "+autosave+" && systemctl enable --now caddy-api")
 		s.mustServeShop()
 	})
@@ -198,10 +200,7 @@ func (s *site) servesItself() {
 	for _, w := range s.Workers {
 		lab.MustRun(s.t, w, "systemctl restart relay-worker")
 	}
-	s.await(s.t, "an answer after all was started anew", func() bool {
-		status, _ := s.ask(client, key, "stub")
-		return status == 200
-	})
+	s.await(s.t, "an answer after all was started anew", func() bool { return s.answers(client, key, "stub") })
 	s.mustBeDone()
 }
 

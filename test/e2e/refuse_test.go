@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -91,7 +92,7 @@ func (s *site) changedKey() {
 		s.t.Fatal(err)
 	}
 	s.writeHome(".ssh/known_hosts", string(known)+strings.ReplaceAll(string(keys), s.Workers[0].Addr, changed.Addr))
-	says := []string{"verify host key of " + changed.Addr, changed.HostKeys[0], "known_hosts:5 lists another", "ssh-keygen -f", "-R '" + changed.Addr + "'"}
+	says := []string{"verify host key of " + changed.Addr, changed.HostKeys[0], fmt.Sprintf("known_hosts:%d lists another", bytes.Count(known, []byte("\n"))+1), "ssh-keygen -f", "-R '" + changed.Addr + "'"}
 	s.refuses("gpu-2", says...)
 	// A new key is one that was never seen; this one is another.
 	r := s.relayctl("plan", "--accept-new-host-keys")

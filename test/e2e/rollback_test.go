@@ -16,7 +16,8 @@ func (s *site) settings() map[string]string {
 	s.t.Helper()
 	all := map[string]string{}
 	for _, h := range s.hosts() {
-		all[h.Name] = lab.MustRun(s.t, h, `cd / && find etc/relay etc/caddy etc/systemd/system usr/local/lib/relayctl -not -type d 2>/dev/null | sort | xargs -r ls -ld --time-style=+ | sed 's/ \+/ /g'
+		all[h.Name] = lab.MustRun(s.t, h, `cd / && find etc/relay etc/caddy etc/systemd/system -not -type d 2>/dev/null | sort | xargs -r ls -ld --time-style=+ | sed 's/ \+/ /g'
+for program in relay-server relay-worker; do readlink usr/local/lib/relayctl/$program/current; done
 find etc/relay etc/caddy etc/systemd/system -type f 2>/dev/null | sort | xargs -r sha256sum
 systemctl is-active relay-server relay-worker caddy; systemctl is-enabled relay-server relay-worker caddy 2>/dev/null; id -un relay 2>/dev/null; true`)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,10 +35,10 @@ type site struct {
 }
 
 // emptySite is a lab without a host, and an operator. Tests with one run side by
-// side: they mostly wait.
+// side: see turns.
 func emptySite(t *testing.T) *site {
 	t.Helper()
-	t.Parallel()
+	labs.take(t)
 	return &site{TestLab: lab.New(t), t: t, home: t.TempDir(), said: &bytes.Buffer{}}
 }
 
@@ -245,6 +244,16 @@ func (s *site) clientThatTrusts(ca string) *http.Client {
 // send makes one request to the public URL and returns the answer.
 func (s *site) send(client *http.Client, method, path, key, body string) (status int, answer string) {
 	s.t.Helper()
+	status, answer, err := s.try(client, method, path, key, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status, answer
+}
+
+// try is send where there may be nobody to answer.
+func (s *site) try(client *http.Client, method, path, key, body string) (status int, answer string, err error) {
+	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+domain+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
@@ -254,26 +263,29 @@ func (s *site) send(client *http.Client, method, path, key, body string) (status
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		s.t.Fatal(err)
+		return 0, "", err
 	}
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		s.t.Fatalf("%s %s: %v", method, path, err)
-	}
-	return response.StatusCode, string(content)
+	return response.StatusCode, string(content), err
+}
+
+// question asks a model for a short answer.
+func question(model string) string {
+	return fmt.Sprintf(`{"model":%q,"max_tokens":3,"messages":[{"role":"user","content":"Hello"}]}`, model)
 }
 
 // ask asks a model for an answer.
 func (s *site) ask(client *http.Client, key, model string) (status int, answer string) {
 	s.t.Helper()
-	body, err := json.Marshal(map[string]any{
-		"model": model, "max_tokens": 3, "messages": []map[string]string{{"role": "user", "content": "Hello"}},
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return s.send(client, http.MethodPost, "/v1/chat/completions", key, string(body))
+	return s.send(client, http.MethodPost, "/v1/chat/completions", key, question(model))
+}
+
+// answers reports whether a model answers just now.
+func (s *site) answers(client *http.Client, key, model string) bool {
+	s.t.Helper()
+	status, _, err := s.try(client, http.MethodPost, "/v1/chat/completions", key, question(model))
+	return err == nil && status == http.StatusOK
 }
 
 // mustAnswer fails unless a model answers.

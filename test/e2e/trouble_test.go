@@ -201,11 +201,11 @@ import fcntl, sys, time
 f = open(sys.argv[1], "w")
 fcntl.lockf(f, fcntl.LOCK_EX)
 open("/run/held", "w")
-time.sleep(4)
+time.sleep(1000)
 E
 systemd-run --quiet --unit=hold python3 /root/hold.py /var/lib/apt/lists/lock
 until [ -e /run/held ]; do sleep 0.05; done`)
-	out := s.apply()
+	out := s.applyUntil("package caddy: waiting for", func() { lab.MustRun(s.t, s.Edge, "systemctl stop hold") })
 	want(s.t, out, "package caddy: waiting for /usr/bin/python3 /root/hold.py /var/lib/apt/lists/lock (pid ", "which holds /var/lib/apt/lists/lock")
 	s.mustBeDone()
 	lab.MustRun(s.t, s.Edge, "rm -r /root/debs /root/hold.py /etc/apt/apt.conf.d/99impatient")

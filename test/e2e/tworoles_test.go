@@ -132,6 +132,7 @@ func (s *site) movesAndBack() {
 
 // TestTwoRolesLocal runs relayctl on the one machine itself.
 func TestTwoRolesLocal(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct{ user, suite, folder string }{
 		{"root", lab.Trixie, "/root"},
 		{lab.Admin, lab.Bookworm, "/home/" + lab.Admin},
@@ -248,7 +249,7 @@ func (s *site) mustBeProxyOnly(h *lab.Host, known ...string) {
 	s.t.Helper()
 	lab.MustRun(s.t, h, "systemctl is-active relay-server caddy")
 	left := lab.MustRun(s.t, h, "ls -d /etc/relay/worker.json /etc/relay/worker.secret /etc/relay/backends /etc/relay/workers.d/* "+
-		"/etc/systemd/system/relay-worker.service /usr/local/lib/relayctl/relay-worker /var/lib/relayctl/secrets/worker* 2>/dev/null; true")
+		"/etc/systemd/system/relay-worker.service /usr/local/lib/relayctl/relay-worker/current /var/lib/relayctl/secrets/worker* 2>/dev/null; true")
 	if left != strings.Join(known, "\n") {
 		s.t.Errorf("left on %s: %s", h.Name, left)
 	}

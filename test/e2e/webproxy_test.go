@@ -84,7 +84,7 @@ E`)
 	s.step("its password", func() {
 		argv := lab.MustRun(s.t, s.Edge, "tr '\\0' '\\n' < /run/watched-argv")
 		want(s.t, argv, "apt-get", "install")
-		journal := lab.MustRun(s.t, s.Edge, "journalctl --no-pager --output=cat; cat /var/lib/relayctl/history.jsonl /var/lib/relayctl/steps/*")
+		journal := lab.MustRun(s.t, s.Edge, "journalctl --no-pager --output=cat; cat /var/lib/relayctl/journal.jsonl")
 		want(s.t, journal, "install package caddy")
 		said := s.said.String() + s.mustRelayctl("history")
 		for name, secret := range map[string]string{

@@ -77,6 +77,7 @@ func diskLock(t *testing.T, root string) string {
 }
 
 func TestCleanup(t *testing.T) {
+	t.Parallel()
 	lab.Require(t)
 	t.Run("end of test", func(t *testing.T) {
 		var dir, lock string

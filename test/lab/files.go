@@ -85,7 +85,7 @@ func (h *Host) Snapshot(ignored ...string) (Snapshot, error) {
 				}
 				return nil
 			}
-			entry, err := h.digests.describe(path)
+			entry, err := h.describe(path)
 			snap["/"+rel] = entry
 			return err
 		})
@@ -103,10 +103,14 @@ type digests struct {
 	known map[fileState]string
 }
 
+// ofImages has the files of base images, which never change, for all hosts of
+// this process.
+var ofImages digests
+
 // fileState is another after every write to a file: its change time can't be
 // set.
 type fileState struct {
-	device, inode uint64
+	device, inode uint64 // no device for a file of a base image: each host has its own
 	size          int64
 	changed       syscall.Timespec
 }
@@ -115,16 +119,25 @@ type fileState struct {
 // well above the kernel's clock tick.
 const settled = 100 * time.Millisecond
 
-// of returns the digest of the regular file at path.
-func (d *digests) of(path string, stat *syscall.Stat_t) (string, error) {
+// digest returns the digest of the regular file at path.
+func (h *Host) digest(path string, stat *syscall.Stat_t) (string, error) {
 	state := fileState{stat.Dev, stat.Ino, stat.Size, stat.Ctim}
+	if time.Unix(stat.Ctim.Unix()).Before(h.imageMade) {
+		state.device = 0
+		return ofImages.of(path, state)
+	}
+	return h.digests.of(path, state)
+}
+
+// of returns the digest of the regular file at path.
+func (d *digests) of(path string, state fileState) (string, error) {
 	d.mu.Lock()
 	digest, known := d.known[state]
 	d.mu.Unlock()
 	if known {
 		return digest, nil
 	}
-	lasts := time.Since(time.Unix(stat.Ctim.Unix())) > settled
+	lasts := time.Since(time.Unix(state.changed.Unix())) > settled
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
@@ -142,7 +155,7 @@ func (d *digests) of(path string, stat *syscall.Stat_t) (string, error) {
 }
 
 // describe tells a file apart from any other in its place.
-func (d *digests) describe(path string) (string, error) {
+func (h *Host) describe(path string) (string, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return "", err
@@ -151,7 +164,7 @@ func (d *digests) describe(path string) (string, error) {
 	entry := fmt.Sprintf("%s %d:%d", info.Mode(), stat.Uid, stat.Gid)
 	switch {
 	case info.Mode().IsRegular():
-		digest, err := d.of(path, stat)
+		digest, err := h.digest(path, stat)
 		return fmt.Sprintf("%s %d %s", entry, info.ModTime().UnixNano(), digest), err
 	case info.Mode()&fs.ModeSymlink != 0:
 		target, err := os.Readlink(path)

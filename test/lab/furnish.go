@@ -25,6 +25,11 @@ func (h *Host) furnish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	image, err := os.Stat(base)
+	if err != nil {
+		return fmt.Errorf("look at base image: %w", err)
+	}
+	h.imageMade = image.ModTime()
 	packages := filepath.Join(h.dir, "packages")
 	for _, dir := range []string{"upper", "work", "root", "packages"} {
 		if err := os.MkdirAll(filepath.Join(h.dir, dir), 0o755); err != nil {

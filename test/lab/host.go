@@ -53,7 +53,8 @@ type Host struct {
 	spec Spec
 	dir  string
 
-	digests digests
+	imageMade time.Time // what changed before is of the base image
+	digests   digests
 
 	mu      sync.Mutex // held while the host starts or stops
 	running *running   // nil while the host is off

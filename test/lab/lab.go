@@ -46,7 +46,6 @@ type Lab struct {
 	key     sshKey
 
 	closing sync.Mutex // held by Close
-	stub    sync.Mutex // held while the stub engine is built
 
 	mu    sync.Mutex // guards what follows
 	hosts []*Host

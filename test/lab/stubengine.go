@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/test/lab/engine"
@@ -50,7 +51,7 @@ const stubProgram = "usr/local/bin/stubengine"
 // StartStubEngine installs a stub engine on the host and starts it. It returns
 // when it answers; with a LoadTime, at once.
 func (h *Host) StartStubEngine(ctx context.Context, o StubOptions) (StubEngine, error) {
-	program, err := h.lab.stubProgram(ctx)
+	program, err := buildStub()
 	if err != nil {
 		return StubEngine{}, err
 	}
@@ -62,7 +63,7 @@ func (h *Host) StartStubEngine(ctx context.Context, o StubOptions) (StubEngine, 
 		o.Models = []string{"stub"}
 	}
 	control := fmt.Sprintf("127.0.0.1:%d", port+10000)
-	limit := 10 * time.Second
+	limit := time.Minute
 	if o.LoadTime > 0 {
 		limit = 0
 	}
@@ -77,21 +78,22 @@ func (h *Host) StartStubEngine(ctx context.Context, o StubOptions) (StubEngine, 
 	return StubEngine{e, control}, err
 }
 
-// stubProgram builds the stub engine, once per lab.
-func (l *Lab) stubProgram(ctx context.Context) ([]byte, error) {
-	l.stub.Lock()
-	defer l.stub.Unlock()
-	path := filepath.Join(l.Dir, "stubengine")
-	if _, err := os.Stat(path); err != nil {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path,
-			"github.com/relayctl/relayctl/test/lab/engine/cmd/stubengine")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if _, err := output(cmd); err != nil {
-			return nil, fmt.Errorf("build stub engine: %w", err)
-		}
+// buildStub builds the stub engine: it is the same for all labs of a process.
+var buildStub = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "relayctl-lab-")
+	if err != nil {
+		return nil, fmt.Errorf("build stub engine: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "stubengine")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", path,
+		"github.com/relayctl/relayctl/test/lab/engine/cmd/stubengine")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if _, err := output(cmd); err != nil {
+		return nil, fmt.Errorf("build stub engine: %w", err)
 	}
 	return os.ReadFile(path)
-}
+})
 
 // Hang makes every completion wait, those that run included. Health and models
 // go on answering.

@@ -26,9 +26,10 @@ type Handler interface {
 
 // Outcome is what a step left that the next look can't tell.
 type Outcome struct {
-	Made     bool   // relayctl made it: it may be removed one day
-	Ended    string // how the step ended, where not as its action says
-	Restored bool   // what stood there before is back
+	Made     bool      // relayctl made it: it may be removed one day
+	With     []plan.ID // what came along
+	Ended    string    // how the step ended, where not as its action says
+	Restored bool      // what stood there before is back
 }
 
 // Env is what handlers work with.

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -47,10 +50,40 @@ func (p packages) Bring(ctx context.Context, step *Step) (Outcome, error) {
 	if err := p.mendDpkg(ctx, step); err != nil {
 		return Outcome{}, err
 	}
+	before, err := p.present(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
 	if err := p.install(ctx, step, name); err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Made: !step.Now.Exists}, nil
+	after, err := p.present(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	delete(after, step.Resource.ID)
+	maps.DeleteFunc(after, func(id plan.ID, _ bool) bool { return before[id] })
+	return Outcome{Made: !step.Now.Exists, With: slices.SortedFunc(maps.Keys(after), record.CompareIDs)}, nil
+}
+
+// present lists the packages and users that there are.
+func (p packages) present(ctx context.Context) (map[plan.ID]bool, error) {
+	status, err := p.Dpkg(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := p.Accounts()
+	if err != nil {
+		return nil, err
+	}
+	present := map[plan.ID]bool{}
+	for name := range status.Versions {
+		present[plan.ID{Kind: plan.KindPackage, Name: name}] = true
+	}
+	for name := range accounts.Users {
+		present[plan.ID{Kind: plan.KindUser, Name: name}] = true
+	}
+	return present, nil
 }
 
 // install has apt install a package. The package lists are updated first where
@@ -127,10 +160,39 @@ func (p packages) Remove(ctx context.Context, step *Step) (Outcome, error) {
 		how = "purge"
 	}
 	failed, err := p.apt(ctx, step, "removing", how, name)
+	if failed == nil && err == nil && step.Change.Purge {
+		failed, err = p.purgeWith(ctx, step)
+	}
 	if failed != nil {
 		return Outcome{}, p.aptError(ctx, "remove package "+name, failed)
 	}
 	return Outcome{}, err
+}
+
+// purgeWith takes away what came with a package and nobody needs any more.
+func (p packages) purgeWith(ctx context.Context, step *Step) (failed *machine.CommandError, err error) {
+	var names []string
+	unneeded, err := p.Unneeded(ctx)
+	if err != nil || step.Applied == nil {
+		return nil, err
+	}
+	for _, id := range step.Applied.With {
+		if id.Kind == plan.KindPackage && slices.Contains(unneeded, id.Name) {
+			names = append(names, id.Name)
+		}
+	}
+	if len(names) > 0 {
+		if failed, err = p.apt(ctx, step, "removing", append([]string{"purge"}, names...)...); failed != nil || err != nil {
+			return failed, err
+		}
+	}
+	accounts, err := p.Accounts()
+	for _, id := range step.Applied.With {
+		if _, exists := accounts.Users[id.Name]; err == nil && exists && id.Kind == plan.KindUser {
+			_, err = p.Runner.Run(ctx, machine.Command{Name: "userdel", Args: []string{"--", id.Name}})
+		}
+	}
+	return nil, err
 }
 
 // mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/host/record"
@@ -52,7 +51,7 @@ func (u units) stale(ctx context.Context, look *Look, resource plan.Resource, st
 		return nil, err
 	}
 	list = append(list, changed...)
-	slices.SortFunc(list, func(a, b plan.ID) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(list, record.CompareIDs)
 	return slices.Compact(list), nil
 }
 

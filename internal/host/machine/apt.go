@@ -65,13 +65,28 @@ func (m *Machine) RemovedWith(ctx context.Context, name string) ([]string, error
 	if err != nil {
 		return nil, fmt.Errorf("ask apt what goes with %s: %w", name, err)
 	}
-	var others []string
-	for line := range strings.Lines(string(output)) {
-		if words := strings.Fields(line); len(words) > 1 && words[0] == "Remv" && words[1] != name {
-			others = append(others, words[1])
+	return slices.DeleteFunc(removals(string(output)), func(other string) bool { return other == name }), nil
+}
+
+// Unneeded lists the packages that came with others and that none needs any
+// more.
+func (m *Machine) Unneeded(ctx context.Context) ([]string, error) {
+	output, err := m.RunApt(ctx, Command{Name: "apt-get", Args: []string{"--simulate", "-q", "autoremove"}})
+	if err != nil {
+		return nil, fmt.Errorf("ask apt what nobody needs: %w", err)
+	}
+	return removals(string(output)), nil
+}
+
+// removals reads which packages apt would remove.
+func removals(simulated string) []string {
+	var names []string
+	for line := range strings.Lines(simulated) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "Remv" {
+			names = append(names, words[1])
 		}
 	}
-	return others, nil
+	return names
 }
 
 // IsDpkgCutOff reports whether dpkg was cut off, by a power failure say: apt

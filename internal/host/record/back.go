@@ -113,3 +113,9 @@ func (j *Journal) Kept() map[string]bool {
 	delete(kept, "")
 	return kept
 }
+
+// IsPackaged reports whether what is kept at a place is a package's own, which
+// nobody edited.
+func (j *Journal) IsPackaged(kept string) bool {
+	return slices.ContainsFunc(j.fold.changes, func(one *made) bool { return one.Kept == kept && one.Before.Pristine })
+}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/relayctl/relayctl/internal/host/machine"
+	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -88,7 +89,7 @@ func (s *Store) Sweep(oldest int) error {
 
 // forgetGenerations removes what is kept of former files, but for originals
 // that do not stand in their place again.
-func (s *Store) forgetGenerations() error {
+func (s *Store) forgetGenerations(journal *record.Journal) error {
 	root := s.Folder("generations")
 	var files, folders []string
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -110,7 +111,9 @@ func (s *Store) forgetGenerations() error {
 	}
 	for _, file := range files {
 		if place, isOriginal := cutPath(file, filepath.Join(root, "0")); isOriginal {
-			if _, same, err := compareKept(s.Path(place), file); err != nil || !same {
+			_, stands, err := compareKept(s.Path(place), file)
+			isOurs := stands || journal.IsPackaged(filepath.Join(plan.StoreDir, "generations/0", place))
+			if !isOurs || err != nil && !machine.Gone(err) {
 				continue
 			}
 		}

@@ -110,7 +110,7 @@ func (s *Store) Begin() error {
 // Forget removes all that is kept, but for the record and its lock, what clients
 // trust where no step took that away, and originals that are nowhere else: they
 // are not ours.
-func (s *Store) Forget() error {
+func (s *Store) Forget(journal *record.Journal) error {
 	entries, err := os.ReadDir(s.Folder())
 	if err != nil {
 		return fmt.Errorf("list store: %w", err)
@@ -129,7 +129,7 @@ func (s *Store) Forget() error {
 		}
 	}
 	s.macKey = nil
-	return s.forgetGenerations()
+	return s.forgetGenerations(journal)
 }
 
 // holdsTrust reports whether there is anything in what is kept of the CA or of

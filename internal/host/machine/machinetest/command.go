@@ -111,6 +111,9 @@ func (m *Machine) policy(name string) []byte {
 
 // simulate is what apt says that a removal would do.
 func (m *Machine) simulate(name string) string {
+	if name == "autoremove" {
+		return "Reading package lists...\n" // everything is needed
+	}
 	text := "Reading package lists...\nRemv " + name + " [" + version + "]\n"
 	if other := m.Packages[name].NeededBy; other != "" {
 		text += "Remv " + other + " [" + version + "]\n"

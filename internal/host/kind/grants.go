@@ -51,20 +51,7 @@ func readDocument(content []byte) (document, error) {
 }
 
 // grants lists the document's grants by name.
-func (d document) grants() grants {
-	if _, isOne := d.whole["name"].(string); isOne {
-		return grants{d.whole["name"].(string): d.whole}
-	}
-	all := grants{}
-	list, _ := d.whole[d.list].([]any)
-	for _, one := range list {
-		if grant, ok := one.(map[string]any); ok {
-			name, _ := grant["name"].(string)
-			all[name] = grant
-		}
-	}
-	return all
-}
+func (d document) grants() grants { return maps.Collect(inOrder(d)) }
 
 // goBack is what a former text goes back to: what it grants to those who are
 // known still, by what they are known now. The versions lead from it to the

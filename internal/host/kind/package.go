@@ -44,9 +44,6 @@ func (p packages) Observe(ctx context.Context, look *Look, resource plan.Resourc
 // left in the middle is worse than a late end.
 func (p packages) Bring(ctx context.Context, step *Step) (Outcome, error) {
 	name := step.Resource.Name
-	if err := p.waitForDpkg(ctx, step); err != nil {
-		return Outcome{}, err
-	}
 	if err := p.mendDpkg(ctx, step); err != nil {
 		return Outcome{}, err
 	}
@@ -96,12 +93,8 @@ func (p packages) install(ctx context.Context, step *Step, name string) error {
 		return err
 	}
 	if isOffered {
-		failed, err := p.apt(ctx, step, "installing", "--no-remove", "install", name)
-		if failed == nil {
+		if failed, err := p.tryToInstall(ctx, step, name); failed == nil {
 			return err
-		}
-		if mended, why := p.whyNotInstalled(ctx, step, name, failed); mended || why != nil {
-			return why
 		}
 	}
 	// That it fails need not matter: another source may have what is needed.
@@ -112,14 +105,23 @@ func (p packages) install(ctx context.Context, step *Step, name string) error {
 	if isOffered, err = p.IsOffered(ctx, name); err != nil || !isOffered {
 		return p.notOffered(ctx, name, lists, err)
 	}
-	failed, err := p.apt(ctx, step, "installing", "--no-remove", "install", name)
-	if failed == nil {
-		return err
+	failed, err := p.tryToInstall(ctx, step, name)
+	if failed != nil {
+		return p.aptError(ctx, "install package "+name, failed)
 	}
-	if mended, why := p.whyNotInstalled(ctx, step, name, failed); mended || why != nil {
-		return why
+	return err
+}
+
+// tryToInstall has apt install a package as it knows it now; failed is not nil
+// where another try may end otherwise.
+func (p packages) tryToInstall(ctx context.Context, step *Step, name string) (failed *machine.CommandError, err error) {
+	if failed, err = p.apt(ctx, step, "installing", "--no-remove", "install", name); failed == nil {
+		return nil, err
 	}
-	return p.aptError(ctx, "install package "+name, failed)
+	if isThere, why := p.whyNotInstalled(ctx, step, name, failed); isThere || why != nil {
+		return nil, why
+	}
+	return failed, nil
 }
 
 // notOffered is why a package can't be installed that no package list has; err
@@ -138,9 +140,6 @@ func (p packages) notOffered(ctx context.Context, name string, lists *machine.Co
 }
 
 func (p packages) Remove(ctx context.Context, step *Step) (Outcome, error) {
-	if err := p.waitForDpkg(ctx, step); err != nil {
-		return Outcome{}, err
-	}
 	if err := p.mendDpkg(ctx, step); err != nil {
 		return Outcome{}, err
 	}
@@ -198,6 +197,9 @@ func (p packages) purgeWith(ctx context.Context, step *Step) (failed *machine.Co
 // mendDpkg finishes what dpkg was cut off in, by a power failure say: apt does
 // nothing before that.
 func (p packages) mendDpkg(ctx context.Context, step *Step) error {
+	if err := p.waitForDpkg(ctx, step); err != nil {
+		return err
+	}
 	if cutOff, err := p.IsDpkgCutOff(); err != nil || !cutOff {
 		return err
 	}
@@ -251,4 +253,44 @@ func (p packages) longRun(ctx context.Context, step *Step, doing string, command
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil, nil
+}
+
+// waitForDpkg waits until no other run of apt or dpkg is on, and says who is.
+func (p packages) waitForDpkg(ctx context.Context, step *Step) error {
+	ctx, cancel := context.WithTimeout(ctx, dpkgLockWait)
+	defer cancel()
+	retry := time.NewTicker(dpkgLockInterval)
+	defer retry.Stop()
+	begun, told := time.Now(), time.Time{}
+	for {
+		holder, err := p.DpkgHolder()
+		if err != nil || holder == "" {
+			return err
+		}
+		if time.Since(told) >= hostapi.TellEvery {
+			told = time.Now()
+			waited := time.Since(begun)
+			step.tell(hostapi.Progress{What: "waiting for " + holder, Took: waited, Amount: plan.Amount{
+				Done: int64(waited.Seconds()), Total: int64(dpkgLockWait.Seconds()), Measure: plan.InSeconds,
+			}})
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return dpkgStaysLocked(holder)
+			}
+			return context.Cause(ctx)
+		case <-step.Stopped:
+			return context.Canceled // nothing of the step is begun yet
+		case <-retry.C:
+		}
+	}
+}
+
+func dpkgStaysLocked(holder string) error {
+	return &hostapi.Error{
+		Code:    hostapi.CodeStep,
+		Message: fmt.Sprintf("waited %d min for %s", int(dpkgLockWait.Minutes()), holder),
+		Hint:    "Wait until that is done. If it hangs, find out what it waits for before you end it: dpkg cut off in the middle leaves half a package.",
+	}
 }

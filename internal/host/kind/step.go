@@ -1,6 +1,7 @@
 package kind
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,4 +80,14 @@ func (s *Step) while(at hostapi.Progress, work func(hear func(line string)) erro
 	defer telling.Wait()
 	defer close(done)
 	return work(func(line string) { heard.Store(line) })
+}
+
+// pause waits for some time; the error is why ctx has ended.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
 }

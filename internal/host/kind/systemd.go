@@ -3,6 +3,8 @@ package kind
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -78,4 +80,104 @@ func (s *systemd) unitError(ctx context.Context, step *Step, name, text string) 
 		Code: hostapi.CodeStep, Message: fmt.Sprintf("unit %s %s", name, text), Log: lines,
 		Hint: "More of its log, on the host:\n  journalctl -u " + strings.TrimSuffix(name, ".service") + " -n 50",
 	}
+}
+
+// How long a unit is watched after systemd called it started.
+const (
+	lookInterval = 200 * time.Millisecond
+	settleTime   = 2 * time.Second  // it has to stay up this long
+	failingTime  = 10 * time.Second // one that stopped is watched this long, to tell how often it does
+)
+
+// staysUp watches a unit after a job until it is clear whether it does. jobErr is
+// the job's own failure.
+func (s *systemd) staysUp(ctx context.Context, step *Step, jobErr error) (state machine.UnitState, err error) {
+	name, begun := step.Resource.Name, time.Now()
+	before, stopped := -1, jobErr != nil
+	err = step.while(hostapi.Progress{What: "seeing whether it stays up"}, func(func(string)) error {
+		for {
+			if state, err = s.Unit(ctx, name); err != nil {
+				return err
+			}
+			if before < 0 {
+				before = state.Restarts
+			}
+			stopped = stopped || !state.Running() || state.Restarts > before
+			elapsed := time.Since(begun)
+			switch {
+			case jobErr != nil && state.Running() && elapsed >= settleTime:
+				return s.unitError(ctx, step, name, fmt.Sprintf("runs on as before: %v", jobErr))
+			case stopped && (state.Ended() || elapsed >= failingTime):
+				return s.didNotStayUp(ctx, step, name, state, state.Restarts-before)
+			case !stopped && elapsed >= settleTime:
+				return nil
+			}
+			if err := pause(ctx, lookInterval); err != nil {
+				return err
+			}
+		}
+	})
+	return state, err
+}
+
+// didNotStayUp says how often a unit stopped, and how it did last.
+func (s *systemd) didNotStayUp(ctx context.Context, step *Step, name string, state machine.UnitState, restarts int) error {
+	stops := restarts
+	if !state.Running() {
+		stops++
+	}
+	times := "once"
+	if stops > 1 {
+		times = fmt.Sprintf("%d times", stops)
+	}
+	return s.unitError(ctx, step, name, fmt.Sprintf("did not stay up: it stopped %s, %s", times, state.LastEnd()))
+}
+
+// Bounds of what a relay is told.
+const (
+	drainTimeout  = 45 * time.Second // somewhat longer than the relay waits for running answers
+	resumeTimeout = 5 * time.Second
+)
+
+// drain has the relay tell its workers to come back after their connections
+// were closed, and waits until running answers are done. A relay that is not
+// there, or does not do it, is told of and does not stop the step: connections
+// are lost then, which the workers stand.
+func (s *systemd) drain(ctx context.Context, step *Step) {
+	if step.Resource.Unit == nil || step.Resource.Unit.Drain == "" {
+		return
+	}
+	if _, err := os.Lstat(s.Path(step.Resource.Unit.Drain)); machine.Gone(err) {
+		return // no relay runs, so nobody is connected to it
+	}
+	err := step.while(hostapi.Progress{What: "running answers finish"}, func(func(string)) error {
+		return s.tellRelay(ctx, step, "drain", drainTimeout)
+	})
+	if err != nil {
+		step.tell(hostapi.Progress{What: fmt.Sprintf("the relay could not be drained: %v", err)})
+	}
+}
+
+// resume has the relay use its workers' connections again. It does so by
+// itself some time later, so that a failure is no matter.
+func (s *systemd) resume(ctx context.Context, step *Step) {
+	if step.Resource.Unit != nil && step.Resource.Unit.Drain != "" {
+		_ = s.tellRelay(ctx, step, "resume", resumeTimeout)
+	}
+}
+
+func (s *systemd) tellRelay(ctx context.Context, step *Step, what string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", plan.Seconds(timeout)))
+	defer cancel()
+	response, err := s.Send(ctx, machine.Request{
+		Socket: step.Resource.Unit.Drain, Method: http.MethodPost, URL: "http://relay/v1/" + what, User: plan.RelayUser,
+	})
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		return fmt.Errorf("answered %d", response.StatusCode)
+	}
+	return nil
 }

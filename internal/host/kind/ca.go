@@ -48,7 +48,7 @@ func (a authorities) Bring(_ context.Context, step *Step) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Made: true}, a.store.KeepAuthority(step.Resource.Name, ca)
+	return Outcome{Made: true}, machine.WriteAtomically(a.place(step.Resource.Name), append(ca.Key, ca.Root...), 0o600)
 }
 
 func (a authorities) Remove(_ context.Context, step *Step) (Outcome, error) {

@@ -40,26 +40,27 @@ func (caddy) sites(text string) (sites, imports []string) { return caddySites(te
 
 func (caddy) keeps(path string) bool { return path == caddyAutosave }
 
-// ready waits until Caddy runs what the Caddyfile means.
+// ready finds that Caddy, started or told anew, runs what the Caddyfile means.
 func (c caddy) ready(ctx context.Context, step *Step, state machine.UnitState) (machine.UnitState, error) {
-	state, err := c.plain.ready(ctx, step, state)
-	if err == nil {
-		err = c.mustRunCaddyfile(ctx, step)
+	runs, _, err := c.runs(ctx)
+	if err != nil || !runs.differs() {
+		return state, err
 	}
-	return state, err
+	failed := c.unitError(ctx, step, step.Resource.Name, "runs, but with another configuration than "+plan.Caddyfile)
+	failed.Hint = "Is its unit as its package has it? On the host:\n  systemctl cat caddy\n  dpkg --verify caddy"
+	return state, failed
 }
 
 // missing lists what a reload loads where Caddy is known to run something else
 // than our Caddyfile, loaded through its admin endpoint, say.
-func (c caddy) missing(ctx context.Context, look *Look, unit *plan.Unit, state machine.UnitState) ([]plan.ID, error) {
-	list, err := c.plain.missing(ctx, look, unit, state)
-	if err != nil || !isOurs(look, plan.Caddyfile) {
-		return list, err
+func (c caddy) missing(ctx context.Context, look *Look, unit *plan.Unit, _ machine.UnitState) ([]plan.ID, error) {
+	if !isOurs(look, plan.Caddyfile) {
+		return nil, nil
 	}
-	if runs, _, err := c.runs(ctx); err == nil && runs.differs() { // one that makes no sense was edited, and is told as such
-		list = append(list, unit.Reload...)
+	if runs, _, err := c.runs(ctx); err != nil || !runs.differs() { // one that makes no sense was edited, and is told as such
+		return nil, nil
 	}
-	return list, nil
+	return unit.Reload, nil
 }
 
 // overrides lists the unit's own file where that starts Caddy otherwise, and what
@@ -192,16 +193,4 @@ func resumes(command string) bool { return slices.Contains(strings.Fields(comman
 // isOurs reports whether relayctl wrote a file.
 func isOurs(look *Look, path string) bool {
 	return record.Find(look.Manifest, plan.ID{Kind: plan.KindFile, Name: path}) != nil
-}
-
-// mustRunCaddyfile is an error where Caddy, started or told anew, still runs
-// something else than the Caddyfile.
-func (c caddy) mustRunCaddyfile(ctx context.Context, step *Step) error {
-	runs, _, err := c.runs(ctx)
-	if err != nil || !runs.differs() {
-		return err
-	}
-	failed := c.unitError(ctx, step, step.Resource.Name, "runs, but with another configuration than "+plan.Caddyfile)
-	failed.Hint = "Is its unit as its package has it? On the host:\n  systemctl cat caddy\n  dpkg --verify caddy"
-	return failed
 }

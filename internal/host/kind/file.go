@@ -96,20 +96,30 @@ func (f files) Bring(ctx context.Context, step *Step) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	temporary := machine.TemporaryName(f.Path(path))
-	if err := machine.WriteNew(temporary, content, uid, gid, mode); err != nil {
-		return Outcome{}, fmt.Errorf("write: %w", machine.Needing(len(content), err))
-	}
-	defer os.Remove(temporary) // gone already when all went well
+	var test func(path string) error
 	if check := step.Resource.Check; check != "" {
-		if err := f.lifecycles.of(check).check(ctx, filepath.Join(filepath.Dir(path), filepath.Base(temporary))); err != nil {
-			return Outcome{}, err
+		test = func(path string) error { return f.lifecycles.of(check).check(ctx, path) }
+	}
+	return Outcome{Made: true}, f.write(path, content, uid, gid, mode, test)
+}
+
+// write writes a file beside its place, has it tested there, and swaps it in; test
+// may be nil.
+func (f files) write(path string, content []byte, uid, gid int, mode fs.FileMode, test func(path string) error) error {
+	beside := machine.TemporaryName(path)
+	if err := machine.WriteNew(f.Path(beside), content, uid, gid, mode); err != nil {
+		return fmt.Errorf("write: %w", machine.Needing(len(content), err))
+	}
+	defer os.Remove(f.Path(beside)) // gone already when all went well
+	if test != nil {
+		if err := test(beside); err != nil {
+			return err
 		}
 	}
-	if err := os.Rename(temporary, f.Path(path)); err != nil {
-		return Outcome{}, fmt.Errorf("swap in: %w", err)
+	if err := os.Rename(f.Path(beside), f.Path(path)); err != nil {
+		return fmt.Errorf("swap in: %w", err)
 	}
-	return Outcome{Made: true}, machine.SyncDir(filepath.Dir(f.Path(path)))
+	return machine.SyncDir(filepath.Dir(f.Path(path)))
 }
 
 // own sets owner and mode of a file whose content is right.

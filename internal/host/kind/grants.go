@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"syscall"
@@ -168,34 +166,24 @@ func (f files) grantsBack(journal *record.Journal, id plan.ID, kept string) ([]b
 }
 
 // restoreGrants puts back what a file that grants goes back to, with the owner
-// and the mode that it is kept witf.
+// and the mode that it is kept with.
 func (f files) restoreGrants(journal *record.Journal, id plan.ID, kept string) error {
-	path := id.Name
 	content, err := f.grantsBack(journal, id, kept)
 	if err != nil {
 		return err
 	}
 	if content == nil {
-		return machine.RemoveIfThere(f.Path(path))
+		return machine.RemoveIfThere(f.Path(id.Name))
 	}
 	info, err := os.Lstat(f.Path(kept))
+	if err == nil {
+		owner := info.Sys().(*syscall.Stat_t)
+		err = f.write(id.Name, content, int(owner.Uid), int(owner.Gid), info.Mode().Perm(), nil)
+	}
 	if err != nil {
-		return fmt.Errorf("put %s back: %w", path, err)
+		return fmt.Errorf("put %s back: %w", id.Name, err)
 	}
-	uid, gid := ownerOf(info)
-	temporary := machine.TemporaryName(f.Path(path))
-	if err := machine.WriteNew(temporary, content, uid, gid, info.Mode().Perm()); err != nil {
-		return fmt.Errorf("put %s back: %w", path, err)
-	}
-	if err := os.Rename(temporary, f.Path(path)); err != nil {
-		return fmt.Errorf("put %s back: %w", path, err)
-	}
-	return machine.SyncDir(filepath.Dir(f.Path(path)))
-}
-
-func ownerOf(info fs.FileInfo) (uid, gid int) {
-	stat := info.Sys().(*syscall.Stat_t)
-	return int(stat.Uid), int(stat.Gid)
+	return nil
 }
 
 // Former tells what going back to a file that grants comes to: its digest.

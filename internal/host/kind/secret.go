@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 
+	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/host/store"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -36,10 +39,11 @@ func (s secrets) Bring(_ context.Context, step *Step) (Outcome, error) {
 	if step.Resource.From != nil {
 		return Outcome{Made: true}, s.succeed(step.Resource)
 	}
-	return Outcome{Made: true}, s.store.KeepSecret(step.Resource.Name, secret.NewToken())
+	return Outcome{Made: true}, machine.WriteAtomically(s.place(step.Resource.Name), store.SecretFile(secret.NewToken()), 0o600)
 }
 
-// succeed puts the secret that a resource is filled from in its place.
+// succeed puts the secret that a resource is filled from in its place. That is one
+// rename, so that an end at any moment leaves both or the other one alone.
 func (s secrets) succeed(resource plan.Resource) error {
 	if resource.From.Kind != plan.KindSecret {
 		return hostapi.BadRequest("no secret is made from %s", resource.From)
@@ -54,11 +58,15 @@ func (s secrets) succeed(resource plan.Resource) error {
 	if next.Hash() != resource.Want[plan.AttrPublic].Text {
 		return hostapi.ChangedSince(*resource.From, "it is another secret")
 	}
-	return s.store.ReplaceSecret(resource.Name, resource.From.Name)
+	path := s.place(resource.Name)
+	if err := os.Rename(s.place(resource.From.Name), path); err != nil {
+		return fmt.Errorf("take over secret: %w", err)
+	}
+	return machine.SyncDir(filepath.Dir(path))
 }
 
 func (s secrets) Remove(_ context.Context, step *Step) (Outcome, error) {
-	return Outcome{}, s.store.RemoveSecret(step.Change.ID.Name)
+	return Outcome{}, machine.RemoveIfThere(s.place(step.Change.ID.Name))
 }
 
 func (s secrets) place(name string) string { return s.store.Folder("secrets", name) }

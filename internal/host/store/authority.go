@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -130,12 +129,4 @@ func constrainedTo(certificate *x509.Certificate) string {
 		return certificate.PermittedIPRanges[0].IP.String()
 	}
 	return ""
-}
-
-// KeepAuthority keeps a certificate authority under a name.
-func (s *Store) KeepAuthority(name string, ca Authority) error {
-	if err := machine.WriteAtomically(s.Path(AuthorityPath(name)), append(ca.Key, ca.Root...), 0o600); err != nil {
-		return fmt.Errorf("keep certificate authority: %w", err)
-	}
-	return nil
 }

@@ -12,7 +12,7 @@ import (
 // History tells of former applies. It changes nothing on the machine.
 func (h *Host) History(params hostapi.History) (hostapi.HistoryTold, error) {
 	if params.Last < 0 || params.Last > hostapi.MaxPast {
-		return hostapi.HistoryTold{}, badRequest("the last %d applies", params.Last)
+		return hostapi.HistoryTold{}, hostapi.BadRequest("the last %d applies", params.Last)
 	}
 	journal, held, err := h.remembered()
 	if err != nil {
@@ -53,7 +53,7 @@ func originals(manifest *plan.Manifest) []plan.Original {
 	for _, entry := range manifest.Resources {
 		if entry.Taken != nil {
 			original := plan.Original{ID: entry.ID, TakenOver: *entry.Taken, Kept: entry.Kept}
-			if entry.Kind == plan.KindUnit && entry.Made {
+			if entry.Kind.Describe().Runs && entry.Made {
 				original.HiddenBy = plan.UnitsDir + "/" + entry.Name
 			}
 			list = append(list, original)
@@ -61,6 +61,12 @@ func originals(manifest *plan.Manifest) []plan.Original {
 	}
 	slices.SortStableFunc(list, func(a, b plan.Original) int { return a.Time.Compare(b.Time) })
 	return list
+}
+
+// formerTeller has things that do not go back to just what they were.
+type formerTeller interface {
+	// Former tells what going back comes to.
+	Former(journal *record.Journal, former *plan.Former) error
 }
 
 // Former tells how things were after an apply that later ones changed. It
@@ -72,10 +78,14 @@ func (h *Host) Former(params hostapi.Former) (hostapi.FormerTold, error) {
 	}
 	formers, err := journal.Formers(params.To)
 	if err != nil {
-		return hostapi.FormerTold{}, badRequest("%v", err)
+		return hostapi.FormerTold{}, hostapi.BadRequest("%v", err)
 	}
 	for i := range formers {
-		if err := h.formerGrants(journal, &formers[i]); err != nil {
+		teller, ok := h.kinds[formers[i].Kind].(formerTeller)
+		if !ok {
+			continue
+		}
+		if err := teller.Former(journal, &formers[i]); err != nil {
 			return hostapi.FormerTold{}, err
 		}
 	}

@@ -29,7 +29,7 @@ func readsOf(unit *plan.Unit) record.Reads {
 	if unit == nil {
 		return record.Reads{}
 	}
-	reads := record.Reads{Restart: slices.Clone(unit.Restart), Reload: unit.Reload}
+	reads := record.Reads{Restart: slices.Clone(unit.Restart), Reload: unit.Reload, Unit: unit}
 	if unit.Program != nil && !slices.Contains(reads.Restart, *unit.Program) {
 		reads.Restart = append(reads.Restart, *unit.Program)
 	}

@@ -263,7 +263,7 @@ func (u units) Follow(ctx context.Context, step *Step, restored []string) error 
 			if !plan.AnyCovers(reads.All(), id) {
 				continue
 			}
-			if failed := u.followRestored(ctx, step, unit, plan.AnyCovers(reads.Restart, id)); err == nil && failed != nil {
+			if failed := u.followRestored(ctx, step, unit, reads, id); err == nil && failed != nil {
 				err = fmt.Errorf("%s was put back: %w", path, failed)
 			}
 			break
@@ -273,7 +273,7 @@ func (u units) Follow(ctx context.Context, step *Step, restored []string) error 
 }
 
 // followRestored has a unit take a file that was put back.
-func (u units) followRestored(ctx context.Context, step *Step, unit string, restarts bool) error {
+func (u units) followRestored(ctx context.Context, step *Step, unit string, reads record.Reads, file plan.ID) error {
 	if err := recordStopped(step.Journal, unit); err != nil {
 		return err
 	}
@@ -281,15 +281,12 @@ func (u units) followRestored(ctx context.Context, step *Step, unit string, rest
 	if err != nil || !state.Running() {
 		return err
 	}
-	if restarts {
+	if plan.AnyCovers(reads.Restart, file) {
 		return u.job(ctx, step, machine.RestartUnit, unit)
 	}
 	reader := *step
-	reader.Resource = plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: unit}}
-	if entry := step.Journal.Entry(reader.Resource.ID); entry != nil && entry.As != nil {
-		reader.Resource = *entry.As
-	}
-	return u.lifecycles.ofUnit(reader.Resource.Unit).reload(ctx, &reader)
+	reader.Resource = plan.Resource{ID: plan.ID{Kind: plan.KindUnit, Name: unit}, Unit: reads.Unit}
+	return u.lifecycles.ofUnit(reads.Unit).reload(ctx, &reader)
 }
 
 // IsMade reports whether relayctl made a unit, by its file, which others bring

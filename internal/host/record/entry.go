@@ -110,8 +110,9 @@ type Loaded struct {
 // Reads is what a unit reads: what it has to be restarted for, and what a
 // reload is enough for.
 type Reads struct {
-	Restart []plan.ID `json:"restart,omitempty"`
-	Reload  []plan.ID `json:"reload,omitempty"`
+	Restart []plan.ID  `json:"restart,omitempty"`
+	Reload  []plan.ID  `json:"reload,omitempty"`
+	Unit    *plan.Unit `json:"unit,omitempty"` // as it was then: it may have left since, and run on
 }
 
 // End is the end of an apply; without Past it was given up before it did

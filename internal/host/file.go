@@ -83,6 +83,9 @@ func (f files) bring(ctx context.Context, b *batch, step step) (outcome, error) 
 	if step.now.Exists && step.now.Have[plan.AttrContent] == step.resource.Want[plan.AttrContent].Text {
 		return outcome{made: step.madeBefore()}, f.own(path, uid, gid, mode)
 	}
+	if _, err := os.Readlink(f.Path(step.resource.Kept)); step.resource.Kept != "" && err == nil {
+		return outcome{made: true}, f.putBack(path, step.resource.Kept)
+	}
 	content, err := b.content(step.resource)
 	if err != nil {
 		return outcome{}, err

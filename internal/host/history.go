@@ -75,7 +75,10 @@ func (h *Host) Former(params hostapi.Former) (hostapi.FormerTold, error) {
 		return hostapi.FormerTold{}, badRequest("%v", err)
 	}
 	for i := range formers {
-		if err := h.formerGrants(journal, &formers[i]); err != nil {
+		if formers[i].Lost, err = h.lost(formers, i); err == nil && formers[i].Lost == "" {
+			err = h.formerGrants(journal, &formers[i])
+		}
+		if err != nil {
 			return hostapi.FormerTold{}, err
 		}
 	}

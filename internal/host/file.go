@@ -128,9 +128,12 @@ func (f files) remove(_ context.Context, b *batch, step step) error {
 			b.ended = "its folder is gone: what stood there before is kept in " + step.applied.Kept
 			return nil
 		}
-		b.ended = "put back what stood there before"
 		f.session.restored = append(f.session.restored, path)
-		return f.putBack(path, step.applied.Kept)
+		if machine.IsCopy(f.Path(step.applied.Kept)) {
+			b.ended = "put back what stood there before"
+			return f.putBack(path, step.applied.Kept)
+		}
+		b.ended = "removed; what stood there before is not in " + step.applied.Kept + " any more"
 	}
 	if err := machine.RemoveIfThere(f.Path(path)); err != nil {
 		return fmt.Errorf("remove: %w", err)

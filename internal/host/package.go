@@ -162,6 +162,12 @@ func (p packages) remove(ctx context.Context, b *batch, step step) error {
 	if failed == nil && err == nil && step.change.Purge {
 		failed, err = p.purgeWith(ctx, b, step)
 	}
+	if failed != nil && p.IsHeld(ctx, name) {
+		return &hostapi.Error{
+			Code: hostapi.CodeStep, Message: "remove package " + name + ": it is held, so that nobody removes it by mistake",
+			Hint: "If it may be removed, on the host:\n  apt-mark unhold " + name,
+		}
+	}
 	if failed != nil {
 		return p.aptError(ctx, "remove package "+name, failed)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/relayctl/relayctl/internal/host"
 	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
+	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -260,6 +261,24 @@ func TestRestoreOfPackages(t *testing.T) {
 	}
 }
 
+// A package that somebody holds is told by that, with what lets it go.
+func TestRestoreOfAHeldPackage(t *testing.T) {
+	m := newMachine(t)
+	m.applies(files("/etc/a", "1"), func(s *session) []plan.Resource {
+		return []plan.Resource{s.file("/etc/a", "2"), resource(plan.KindPackage, "caddy", plan.AttrInstalled, plan.Yes)}
+	})
+	m.Packages["caddy"].Held = true
+	_, said, err := m.restores(last, 0)
+	var told *hostapi.Error
+	if !errors.As(err, &told) || told.Message != "remove package caddy: it is held, so that nobody removes it by mistake" || !strings.Contains(told.Hint, "apt-mark unhold caddy") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	m.Packages["caddy"].Held = false
+	if _, said, err := m.restores(1, 0); err != nil || m.Packages["caddy"].Installed {
+		t.Errorf("%v\n%s", err, said)
+	}
+}
+
 // Before a taking-over, and forth again, and back once more.
 func TestRestoreBeforeATakingOver(t *testing.T) {
 	m := newMachine(t)
@@ -347,5 +366,55 @@ func TestRestoreOfModes(t *testing.T) {
 		if diff := cmp.Diff(want, m.stands()); diff != "" {
 			t.Errorf("%d (-want +got):\n%s", i, diff)
 		}
+	}
+}
+
+// An original that is kept no more stops nobody from leaving: ours goes, and it
+// is told.
+func TestLeavingWithoutTheOriginal(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"gone":     os.Remove,
+		"a folder": func(path string) error { os.Remove(path); return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			m.Write("/etc/taken", "theirs")
+			m.applies(files("/etc/a", "1", "/etc/taken", "ours"))
+			if err := spoil(m.Path("/var/lib/relayctl/generations/0/etc/taken")); err != nil {
+				t.Fatal(err)
+			}
+			s := m.lock()
+			s.role = plan.RoleDeparted
+			s.bring()
+			if m.Read("/etc/taken") != "absent" || m.Read("/etc/a") != "absent" {
+				t.Errorf("taken %q, a %q", m.Read("/etc/taken"), m.Read("/etc/a"))
+			}
+			told := false
+			for _, p := range s.said {
+				told = told || p.What == "removed; what stood there before is not in /var/lib/relayctl/generations/0/etc/taken any more"
+			}
+			if !told {
+				t.Errorf("it says %+v", s.said)
+			}
+		})
+	}
+}
+
+// What somebody made of a thing by hand that it was before is no edit to be told:
+// it is undone already.
+func TestRestoreOfWhatIsUndoneAlready(t *testing.T) {
+	m := newMachine(t)
+	m.applies(files("/etc/a", "1", "/etc/b", "1"), files("/etc/a", "2", "/etc/b", "2", "/etc/new", "2"))
+	m.Write("/etc/a", "1")
+	if err := os.Remove(m.Path("/etc/new")); err != nil {
+		t.Fatal(err)
+	}
+	_, said, err := m.restores(last, 0)
+	if err != nil || m.Read("/etc/a") != "1" || m.Read("/etc/b") != "1" {
+		t.Errorf("%v\n%s", err, said)
+	}
+	s := m.lock()
+	if steps := s.plan(files("/etc/a", "1", "/etc/b", "1")(s)...); len(steps) > 0 {
+		t.Errorf("still to do: %v", steps)
 	}
 }

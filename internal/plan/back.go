@@ -195,19 +195,14 @@ func (b *back) block(former Former) string {
 	fact, kind := b.facts[former.ID], former.Kind.Describe()
 	isEdited := !isAs(fact, former.Left)
 	switch {
-	case kind.Credential:
-	case kind.Runs: // that it stopped or started by itself is no edit
-		if former.Before.Have[AttrRunning] == Yes && former.Entry != nil && former.Left.Exists && !fact.Exists {
-			return "removed on the host since it was applied; undo that first, or apply"
-		}
-	case isEdited && fact.Exists:
+	case kind.Credential, isAs(fact, former.Before): // that stays, or is undone already
+		return ""
+	case fact.Exists && !kind.Runs && isEdited: // that a unit stopped or started by itself is no edit
 		return "edited on the host since it was applied; undo that first, or apply"
-	case isEdited && former.Entry != nil: // else it is as it has to be, or went with the package that brought it
+	case !fact.Exists && former.Left.Exists && former.Entry != nil && former.Before.Have[AttrRunning] != No: // else it may have gone with its package, or ended
 		return "removed on the host since it was applied; undo that first, or apply"
-	case former.Lost != "" && !isAs(fact, former.Before):
-		return former.Lost
 	}
-	return ""
+	return former.Lost
 }
 
 // isAs reports whether a thing is as it was, as far as that is told.

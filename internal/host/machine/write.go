@@ -153,6 +153,12 @@ func CopyFile(from, to string) error {
 	return SyncDir(filepath.Dir(to))
 }
 
+// IsCopy reports whether there is something that CopyFile copies.
+func IsCopy(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && (info.Mode().IsRegular() || info.Mode()&fs.ModeSymlink != 0)
+}
+
 func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error {
 	source, err := openRegular(from, MaxFile, syscall.O_NOFOLLOW)
 	if err != nil {

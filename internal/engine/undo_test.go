@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -216,4 +217,75 @@ func TestDestroyOfWhatIsGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A host that was restored by itself has an apply more than the others; the
+// numbers go on after it, and the next rollback undoes that first.
+func TestRollbackAfterRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.applies(homeStack)
+		first := h.stands()
+		h.applies(strings.ReplaceAll(homeStack, "11434", "11500"))
+		second := h.stands()
+		own := h.gpu1.relayHost("", "")
+		if err := own.Restore(t.Context(), -1, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		own.Close()
+		if rollback := h.mustRollback(engine.LastChange); rollback.To != 2 || rollback.Last != 3 {
+			t.Errorf("rollback %+v", rollback)
+		}
+		h.mustStand(second)
+		h.mustRollback(1)
+		h.mustStand(first)
+		h.applies(strings.ReplaceAll(homeStack, "11434", "11500"))
+		numbers := map[int]bool{}
+		for _, m := range []*machine{h.edge, h.gpu1, h.gpu2} {
+			numbers[m.lastPast().Number] = true
+		}
+		if len(numbers) != 1 {
+			t.Errorf("numbers %v", numbers)
+		}
+	})
+}
+
+// Nothing secret is in what hosts tell of former things, nor in what is shown of
+// a rollback.
+func TestRollbackTellsNothingSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.applies(withKey(homeStack), homeStack)
+		var said strings.Builder
+		for _, m := range []*machine{h.edge, h.gpu1, h.gpu2} {
+			m.lie = func(line string) (string, bool) {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				said.WriteString(line)
+				return line, false
+			}
+		}
+		rollback := h.mustRollback(engine.LastChange)
+		text := said.String() + changesOf(rollback)
+		for _, change := range rollback.Hosts[1].Changes {
+			if before, after, ok := rollback.Texts("gpu-1", change); ok {
+				text += before + after
+			}
+		}
+		if !h.gpu1.has(sharedKey) {
+			t.Error("the key is not back")
+		}
+		for what, secret := range map[string]string{
+			"the engine's key": "a-key-that-two-engines-share", "a worker's secret": strings.TrimSpace(h.gpu1.read("/var/lib/relayctl/secrets/worker")), "the CA's key": "PRIVATE KEY",
+		} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s is told", what)
+			}
+		}
+		for _, m := range []*machine{h.edge, h.gpu1, h.gpu2} {
+			if journal := m.read(journalPath); strings.Contains(journal, "a-key-that-two") || strings.Contains(journal, "PRIVATE KEY") {
+				t.Error("a journal holds a secret")
+			}
+		}
+	})
 }

@@ -31,8 +31,10 @@ var mayImport = map[string][]string{
 	"internal/remote":  {"internal/secret"},
 	"internal/payload": {"internal/secret"},
 	"internal/hostapi": {"internal/plan", "internal/secret"},
-	"internal/host":    {"internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan", "internal/secret"},
+	"internal/host":    {"internal/host/kind", "internal/host/store", "internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan"},
 
+	"internal/host/kind":    {"internal/host/store", "internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan", "internal/secret"},
+	"internal/host/store":   {"internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan", "internal/secret"},
 	"internal/host/record":  {"internal/host/machine", "internal/plan", "internal/secret"},
 	"internal/host/machine": {"internal/plan", "internal/secret"},
 

@@ -7,11 +7,8 @@ import (
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
-// The users that files belong to and services run as.
-const (
-	relayUser = "relay"
-	caddyUser = "caddy" // made by the package
-)
+// caddyUser is the user that Caddy runs as, made by its package.
+const caddyUser = "caddy"
 
 const (
 	serverUnit = "relay-server.service"
@@ -20,8 +17,8 @@ const (
 
 // Who may use what.
 var (
-	relayReadsDir  = access{"0750", "root", relayUser}
-	relayReads     = access{"0640", "root", relayUser}
+	relayReadsDir  = access{"0750", "root", plan.RelayUser}
+	relayReads     = access{"0640", "root", plan.RelayUser}
 	caddyReadsDir  = access{"0750", "root", caddyUser}
 	caddyReads     = access{"0640", "root", caddyUser}
 	caddyOwnDir    = access{"0700", caddyUser, caddyUser} // also of root, as all is
@@ -34,7 +31,7 @@ func buildProxy(in Input) *builder {
 	b := newBuilder(in, p.Name, p.Address, plan.RoleProxy)
 	at := proxyOrigin(p, p.Place, "")
 	b.carriedProgram(hostProgram, at)
-	b.user(relayUser, at)
+	b.user(plan.RelayUser, at)
 	b.madeHere()
 	b.relayServer()
 	b.caddy()

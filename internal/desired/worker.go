@@ -20,7 +20,7 @@ func (b *builder) worker(w *stack.Worker) {
 	at := workerOrigin(w, w.Place, "")
 	b.carriedProgram(hostProgram, at)
 	program := b.carriedProgram(workerProgram, at)
-	b.user(relayUser, at)
+	b.user(plan.RelayUser, at)
 	b.directory(relayDir, relayReadsDir, at)
 	for _, secret := range b.workerSecrets(w.Name) {
 		secret.Origin = at

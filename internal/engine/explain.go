@@ -97,7 +97,7 @@ func (s *Session) engines(status relayStatus, name string) []told {
 }
 
 // explainModel says what the relay knows of a model's engines; where it knows
-// no cause, the workers' journals are quoted.
+// no cause, the workers' logs are quoted.
 func (s *Session) explainModel(ctx context.Context, failure *NoToken, status relayStatus, relayKnown bool) {
 	engines := s.engines(status, failure.Model)
 	if len(engines) > 0 && isOfEngine(failure) {
@@ -115,11 +115,11 @@ func (s *Session) explainModel(ctx context.Context, failure *NoToken, status rel
 		case relayKnown && len(status.of(worker.Name)) == 0:
 			missing = append(missing, host)
 			failure.Log = append(failure.Log, fmt.Sprintf("%s: its worker is not connected to the relay", worker.Name))
-			failure.Log = append(failure.Log, s.journal(ctx, host, "relay-worker.service")...)
+			failure.Log = append(failure.Log, s.unitLog(ctx, host, "relay-worker.service")...)
 		case relayKnown && errors.Is(failure, errNoTokenWithin):
 			failure.Log = append(failure.Log, fmt.Sprintf("%s: connected; its engine at %s gives no token", worker.Name, model.Backend))
 		case at < 0:
-			failure.Log = append(failure.Log, s.journal(ctx, host, "relay-worker.service")...)
+			failure.Log = append(failure.Log, s.unitLog(ctx, host, "relay-worker.service")...)
 		case engines[at].String() != failure.Summary:
 			failure.Log = append(failure.Log, engines[at].String())
 		}
@@ -144,9 +144,9 @@ func isOfEngine(err error) bool {
 	return !errors.Is(err, errNoTokenWithin) && !errors.Is(err, errNoAnswer)
 }
 
-// journal quotes the end of a unit's log, each line with the host's name. A
+// unitLog quotes the end of a unit's log, each line with the host's name. A
 // host without a conversation says nothing.
-func (s *Session) journal(ctx context.Context, name, unit string) []string {
+func (s *Session) unitLog(ctx context.Context, name, unit string) []string {
 	h := s.hosts[name]
 	if h == nil {
 		return nil

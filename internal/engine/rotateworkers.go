@@ -205,7 +205,7 @@ func (r *workerRotation) awaitWorker(ctx context.Context, a *hostApply, hash str
 			return a.host.requestError(ctx, "wait for its new connection", err)
 		case err == nil && !renewed && waited > reconnectTime:
 			failure := a.host.fail("its worker did not come to the relay with its new secret within "+plan.Seconds(reconnectTime), nil)
-			failure.Log = r.journal(ctx, a.at, "relay-worker.service")
+			failure.Log = r.unitLog(ctx, a.at, "relay-worker.service")
 			return failure
 		case time.Now().After(last):
 			return a.host.fail("its worker still uses the old secret", nil)

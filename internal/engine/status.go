@@ -191,7 +191,7 @@ func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Plan
 	if asked != nil && !down {
 		status.Problems = append(status.Problems, Problem{
 			Kind: RelaySilent, Host: s.config.Stack.Proxy.Name, Summary: asked.Error(),
-			Log: s.journal(ctx, s.config.Stack.Proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
+			Log: s.unitLog(ctx, s.config.Stack.Proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
 		})
 	}
 	if proof.Err != nil && !down {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/host/machine/machinetest"
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -212,4 +214,16 @@ func TestRefusedReloadThatMovedCaddy(t *testing.T) {
 			t.Errorf("a plan of what was before has %v", steps)
 		}
 	})
+}
+
+// Of a Caddyfile that somebody else wrote, and that relayctl would replace, the
+// host tells the sites.
+func TestSitesOfAFileInTheWay(t *testing.T) {
+	m := newMachine(t)
+	m.Write("/etc/caddy/Caddyfile", "import /etc/more\nblog.example.com {\n}\n")
+	want := plan.Resource{ID: fileID("/etc/caddy/Caddyfile"), Check: plan.LifecycleCaddy}
+	fact := m.observe(want).Find(want.ID)
+	if diff := cmp.Diff([][]string{{"blog.example.com"}, {"/etc/more"}}, [][]string{fact.Serves, fact.Imports}); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
 }

@@ -2,30 +2,46 @@ package host
 
 import (
 	"context"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/kind"
 	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/host/record"
-	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
+
+// runner has things that run, and read others.
+type runner interface {
+	// Reads reports whether a thing decides how another one runs.
+	Reads(runs plan.Resource, id plan.ID) bool
+	// LoadAgain has a thing run with what was put back, after a job has failed.
+	LoadAgain(ctx context.Context, step *kind.Step, tried machine.JobVerb) error
+}
+
+// restorer has things that go back to what is kept of them.
+type restorer interface {
+	// Restore puts back what a change replaced; with nothing kept there was
+	// nothing.
+	Restore(step *kind.Step, recent record.Recent) error
+}
 
 // goBack puts back what a unit ran with before this apply changed it, and has
 // it run with that: new files that it does not take would keep it from starting
 // at the next boot. What units read whose turn does not come goes back as well,
 // since it may be made for this one's new files. The error is the cause, and
 // tells what was put back.
-func (u units) goBack(ctx context.Context, b *batch, step step, verb machine.JobVerb, cause error) error {
-	back, err := u.putFormersBack(ctx, b, step)
+func (b *batch) goBack(ctx context.Context, todo step, cause *kind.NotLoadedError) error {
+	runs := todo.handler.(runner)
+	back, err := b.putFormersBack(ctx, todo, runs)
 	if len(back) == 0 && err == nil {
 		return cause
 	}
 	told := *asError(cause)
 	told.Message += "; put back as before: " + strings.Join(back, ", ")
 	if err == nil {
-		err = u.loadAgain(ctx, b, step, verb)
+		err = runs.LoadAgain(ctx, todo.Step, cause.Tried)
 	}
 	if err != nil {
 		second := asError(err)
@@ -35,81 +51,65 @@ func (u units) goBack(ctx context.Context, b *batch, step step, verb machine.Job
 	return &told
 }
 
-// loadAgain has a unit run with the files that were put back.
-func (u units) loadAgain(ctx context.Context, b *batch, step step, verb machine.JobVerb) error {
-	name := step.resource.Name
-	state, err := u.present(ctx, name)
-	if err != nil {
-		return err
-	}
-	if !state.Running() {
-		verb = machine.RestartUnit
-	}
-	b.tell(step.index, hostapi.Progress{What: strings.TrimSuffix(name, ".service") + " takes its former files again"})
-	return u.load(ctx, b, step, verb)
-}
-
 // putFormersBack puts back, on disk and in the manifest, what this apply
 // changed since it last saw the unit of a step, and those of later steps, run
 // with all their files, and lists it.
-func (u units) putFormersBack(ctx context.Context, b *batch, step step) (back []string, err error) {
+func (b *batch) putFormersBack(ctx context.Context, todo step, runs runner) (back []string, err error) {
 	found := map[plan.ID]record.Recent{}
-	readers := []plan.Resource{step.resource}
-	for _, later := range b.steps[step.index+1:] {
-		if later.ID.Kind == plan.KindUnit && later.Resource != nil {
+	readers := []plan.Resource{todo.Resource}
+	for _, later := range todo.Later {
+		if later.ID.Kind.Describe().Runs && later.Resource != nil {
 			readers = append(readers, *later.Resource)
 		}
 	}
 	for _, reader := range readers {
-		for _, recent := range u.session.journal.Since(reader.Name) {
-			if isReadBy(reader, recent.ID) && !isAsBefore(recent) {
+		for _, recent := range todo.Journal.Since(reader.Name) {
+			_, canGoBack := b.host.kinds[recent.Kind].(restorer)
+			if canGoBack && runs.Reads(reader, recent.ID) && !isAsBefore(recent) {
 				found[recent.ID] = recent
 			}
 		}
 	}
-	for _, id := range sortedIDs(found) {
-		if err := u.putFormerBack(ctx, found[id]); err != nil {
+	for _, id := range slices.SortedFunc(maps.Keys(found), record.CompareIDs) {
+		if err := b.putFormerBack(ctx, todo.Step, found[id]); err != nil {
 			return back, err
 		}
-		if id.Kind == plan.KindProgram {
-			back = append(back, id.String())
-		} else {
-			back = append(back, id.Name)
+		name := id.Name // a path says by itself what it is
+		if !id.Kind.Describe().Text {
+			name = id.String()
 		}
+		back = append(back, name)
 	}
 	return back, nil
 }
 
 // isAsBefore reports whether a thing has not changed, in the end.
 func isAsBefore(recent record.Recent) bool {
-	attr := plan.AttrContent
-	if recent.Kind == plan.KindProgram {
-		attr = plan.AttrDigest
-	}
+	attr := recent.Kind.Describe().Content
 	return recent.Before.Exists == recent.Left.Exists && recent.Before.Have[attr] == recent.Left.Have[attr]
 }
 
 // putFormerBack puts back one thing. Where there was none, there is none again.
-func (h *Host) putFormerBack(ctx context.Context, recent record.Recent) error {
-	id, journal := recent.ID, h.session.journal
+func (b *batch) putFormerBack(ctx context.Context, of *kind.Step, recent record.Recent) error {
+	id, journal, restores := recent.ID, of.Journal, b.host.kinds[recent.Kind].(restorer)
 	asked := plan.Resource{ID: id}
 	if recent.Entry != nil && recent.Entry.As != nil {
 		asked = *recent.Entry.As
 	}
-	now, err := h.observeOne(ctx, h.look(), asked)
+	now, err := of.Look().Observe(ctx, asked)
 	if err != nil {
 		return err
 	}
-	change := plan.Change{ID: id, Action: plan.Update, Resource: &asked}
 	err = journal.Change(record.Change{ID: id, Action: plan.Update, Before: now, As: &asked, Undoes: recent.First})
 	if err != nil {
 		return err
 	}
-	if err := h.restore(recent, asked.Grants); err != nil {
+	undoing := *of
+	undoing.Resource = asked
+	if err := restores.Restore(&undoing, recent); err != nil {
 		return err
 	}
-	h.session.noteChange(change) // systemd has to read a unit's file again
-	fact, err := h.observeOne(ctx, h.look(), asked)
+	fact, err := of.Look().Observe(ctx, asked)
 	if err != nil {
 		return err
 	}
@@ -120,39 +120,4 @@ func (h *Host) putFormerBack(ctx context.Context, recent record.Recent) error {
 		entry = &same
 	}
 	return journal.Changed(record.Changed{ID: id, Left: fact, Entry: entry})
-}
-
-// restore puts a file or a program back as it was kept; with nothing kept there
-// was none.
-func (h *Host) restore(recent record.Recent, grants bool) error {
-	id, kept := recent.ID, recent.Kept
-	switch {
-	case id.Kind == plan.KindProgram:
-		return machine.SwapLink(h.Path(filepath.Join(plan.ProgramsDir, id.Name, "current")), filepath.Base(kept))
-	case kept == "":
-		return h.InFolder(id.Name, machine.RemoveIfThere)
-	case grants:
-		return h.restoreGrants(id, kept)
-	}
-	return h.putBack(id.Name, kept)
-}
-
-// isReadBy reports whether a thing decides how a unit runs: what it reads, its
-// drop-ins, and what Caddy would resume.
-func isReadBy(resource plan.Resource, id plan.ID) bool {
-	if plan.AnyCovers(readsOf(resource.Unit).All(), id) {
-		return true
-	}
-	folder := filepath.Base(filepath.Dir(id.Name))
-	return id.Kind == plan.KindFile && (slices.Contains(machine.DropInFolders(resource.Name), folder) || filepath.Base(id.Name) == resource.Name ||
-		id.Name == caddyAutosave && resource.Unit != nil && resource.Unit.Lifecycle == plan.LifecycleCaddy)
-}
-
-func sortedIDs[V any](of map[plan.ID]V) []plan.ID {
-	ids := make([]plan.ID, 0, len(of))
-	for id := range of {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b plan.ID) int { return strings.Compare(a.String(), b.String()) })
-	return ids
 }

@@ -4,16 +4,10 @@
 package host
 
 import (
-	"crypto/rand"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"time"
-
+	"github.com/relayctl/relayctl/internal/host/kind"
 	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/host/record"
+	"github.com/relayctl/relayctl/internal/host/store"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
@@ -26,17 +20,19 @@ type Config struct {
 	// Program is where relay-host's own program can be read, which has Digest,
 	// so that it can install itself. Empty: it has to be put, like any other.
 	Program, Digest string
+
+	// Kinds makes the handlers of the kinds of resources; nil: kind.All.
+	Kinds func(kind.Env) kind.Kinds
 }
 
 // Host works on one machine for one conversation. Its methods are called one
 // at a time.
 type Host struct {
 	*machine.Machine
+	store   *store.Store
+	kinds   kind.Kinds
 	version string
-
-	program, programDigest string // its own
-
-	macKey  []byte   // made or read on first use
+	digest  string   // of its own program
 	session *session // while the lock is held
 }
 
@@ -47,29 +43,15 @@ type session struct {
 	apply     record.Apply // that this session is for
 	finished  bool         // its end was taken down
 	forgotten bool         // the stack has left this machine, and the lock's file with it
-	packages  bool         // a package was installed: files, users and units came along
+	brought   bool         // something came that others come along with: files, users and units
 	changed   bool         // anything was
 	restored  []string     // files whose originals were put back
-	unitFiles bool         // systemd has not read them all yet
 }
 
-// noteChange remembers what follows from a change.
-func (s *session) noteChange(change plan.Change) {
-	s.changed = s.changed || change.Counts()
-	if change.ID.Kind == plan.KindFile && machine.IsUnitFile(change.ID.Name) {
-		s.unitFiles = true
-	}
+// look begins a look at the machine, as it is remembered in a journal.
+func (h *Host) look(journal *record.Journal) *kind.Look {
+	return &kind.Look{Kinds: h.kinds, Machine: h.Machine, Store: h.store, Journal: journal, Manifest: journal.Manifest()}
 }
-
-// look begins a look at the machine, as it is remembered in this session.
-func (h *Host) look() *look { return h.newLook(h.session.journal) }
-
-// newApplied is the manifest's entry for a fact that an apply left.
-func newApplied(fact plan.Fact, number int) plan.Applied {
-	return plan.Applied{ID: fact.ID, Have: fact.Have, Number: number, Time: time.Now().UTC().Truncate(time.Second)}
-}
-
-func (s *session) newApplied(fact plan.Fact) plan.Applied { return newApplied(fact, s.apply.Number) }
 
 // remembered reads what this host remembers. Where held is true, somebody else
 // is at work.
@@ -77,14 +59,18 @@ func (h *Host) remembered() (journal *record.Journal, held bool, err error) {
 	if h.session != nil {
 		return h.session.journal, false, nil
 	}
-	return record.Look(h.stored())
+	return record.Look(h.store.Folder())
 }
 
 // New returns a Host that has done nothing yet.
 func New(config Config) *Host {
-	return &Host{
-		Machine: config.Machine, version: config.Version, program: config.Program, programDigest: config.Digest,
+	h := &Host{Machine: config.Machine, store: store.New(config.Machine), version: config.Version, digest: config.Digest}
+	kinds := config.Kinds
+	if kinds == nil {
+		kinds = kind.All
 	}
+	h.kinds = kinds(kind.Env{Machine: h.Machine, Store: h.store, Program: config.Program, Digest: config.Digest})
+	return h
 }
 
 // Close gives the lock back, if it is held.
@@ -95,41 +81,12 @@ func (h *Host) Close() error {
 	return h.letGo()
 }
 
-func (h *Host) stored(parts ...string) string {
-	return h.Path(filepath.Join(append([]string{plan.StoreDir}, parts...)...))
-}
-
-// mac returns the key for the digests of secret content. Looking never saves
-// one: keepMACKey does, on the first change.
-func (h *Host) mac() ([]byte, error) {
-	if h.macKey != nil {
-		return h.macKey, nil
+// Put takes a piece of a blob in. The last piece completes it.
+func (h *Host) Put(params hostapi.Put, piece []byte) error {
+	if h.session == nil {
+		return errNotLocked()
 	}
-	key, err := os.ReadFile(h.stored("mac.key"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		key = make([]byte, macKeySize)
-		rand.Read(key)
-	case err != nil:
-		return nil, fmt.Errorf("read key for digests: %w", err)
-	case len(key) != macKeySize:
-		return nil, fmt.Errorf("read key for digests: %d bytes instead of %d", len(key), macKeySize)
-	}
-	h.macKey = key
-	return key, nil
-}
-
-const macKeySize = 32
-
-func (h *Host) keepMACKey() error {
-	key, err := h.mac()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(h.stored("mac.key")); err == nil {
-		return nil
-	}
-	return machine.WriteAtomically(h.stored("mac.key"), key, 0o600)
+	return h.store.Put(params, piece)
 }
 
 // requireSupported refuses systems that relayctl was not built for, by name.
@@ -140,22 +97,19 @@ func (h *Host) requireSupported() error {
 	}
 	if is.Init != "" {
 		return &hostapi.Error{
-			Code: hostapi.CodeUnsupported, Message: "systemd does not run here: pid 1 is " + is.Init, Step: noStep,
+			Code: hostapi.CodeUnsupported, Message: "systemd does not run here: pid 1 is " + is.Init, Step: hostapi.NoStep,
 		}
 	}
 	if !is.IsSupported() {
 		return &hostapi.Error{
 			Code:    hostapi.CodeUnsupported,
 			Message: is.Pretty + " is not supported: hosts run " + plan.SupportedSystems,
-			Step:    noStep,
+			Step:    hostapi.NoStep,
 		}
 	}
 	return nil
 }
 
-// noStep is hostapi.Error.Step where there is none.
-const noStep = -1
-
-func badRequest(format string, args ...any) error {
-	return &hostapi.Error{Code: hostapi.CodeBadRequest, Message: fmt.Sprintf(format, args...), Step: noStep}
+func errNotLocked() error {
+	return &hostapi.Error{Code: hostapi.CodeNotLocked, Message: "the lock is not held", Step: hostapi.NoStep}
 }

@@ -13,24 +13,21 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// Times of waiting for anything.
-const (
-	tellEvery    = 5 * time.Second        // at least this often, what is waited for is told
-	lockInterval = 200 * time.Millisecond // between tries to get a lock that is held
-)
+// lockInterval is the time between tries to get a lock that is held.
+const lockInterval = 200 * time.Millisecond
 
 // Lock takes the lock, waiting for at most params.Wait, and begins a session.
 func (h *Host) Lock(ctx context.Context, params hostapi.Lock, tell func(what string)) (hostapi.Locked, error) {
 	if h.session != nil {
-		return hostapi.Locked{}, badRequest("the lock is held by this conversation already")
+		return hostapi.Locked{}, hostapi.BadRequest("the lock is held by this conversation already")
 	}
 	if params.Stack == "" {
-		return hostapi.Locked{}, badRequest("no stack is named")
+		return hostapi.Locked{}, hostapi.BadRequest("no stack is named")
 	}
 	if err := h.requireSupported(); err != nil {
 		return hostapi.Locked{}, err
 	}
-	journal, err := record.Read(h.stored())
+	journal, err := record.Read(h.store.Folder())
 	if err != nil {
 		return hostapi.Locked{}, err
 	}
@@ -62,14 +59,14 @@ func requireOurs(journal *record.Journal, stack string) error {
 		return &hostapi.Error{
 			Code:    hostapi.CodeNewer,
 			Message: fmt.Sprintf("this host was applied by relayctl %s, which is newer", version),
-			Step:    noStep,
+			Step:    hostapi.NoStep,
 			Hint:    "use that version of relayctl, or a newer one",
 		}
 	case manifest != nil && manifest.Stack != stack:
 		return &hostapi.Error{
 			Code:    hostapi.CodeOtherStack,
 			Message: fmt.Sprintf("this host belongs to stack %q", manifest.Stack),
-			Step:    noStep,
+			Step:    hostapi.NoStep,
 		}
 	}
 	return nil
@@ -79,7 +76,7 @@ func requireOurs(journal *record.Journal, stack string) error {
 // number of the apply before. The journal is read again: whoever held the lock
 // may have written to it. What was cut off before is closed.
 func (h *Host) begin(ctx context.Context, held *record.Lock, params hostapi.Lock) (last int, err error) {
-	journal, err := record.Read(h.stored())
+	journal, err := record.Read(h.store.Folder())
 	if err != nil {
 		return 0, err
 	}
@@ -89,11 +86,8 @@ func (h *Host) begin(ctx context.Context, held *record.Lock, params hostapi.Lock
 	if err := journal.Open(); err != nil {
 		return 0, err
 	}
-	if _, err := os.Stat(h.stored("mac.key")); err == nil {
-		h.macKey = nil // another conversation may have kept its own since this one looked
-	}
-	if err := os.RemoveAll(h.stored("blobs")); err != nil {
-		return 0, fmt.Errorf("sweep blobs: %w", err)
+	if err := h.store.Begin(); err != nil {
+		return 0, err
 	}
 	h.session = &session{lock: held, journal: journal}
 	if err := h.settlePending(ctx, journal); err != nil {
@@ -153,7 +147,7 @@ func (h *Host) letGo() error {
 	h.session = nil
 	err := s.journal.Close()
 	if !s.forgotten { // else they may be somebody else's by now
-		if swept := os.RemoveAll(h.stored("blobs")); err == nil {
+		if swept := h.store.SweepBlobs(); err == nil {
 			err = swept
 		}
 	}
@@ -171,22 +165,22 @@ func (h *Host) waitForLock(ctx context.Context, wait time.Duration, tell func(st
 	retry := time.NewTicker(lockInterval)
 	defer retry.Stop()
 	for {
-		held, err := record.TryLock(h.stored())
+		held, err := record.TryLock(h.store.Folder())
 		if held != nil || err != nil {
 			return held, err
 		}
-		journal, err := record.Read(h.stored())
+		journal, err := record.Read(h.store.Folder())
 		if err != nil {
 			return nil, err
 		}
 		holder := describeHolder(journal)
 		if time.Since(begun) >= wait {
 			return nil, &hostapi.Error{
-				Code: hostapi.CodeLocked, Message: "locked by " + holder, Step: noStep,
+				Code: hostapi.CodeLocked, Message: "locked by " + holder, Step: hostapi.NoStep,
 				Hint: "wait until that is done, then try again",
 			}
 		}
-		if time.Since(told) >= tellEvery {
+		if time.Since(told) >= hostapi.TellEvery {
 			told = time.Now()
 			tell("locked by " + holder)
 		}

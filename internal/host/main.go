@@ -54,7 +54,7 @@ func run(version string) error {
 			return err
 		}
 		hello := hostapi.Hello{
-			Protocol: hostapi.ProtocolVersion, Version: version, Digest: h.programDigest, UID: os.Getuid(), Machine: about,
+			Protocol: hostapi.ProtocolVersion, Version: version, Digest: h.digest, UID: os.Getuid(), Machine: about,
 		}
 		in, out := unblockable(os.Stdin), unblockable(os.Stdout)
 		return NewConversation(h, in, out).Serve(ctx, hello)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
+	"github.com/relayctl/relayctl/internal/host/kind"
 	"github.com/relayctl/relayctl/internal/host/record"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
@@ -21,7 +21,7 @@ func (h *Host) Observe(ctx context.Context, params hostapi.Observe) (hostapi.Obs
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
-	key, err := h.mac()
+	key, err := h.store.MACKey()
 	if err != nil {
 		return hostapi.Observation{}, err
 	}
@@ -63,33 +63,33 @@ func (h *Host) observeAll(ctx context.Context, journal *record.Journal, asked []
 		return nil, err
 	}
 	resources := withManifest(asked, manifest)
-	view := h.newLook(journal)
-	view.manifest = manifest
+	look := h.look(journal)
+	look.Manifest = manifest
 	for _, resource := range resources {
-		if resource.Kind == plan.KindUnit {
-			view.unitNames = append(view.unitNames, resource.Name)
+		if resource.Kind.Describe().Runs {
+			look.Units = append(look.Units, resource.Name)
 		}
 	}
 	facts := make([]plan.Fact, 0, len(resources))
 	for _, resource := range resources {
-		fact, err := h.observeOne(ctx, view, resource)
+		fact, err := look.Observe(ctx, resource)
 		if err != nil {
 			return nil, err
 		}
 		facts = append(facts, fact)
 	}
-	return h.withOverrides(ctx, view, facts)
+	return withOverrides(ctx, look, facts)
 }
 
 // withOverrides adds the files that the units among facts are overridden by.
-func (h *Host) withOverrides(ctx context.Context, view *look, facts []plan.Fact) ([]plan.Fact, error) {
+func withOverrides(ctx context.Context, look *kind.Look, facts []plan.Fact) ([]plan.Fact, error) {
 	for _, unit := range facts {
 		for _, over := range unit.Overrides {
 			id := plan.ID{Kind: plan.KindFile, Name: over.Path}
 			if slices.ContainsFunc(facts, func(fact plan.Fact) bool { return fact.ID == id }) {
 				continue
 			}
-			fact, err := h.observeOne(ctx, view, plan.Resource{ID: id})
+			fact, err := look.Observe(ctx, plan.Resource{ID: id})
 			if err != nil {
 				return nil, err
 			}
@@ -122,7 +122,7 @@ func (h *Host) withHolders(ctx context.Context, resources []plan.Resource, liste
 	}
 	for i, state := range states {
 		for _, name := range slices.Concat(holders[i:i+1], state.TriggeredBy, state.Triggers) {
-			if id := (plan.ID{Kind: plan.KindUnit, Name: name}); checkName(id) == nil {
+			if id := (plan.ID{Kind: plan.KindUnit, Name: name}); h.kinds.CheckName(id) == nil {
 				all = append(all, plan.Resource{ID: id})
 			}
 		}
@@ -150,23 +150,4 @@ func withManifest(resources []plan.Resource, manifest *plan.Manifest) []plan.Res
 		}
 	}
 	return all
-}
-
-func (h *Host) observeOne(ctx context.Context, view *look, resource plan.Resource) (plan.Fact, error) {
-	if err := checkName(resource.ID); err != nil {
-		return plan.Fact{}, err
-	}
-	worker, ok := h.worker(resource.Kind)
-	if !ok {
-		return plan.Fact{}, badRequest("unknown kind of resource %q", resource.Kind)
-	}
-	fact := plan.Fact{ID: resource.ID, Applied: record.Find(view.manifest, resource.ID)}
-	// A secret file stays one when it has left the stack.
-	if fact.Applied != nil && strings.HasPrefix(fact.Applied.Have[plan.AttrContent], plan.MACPrefix) {
-		resource.Sensitive = true
-	}
-	if err := worker.observe(ctx, view, resource, &fact); err != nil {
-		return plan.Fact{}, fmt.Errorf("look at %s: %w", resource.ID, err)
-	}
-	return fact, nil
 }

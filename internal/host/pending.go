@@ -14,9 +14,9 @@ import (
 
 // noted is a step as the journal takes it down before it is done.
 func (s step) noted() record.Change {
-	c := record.Change{ID: s.change.ID, Action: s.change.Action, Before: s.now, Kept: s.kept, Taken: s.taken, Replaces: plan.Replaces(s.change)}
-	if s.change.Resource != nil {
-		c.As = asAsked(s.resource)
+	c := record.Change{ID: s.Change.ID, Action: s.Change.Action, Before: s.Now, Kept: s.Kept, Taken: s.Taken, Replaces: plan.Replaces(s.Change)}
+	if s.Change.Resource != nil {
+		c.As = asAsked(s.Resource)
 	}
 	return c
 }
@@ -24,7 +24,7 @@ func (s step) noted() record.Change {
 // endsUntouched takes down that a step failed before it did anything.
 func (b *batch) endsUntouched(todo step, failure error) error {
 	err := b.host.session.journal.Changed(record.Changed{
-		ID: todo.change.ID, Error: asError(failure).Message, Untouched: true, Same: true, Left: todo.now, Entry: todo.applied,
+		ID: todo.Change.ID, Error: asError(failure).Message, Untouched: true, Same: true, Left: todo.Now, Entry: todo.Applied,
 	})
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (b *batch) endsInFailure(ctx context.Context, todo step, failure error) err
 	changed.Error = asError(failure).Message
 	changed.Settled = false
 	if err == nil {
-		b.host.session.noteChange(todo.change)
+		b.host.session.changed = b.host.session.changed || todo.Change.Counts()
 		err = b.host.session.journal.Changed(changed)
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func (h *Host) settled(ctx context.Context, journal *record.Journal, c record.Ch
 	if c.As != nil {
 		asked.Sensitive = c.As.Sensitive
 	}
-	fact, err := h.observeOne(ctx, h.newLook(journal), asked)
+	fact, err := h.look(journal).Observe(ctx, asked)
 	if err != nil {
 		return record.Changed{}, err
 	}
@@ -96,7 +96,8 @@ func (h *Host) entryOf(ctx context.Context, journal *record.Journal, c record.Ch
 	before := journal.Entry(c.ID)
 	isNew := !c.Before.Exists || c.As != nil && c.As.Want[plan.AttrContent] != (plan.Value{}) // else it was found
 	isSwapped := c.As == nil || c.As.Want[plan.AttrContent] == (plan.Value{}) || c.As.Want[plan.AttrContent].Text == fact.Have[plan.AttrContent]
-	entry := h.newEntry(journal, c, fact)
+	entry := newEntry(journal, c, fact)
+	brought, isBrought := h.kinds[c.Kind].(maker)
 	switch {
 	case c.As == nil && c.Taken != nil && !fact.Exists: // moved aside
 		entry.Have, entry.Made = c.Before.Have, false
@@ -110,9 +111,9 @@ func (h *Host) entryOf(ctx context.Context, journal *record.Journal, c record.Ch
 		return entry, nil
 	case !fact.Exists, !isSwapped:
 		return nil, nil
-	case c.Kind == plan.KindUnit:
+	case isBrought:
 		var err error
-		if entry.Made, err = h.isMadeBy(ctx, journal, c.ID); err != nil {
+		if entry.Made, err = brought.IsMade(ctx, journal, c.Name); err != nil {
 			return nil, err
 		}
 		isTaken := c.Taken != nil && !maps.Equal(c.Taken.Before, fact.Have)
@@ -127,23 +128,12 @@ func (h *Host) entryOf(ctx context.Context, journal *record.Journal, c record.Ch
 }
 
 // newEntry is the entry of a thing that a change made.
-func (h *Host) newEntry(journal *record.Journal, c record.Change, fact plan.Fact) *plan.Applied {
+func newEntry(journal *record.Journal, c record.Change, fact plan.Fact) *plan.Applied {
 	begun, _ := journal.Begun()
 	entry := newApplied(fact, begun.Number)
 	entry.Made, entry.Taken, entry.As = true, c.Taken, c.As
-	if c.Kind == plan.KindFile {
+	if c.Kind.Describe().Text {
 		entry.Kept = c.Kept
 	}
 	return &entry
-}
-
-// isMade reports whether a unit was made by relayctl: by its file, which others
-// bring too.
-func (h *Host) isMade(ctx context.Context, id plan.ID) (bool, error) {
-	return h.isMadeBy(ctx, h.session.journal, id)
-}
-
-func (h *Host) isMadeBy(ctx context.Context, journal *record.Journal, id plan.ID) (bool, error) {
-	state, err := h.Unit(ctx, id.Name)
-	return madeFragment(journal, state), err
 }

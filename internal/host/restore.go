@@ -51,7 +51,7 @@ const restoreWait = time.Minute
 // alone, and says so to out, a line per thing. What somebody changed since is
 // left as it is: the error is an ErrEdited then. It is an apply in the history.
 func (h *Host) Restore(ctx context.Context, to int, out io.Writer) error {
-	journal, err := record.Read(h.stored())
+	journal, err := record.Read(h.store.Folder())
 	if err != nil {
 		return err
 	}

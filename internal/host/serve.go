@@ -168,7 +168,7 @@ func (c *Conversation) accept(ctx context.Context, queue chan<- work, one work) 
 	case queue <- one:
 	default:
 		c.cancel(one.request.ID)
-		c.answer(one.request.ID, nil, badRequest("more than %d requests wait", requestsAhead))
+		c.answer(one.request.ID, nil, hostapi.BadRequest("more than %d requests wait", requestsAhead))
 	}
 }
 

@@ -31,9 +31,11 @@ type session struct {
 	macKey  []byte
 }
 
-func (m *debian) lock() *session {
+func (m *debian) lock() *session { return m.lockOf(m.host()) }
+
+func (m *debian) lockOf(host *host.Host) *session {
 	m.T.Helper()
-	s := &session{t: m.T, host: m.host(), blobs: map[string][]byte{}}
+	s := &session{t: m.T, host: host, blobs: map[string][]byte{}}
 	_, err := s.host.Lock(m.T.Context(), hostapi.Lock{
 		Holder: hostapi.LockHolder{Operator: "ops@desk", Command: "apply"}, Stack: "home", Wait: time.Second,
 	}, func(string) {})

@@ -18,7 +18,7 @@ func explained(err error) *hostapi.Error {
 	if path == "" {
 		return nil
 	}
-	told := &hostapi.Error{Code: hostapi.CodeInternal, Step: noStep, Log: []string{err.Error()}}
+	told := &hostapi.Error{Code: hostapi.CodeInternal, Step: hostapi.NoStep, Log: []string{err.Error()}}
 	switch {
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		return noRoom(told, path, err)

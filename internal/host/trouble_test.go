@@ -1,7 +1,6 @@
 package host_test
 
 import (
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,51 +9,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/relayctl/relayctl/internal/host"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-// TestWhatAptSays reads what apt said on Debian 13 in some real troubles.
-func TestWhatAptSays(t *testing.T) {
-	outputs, err := filepath.Glob("testdata/apt/*.stdout")
-	if err != nil || len(outputs) == 0 {
-		t.Fatalf("no outputs: %v", err)
-	}
-	var got strings.Builder
-	for _, stdout := range outputs {
-		name := strings.TrimSuffix(stdout, ".stdout")
-		told := host.AptSays(readFile(t, stdout), readFile(t, name+".stderr"))
-		fmt.Fprintf(&got, "%s: %s\n", filepath.Base(name), told.Message)
-		for _, line := range told.Log {
-			fmt.Fprintf(&got, "    %s\n", line)
-		}
-		for line := range strings.Lines(told.Hint) {
-			fmt.Fprintf(&got, "  %s\n", strings.TrimSuffix(line, "\n"))
-		}
-		got.WriteString("\n")
-	}
-	const golden = "testdata/apt/told.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(readFile(t, golden), got.String()); diff != "" {
-		t.Errorf("told (-want +got):\n%s", diff)
-	}
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
 
 func TestErrorsOfTheSystemAreExplained(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "there", "is", "no", "such", "file")

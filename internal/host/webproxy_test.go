@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/relayctl/relayctl/internal/host"
 	"github.com/relayctl/relayctl/internal/host/machine"
 	"github.com/relayctl/relayctl/internal/hostapi"
 )
@@ -145,36 +144,6 @@ func TestPasswordInACommandLineThatHoldsDpkg(t *testing.T) {
 			_, err := s.apply(s.plan(caddyPackage))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("the error is %v", err)
-			}
-		})
-	}
-}
-
-// What apt could not fetch: the hint says what it was told, and how to see the
-// same by hand.
-func TestHintWhereAptCanNotFetch(t *testing.T) {
-	const said = "E: Failed to fetch http://deb.debian.org/debian/dists/trixie/InRelease  Could not connect"
-	for _, test := range []struct {
-		name  string
-		proxy []string
-		want  []string
-		not   string
-	}{
-		{"no proxy", nil, []string{"/etc/environment alone, not from a shell's profile", "\n  getent hosts deb.debian.org\n", "\n  env -i apt-get update"}, "sh -ac"},
-		{"a proxy", []string{"http_proxy=http://u:s3cr3t@p", "no_proxy=x"}, []string{"by http_proxy, no_proxy in /etc/environment", "\n  env -i sh -ac '. /etc/environment; apt-get update'"}, "s3cr3t"},
-		{"upper case only", []string{"HTTP_PROXY=http://p"}, []string{"apt heeds http_proxy and https_proxy, not HTTP_PROXY"}, "sh -ac"},
-		{"only past it", []string{"no_proxy=x"}, []string{"getent hosts"}, "sh -ac"},
-		{"turned off", []string{"http_proxy="}, []string{"getent hosts"}, "sh -ac"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			told := host.AptSays("", said, test.proxy...)
-			for _, want := range test.want {
-				if !strings.Contains(told.Hint, want) {
-					t.Errorf("%q is missing in %q", want, told.Hint)
-				}
-			}
-			if strings.Contains(told.Hint, test.not) {
-				t.Errorf("the hint is %q", told.Hint)
 			}
 		})
 	}

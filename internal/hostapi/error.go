@@ -1,6 +1,10 @@
 package hostapi
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/relayctl/relayctl/internal/plan"
+)
 
 // Error is why a request failed.
 type Error struct {
@@ -29,3 +33,20 @@ const (
 	CodeCancelled    Code = "cancelled"     // as asked
 	CodeInternal     Code = "internal"
 )
+
+// NoStep is Error.Step where there is none.
+const NoStep = -1
+
+// BadRequest is an error on a message that makes no sense.
+func BadRequest(format string, args ...any) error {
+	return &Error{Code: CodeBadRequest, Message: fmt.Sprintf(format, args...), Step: NoStep}
+}
+
+// ChangedSince is an error on a thing that is no longer as the plan found it.
+func ChangedSince(id plan.ID, how string) error {
+	return &Error{
+		Code:    CodeChangedSince,
+		Message: fmt.Sprintf("%s changed since the plan: %s", id, how),
+		Hint:    "Something changed on the host meanwhile. Look again: relayctl plan",
+	}
+}

@@ -51,8 +51,11 @@ type Response struct {
 	Error    *Error          `json:"error,omitempty"`
 }
 
-// Progress tells what a long request is doing, at least every 5 s while it
-// waits for something.
+// TellEvery is how often at least there is progress while a request waits for
+// something.
+const TellEvery = 5 * time.Second
+
+// Progress tells what a long request is doing.
 type Progress struct {
 	Step  int   `json:"step"`  // index into Apply.Steps
 	State State `json:"state"` // of that step

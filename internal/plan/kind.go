@@ -31,7 +31,8 @@ type Descriptor struct {
 	Known      bool   // is what clients trust or are known by: it goes last of all, when that is asked for
 	MadeOnHost bool   // is made by the host that keeps it, which tells what it has come to be
 
-	ComesAlong bool // may come with a package
+	Brings     bool // others come along with one
+	ComesAlong bool // may come along with another
 	Slow       bool // takes long enough to be told of when it begins
 
 	Interruptible bool // a step may be interrupted at any moment: a download may, a rename may not
@@ -58,7 +59,7 @@ type Verb struct{ Doing, Done string }
 var kinds = []Descriptor{
 	{Kind: KindPort, form: never},
 	{Kind: KindPackage, form: regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`).MatchString,
-		ComesAlong: true, Slow: true, takes: 30 * time.Minute,
+		Brings: true, ComesAlong: true, Slow: true, takes: 30 * time.Minute,
 		unless: "unless another package needs it", stays: "its settings stay, as apt-get remove leaves them",
 		making: installing, changing: Verb{installing.Doing, changing.Done}},
 	{Kind: KindUser, form: regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`).MatchString, ComesAlong: true},

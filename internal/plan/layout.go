@@ -7,6 +7,8 @@ const (
 	ProgramsDir = "/usr/local/lib/relayctl" // NAME/VERSION-DIGEST12/NAME, with NAME/current
 	UnitsDir    = "/etc/systemd/system"
 
+	RelayUser = "relay" // that relay-server runs as
+
 	Caddyfile   = "/etc/caddy/Caddyfile"
 	CaddyHome   = "/var/lib/caddy"        // its user's, who may put anything there
 	CaddyDir    = CaddyHome + "/relayctl" // the stack's place in it: Caddy may write there whatever else it is shut out from

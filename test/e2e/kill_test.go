@@ -44,14 +44,8 @@ func (s *site) struckIn(b blow, args ...string) result {
 	return r
 }
 
-// strike runs an apply with a blow, and tells which one was left to fall when
+// strikeIn runs a command with a blow, and tells which one was left to fall when
 // it ended; nil: none.
-func (s *site) strike(b blow, args ...string) (r result, left *blow) {
-	s.t.Helper()
-	return s.strikeIn(b, append([]string{"apply", "--yes", "--keys-out", "keys"}, args...)...)
-}
-
-// strikeIn is strike for any command.
 func (s *site) strikeIn(b blow, args ...string) (r result, left *blow) {
 	s.t.Helper()
 	cmd := s.command(args...)

@@ -80,8 +80,9 @@ func TestOverride(t *testing.T) {
 	})
 	s.step("back", func() {
 		const dropIn = "/etc/systemd/system/caddy.service.d/override.conf"
-		line := "cp -a /var/lib/relayctl/generations/0" + dropIn + " " + dropIn
-		want(s.t, s.mustRelayctl("history"), line)
+		line := "cp -a /var/lib/relayctl/generations/0" + dropIn
+		want(s.t, s.mustRelayctl("history"), line+".2 "+dropIn) // the last that was taken over; the shop's is the first
+		line += " " + dropIn
 		lab.MustRun(s.t, s.Edge, "set -e; systemctl disable --now relay-server caddy; "+line+"; systemctl daemon-reload; systemctl enable --now caddy")
 		s.mustServeShop()
 	})

@@ -106,7 +106,7 @@ func (s *site) storeTroubles() []trouble {
 	return []trouble{{
 		host: s.Workers[0],
 		line: "rm /etc/relay/worker.json; on_small /var/lib/relayctl 8M 0",
-		says: []string{"take the lock: no space left on the file system /var/lib/relayctl: 0 B free of 8.0 MiB", "du -xh --max-depth=2 /var/lib/relayctl"},
+		says: []string{"no space left on the file system /var/lib/relayctl: 0 B free of 8.0 MiB", "du -xh --max-depth=2 /var/lib/relayctl"},
 		mend: "off_small /var/lib/relayctl",
 	}, {
 		host: s.Workers[1],

@@ -12,7 +12,7 @@ import (
 const (
 	MaxLogLines = 200
 	logTimeout  = 20 * time.Second
-	lastWords       = 10 // lines of its log that an error on a unit carries
+	lastWords   = 10 // lines of its log that an error on a unit carries
 )
 
 // OwnLog is the end of what a unit said itself since a time; where it said

@@ -170,7 +170,7 @@ func (j *Journal) Readers() map[string]Reads {
 func (j *Journal) Owed(unit string) []plan.ID {
 	since := j.fold.loaded[unit].Sequence
 	var owed []plan.ID
-	for _, id := range slices.SortedFunc(maps.Keys(j.fold.changed), compareIDs) {
+	for _, id := range slices.SortedFunc(maps.Keys(j.fold.changed), CompareIDs) {
 		if j.fold.changed[id] > since {
 			owed = append(owed, id)
 		}
@@ -178,7 +178,8 @@ func (j *Journal) Owed(unit string) []plan.ID {
 	return owed
 }
 
-func compareIDs(a, b plan.ID) int { return strings.Compare(a.String(), b.String()) }
+// CompareIDs orders things by their names.
+func CompareIDs(a, b plan.ID) int { return strings.Compare(a.String(), b.String()) }
 
 // maxWhy is how much is taken down of what went wrong, in bytes.
 const maxWhy = 300

@@ -47,6 +47,28 @@ func (h *host) checkReport(seen hostapi.Observation) *HostError {
 	return nil
 }
 
+// checkFormers says what of an answer how things were can't be so.
+func (h *host) checkFormers(told hostapi.FormerTold) *HostError {
+	switch {
+	case told.Last < 0 || told.Last > maxNumber:
+		return h.reports("that apply %d changed it last", told.Last)
+	case len(told.Formers) > maxFacts:
+		return h.reports("how %d things were", len(told.Formers))
+	case isTooLong(reflect.ValueOf(told)):
+		return h.reports("a text of more than %d KiB", plan.MaxShown>>10)
+	}
+	found := map[plan.ID]bool{}
+	for _, former := range told.Formers {
+		id, entry := former.ID, former.Entry
+		isOther := entry != nil && (entry.ID != id || entry.As != nil && entry.As.ID != id)
+		if id.CheckName() != nil || found[id] || isOther {
+			return h.reports("how %q was, which can't be", short(id.String()))
+		}
+		found[id] = true
+	}
+	return nil
+}
+
 // reports blames a host for what it reports.
 func (t Target) reports(format string, args ...any) *HostError {
 	failure := t.fail("it reports "+fmt.Sprintf(format, args...), ErrReport)

@@ -27,10 +27,11 @@ func (s *Session) PlanDestroy(ctx context.Context, purge bool) (*Planned, error)
 	planned.giveUp(s.config.Forget)
 	err = planned.take(func(bool) (*proposal, error) {
 		made := &proposal{Plan: plan.Plan{Stack: s.config.Stack.Name}}
-		return made, s.addAll(made, planned, func(h plan.Host) (plan.Host, []plan.Change) {
+		s.addAll(made, planned, func(h plan.Host) (plan.Host, []plan.Change) {
 			h.Role, h.KeepTrust, h.GiveBack = plan.RoleDeparted, !purge, func(plan.ID) bool { return true }
 			return h, nil
 		})
+		return made, nil
 	})
 	return planned, err
 }
@@ -48,8 +49,9 @@ func (p *Planned) giveUp(names []string) {
 }
 
 // addAll plans for all hosts that were seen, those that left the stack included,
-// as aim says where each has to come.
-func (s *Session) addAll(made *proposal, planned *Planned, aim func(plan.Host) (plan.Host, []plan.Change)) error {
+// as aim says where each has to come. One whose report has no order of work
+// fails.
+func (s *Session) addAll(made *proposal, planned *Planned, aim func(plan.Host) (plan.Host, []plan.Change)) {
 	for _, target := range slices.Concat(s.targets, planned.departed) {
 		seen, ok := planned.observed.seen[target.Name]
 		if !ok {
@@ -61,10 +63,11 @@ func (s *Session) addAll(made *proposal, planned *Planned, aim func(plan.Host) (
 		}
 		h, notes := aim(h)
 		if err := made.add(h, notes...); err != nil {
-			return err
+			failure := target.reports("what can't be undone: %v", err)
+			planned.observed.drop(failure)
+			planned.Failed = append(planned.Failed, failure)
 		}
 	}
-	return nil
 }
 
 // Destroy does what was planned, in the opposite order of an apply: the workers

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/relayctl/relayctl/internal/desired"
@@ -65,11 +64,12 @@ func (s *Session) PlanRollback(ctx context.Context, to int) (*Rollback, error) {
 // goBack proposes what undoes what hosts tell of.
 func (s *Session) goBack(planned *Planned, told map[string]hostapi.FormerTold) (*proposal, error) {
 	made := &proposal{Plan: plan.Plan{Stack: s.config.Stack.Name}, desired: map[string]desired.Host{}}
-	return made, s.addAll(made, planned, func(h plan.Host) (plan.Host, []plan.Change) {
+	s.addAll(made, planned, func(h plan.Host) (plan.Host, []plan.Change) {
 		h, notes := plan.Back(h, told[h.Name].Formers)
 		made.desired[h.Name] = desired.Host{Name: h.Name, Want: h.Want}
 		return h, notes
 	})
+	return made, nil
 }
 
 // askFormers asks the hosts that were seen how they were after the apply r.To,
@@ -84,15 +84,10 @@ func (s *Session) askFormers(ctx context.Context, r *Rollback) (map[string]hosta
 	}
 	told, failed := askAll(s, names, func(h *host) (hostapi.FormerTold, *HostError) {
 		told, err := h.client.Former(ctx, hostapi.Former{To: r.To})
-		switch {
-		case err != nil:
+		if err != nil {
 			return told, h.requestError(ctx, "ask how it was", err)
-		case told.Last < 0 || told.Last > maxNumber:
-			return told, h.reports("that apply %d changed it last", told.Last)
-		case isTooLong(reflect.ValueOf(told)):
-			return told, h.reports("a text of more than %d KiB", plan.MaxShown>>10)
 		}
-		return told, nil
+		return told, h.checkFormers(told)
 	})
 	for _, name := range names {
 		failure, said := failed[name], (*hostapi.Error)(nil)

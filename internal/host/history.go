@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -63,9 +64,9 @@ func originals(manifest *plan.Manifest) []plan.Original {
 	return list
 }
 
-// formerTeller has things that do not go back to just what they were.
+// formerTeller has things that do not go back to just what they were, or can't.
 type formerTeller interface {
-	// Former tells what going back comes to.
+	// Former tells what going back comes to, and why it can't be.
 	Former(journal *record.Journal, former *plan.Former) error
 }
 
@@ -81,13 +82,37 @@ func (h *Host) Former(params hostapi.Former) (hostapi.FormerTold, error) {
 		return hostapi.FormerTold{}, hostapi.BadRequest("%v", err)
 	}
 	for i := range formers {
-		teller, ok := h.kinds[formers[i].Kind].(formerTeller)
-		if !ok {
-			continue
+		if teller, ok := h.kinds[formers[i].Kind].(formerTeller); ok {
+			err = teller.Former(journal, &formers[i])
 		}
-		if err := teller.Former(journal, &formers[i]); err != nil {
+		if err == nil && formers[i].Lost == "" {
+			formers[i].Lost, err = h.withoutOwner(formers, i)
+		}
+		if err != nil {
 			return hostapi.FormerTold{}, err
 		}
 	}
 	return hostapi.FormerTold{Formers: formers, Oldest: journal.Oldest(), Last: journal.Last()}, nil
+}
+
+// withoutOwner says why one of formers can't come back as it was: whose it was is
+// gone, and does not come back with it; empty: it can.
+func (h *Host) withoutOwner(formers []plan.Former, i int) (string, error) {
+	former := formers[i]
+	owner, group := former.Before.Have[plan.AttrOwner], former.Before.Have[plan.AttrGroup]
+	if owner == "" || former.Entry == nil {
+		return "", nil
+	}
+	accounts, err := h.Accounts()
+	if err != nil {
+		return "", err
+	}
+	_, _, gone := accounts.Owner(owner, group)
+	comes := slices.ContainsFunc(formers, func(f plan.Former) bool {
+		return f.Kind == plan.KindUser && f.Before.Exists && (f.Name == owner || f.Name == group)
+	})
+	if gone == nil || comes {
+		return "", nil
+	}
+	return fmt.Sprintf("it was %s's: %v; make them on the host, or change the stack file and apply", owner, gone), nil
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -65,7 +66,10 @@ func (h *Host) Restore(ctx context.Context, to int, out io.Writer) error {
 	}
 	defer h.Unlock()
 	if to == lastApply {
-		to = h.session.journal.Last() - 1
+		if to = h.session.journal.Last() - 1; to < 0 {
+			tell("nothing to undo")
+			return nil
+		}
 	}
 	steps, edited, err := h.planBack(ctx, to)
 	if err != nil {
@@ -75,13 +79,13 @@ func (h *Host) Restore(ctx context.Context, to int, out io.Writer) error {
 		fmt.Fprintf(out, "%s: %s\n", change.ID.Title(), change.Block)
 	}
 	if len(steps) == 0 {
-		fmt.Fprintln(out, "nothing to undo")
+		tell("nothing to undo")
 		return h.ended(edited)
 	}
 	_, failure := h.Apply(ctx, hostapi.Apply{Steps: steps}, func(p hostapi.Progress) {
 		if p.State == hostapi.Done && p.Step >= 0 && steps[p.Step].Counts() {
 			change := steps[p.Step]
-			fmt.Fprintf(out, "%s: %s\n", change.ID.Title(), change.ID.Kind.Describe().Verb(change.Action).Done)
+			fmt.Fprintf(out, "%s: %s\n", change.ID.Title(), cmp.Or(p.What, change.ID.Kind.Describe().Verb(change.Action).Done))
 		}
 	})
 	end := hostapi.Finish{Stack: manifest.Stack, OK: failure == nil, Summary: "back to " + plan.BackTo(to)}

@@ -15,6 +15,8 @@ type Former struct {
 	// Kept is where the host keeps what a file or a program was; empty: there
 	// was none, or only its owner or mode changed.
 	Kept string `json:"kept,omitempty"`
+	// Lost is why it can't be brought back as it was; empty: it can.
+	Lost string `json:"lost,omitempty"`
 	// Entry is what the manifest said of it then; nil: it was not ours.
 	Entry *Applied `json:"entry,omitempty"`
 }
@@ -38,6 +40,7 @@ func Back(h Host, formers []Former) (host Host, notes []Change) {
 		}
 	}
 	h.Want = b.without(want)
+	h.Facts.Resources = b.touched(h)
 	h.Adopt = true // only what the record tells of was checked to be as it left it
 	h.GiveBack = func(id ID) bool {
 		former, ok := b.formers[id]
@@ -65,11 +68,12 @@ func (b *back) manifest(present *Manifest) []Applied {
 	}
 	for id, former := range b.formers {
 		stays := id.Kind.Describe().Credential || id == hostProgram
-		if former.Entry == nil && !(stays && b.facts[id].Exists) {
+		switch {
+		case former.Entry == nil && former.isFound():
+			entries[id] = Applied{ID: id}
+		case former.Entry == nil && !(stays && b.facts[id].Exists):
 			delete(entries, id)
-			continue
-		}
-		if former.Entry != nil {
+		case former.Entry != nil:
 			entry := *former.Entry
 			if entry.As == nil {
 				entry.As = entries[id].As
@@ -78,6 +82,13 @@ func (b *back) manifest(present *Manifest) []Applied {
 		}
 	}
 	return slices.SortedFunc(maps.Values(entries), func(x, y Applied) int { return compareIDs(x.ID, y.ID) })
+}
+
+// isFound reports whether a thing was somebody else's, and has only another owner
+// or mode now, which go back.
+func (f Former) isFound() bool {
+	kind := f.Kind.Describe()
+	return (kind.Text || kind.Folder) && f.Kept == "" && f.Before.Exists && f.Left.Exists && !isAs(f.Left, f.Before)
 }
 
 // resource is a thing as it was. False: it was not there, or does not come back.
@@ -156,34 +167,52 @@ func (b *back) without(want []Resource) []Resource {
 	})
 }
 
-// edited lists what somebody changed since the last of the applies: that stops
-// the going back.
+// touched are the facts without those of things that nothing has changed since
+// and that are away just now: they stay ours.
+func (b *back) touched(h Host) []Fact {
+	return slices.DeleteFunc(slices.Clone(h.Facts.Resources), func(fact Fact) bool {
+		_, changed := b.formers[fact.ID]
+		isWanted := slices.ContainsFunc(h.Want, func(r Resource) bool { return r.ID == fact.ID })
+		return !fact.Exists && !changed && !isWanted
+	})
+}
+
+// edited lists what somebody changed since the last of the applies, and what
+// can't come back: that stops the going back.
 func (b *back) edited() []Change {
 	var changes []Change
 	for _, former := range b.formers {
-		fact := b.facts[former.ID]
-		isGone := !fact.Exists && former.Entry == nil // as it has to be, or with the package that brought it
-		isLeft := fact.Exists == former.Left.Exists && isAsLeft(fact, former.Left)
-		if isLeft || isGone || former.Kind.Describe().Runs || former.Kind.Describe().Credential {
-			continue
+		if block := b.block(former); block != "" {
+			changes = append(changes, Change{ID: former.ID, Action: Attention, Fact: b.facts[former.ID], Block: block})
 		}
-		block := "edited on the host since it was applied; undo that first, or apply"
-		if !fact.Exists {
-			block = "removed on the host since it was applied; undo that first, or apply"
-		}
-		changes = append(changes, Change{ID: former.ID, Action: Attention, Fact: fact, Block: block})
 	}
 	slices.SortFunc(changes, func(x, y Change) int { return compareIDs(x.ID, y.ID) })
 	return changes
 }
 
-func isAsLeft(fact, left Fact) bool {
-	for name, value := range left.Have {
+// block is what keeps a thing from going back; empty: nothing.
+func (b *back) block(former Former) string {
+	fact, kind := b.facts[former.ID], former.Kind.Describe()
+	isEdited := !isAs(fact, former.Left)
+	switch {
+	case kind.Credential, isAs(fact, former.Before): // that stays, or is undone already
+		return ""
+	case fact.Exists && !kind.Runs && isEdited: // that a unit stopped or started by itself is no edit
+		return "edited on the host since it was applied; undo that first, or apply"
+	case !fact.Exists && former.Left.Exists && former.Entry != nil && former.Before.Have[AttrRunning] != No: // else it may have gone with its package, or ended
+		return "removed on the host since it was applied; undo that first, or apply"
+	}
+	return former.Lost
+}
+
+// isAs reports whether a thing is as it was, as far as that is told.
+func isAs(fact, was Fact) bool {
+	for name, value := range was.Have {
 		if have, told := fact.Have[name]; told && have != value {
 			return false
 		}
 	}
-	return true
+	return fact.Exists == was.Exists
 }
 
 func (b *back) note(id ID, reason string) {

@@ -45,7 +45,7 @@ func (f files) Observe(ctx context.Context, look *Look, resource plan.Resource, 
 		fact.Have[plan.AttrContent] = "not a file"
 		if target, err := os.Readlink(f.Path(resource.Name)); err == nil {
 			fact.Detail += " to " + target
-			fact.Have[plan.AttrContent] = "link to " + target
+			fact.Have[plan.AttrContent] = linkTo(target)
 			return nil // a rename replaces it
 		}
 		fact.InWay = machine.DescribeMode(info.Mode()) + " stands in its place"
@@ -71,6 +71,9 @@ func (f files) Observe(ctx context.Context, look *Look, resource plan.Resource, 
 	return err
 }
 
+// linkTo is in the place of a digest where a link stands.
+func linkTo(target string) string { return "link to " + target }
+
 // pristine reports whether content is a package's default of path.
 func pristine(ctx context.Context, look *Look, path string, content []byte) (bool, error) {
 	status, err := look.dpkg(ctx)
@@ -91,6 +94,9 @@ func (f files) Bring(ctx context.Context, step *Step) (Outcome, error) {
 	}
 	if step.Now.Exists && step.Now.Have[plan.AttrContent] == step.Resource.Want[plan.AttrContent].Text {
 		return Outcome{Made: step.MadeBefore()}, f.own(path, uid, gid, mode)
+	}
+	if kept := step.Resource.Kept; kept != "" && machine.IsLink(f.Path(kept)) {
+		return Outcome{Made: true}, f.store.PutBack(path, kept)
 	}
 	content, err := f.content(step.Journal, step.Resource)
 	if err != nil {
@@ -140,7 +146,7 @@ func (f files) own(path string, uid, gid int, mode fs.FileMode) error {
 
 // Remove puts the original of something adopted back. A file of somebody else that
 // overrides a unit of ours, and is kept, is moved aside.
-func (f files) Remove(_ context.Context, step *Step) (Outcome, error) {
+func (f files) Remove(_ context.Context, step *Step) (left Outcome, err error) {
 	path := step.Change.ID.Name
 	f.systemd.changes(path)
 	if step.Change.Adopt {
@@ -150,12 +156,15 @@ func (f files) Remove(_ context.Context, step *Step) (Outcome, error) {
 		if _, err := os.Lstat(filepath.Dir(f.Path(path))); machine.Gone(err) {
 			return Outcome{Ended: "its folder is gone: what stood there before is kept in " + step.Applied.Kept}, nil
 		}
-		return Outcome{Ended: "put back what stood there before", Restored: true}, f.store.PutBack(path, step.Applied.Kept)
+		if machine.IsCopy(f.Path(step.Applied.Kept)) {
+			return Outcome{Ended: "put back what stood there before", Restored: true}, f.store.PutBack(path, step.Applied.Kept)
+		}
+		left = Outcome{Ended: "removed; what stood there before is not in " + step.Applied.Kept + " any more", Restored: true}
 	}
 	if err := machine.RemoveIfThere(f.Path(path)); err != nil {
 		return Outcome{}, fmt.Errorf("remove: %w", err)
 	}
-	return Outcome{}, machine.SyncDir(filepath.Dir(f.Path(path)))
+	return left, machine.SyncDir(filepath.Dir(f.Path(path)))
 }
 
 func (f files) moveAside(path string) error {

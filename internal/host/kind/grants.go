@@ -186,12 +186,9 @@ func (f files) restoreGrants(journal *record.Journal, id plan.ID, kept string) e
 	return nil
 }
 
-// Former tells what going back to a file that grants comes to: its digest.
+// formerGrants tells what going back to a file that grants comes to: its digest.
 // One that does not come back has none.
-func (f files) Former(journal *record.Journal, former *plan.Former) error {
-	if former.Kept == "" || former.Entry == nil || former.Entry.As == nil || !former.Entry.As.Grants {
-		return nil
-	}
+func (f files) formerGrants(journal *record.Journal, former *plan.Former) error {
 	content, err := f.grantsBack(journal, former.ID, former.Kept)
 	if err != nil {
 		return err

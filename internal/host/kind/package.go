@@ -162,6 +162,12 @@ func (p packages) Remove(ctx context.Context, step *Step) (Outcome, error) {
 	if failed == nil && err == nil && step.Change.Purge {
 		failed, err = p.purgeWith(ctx, step)
 	}
+	if failed != nil && p.IsHeld(ctx, name) {
+		return Outcome{}, &hostapi.Error{
+			Code: hostapi.CodeStep, Message: "remove package " + name + ": it is held, so that nobody removes it by mistake",
+			Hint: "If it may be removed, on the host:\n  apt-mark unhold " + name,
+		}
+	}
 	if failed != nil {
 		return Outcome{}, p.aptError(ctx, "remove package "+name, failed)
 	}

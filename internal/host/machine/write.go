@@ -153,6 +153,18 @@ func CopyFile(from, to string) error {
 	return SyncDir(filepath.Dir(to))
 }
 
+// IsLink reports whether a symbolic link stands at a path.
+func IsLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+// IsCopy reports whether there is something that CopyFile copies.
+func IsCopy(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular() || IsLink(path)
+}
+
 func copyContent(from, to string, mode fs.FileMode, stat *syscall.Stat_t) error {
 	source, err := openRegular(from, MaxFile, syscall.O_NOFOLLOW)
 	if err != nil {

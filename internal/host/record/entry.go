@@ -26,6 +26,18 @@ type line struct {
 	End        *End        `json:"end,omitempty"`
 }
 
+// lasts reports whether a line has to be on the disk before anything else is
+// done.
+func (l line) lasts() bool {
+	switch {
+	case l.Change != nil:
+		return countsAsChange(l.Change.Action)
+	case l.End != nil:
+		return l.End.Past != nil
+	}
+	return l.Hosts != nil || l.Loaded != nil
+}
+
 // checkpoint is what all lines before it came to.
 type checkpoint struct {
 	Schema   int            `json:"schema"`

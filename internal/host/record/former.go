@@ -66,16 +66,17 @@ func formerIntents(folder string) []changedAt {
 // replaceFormer takes away what an older relay-host wrote down, once the journal
 // has it.
 func replaceFormer(folder string, manifest *plan.Manifest) error {
-	word, err := json.Marshal(plan.Manifest{Schema: schema, Stack: manifest.Stack, Version: manifest.Version, Number: manifest.Number})
-	if err != nil {
-		return fmt.Errorf("encode manifest: %w", err)
-	}
 	path := filepath.Join(folder, manifestName)
-	if err := os.WriteFile(path+".new", append(word, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write manifest: %w", err)
+	var word plan.Manifest
+	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("write manifest: %w", err)
+	if err != nil || json.Unmarshal(content, &word) != nil || word.Schema < schema {
+		word = plan.Manifest{Schema: schema, Stack: manifest.Stack, Version: manifest.Version, Number: manifest.Number}
+		if err := writeWord(path, word); err != nil {
+			return fmt.Errorf("write manifest: %w", err)
+		}
 	}
 	for _, name := range []string{"history.jsonl", "making.json", "intents", "loaded", "steps"} {
 		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
@@ -83,4 +84,15 @@ func replaceFormer(folder string, manifest *plan.Manifest) error {
 		}
 	}
 	return nil
+}
+
+func writeWord(path string, word plan.Manifest) error {
+	text, err := json.Marshal(word)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

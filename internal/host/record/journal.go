@@ -48,7 +48,7 @@ type Journal struct {
 // line was cut off by a crash, that is nothing lost.
 func Read(folder string) (*Journal, error) {
 	j := &Journal{path: filepath.Join(folder, Name), fold: newFold()}
-	file, err := os.OpenFile(j.path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	file, err := os.OpenFile(j.path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		first, err := former(folder)
 		if err == nil && first != nil {
@@ -60,13 +60,22 @@ func Read(folder string) (*Journal, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	defer file.Close()
-	if err := j.replay(file); err != nil {
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%s is not a file", j.path)
+	default:
+		err = j.replay(file)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
 	return j, nil
 }
 
-// replay takes in all lines that are whole.
+// replay takes in all lines that are whole, and of a newer relayctl's as many as
+// tell that.
 func (j *Journal) replay(from io.Reader) error {
 	lines := bufio.NewReaderSize(from, 64<<10)
 	for number := 1; ; number++ {
@@ -80,12 +89,38 @@ func (j *Journal) replay(from io.Reader) error {
 			return fmt.Errorf("%w: line %d is longer than %d bytes", ErrDamaged, number, maxLine)
 		}
 		var one line
-		if err := json.Unmarshal(text, &one); err != nil {
+		err = json.Unmarshal(text, &one)
+		switch {
+		case one.Checkpoint != nil && one.Checkpoint.Schema > schema:
+			j.fold.take(one)
+			return nil
+		case err != nil && isTorn(text, lines):
+			return nil
+		case err != nil:
 			return fmt.Errorf("%w: line %d: %w", ErrDamaged, number, err)
 		}
 		j.fold.take(one)
 		j.size += int64(len(text))
 	}
+}
+
+// isTorn reports whether a line that can't be read, and the rest behind it, may
+// be what a power failure left of lines that were not on the disk yet: the file
+// has NULs in their place, and nothing was written on after a line that lasts.
+func isTorn(text []byte, rest *bufio.Reader) bool {
+	lasts := false
+	for hasNUL := bytes.IndexByte(text, 0) >= 0; hasNUL; {
+		text, err := rest.ReadBytes('\n')
+		if lasts && len(text) > 0 {
+			return false
+		}
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		var one line
+		lasts = json.Unmarshal(text, &one) == nil && one.lasts()
+	}
+	return false
 }
 
 // Open makes ready to write: the lock has to be held, and what a crash left of
@@ -94,12 +129,18 @@ func (j *Journal) Open() error {
 	if err := os.MkdirAll(filepath.Dir(j.path), 0o700); err != nil {
 		return fmt.Errorf("make record: %w", err)
 	}
+	open := j.openWhole
 	if j.size == 0 {
-		if err := j.rewrite(j.fold.checkpoint(), nil); err != nil || j.fold.manifest == nil {
-			return err
-		}
-		return replaceFormer(filepath.Dir(j.path), j.fold.manifest)
+		open = func() error { return j.rewrite(j.fold.checkpoint(), nil) }
 	}
+	if err := open(); err != nil || j.fold.manifest == nil {
+		return err
+	}
+	return replaceFormer(filepath.Dir(j.path), j.fold.manifest)
+}
+
+// openWhole opens the journal without what a crash left of a line.
+func (j *Journal) openWhole() error {
 	file, err := os.OpenFile(j.path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
@@ -122,9 +163,9 @@ func (j *Journal) Close() error {
 	return file.Close()
 }
 
-// write adds a line; with sync it lasts over a crash when write returns, with
-// all lines before it.
-func (j *Journal) write(one line, sync bool) error {
+// write adds a line. One that lasts is on the disk when write returns, with all
+// lines before it.
+func (j *Journal) write(one line) error {
 	if j.file == nil {
 		return errors.New("write journal: it is not open")
 	}
@@ -138,14 +179,17 @@ func (j *Journal) write(one line, sync bool) error {
 	}
 	j.size += int64(len(text))
 	j.fold.take(one)
-	if !sync {
+	if !one.lasts() {
 		return nil
 	}
 	return j.sync()
 }
 
+// sync is tried once: when it fails the kernel drops what it could not write, and
+// the next sync would say that all is well. So nothing is written any more.
 func (j *Journal) sync() error {
 	if err := j.file.Sync(); err != nil {
+		j.Close()
 		return fmt.Errorf("write journal: %w", err)
 	}
 	return nil

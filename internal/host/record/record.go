@@ -50,18 +50,18 @@ func (j *Journal) Next() int {
 }
 
 // Begin writes down that an apply begins.
-func (j *Journal) Begin(apply Apply) error { return j.write(line{Begin: &apply}, false) }
+func (j *Journal) Begin(apply Apply) error { return j.write(line{Begin: &apply}) }
 
 // SetHosts writes down which other hosts of the stack there are.
 func (j *Journal) SetHosts(members []plan.Member) error {
-	return j.write(line{Hosts: &hosts{members}}, true)
+	return j.write(line{Hosts: &hosts{members}})
 }
 
 // Change writes down that a change is about to be made. One that changes the
 // host is on the disk when Change returns.
 func (j *Journal) Change(change Change) error {
 	change.Before = asFound(change.Before)
-	return j.write(line{Change: &change}, countsAsChange(change.Action))
+	return j.write(line{Change: &change})
 }
 
 // Changed writes down how the change of a thing that was begun last has ended.
@@ -70,7 +70,7 @@ func (j *Journal) Change(change Change) error {
 func (j *Journal) Changed(changed Changed) error {
 	changed.Left = asFound(changed.Left)
 	changed.Error = FirstLine(changed.Error)
-	return j.write(line{Changed: &changed}, false)
+	return j.write(line{Changed: &changed})
 }
 
 // asFound is of a fact what the record keeps.
@@ -79,12 +79,12 @@ func asFound(fact plan.Fact) plan.Fact {
 }
 
 // End writes down the end of the apply that runs.
-func (j *Journal) End(end End) error { return j.write(line{End: &end}, true) }
+func (j *Journal) End(end End) error { return j.write(line{End: &end}) }
 
 // GiveUp writes down that the apply that runs ends before it did anything. A
 // host that was never applied to keeps nothing of it.
 func (j *Journal) GiveUp() error {
-	if err := j.write(line{End: &End{}}, false); err != nil {
+	if err := j.write(line{End: &End{}}); err != nil {
 		return err
 	}
 	if m := j.fold.manifest; len(j.fold.past)+len(j.fold.changes) > 0 || m != nil && len(m.Resources) > 0 {
@@ -148,7 +148,7 @@ func (j *Journal) CloseCutOff() error {
 }
 
 // Load writes down what a unit has loaded.
-func (j *Journal) Load(loaded Loaded) error { return j.write(line{Loaded: &loaded}, true) }
+func (j *Journal) Load(loaded Loaded) error { return j.write(line{Loaded: &loaded}) }
 
 // LoadedBy is what was written down last of what a unit has loaded.
 func (j *Journal) LoadedBy(unit string) Loaded { return j.fold.loaded[unit].Loaded }

@@ -22,6 +22,7 @@ type Package struct {
 	Installed bool
 	Fails     bool              // its script fails when it is installed
 	Half      bool              // dpkg has it half configured
+	Held      bool              // somebody keeps it as it is
 	Listed    bool              // apt knows it without updating its lists
 	Conffiles map[string]string // content, by path
 	User      string            // that it brings
@@ -62,6 +63,11 @@ func (m *Machine) execute(command machine.Command) ([]byte, error) {
 	case "apt-cache":
 		m.at("before apt-cache")
 		return m.policy(last), nil
+	case "apt-mark":
+		if p := m.Packages[last]; p != nil && p.Held {
+			return []byte(last + "\n"), nil
+		}
+		return nil, nil
 	case "apt-get":
 		if slices.Contains(command.Args, "--simulate") {
 			return []byte(m.simulate(last)), nil
@@ -147,6 +153,9 @@ func (m *Machine) apt(args []string, name string) error {
 	p := m.Packages[name]
 	if p == nil {
 		return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stdout: []string{"Reading lists..."}, Stderr: []string{"E: Unable to locate package " + name}}
+	}
+	if p.Held {
+		return &machine.CommandError{Name: "apt-get", ExitCode: 100, Stderr: []string{"E: Held packages were changed and -y was used without --allow-change-held-packages."}}
 	}
 	if other := m.Packages[p.Replaces]; other != nil && slices.Contains(args, "install") {
 		if slices.Contains(args, "--no-remove") {

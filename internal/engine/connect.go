@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -75,49 +76,41 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 // dial begins conversations side by side and notes how each went.
 func (s *Session) dial(ctx context.Context, targets []Target) {
 	var mu sync.Mutex
-	var dials sync.WaitGroup
-	slots := make(chan struct{}, dialsAtOnce)
-	for _, target := range targets {
-		dials.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
-			h, failure := dialHost(ctx, s.dialer, target)
-			stop()
-			mu.Lock()
-			defer mu.Unlock()
-			if failure != nil {
-				s.failed[target.Name] = failure
-				s.teller.tell(Event{Host: target.Name, Phase: Failed, Text: failure.Summary})
-				return
-			}
-			s.hosts[target.Name] = h
-			s.teller.tell(Event{Host: target.Name, Phase: Connected, Text: h.hello.Machine.Pretty + ", " + h.hello.Machine.Arch})
-		})
-	}
-	dials.Wait()
+	sideBySide(targets, dialsAtOnce, func(target Target) {
+		stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
+		h, failure := dialHost(ctx, s.dialer, target)
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if failure != nil {
+			s.failed[target.Name] = failure
+			s.teller.tell(Event{Host: target.Name, Phase: Failed, Text: failure.Summary})
+			return
+		}
+		s.hosts[target.Name] = h
+		s.teller.tell(Event{Host: target.Name, Phase: Connected, Text: h.hello.Machine.Pretty + ", " + h.hello.Machine.Arch})
+	})
 }
 
 // Failed lists the hosts of the stack that no conversation was begun with, in
 // its order.
-func (s *Session) Failed() HostErrors {
-	var failed HostErrors
-	for _, target := range s.targets {
-		if failure := s.failed[target.Name]; failure != nil {
-			failed = append(failed, failure)
+func (s *Session) Failed() HostErrors { return inOrder(s.targets, s.failed) }
+
+// inOrder lists the failures of some hosts.
+func inOrder(targets []Target, failed map[string]*HostError) HostErrors {
+	var list HostErrors
+	for _, target := range targets {
+		if failure := failed[target.Name]; failure != nil {
+			list = append(list, failure)
 		}
 	}
-	return failed
+	return list
 }
 
 // Close ends all conversations: each host finishes the step it is in, and
 // gives its lock back.
 func (s *Session) Close() error {
-	var closes sync.WaitGroup
-	for _, h := range s.hosts {
-		closes.Go(h.close)
-	}
-	closes.Wait()
+	sideBySide(slices.Collect(maps.Values(s.hosts)), 0, (*host).close)
 	return nil
 }
 

@@ -142,8 +142,7 @@ func (s *Session) reachDeparted(ctx context.Context, v *observed) []Target {
 	}
 	s.dial(ctx, follow)
 	departed = slices.DeleteFunc(departed, s.hungUpRenamed)
-	v.lookAll(ctx, s.lookers(departed), nil)
-	s.tellLooked(v, departed)
+	s.lookFirst(ctx, v, departed, nil)
 	return slices.DeleteFunc(departed, func(t Target) bool {
 		manifest := v.seen[t.Name].Facts.Manifest
 		return manifest != nil && !s.isOurs(manifest)

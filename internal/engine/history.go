@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -104,7 +103,7 @@ func (s *Session) History(ctx context.Context, request HistoryRequest) (*History
 
 // askHistories asks hosts, each what which has for it.
 func (s *Session) askHistories(ctx context.Context, which map[string]hostapi.History) (map[string]hostapi.HistoryTold, map[string]*HostError) {
-	told, failed := askAll(s, slices.Collect(maps.Keys(which)), func(h *host) (hostapi.HistoryTold, *HostError) {
+	told, failed := askAll(s, slices.Collect(maps.Keys(which)), func(h *host) (told hostapi.HistoryTold, _ *HostError) {
 		told, err := h.client.History(ctx, which[h.Name])
 		if err != nil {
 			return told, h.requestError(ctx, "ask for its history", err)
@@ -112,31 +111,6 @@ func (s *Session) askHistories(ctx context.Context, which map[string]hostapi.His
 		return told, nil
 	})
 	maps.Copy(failed, s.failed)
-	return told, failed
-}
-
-// askAll asks the connected ones of some hosts side by side.
-func askAll[T any](s *Session, names []string, ask func(*host) (T, *HostError)) (map[string]T, map[string]*HostError) {
-	told, failed := map[string]T{}, map[string]*HostError{}
-	var mu sync.Mutex
-	var asks sync.WaitGroup
-	for _, name := range names {
-		h := s.hosts[name]
-		if h == nil {
-			continue
-		}
-		asks.Go(func() {
-			answer, failure := ask(h)
-			mu.Lock()
-			defer mu.Unlock()
-			if failure != nil {
-				failed[name] = failure
-				return
-			}
-			told[name] = answer
-		})
-	}
-	asks.Wait()
 	return told, failed
 }
 

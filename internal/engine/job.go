@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -109,7 +108,7 @@ func (j *job) run(ctx context.Context, stages []stage, show func(*Outcome) error
 		return err
 	}
 	j.inStages(ctx, stages)
-	j.sideBySide(j.parts[1:], func(a *hostApply) { j.finish(ctx, a, nil) })
+	sideBySide(j.parts[1:], 0, func(a *hostApply) { j.finish(ctx, a, nil) })
 	return j.finishProxy(ctx, show)
 }
 
@@ -161,22 +160,13 @@ func (j *job) inStages(ctx context.Context, stages []stage) {
 			}
 			j.changed[a.at] = j.changed[a.at] || len(j.steps(a, stage.only)) > 0
 		}
-		j.sideBySide(stage.hosts, func(a *hostApply) {
+		sideBySide(stage.hosts, 0, func(a *hostApply) {
 			j.bring(ctx, a, j.steps(a, stage.only))
 			if stage.last {
 				j.end(ctx, a)
 			}
 		})
 	}
-}
-
-// sideBySide does something for several hosts at once.
-func (j *job) sideBySide(parts []*hostApply, do func(*hostApply)) {
-	var running sync.WaitGroup
-	for _, a := range parts {
-		running.Go(func() { do(a) })
-	}
-	running.Wait()
 }
 
 // steps are those that are left to do for a part, and belong to a stage.

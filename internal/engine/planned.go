@@ -75,8 +75,7 @@ func (s *Session) observe(ctx context.Context) (*Planned, error) {
 		return nil, err
 	}
 	v := &observed{seen: map[string]hostapi.Observation{}, failed: map[string]*HostError{}}
-	v.lookAll(ctx, s.lookers(s.targets), want)
-	s.tellLooked(v, s.targets)
+	s.lookFirst(ctx, v, s.targets, want)
 	departed := s.reachDeparted(ctx, v)
 	maps.Copy(v.failed, s.failed)
 	if ctx.Err() != nil {
@@ -107,12 +106,17 @@ func (p *Planned) take(propose func(prepared bool) (*proposal, error)) error {
 	return err
 }
 
-// tellLooked tells which of some hosts were looked at, so that nobody thinks
-// that they are waited for.
-func (s *Session) tellLooked(v *observed, targets []Target) {
+// lookFirst looks at hosts for the first time, and tells which it has seen, so
+// that nobody thinks that they are waited for.
+func (s *Session) lookFirst(ctx context.Context, v *observed, targets []Target, want map[string][]plan.Resource) {
+	var names []string
 	for _, target := range targets {
-		if _, ok := v.seen[target.Name]; ok {
-			s.teller.tell(Event{Host: target.Name, Phase: Looked})
+		names = append(names, target.Name)
+	}
+	s.lookAll(ctx, v, names, want)
+	for _, name := range names {
+		if _, ok := v.seen[name]; ok {
+			s.teller.tell(Event{Host: name, Phase: Looked})
 		}
 	}
 }
@@ -121,17 +125,6 @@ func (s *Session) proposer() proposer {
 	return proposer{
 		stack: s.config.Stack, onProxy: s.targets[0].Worker, programs: s.config.Programs, adopt: s.config.Adopt,
 	}
-}
-
-// lookers are the connected ones of some hosts, as planning gets them.
-func (s *Session) lookers(targets []Target) map[string]looker {
-	lookers := map[string]looker{}
-	for _, target := range targets {
-		if h := s.hosts[target.Name]; h != nil {
-			lookers[target.Name] = h
-		}
-	}
-	return lookers
 }
 
 // refuseManifests takes hosts of another stack, or of a newer relayctl, out of
@@ -174,16 +167,7 @@ var relayUnit = plan.ID{Kind: plan.KindUnit, Name: "relay-server.service"}
 
 // describe fills in what is told beside the changes.
 func (p *Planned) describe(s *Session) {
-	for _, target := range s.targets {
-		if failure := p.observed.failed[target.Name]; failure != nil {
-			p.Failed = append(p.Failed, failure)
-		}
-	}
-	for _, target := range p.departed {
-		if failure := p.observed.failed[target.Name]; failure != nil {
-			p.Stays = append(p.Stays, failure)
-		}
-	}
+	p.Failed, p.Stays = inOrder(s.targets, p.observed.failed), inOrder(p.departed, p.observed.failed)
 	p.GivenUp, p.Unknown = s.forgotten(p.observed.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	for _, target := range slices.Concat(s.targets, p.departed) {
 		seen := p.observed.seen[target.Name]

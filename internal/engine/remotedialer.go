@@ -27,19 +27,6 @@ type remoteDialer struct {
 }
 
 func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
-	dialer, err := newSSHDialer(config, teller)
-	if err != nil {
-		return nil, err
-	}
-	departed, err := newSSHDialer(config, teller)
-	if err != nil {
-		return nil, err
-	}
-	departed.AcceptNewHostKeys = false
-	return &remoteDialer{dialer: dialer, departed: departed, programs: config.Programs, teller: teller, patience: startTime}, nil
-}
-
-func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
 	dialer, err := remote.NewDialer()
 	if err != nil {
 		return nil, err
@@ -52,8 +39,10 @@ func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s, added to %s", key.KeyType, key.Fingerprint, key.File)})
 	}
-	dialer.OnWait = func(wait remote.Wait) { teller.waitFor(wait.Host, wait.For) }
-	return dialer, nil
+	dialer.OnWait = func(wait remote.Wait) { teller.tell(Event{Host: wait.Host, Phase: Waiting, Text: wait.For}) }
+	departed := *dialer
+	departed.AcceptNewHostKeys = false
+	return &remoteDialer{dialer: dialer, departed: &departed, programs: config.Programs, teller: teller, patience: startTime}, nil
 }
 
 // startTime is how long relay-host may take to be brought and started, whatever

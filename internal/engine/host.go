@@ -17,7 +17,7 @@ type host struct {
 	clockOff time.Duration
 	client   *hostapi.Client
 	stop     context.CancelFunc
-	ended    chan struct{} // closed when the conversation is over
+	gone     context.Context // ends with the conversation
 }
 
 // dialHost begins the conversation with one host.
@@ -27,7 +27,7 @@ func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostEr
 	if err != nil {
 		return nil, connectError(target, err)
 	}
-	h := &host{Target: target, hello: conversation.Hello, ended: make(chan struct{})}
+	h := &host{Target: target, hello: conversation.Hello}
 	h.clockOff = clockOff(h.hello.Machine.Clock, began, time.Now())
 	if failure := h.refuse(); failure != nil {
 		conversation.Stream.Close()
@@ -35,9 +35,10 @@ func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostEr
 	}
 	h.client = hostapi.NewClient(conversation.Stream)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	h.stop = stop
+	gone, end := context.WithCancel(context.WithoutCancel(ctx))
+	h.stop, h.gone = stop, gone
 	go func() {
-		defer close(h.ended)
+		defer end()
 		h.client.Run(running) // why it ended, every request that waits is told
 	}()
 	return h, nil
@@ -75,7 +76,7 @@ func (h *host) as(target Target) *host {
 // close ends the conversation and waits for its end.
 func (h *host) close() {
 	h.stop()
-	<-h.ended
+	<-h.gone.Done()
 }
 
 // fail makes an error that concerns the host as a whole.

@@ -56,7 +56,7 @@ func (v *observed) input(p proposer) desired.Input {
 // stack's domain, and a worker's hash that stands for somebody else.
 func (v *observed) refuseFalse(p proposer) {
 	proxy := p.stack.Proxy
-	ca := v.seen[proxy.Name].Facts.Find(plan.ID{Kind: plan.KindCA, Name: plan.CAInternal})
+	ca := v.seen[proxy.Name].Facts.Find(internalCA)
 	if ca.Exists && ca.Have[plan.AttrDomain] == proxy.Domain {
 		switch root, err := onlyRoot(ca.Have[plan.AttrPublic], proxy.Domain); {
 		case err != nil:

@@ -146,7 +146,7 @@ func (j *job) proveFormer(ctx context.Context) bool {
 		return true
 	}
 	name := j.config.Stack.Proxy.Domain
-	ca := j.planned.observed.seen[proxy.Name].Facts.Find(plan.ID{Kind: plan.KindCA, Name: plan.CAInternal})
+	ca := j.planned.observed.seen[proxy.Name].Facts.Find(internalCA)
 	if address, ok := stack.Address(ca.Have[plan.AttrDomain]); ok && address == ca.Have[plan.AttrDomain] {
 		name = address
 	}

@@ -143,8 +143,7 @@ func (r *workerRotation) serves(model string) bool {
 }
 
 func (r *workerRotation) hasModel(a *hostApply, model string) bool {
-	worker, ok := r.config.Stack.Worker(a.outcome.Name)
-	return ok && modelOf(worker, model) != nil
+	return slices.ContainsFunc(r.enginesOf(model, relayStatus{}), func(e modelEngine) bool { return e.worker.Name == a.outcome.Name })
 }
 
 // unproven says why a worker's new secret is not proved; nil: it is.
@@ -229,6 +228,9 @@ func waitsFor(renewed bool) string {
 	return "its connection with the new secret"
 }
 
+// workerSecret is the secret by which the relay knows a worker.
+var workerSecret = plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}
+
 // describeRotations adds to a plan what is unfinished, with the command that
 // finishes it.
 func (m *proposal) describeRotations(in desired.Input) {
@@ -238,7 +240,7 @@ func (m *proposal) describeRotations(in desired.Input) {
 			continue
 		}
 		h.Changes = append(h.Changes, plan.Change{
-			ID: plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}, Action: plan.Attention,
+			ID: workerSecret, Action: plan.Attention,
 			Reasons: []string{"its rotation is not finished, so the old one is still good"},
 			Notes:   []string{"to finish it: " + finishing(h.Worker)},
 		})
@@ -251,11 +253,8 @@ func finishing(worker string) string { return "relayctl rotate-secret --worker "
 func (s *Status) rotationProblems(planned *Planned) {
 	for _, h := range planned.Hosts {
 		for _, change := range h.Changes {
-			if change.Action == plan.Attention && change.ID == (plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}) {
-				s.Problems = append(s.Problems, Problem{
-					Kind: HalfRotated, Host: h.Worker, Summary: "the rotation of its secret is not finished, so the old one is still good",
-					Command: finishing(h.Worker), Why: "finishes it",
-				})
+			if change.Action == plan.Attention && change.ID == workerSecret {
+				s.tell(HalfRotated, h.Worker, "the rotation of its secret is not finished, so the old one is still good", finishing(h.Worker), "finishes it")
 			}
 		}
 	}

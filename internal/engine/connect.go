@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -133,45 +132,8 @@ func targetOf(h *stack.Host) Target {
 		role = plan.RoleProxy
 	}
 	return Target{
-		Member: memberOf(h), IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Role: role, Origin: originOf(h),
+		Member:       plan.Member{Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port, Sudo: string(h.SSH.Sudo)},
+		IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Role: role,
+		Origin: plan.Origin{File: h.Range.Filename, Line: h.Range.Start.Line, Block: fmt.Sprintf("%s %q", h.Role, h.Name)},
 	}
-}
-
-// memberOf is what the proxy host remembers of a host.
-func memberOf(h *stack.Host) plan.Member {
-	return plan.Member{Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port, Sudo: string(h.SSH.Sudo)}
-}
-
-// originOf points at a host's block.
-func originOf(h *stack.Host) plan.Origin {
-	return plan.Origin{File: h.Range.Filename, Line: h.Range.Start.Line, Block: fmt.Sprintf("%s %q", h.Role, h.Name)}
-}
-
-// connectError tells why no conversation was begun.
-func connectError(target Target, err error) *HostError {
-	failure := target.fail(err.Error(), fmt.Errorf("%w: %w", ErrNotConnected, err))
-	var adviser interface{ Advice() string }
-	if errors.As(err, &adviser) {
-		failure.Hint = adviser.Advice()
-	}
-	return failure
-}
-
-// member is a host that was reached, with what tells its machine from another
-// one that gets its name.
-func (s *Session) member(target Target) plan.Member {
-	member := target.Member
-	member.MachineID = s.hosts[target.Name].hello.Machine.MachineID
-	return member
-}
-
-// reached lists the workers' hosts that there are conversations with.
-func (s *Session) reached() []plan.Member {
-	var members []plan.Member
-	for _, target := range s.targets {
-		if target.Role == plan.RoleWorker && s.hosts[target.Name] != nil {
-			members = append(members, s.member(target))
-		}
-	}
-	return members
 }

@@ -81,11 +81,8 @@ func (s *Session) History(ctx context.Context, request HistoryRequest) (*History
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("ask for the history: %w", context.Cause(ctx))
 	}
-	history := &History{Stack: s.config.Stack.Name}
+	history := &History{Stack: s.config.Stack.Name, Failed: inOrder(s.targets, failed)}
 	for _, target := range s.targets {
-		if failure := failed[target.Name]; failure != nil {
-			history.Failed = append(history.Failed, failure)
-		}
 		history.More = history.More || told[target.Name].More
 		for _, original := range told[target.Name].Originals {
 			history.Originals = append(history.Originals, HostOriginal{target.Name, original})

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,7 +26,12 @@ func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostEr
 	began := time.Now()
 	conversation, err := dialer.Dial(ctx, target)
 	if err != nil {
-		return nil, connectError(target, err)
+		failure := target.fail(err.Error(), fmt.Errorf("%w: %w", ErrNotConnected, err))
+		var adviser interface{ Advice() string }
+		if errors.As(err, &adviser) {
+			failure.Hint = adviser.Advice()
+		}
+		return nil, failure
 	}
 	h := &host{Target: target, hello: conversation.Hello}
 	h.clockOff = clockOff(h.hello.Machine.Clock, began, time.Now())

@@ -25,11 +25,11 @@ type job struct {
 	rotates bool
 
 	began   time.Time
-	id      string       // tells it from all other jobs
-	parts   []*hostApply // in the order of the plan; the proxy host's is the first
-	left    *proposal    // what is to be done, as far as it is known now
-	keys    []madeKey
-	changed map[string]bool // hosts on which steps were begun since they were looked at
+	id      string            // tells it from all other jobs
+	parts   []*hostApply      // in the order of the plan; the proxy host's is the first
+	left    *proposal         // what is to be done, as far as it is known now
+	keys    map[string]string // hashes of API keys that were made, by name: only they go on from here
+	changed map[string]bool   // hosts on which steps were begun since they were looked at
 	outcome *Outcome
 	// unproved is why the proof was broken off.
 	unproved error
@@ -52,7 +52,7 @@ type stage struct {
 func (s *Session) newJob(planned *Planned, command string) *job {
 	return &job{
 		Session: s, planned: planned, command: command, events: s.teller, began: time.Now(), left: planned.proposal,
-		changed: map[string]bool{}, outcome: &Outcome{Failed: slices.Clone(planned.Failed)},
+		keys: map[string]string{}, changed: map[string]bool{}, outcome: &Outcome{Failed: slices.Clone(planned.Failed)},
 	}
 }
 

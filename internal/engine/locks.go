@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
-	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // lockAll takes the locks, the proxy host's first, which is the stack's: who has
@@ -59,61 +58,4 @@ func (j *job) unlockAll() {
 	for _, a := range j.parts {
 		a.unlock(ctx)
 	}
-}
-
-// members lists the hosts that the proxy host is to remember: the workers of
-// the stack that were ever reached, and those that left it, as far as they still
-// have things of ours.
-func (j *job) members() []plan.Member {
-	remembered := map[string]plan.Member{}
-	for _, member := range j.remembered() {
-		remembered[member.Name] = member
-	}
-	members := []plan.Member{} // none at all is something to remember, too
-	for _, target := range slices.Concat(j.targets, j.planned.departed) {
-		before, known := remembered[target.Name]
-		switch {
-		case target.Role == plan.RoleProxy, j.cleaned(target.Name), slices.Contains(j.planned.GivenUp, target.Name):
-		case target.Role == plan.RoleDeparted:
-			members = append(members, target.Member)
-		case j.hosts[target.Name] != nil:
-			members = append(members, j.member(target))
-		case known:
-			members = append(members, before) // the way that led there once
-		}
-	}
-	return members
-}
-
-// remembered lists the hosts that the proxy host remembers, also where it has
-// failed since it was planned.
-func (j *job) remembered() []plan.Member {
-	if manifest := j.manifest(); manifest != nil {
-		return rememberedHosts(manifest)
-	}
-	return j.planned.remembered
-}
-
-// cleaned reports whether a host had to go, and nothing of ours is left on it.
-func (j *job) cleaned(name string) bool {
-	if j.left.plan(name).Role != plan.RoleDeparted {
-		return false
-	}
-	for _, a := range j.parts {
-		if a.outcome.Name == name {
-			return a.outcome.OK
-		}
-	}
-	return j.planned.observed.seen[name].Facts.Manifest == nil
-}
-
-// remembersOtherwise reports whether the proxy host remembers other hosts, or
-// other ways to them, than it should.
-func (j *job) remembersOtherwise() bool {
-	manifest := j.manifest()
-	return manifest != nil && !slices.Equal(manifest.Hosts, j.members())
-}
-
-func (j *job) manifest() *plan.Manifest {
-	return j.planned.observed.seen[j.config.Stack.Proxy.Name].Facts.Manifest
 }

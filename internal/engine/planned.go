@@ -91,12 +91,6 @@ func (s *Session) observe(ctx context.Context) (*Planned, error) {
 	return planned, nil
 }
 
-// failStays makes what stays remembered a failure: of a plan that is for every
-// host, also those that left the stack.
-func (p *Planned) failStays() {
-	p.Failed, p.Stays = append(p.Failed, p.Stays...), nil
-}
-
 // take makes a plan of what propose says.
 func (p *Planned) take(propose func(prepared bool) (*proposal, error)) error {
 	made, err := propose(false)
@@ -144,14 +138,17 @@ func (s *Session) refuseManifests(v *observed) {
 // withDrops makes the plan anew where it closes the connections of workers, with
 // their number: the relay is asked only then. A relay that does not run has none.
 func (s *Session) withDrops(ctx context.Context, p proposer, planned *Planned) error {
-	name, proxy := s.config.Stack.Proxy.Name, s.proxy()
+	name := s.config.Stack.Proxy.Name
 	facts := planned.observed.seen[name].Facts
-	if proxy == nil || !planned.proposal.drains(name) || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
+	closing := planned.proposal.closing(name)
+	if len(closing) == 0 || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
 		return nil
 	}
-	status, err := proxy.relayStatus(ctx)
+	status, err := s.proxy().relayStatus(ctx)
 	if err != nil {
-		planned.proposal.note(name, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
+		for _, change := range closing {
+			change.Notes = append(change.Notes, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
+		}
 		return nil
 	}
 	p.open = status.connections()

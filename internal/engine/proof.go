@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -22,7 +23,7 @@ type Proof struct {
 	Detours []string
 	// Err says why no route led to the relay; then every model has an error
 	// with this cause.
-	Err    *NoRelay
+	Err    *NoToken
 	Models []ModelProof // by name
 }
 
@@ -42,18 +43,6 @@ func (p Proof) failure() error {
 	return nil
 }
 
-// NoRelay is why the stack's relay was reached on no route. It is ErrNoRelay.
-type NoRelay struct {
-	Summary string   // one line: "llm.example.com is answered by something else: 200, Server: nginx"
-	Log     []string // what each route led to
-	Hint    string
-}
-
-func (e *NoRelay) Error() string { return e.Summary }
-
-// Is makes errors.Is(err, ErrNoRelay) true.
-func (e *NoRelay) Is(target error) bool { return target == ErrNoRelay }
-
 // ModelProof is one model's answer.
 type ModelProof struct {
 	Model      string
@@ -65,20 +54,23 @@ type ModelProof struct {
 	Err *NoToken
 }
 
-// NoToken is why a model gave no token. It is ErrNoToken.
+// NoToken is why a model gave no token: ErrNoToken. Without a model it is why no
+// route led to the relay: ErrNoRelay.
 type NoToken struct {
 	Model   string
 	Summary string   // one line: "the relay says 503: no worker serves llama3-8b"
-	Log     []string // what relay and workers say about it
+	Log     []string // what relay and workers say about it, or what each route led to
 	Hint    string
 
 	cause error
 }
 
-func (e *NoToken) Error() string { return e.Model + ": " + e.Summary }
+func (e *NoToken) Error() string { return strings.TrimPrefix(e.Model+": "+e.Summary, ": ") }
 
-// Is makes errors.Is(err, ErrNoToken) true.
-func (e *NoToken) Is(target error) bool { return target == ErrNoToken }
+// Is makes errors.Is with ErrNoToken, or ErrNoRelay, true.
+func (e *NoToken) Is(target error) bool {
+	return target == ErrNoToken && e.Model != "" || target == ErrNoRelay && e.Model == ""
+}
 
 // Unwrap returns the cause.
 func (e *NoToken) Unwrap() error { return e.cause }
@@ -158,7 +150,7 @@ func (p *prover) run(ctx context.Context, models []string) Proof {
 }
 
 // unreached is a proof where no way led to the relay, so that no model was asked.
-func unreached(failure *NoRelay, models []string) Proof {
+func unreached(failure *NoToken, models []string) Proof {
 	proof := Proof{Err: failure}
 	for _, model := range models {
 		proof.Models = append(proof.Models, ModelProof{Model: model, Err: &NoToken{Model: model, Summary: failure.Summary, cause: failure}})
@@ -168,7 +160,7 @@ func unreached(failure *NoRelay, models []string) Proof {
 
 // findWay returns the first way that leads to the stack's relay, and why those
 // before it do not. It tries again until limit ends.
-func (p *prover) findWay(ctx, limit context.Context) (way, []string, *NoRelay) {
+func (p *prover) findWay(ctx, limit context.Context) (way, []string, *NoToken) {
 	stop := p.teller.during(Event{Phase: Proving, Text: "the proxy to answer"})
 	defer stop()
 	for {
@@ -189,7 +181,7 @@ func (p *prover) findWay(ctx, limit context.Context) (way, []string, *NoRelay) {
 			return candidate, detours, nil
 		}
 		if !pause(limit) {
-			return way{}, nil, &NoRelay{Summary: p.whyNot(first), Log: detours}
+			return way{}, nil, &NoToken{Summary: p.whyNot(first), Log: detours}
 		}
 	}
 }
@@ -236,7 +228,7 @@ func pause(limit context.Context) bool {
 func (s *Session) prove(ctx context.Context, name string, facts plan.Facts, models []string, patience patience) (proof Proof) {
 	ways, err := s.ways(ctx, name, facts)
 	if err != nil {
-		proof = unreached(&NoRelay{Summary: err.Error()}, models)
+		proof = unreached(&NoToken{Summary: err.Error()}, models)
 	} else {
 		// A network that is gone must not be taken for an engine that is slow.
 		proxy := s.proxy()

@@ -71,7 +71,7 @@ func TestProofFromTheProxyHost(t *testing.T) {
 		h := newHome(t)
 		h.relay.unknown["llm.example.com:443"], h.relay.unknown["10.0.0.10:443"] = true, true
 		outcome, err := h.apply()
-		var failure *engine.NoRelay
+		var failure *engine.NoToken
 		if !errors.As(err, &failure) || !errors.Is(err, engine.ErrNoRelay) {
 			t.Fatalf("error %v", err) // nobody listens on this machine's port 443
 		}

@@ -35,7 +35,7 @@ func (s *Session) PlanRollback(ctx context.Context, to int) (*Rollback, error) {
 	if err != nil {
 		return nil, err
 	}
-	planned.failStays()
+	planned.Failed, planned.Stays = slices.Concat(planned.Failed, planned.Stays), nil // it is for every host
 	if failure := planned.observed.failed[s.config.Stack.Proxy.Name]; failure != nil {
 		return nil, HostErrors{failure}
 	}

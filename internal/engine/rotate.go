@@ -158,33 +158,24 @@ func (s *Session) Rotate(ctx context.Context, r *Rotation, show func(*Rotated) e
 	}
 	j := s.newJob(r.planned, rotateCommand)
 	j.outcome.Failed = slices.Clone(r.Failed)
-	j.rotates, j.events = true, s.quiet()
+	j.rotates = true
+	j.events = &teller{events: func(event Event) {
+		if event.Phase == Locking || event.Phase == Failed { // else the single steps of a rotation are nobody's concern
+			s.teller.tell(event)
+		}
+	}}
 	j.did = "the rotation is not finished there, and the old secret stays good; run rotate-secret again: it goes on from there"
 	proxy := s.config.Stack.Proxy.Name
 	j.take(s.hosts[proxy], proxy, plan.RoleProxy, 0)
 	rotated := &Rotated{}
-	stages := r.stagesOf(j, rotated)
-	err := j.run(ctx, stages, func(outcome *Outcome) error {
+	stages := (&keyRotation{job: j, RotateRequest: r.RotateRequest, rotated: rotated}).stages
+	if r.Key == "" {
+		stages = newWorkerRotation(j, r, rotated).stages
+	}
+	err := j.run(ctx, stages(), func(outcome *Outcome) error {
 		rotated.Outcome = *outcome
 		return show(rotated)
 	})
 	rotated.Outcome = *j.outcome
 	return rotated, err
-}
-
-// stagesOf are the stages of the rotation.
-func (r *Rotation) stagesOf(j *job, rotated *Rotated) []stage {
-	if r.Key != "" {
-		return (&keyRotation{job: j, RotateRequest: r.RotateRequest, rotated: rotated}).stages()
-	}
-	return newWorkerRotation(j, r, rotated).stages()
-}
-
-// quiet passes on what somebody has to know of the single steps of a rotation.
-func (s *Session) quiet() *teller {
-	return &teller{events: func(event Event) {
-		if event.Phase == Locking || event.Phase == Failed {
-			s.teller.tell(event)
-		}
-	}}
 }

@@ -1,10 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/desired"
@@ -114,32 +114,21 @@ func (r *workerRotation) introduced(context.Context) bool {
 // await holds that the relay sees every worker with its new secret and nobody
 // with the old one, and that a token comes.
 func (r *workerRotation) await(ctx context.Context) bool {
-	var waiting sync.WaitGroup
-	for _, a := range r.going() {
+	sideBySide(r.going(), 0, func(a *hostApply) {
 		state := r.state(a)
-		hash := state.Next
-		if hash == "" {
-			hash = state.Present
-		}
-		waiting.Go(func() { a.stop(r.awaitWorker(ctx, a, hash)) })
-	}
-	waiting.Wait()
+		a.stop(r.awaitWorker(ctx, a, cmp.Or(state.Next, state.Present)))
+	})
 	if len(r.going()) == 0 {
 		return false
 	}
 	r.prove(ctx)
-	r.outcome.Proof.Models = slices.DeleteFunc(r.outcome.Proof.Models, func(m ModelProof) bool { return !r.serves(m.Model) })
+	r.outcome.Proof.Models = slices.DeleteFunc(r.outcome.Proof.Models, func(m ModelProof) bool {
+		return !slices.ContainsFunc(r.going(), func(a *hostApply) bool { return r.hasModel(a, m.Model) })
+	})
 	for _, a := range r.going() {
-		if failure := r.unproven(ctx, a); failure != nil {
-			a.stop(failure)
-		}
+		a.stop(r.unproven(ctx, a))
 	}
 	return len(r.going()) > 0
-}
-
-// serves reports whether a model is one of the workers that are rotated.
-func (r *workerRotation) serves(model string) bool {
-	return slices.ContainsFunc(r.going(), func(a *hostApply) bool { return r.hasModel(a, model) })
 }
 
 func (r *workerRotation) hasModel(a *hostApply, model string) bool {
@@ -211,7 +200,11 @@ func (r *workerRotation) awaitWorker(ctx context.Context, a *hostApply, hash str
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			r.teller.tell(Event{Host: a.outcome.Name, Phase: Waiting, Text: waitsFor(renewed)})
+			what := "its connection with the new secret"
+			if renewed {
+				what = "answers that run on its older connection"
+			}
+			r.teller.tell(Event{Host: a.outcome.Name, Phase: Waiting, Text: what})
 		}
 		select {
 		case <-tick.C:
@@ -219,13 +212,6 @@ func (r *workerRotation) awaitWorker(ctx context.Context, a *hostApply, hash str
 			return a.host.interrupted(ctx)
 		}
 	}
-}
-
-func waitsFor(renewed bool) string {
-	if renewed {
-		return "answers that run on its older connection"
-	}
-	return "its connection with the new secret"
 }
 
 // workerSecret is the secret by which the relay knows a worker.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -35,7 +36,9 @@ func (s *Session) Apply(ctx context.Context, planned *Planned, show func(*Outcom
 // in the first; when that is known, what is left to do is worked out with it.
 func (j *job) applyStages() []stage {
 	proxy := j.onProxy().outcome.Name
-	isPrepared := func(_ *hostApply, change plan.Change) bool { return isPrepare(change) }
+	isPrepared := func(_ *hostApply, change plan.Change) bool {
+		return change.Resource != nil && desired.Prepare(*change.Resource)
+	}
 	return []stage{
 		{hosts: j.parts, only: isPrepared},
 		{hosts: j.parts[:1], propose: func() (*proposal, error) { return j.planned.propose(true) }, last: true},

@@ -62,14 +62,6 @@ func (e HostErrors) Unwrap() []error {
 	return errs
 }
 
-// orNil keeps an empty list from being an error.
-func (e HostErrors) orNil() error {
-	if len(e) == 0 {
-		return nil
-	}
-	return e
-}
-
 // stepError is why a host stopped in the middle of steps; at is the last one
 // that was heard of.
 func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err error) *HostError {

@@ -71,14 +71,6 @@ func (h *host) refuse() *HostError {
 	return nil
 }
 
-// as is the same conversation, for what is told of another block of the stack
-// file.
-func (h *host) as(target Target) *host {
-	other := *h
-	other.Target = target
-	return &other
-}
-
 // close ends the conversation and waits for its end.
 func (h *host) close() {
 	h.stop()

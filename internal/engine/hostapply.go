@@ -58,19 +58,6 @@ func (a *hostApply) stands(failure *HostError) string {
 	return fmt.Sprintf("stopped at step %d of %d; what was not reached is as before", done+1, steps)
 }
 
-// skip notes why the steps that are left are not begun.
-func (a *hostApply) skip(reason string) {
-	if a.failure == nil {
-		a.outcome.Skipped = reason
-	}
-}
-
-func (a *hostApply) waitFor(what string) {
-	if a.failure == nil {
-		a.tell(Event{Phase: Waiting, Text: what})
-	}
-}
-
 // tell fills in how far the work is.
 func (a *hostApply) tell(event Event) {
 	event.Host, event.Step, event.Steps = a.outcome.Name, a.outcome.Done, a.outcome.Steps

@@ -151,12 +151,14 @@ func (j *job) inStages(ctx context.Context, stages []stage) {
 		}
 		if i+1 < len(stages) && stages[i+1].waits != "" {
 			for _, a := range stages[i+1].hosts {
-				a.waitFor(stages[i+1].waits)
+				if a.failure == nil {
+					a.tell(Event{Phase: Waiting, Text: stages[i+1].waits})
+				}
 			}
 		}
 		for _, a := range stage.hosts {
-			if a != proxy && proxy.failure != nil {
-				a.skip(proxy.outcome.Name + " failed")
+			if a != proxy && proxy.failure != nil && a.failure == nil {
+				a.outcome.Skipped = proxy.outcome.Name + " failed"
 			}
 			j.changed[a.at] = j.changed[a.at] || len(j.steps(a, stage.only)) > 0
 		}
@@ -260,8 +262,8 @@ func (j *job) result(showing error) error {
 	if showing != nil {
 		return fmt.Errorf("show the outcome: %w", showing)
 	}
-	if err := j.outcome.Failed.orNil(); err != nil {
-		return err
+	if len(j.outcome.Failed) > 0 {
+		return j.outcome.Failed
 	}
 	return cmp.Or(j.outcome.Proof.failure(), j.unproved)
 }

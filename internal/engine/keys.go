@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/secret"
 )
@@ -13,11 +12,6 @@ import (
 func makesKey(change plan.Change) bool {
 	return change.ID.Kind == plan.KindKey && change.Counts() && change.Resource != nil &&
 		!change.Resource.Want[plan.AttrDigest].IsKnown()
-}
-
-// isPrepare reports whether a step belongs to the first stage.
-func isPrepare(change plan.Change) bool {
-	return change.Resource != nil && desired.Prepare(*change.Resource)
 }
 
 // makeKeys makes the keys that are planned and hands them over, before any

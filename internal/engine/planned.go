@@ -81,7 +81,11 @@ func (s *Session) observe(ctx context.Context) (*Planned, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("look at hosts: %w", context.Cause(ctx))
 	}
-	s.refuseManifests(v)
+	for _, target := range s.targets {
+		if failure := target.refuseManifest(v.seen[target.Name].Facts.Manifest, s.config.Stack.Name, s.config.Version); failure != nil {
+			v.drop(failure)
+		}
+	}
 	v.refuseFalse(proposer)
 	s.refuseRelayHost(v)
 	s.keepWorker(v)
@@ -118,20 +122,6 @@ func (s *Session) lookFirst(ctx context.Context, v *observed, targets []Target, 
 func (s *Session) proposer() proposer {
 	return proposer{
 		stack: s.config.Stack, onProxy: s.targets[0].Worker, programs: s.config.Programs, adopt: s.config.Adopt,
-	}
-}
-
-// refuseManifests takes hosts of another stack, or of a newer relayctl, out of
-// what was observed.
-func (s *Session) refuseManifests(v *observed) {
-	for _, target := range s.targets {
-		seen, ok := v.seen[target.Name]
-		if !ok {
-			continue
-		}
-		if failure := target.refuseManifest(seen.Facts.Manifest, s.config.Stack.Name, s.config.Version); failure != nil {
-			v.drop(failure)
-		}
 	}
 }
 

@@ -125,26 +125,22 @@ func (r *Rotation) chooseWorkers(s *Session) {
 }
 
 // refuseDrift finds what an apply would have to do first on the hosts that
-// are worked on.
+// are worked on. A rotation of another worker that is not finished is in nobody's
+// way.
 func (r *Rotation) refuseDrift(s *Session, proxy string) error {
+	isRotation := func(change plan.Change) bool {
+		return r.Key != "" && desired.IsKeyRotation(r.Key, change) ||
+			slices.ContainsFunc(s.config.Stack.Workers, func(w *stack.Worker) bool { return desired.Rotates(w.Name, change) })
+	}
 	for _, h := range r.planned.Hosts {
 		involved := h.Name == proxy || slices.ContainsFunc(r.Workers, func(w RotatingWorker) bool { return w.Name == h.Name })
 		for _, change := range h.Changes {
-			if involved && (change.Counts() || change.Block != "") && !r.covers(s, change) {
+			if involved && (change.Counts() || change.Block != "") && !isRotation(change) {
 				return fmt.Errorf("%s %w: %s", h.Name, ErrDrift, change.ID)
 			}
 		}
 	}
 	return nil
-}
-
-// covers reports whether a change is a part of some rotation. A rotation of
-// another worker that is not finished is in nobody's way.
-func (r *Rotation) covers(s *Session, change plan.Change) bool {
-	if r.Key != "" && desired.IsKeyRotation(r.Key, change) {
-		return true
-	}
-	return slices.ContainsFunc(s.config.Stack.Workers, func(w *stack.Worker) bool { return desired.Rotates(w.Name, change) })
 }
 
 // Rotate does what was planned. When ctx ends or something fails, what stands

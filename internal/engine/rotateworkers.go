@@ -30,7 +30,9 @@ func newWorkerRotation(j *job, planned *Rotation, rotated *Rotated) *workerRotat
 		names = append(names, worker.Name)
 		at := j.hostOf(worker.Name)
 		block, _ := j.config.Stack.Worker(worker.Name)
-		j.take(j.hosts[at].as(targetOf(&block.Host)), at, plan.RoleWorker, 0)
+		h := *j.hosts[at]
+		h.Target = targetOf(&block.Host) // failures are told of the worker's block
+		j.take(&h, at, plan.RoleWorker, 0)
 	}
 	j.summary = "worker secrets rotated: " + strings.Join(names, ", ")
 	return &workerRotation{job: j, rotated: rotated}

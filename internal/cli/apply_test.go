@@ -210,7 +210,7 @@ func TestApplyWhoseModelsAreSilentFails(t *testing.T) {
 
 // What clients meet is said once, however many models could not be asked.
 func TestApplyThatDoesNotReachTheRelayFails(t *testing.T) {
-	lost := &engine.NoRelay{Summary: "llm.example.com is answered by something else: 200, Server: \x1b[1mnginx",
+	lost := &engine.NoToken{Summary: "llm.example.com is answered by something else: 200, Server: \x1b[1mnginx",
 		Log:  []string{"domain: something else answers there: 200, Server: \x1b[1mnginx", "address: no answer within 5 s", "host: no answer within 5 s"},
 		Hint: "The relay itself is up on edge. Look where llm.example.com leads, and what Caddy does with it."}
 	h := &hosts{planned: planOf(newPackage), apply: func(_ context.Context, _ *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {

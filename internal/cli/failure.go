@@ -101,7 +101,6 @@ func codeOf(err error, other string) string { return cmp.Or(knownOf(err).code, o
 func (v *view) failuresOf(err error) []failure {
 	var onHosts engine.HostErrors
 	var onHost *engine.HostError
-	var noRelay *engine.NoRelay
 	var noToken *engine.NoToken
 	switch {
 	case errors.As(err, &onHosts):
@@ -120,8 +119,6 @@ func (v *view) failuresOf(err error) []failure {
 		}
 		f.Code = codeOf(onHost.Cause, f.Code)
 		return []failure{f}
-	case errors.As(err, &noRelay):
-		return []failure{{Code: codeOf(err, codeOther), Message: noRelay.Summary, Log: noRelay.Log, Hint: noRelay.Hint}}
 	case errors.As(err, &noToken):
 		return []failure{{Code: codeOf(err, codeOther), Message: noToken.Summary, Model: noToken.Model, Log: noToken.Log, Hint: v.forThisStack(noToken.Hint)}}
 	}

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"time"
 
+	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
@@ -15,7 +17,7 @@ import (
 // still locked: it shows the outcome to the user, with the keys that were
 // delivered, and when it returns nil the keys are taken down as shown. It is
 // not called when the apply stops before it changed anything. The outcome is
-// never nil; the error is HostErrors, a *NoRelay, a *NoToken, or one of the reasons for
+// never nil; the error is HostErrors, a *NoToken, or one of the reasons for
 // which nothing was done.
 func (s *Session) Apply(ctx context.Context, planned *Planned, show func(*Outcome) error) (*Outcome, error) {
 	j := s.newJob(planned, "apply")
@@ -34,11 +36,34 @@ func (s *Session) Apply(ctx context.Context, planned *Planned, show func(*Outcom
 // in the first; when that is known, what is left to do is worked out with it.
 func (j *job) applyStages() []stage {
 	proxy := j.onProxy().outcome.Name
-	isPrepared := func(_ *hostApply, change plan.Change) bool { return isPrepare(change) }
+	isPrepared := func(_ *hostApply, change plan.Change) bool {
+		return change.Resource != nil && desired.Prepare(*change.Resource)
+	}
 	return []stage{
 		{hosts: j.parts, only: isPrepared},
 		{hosts: j.parts[:1], propose: func() (*proposal, error) { return j.planned.propose(true) }, last: true},
 		{hosts: j.parts[1:], waits: proxy + " to serve", last: true},
 		{gate: j.prove},
 	}
+}
+
+// Outcome is how an apply ended.
+type Outcome struct {
+	Hosts  []HostOutcome // in the order of the plan
+	Keys   []string      // keys that were made and delivered, to be shown now
+	Proof  Proof
+	Took   time.Duration
+	Failed HostErrors // all that went wrong on hosts, those that could not be reached included
+}
+
+// HostOutcome is how an apply ended on one host.
+type HostOutcome struct {
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Done    int    `json:"done"`  // of Steps
+	Steps   int    `json:"steps"` // planned, restarts and reloads included
+	Created int    `json:"created"`
+	Changed int    `json:"changed"`
+	Removed int    `json:"removed"`
+	Skipped string `json:"skipped,omitempty"` // why its steps were not begun: "edge failed"; empty: they were
 }

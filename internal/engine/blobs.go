@@ -42,16 +42,13 @@ func (j *job) blobs(a *hostApply) func(digest string) (blob, error) {
 // piece go side by side, the others one by one: a host takes a bounded number
 // of requests ahead.
 func (a *hostApply) putBlobs(ctx context.Context, steps []plan.Change, find func(digest string) (blob, error)) bool {
-	if a.failure != nil {
-		return false
-	}
 	small, putting := errgroup.WithContext(ctx)
 	small.SetLimit(putsAtOnce)
 	var large []func() error
-	known := map[string]bool{a.host.hello.Digest: true}
+	known := map[string]bool{"": true, a.host.hello.Digest: true}
 	for _, change := range steps {
-		digest, needed := needs(change)
-		if !needed || known[digest] {
+		digest := needs(change)
+		if known[digest] {
 			continue
 		}
 		known[digest] = true
@@ -60,10 +57,12 @@ func (a *hostApply) putBlobs(ctx context.Context, steps []plan.Change, find func
 			if err == nil {
 				err = a.put(putting, change, found)
 			}
-			if err != nil {
-				return &uploadError{change: change, err: err}
+			if err == nil {
+				return nil
 			}
-			return nil
+			failure := a.host.requestError(ctx, fmt.Sprintf("upload %s", change.ID), err)
+			failure.isAbout(change)
+			return failure
 		}
 		if len(found.encoded) > hostapi.MaxPiece {
 			large = append(large, put)
@@ -71,42 +70,19 @@ func (a *hostApply) putBlobs(ctx context.Context, steps []plan.Change, find func
 		}
 		small.Go(put)
 	}
-	small.Go(func() error { return inTurn(large) })
-	if err := small.Wait(); err != nil {
-		a.stop(a.host.uploadFailure(ctx, err))
-		return false
-	}
-	return true
-}
-
-// uploadError is why the content of a change could not be brought.
-type uploadError struct {
-	change plan.Change
-	err    error
-}
-
-func (e *uploadError) Error() string { return fmt.Sprintf("upload %s: %v", e.change.ID, e.err) }
-func (e *uploadError) Unwrap() error { return e.err }
-
-// uploadFailure is why the host could not be brought what its steps need.
-func (h *host) uploadFailure(ctx context.Context, err error) *HostError {
-	var upload *uploadError
-	if !errors.As(err, &upload) {
-		return h.requestError(ctx, "upload", err)
-	}
-	failure := h.requestError(ctx, fmt.Sprintf("upload %s", upload.change.ID), upload.err)
-	failure.isAbout(upload.change)
-	return failure
-}
-
-// inTurn calls functions until one fails.
-func inTurn(calls []func() error) error {
-	for _, call := range calls {
-		if err := call(); err != nil {
-			return err
+	small.Go(func() error {
+		for _, put := range large {
+			if err := put(); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	var failure *HostError
+	if errors.As(small.Wait(), &failure) {
+		a.stop(failure)
 	}
-	return nil
+	return failure == nil
 }
 
 func (a *hostApply) put(ctx context.Context, change plan.Change, b blob) error {
@@ -120,17 +96,17 @@ func (a *hostApply) put(ctx context.Context, change plan.Change, b blob) error {
 }
 
 // needs is the digest of the content that a step brings about, where relayctl
-// has to bring it.
-func needs(change plan.Change) (digest string, needed bool) {
+// has to bring it; empty: it has not.
+func needs(change plan.Change) string {
 	wanted := change.Resource
 	if wanted == nil || change.Action != plan.Create && change.Action != plan.Update || wanted.From != nil || wanted.Kept != "" {
-		return "", false
+		return ""
 	}
 	attr := change.ID.Kind.Describe().Content
 	for _, changed := range change.Attributes {
 		if changed.Name == attr && changed.After.IsKnown() {
-			return changed.After.Text, true
+			return changed.After.Text
 		}
 	}
-	return "", false
+	return ""
 }

@@ -16,6 +16,9 @@ import (
 // is made by the first apply.
 var ErrNoCA = errors.New("the stack has no certificate authority yet")
 
+// internalCA is the stack's own certificate authority.
+var internalCA = plan.ID{Kind: plan.KindCA, Name: plan.CAInternal}
+
 // RootCA is the certificate of the stack's own certificate authority, PEM. It
 // is kept on the proxy host.
 func (s *Session) RootCA(ctx context.Context) (string, error) {
@@ -23,15 +26,14 @@ func (s *Session) RootCA(ctx context.Context) (string, error) {
 	if failure := s.failed[name]; failure != nil {
 		return "", HostErrors{failure}
 	}
-	ca := plan.Resource{ID: plan.ID{Kind: plan.KindCA, Name: plan.CAInternal}}
-	seen, failure := s.proxy().look(ctx, []plan.Resource{ca})
+	seen, failure := s.proxy().look(ctx, []plan.Resource{{ID: internalCA}})
 	if failure == nil {
 		failure = s.proxy().refuseManifest(seen.Facts.Manifest, s.config.Stack.Name, s.config.Version)
 	}
 	if failure != nil {
 		return "", HostErrors{failure}
 	}
-	root := seen.Facts.Find(ca.ID).Have[plan.AttrPublic]
+	root := seen.Facts.Find(internalCA).Have[plan.AttrPublic]
 	if root == "" {
 		return "", ErrNoCA
 	}

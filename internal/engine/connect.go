@@ -2,8 +2,8 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -75,49 +75,41 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 // dial begins conversations side by side and notes how each went.
 func (s *Session) dial(ctx context.Context, targets []Target) {
 	var mu sync.Mutex
-	var dials sync.WaitGroup
-	slots := make(chan struct{}, dialsAtOnce)
-	for _, target := range targets {
-		dials.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
-			h, failure := dialHost(ctx, s.dialer, target)
-			stop()
-			mu.Lock()
-			defer mu.Unlock()
-			if failure != nil {
-				s.failed[target.Name] = failure
-				s.teller.tell(Event{Host: target.Name, Phase: Failed, Text: failure.Summary})
-				return
-			}
-			s.hosts[target.Name] = h
-			s.teller.tell(Event{Host: target.Name, Phase: Connected, Text: h.hello.Machine.Pretty + ", " + h.hello.Machine.Arch})
-		})
-	}
-	dials.Wait()
+	sideBySide(targets, dialsAtOnce, func(target Target) {
+		stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
+		h, failure := dialHost(ctx, s.dialer, target)
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if failure != nil {
+			s.failed[target.Name] = failure
+			s.teller.tell(Event{Host: target.Name, Phase: Failed, Text: failure.Summary})
+			return
+		}
+		s.hosts[target.Name] = h
+		s.teller.tell(Event{Host: target.Name, Phase: Connected, Text: h.hello.Machine.Pretty + ", " + h.hello.Machine.Arch})
+	})
 }
 
 // Failed lists the hosts of the stack that no conversation was begun with, in
 // its order.
-func (s *Session) Failed() HostErrors {
-	var failed HostErrors
-	for _, target := range s.targets {
-		if failure := s.failed[target.Name]; failure != nil {
-			failed = append(failed, failure)
+func (s *Session) Failed() HostErrors { return inOrder(s.targets, s.failed) }
+
+// inOrder lists the failures of some hosts.
+func inOrder(targets []Target, failed map[string]*HostError) HostErrors {
+	var list HostErrors
+	for _, target := range targets {
+		if failure := failed[target.Name]; failure != nil {
+			list = append(list, failure)
 		}
 	}
-	return failed
+	return list
 }
 
 // Close ends all conversations: each host finishes the step it is in, and
 // gives its lock back.
 func (s *Session) Close() error {
-	var closes sync.WaitGroup
-	for _, h := range s.hosts {
-		closes.Go(h.close)
-	}
-	closes.Wait()
+	sideBySide(slices.Collect(maps.Values(s.hosts)), 0, (*host).close)
 	return nil
 }
 
@@ -140,45 +132,8 @@ func targetOf(h *stack.Host) Target {
 		role = plan.RoleProxy
 	}
 	return Target{
-		Member: memberOf(h), IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Role: role, Origin: originOf(h),
+		Member:       plan.Member{Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port, Sudo: string(h.SSH.Sudo)},
+		IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Role: role,
+		Origin: plan.Origin{File: h.Range.Filename, Line: h.Range.Start.Line, Block: fmt.Sprintf("%s %q", h.Role, h.Name)},
 	}
-}
-
-// memberOf is what the proxy host remembers of a host.
-func memberOf(h *stack.Host) plan.Member {
-	return plan.Member{Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port, Sudo: string(h.SSH.Sudo)}
-}
-
-// originOf points at a host's block.
-func originOf(h *stack.Host) plan.Origin {
-	return plan.Origin{File: h.Range.Filename, Line: h.Range.Start.Line, Block: fmt.Sprintf("%s %q", h.Role, h.Name)}
-}
-
-// connectError tells why no conversation was begun.
-func connectError(target Target, err error) *HostError {
-	failure := target.fail(err.Error(), fmt.Errorf("%w: %w", ErrNotConnected, err))
-	var adviser interface{ Advice() string }
-	if errors.As(err, &adviser) {
-		failure.Hint = adviser.Advice()
-	}
-	return failure
-}
-
-// member is a host that was reached, with what tells its machine from another
-// one that gets its name.
-func (s *Session) member(target Target) plan.Member {
-	member := target.Member
-	member.MachineID = s.hosts[target.Name].hello.Machine.MachineID
-	return member
-}
-
-// reached lists the workers' hosts that there are conversations with.
-func (s *Session) reached() []plan.Member {
-	var members []plan.Member
-	for _, target := range s.targets {
-		if target.Role == plan.RoleWorker && s.hosts[target.Name] != nil {
-			members = append(members, s.member(target))
-		}
-	}
-	return members
 }

@@ -22,64 +22,24 @@ import (
 // a host that left the stack file.
 var ErrNotFollowed = errors.New("not looked for")
 
-// maxRemembered is how many hosts a stack may have left behind.
-const maxRemembered = 1000
+var plainUser = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 
-var (
-	// rememberedName is a host's label, or what plan.Member.Aside makes of it.
-	rememberedName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}( at [0-9A-Za-z._:%-]{1,253})?$`)
-	plainUser      = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
-)
-
-// rememberedHosts lists what a manifest remembers. What is no host's name gets
-// one that can be shown, and typed behind --forget.
-func rememberedHosts(manifest *plan.Manifest) []plan.Member {
-	if manifest == nil {
-		return nil
-	}
-	hosts := slices.Clone(manifest.Hosts)
-	for i, h := range hosts {
-		if rememberedName.MatchString(h.Name) {
-			continue
-		}
-		const most = 60
-		name := plan.Printable(h.Name, true)
-		if len(name) > most {
-			name = name[:most] + "..."
-		}
-		hosts[i].Name = fmt.Sprintf("(%s)", name)
-	}
-	return hosts
-}
-
-// left lists the hosts that the proxy host remembers and that the stack file
-// does not name any more: by their names, or since another machine has the
-// name now.
-func (s *Session) left(remembered []plan.Member) []plan.Member {
-	return slices.DeleteFunc(plan.Remember(remembered, s.reached()), func(member plan.Member) bool {
-		return slices.ContainsFunc(s.targets, func(t Target) bool { return t.Name == member.Name })
-	})
-}
-
-// departed lists the hosts that left the stack and are not given up.
+// departed lists the hosts that left the stack and are not given up. Each is
+// reached where the proxy host remembers it, and else as the file has it for all
+// hosts.
 func (s *Session) departed(remembered []plan.Member) []Target {
+	ssh := s.config.Stack.SSH
 	var gone []Target
 	for _, member := range s.left(remembered) {
-		if !slices.Contains(s.config.Forget, member.Name) {
-			gone = append(gone, s.departedTarget(member))
+		if slices.Contains(s.config.Forget, member.Name) {
+			continue
 		}
+		if member.Sudo != string(stack.SudoNone) {
+			member.Sudo = string(ssh.Sudo)
+		}
+		gone = append(gone, Target{Member: member, IdentityFile: ssh.IdentityFile, HostKey: ssh.HostKey, Role: plan.RoleDeparted})
 	}
 	return gone
-}
-
-// departedTarget is how a host that left the stack file is reached: where the
-// proxy host remembers it, and else as the file has it for all hosts.
-func (s *Session) departedTarget(member plan.Member) Target {
-	ssh := s.config.Stack.SSH
-	if member.Sudo != string(stack.SudoNone) {
-		member.Sudo = string(ssh.Sudo)
-	}
-	return Target{Member: member, IdentityFile: ssh.IdentityFile, HostKey: ssh.HostKey, Role: plan.RoleDeparted}
 }
 
 // mayFollow says why a host that left the stack file is not looked for where
@@ -141,9 +101,14 @@ func (s *Session) reachDeparted(ctx context.Context, v *observed) []Target {
 		follow = append(follow, target)
 	}
 	s.dial(ctx, follow)
-	departed = slices.DeleteFunc(departed, s.hungUpRenamed)
-	v.lookAll(ctx, s.lookers(departed), nil)
-	s.tellLooked(v, departed)
+	departed = slices.DeleteFunc(departed, func(gone Target) bool {
+		renamed := slices.ContainsFunc(s.targets, func(t Target) bool { return s.areOneMachine(t, gone) })
+		if renamed {
+			s.hangUp(gone.Name)
+		}
+		return renamed
+	})
+	s.lookFirst(ctx, v, departed, nil)
 	return slices.DeleteFunc(departed, func(t Target) bool {
 		manifest := v.seen[t.Name].Facts.Manifest
 		return manifest != nil && !s.isOurs(manifest)
@@ -152,32 +117,4 @@ func (s *Session) reachDeparted(ctx context.Context, v *observed) []Target {
 
 func (s *Session) isOurs(manifest *plan.Manifest) bool {
 	return manifest != nil && manifest.Stack == s.config.Stack.Name
-}
-
-// hungUpRenamed reports whether a host that left the stack is a machine that
-// the stack has under another name; then the conversation as the former one is
-// over.
-func (s *Session) hungUpRenamed(gone Target) bool {
-	renamed := slices.ContainsFunc(s.targets, func(t Target) bool { return s.areOneMachine(t, gone) })
-	if renamed {
-		s.hangUp(gone.Name)
-	}
-	return renamed
-}
-
-// forgotten tells the hosts that are given up as asked from names that no host
-// has which left the stack. Without a look at the proxy host it tells nothing.
-func (s *Session) forgotten(manifest *plan.Manifest) (givenUp, unknown []string) {
-	if !s.isOurs(manifest) {
-		return nil, nil
-	}
-	left := s.left(rememberedHosts(manifest))
-	for _, name := range s.config.Forget {
-		if slices.ContainsFunc(left, func(member plan.Member) bool { return member.Name == name }) {
-			givenUp = append(givenUp, name)
-		} else {
-			unknown = append(unknown, name)
-		}
-	}
-	return givenUp, unknown
 }

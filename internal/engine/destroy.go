@@ -23,7 +23,7 @@ func (s *Session) PlanDestroy(ctx context.Context, purge bool) (*Planned, error)
 		return nil, err
 	}
 	planned.purge = purge
-	planned.failStays()
+	planned.Failed, planned.Stays = slices.Concat(planned.Failed, planned.Stays), nil // it is for every host
 	planned.giveUp(s.config.Forget)
 	err = planned.take(func(bool) (*proposal, error) {
 		made := &proposal{Plan: plan.Plan{Stack: s.config.Stack.Name}}

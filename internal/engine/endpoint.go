@@ -23,87 +23,15 @@ import (
 	"github.com/relayctl/relayctl/internal/secret"
 )
 
-// endpoint is how clients reach the stack.
-type endpoint struct {
-	scheme string // https or http
-	name   string // domain or IP address, which the certificate is for
-	port   int
-	roots  string // PEM of who signs the certificate; empty: whom the system trusts
-}
-
-// endpoint is where clients find what serves under a name, with a certificate of
-// the stack's own authority.
-func (s *Session) endpoint(name string, facts plan.Facts) (endpoint, error) {
-	e := endpoint{scheme: "https", name: name, port: 443}
-	root := facts.Find(plan.ID{Kind: plan.KindCA, Name: plan.CAInternal}).Have[plan.AttrPublic]
-	if root == "" {
-		return e, errors.New("the proxy host has no certificate authority yet")
-	}
-	var err error
-	e.roots, err = onlyRoot(root, name)
-	return e, err
-}
-
-// at is the URL of the endpoint, at a host, without a path.
-func (e endpoint) at(host string) string {
-	address := net.JoinHostPort(host, strconv.Itoa(e.port))
-	if e.port == map[string]int{"http": 80, "https": 443}[e.scheme] {
-		address = strings.TrimSuffix(address, ":"+strconv.Itoa(e.port))
-	}
-	return e.scheme + "://" + address
-}
-
-// tlsConfig trusts who signs the endpoint's certificate, for its name only.
-func (e endpoint) tlsConfig() (*tls.Config, error) {
-	config := &tls.Config{ServerName: e.name, MinVersion: tls.VersionTLS12}
-	if e.roots == "" {
-		return config, nil
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM([]byte(e.roots)) {
-		return nil, errors.New("read the stack's root certificate: it is not PEM")
-	}
-	return config, nil
-}
-
-// ways are the routes to the relay behind an endpoint: as clients go, the proxy's
-// address where that is another, and from the proxy host itself.
-func (s *Session) ways(ctx context.Context, e endpoint) ([]namedWay, error) {
-	trust, err := e.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
-	revealed, err := s.proxy().client.Reveal(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the probe key: %w", err)
-	}
-	dial := s.config.DialContext
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
-	}
-	direct := func(address string) *directWay {
-		return &directWay{endpoint: e, client: newClient(trust, dial, address), key: secret.New(revealed.Key)}
-	}
-	proxy := s.config.Stack.Proxy
-	ways := []namedWay{{RouteDomain, direct("")}}
-	if !proxy.IsLocal() && proxy.Address != e.name {
-		ways = append(ways, namedWay{RouteAddress, direct(net.JoinHostPort(proxy.Address, strconv.Itoa(e.port)))})
-	}
-	return append(ways, namedWay{RouteHost, &hostWay{endpoint: e, host: s.proxy().client}}), nil
-}
-
-// namedWay is a way with its name.
-type namedWay struct {
-	Route
-	way
-}
-
 // way is one route to the relay's public API.
-type way interface {
-	// send makes one request and returns its answer. An error means that no
-	// HTTP answer came on this way; ctx bounds the whole exchange.
-	send(ctx context.Context, method, path string, body []byte) (*answer, error)
+type way struct {
+	Route
+	send sender
 }
+
+// sender makes one request and returns its answer. An error means that no HTTP
+// answer came; ctx bounds the whole exchange.
+type sender func(ctx context.Context, method, path string, body []byte) (*answer, error)
 
 // answer is an HTTP answer whose body is still to be read and closed.
 type answer struct {
@@ -115,101 +43,116 @@ type answer struct {
 	firstByte time.Duration
 }
 
-// directWay asks from this machine.
-type directWay struct {
-	endpoint
-	client *http.Client
-	key    secret.Value
+// urlAt is where a host serves clients, without a path.
+func urlAt(host string) string {
+	return "https://" + strings.TrimSuffix(net.JoinHostPort(host, "443"), ":443")
 }
 
-// newClient asks at an address, or where the name leads to when it is empty.
-func newClient(trust *tls.Config, dial func(ctx context.Context, network, address string) (net.Conn, error), address string) *http.Client {
-	transport := &http.Transport{
-		TLSClientConfig: trust,
-		// Every request shows that a new client gets through.
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
-			return dial(ctx, network, cmp.Or(address, to))
-		},
+// ways are the routes to what serves under a name, with a certificate of the
+// stack's own authority: as clients go, the proxy's address where that is
+// another, and from the proxy host itself.
+func (s *Session) ways(ctx context.Context, name string, facts plan.Facts) ([]way, error) {
+	root := facts.Find(internalCA).Have[plan.AttrPublic]
+	if root == "" {
+		return nil, errors.New("the proxy host has no certificate authority yet")
 	}
-	return &http.Client{Transport: transport, CheckRedirect: noRedirect}
-}
-
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-func (w *directWay) send(ctx context.Context, method, path string, body []byte) (*answer, error) {
-	request, err := http.NewRequestWithContext(ctx, method, w.at(w.name)+path, bytes.NewReader(body))
+	root, err := onlyRoot(root, name)
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Authorization", "Bearer "+w.key.Reveal())
-	request.Header.Set("Content-Type", "application/json")
-	response, err := w.client.Do(request)
+	revealed, err := s.proxy().client.Reveal(ctx)
 	if err != nil {
-		return nil, plainly(err)
+		return nil, fmt.Errorf("read the probe key: %w", err)
 	}
-	return &answer{status: response.StatusCode, header: response.Header.Get, body: response.Body}, nil
+	trust := &tls.Config{ServerName: name, MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	trust.RootCAs.AppendCertsFromPEM([]byte(root))
+	proxy, key := s.config.Stack.Proxy, secret.New(revealed.Key)
+	ways := []way{{RouteDomain, s.fromHere(name, "", trust, key)}}
+	if !proxy.IsLocal() && proxy.Address != name {
+		ways = append(ways, way{RouteAddress, s.fromHere(name, net.JoinHostPort(proxy.Address, "443"), trust, key)})
+	}
+	return append(ways, way{RouteHost, s.proxy().fromItself(name, root)}), nil
+}
+
+// fromHere asks from this machine, at an address, or where the name leads to
+// when it is empty. Every request shows that a new client gets through.
+func (s *Session) fromHere(name, address string, trust *tls.Config, key secret.Value) sender {
+	dial := s.config.DialContext
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	client := &http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig: trust, DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
+				return dial(ctx, network, cmp.Or(address, to))
+			},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return func(ctx context.Context, method, path string, body []byte) (*answer, error) {
+		request, err := http.NewRequestWithContext(ctx, method, urlAt(name)+path, bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Authorization", "Bearer "+key.Reveal())
+		request.Header.Set("Content-Type", "application/json")
+		response, err := client.Do(request)
+		if err != nil {
+			return nil, plainly(err)
+		}
+		return &answer{status: response.StatusCode, header: response.Header.Get, body: response.Body}, nil
+	}
 }
 
 // plainly leaves out of an error what its reader knows: what was asked for, and
 // that a name was looked up to be dialled.
 func plainly(err error) error {
-	var asked *url.Error
-	if errors.As(err, &asked) {
-		err = asked.Err
-	}
 	var lookup *net.DNSError
 	if errors.As(err, &lookup) {
 		return lookup
 	}
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		return asked.Err
+	}
 	return err
 }
 
-// asker makes a host send an HTTP request to itself.
-type asker interface {
-	Ask(ctx context.Context, params hostapi.Ask) (hostapi.Answer, error)
-}
-
-// hostWay asks from the proxy host.
-type hostWay struct {
-	endpoint
-	host asker
-}
-
-func (w *hostWay) send(ctx context.Context, method, path string, body []byte) (*answer, error) {
-	timeout := hostapi.MaxAskTime
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline))
+// fromItself asks from the host that serves.
+func (h *host) fromItself(name, root string) sender {
+	return func(ctx context.Context, method, path string, body []byte) (*answer, error) {
+		timeout := hostapi.MaxAskTime
+		if deadline, ok := ctx.Deadline(); ok {
+			timeout = min(timeout, time.Until(deadline))
+		}
+		said, err := h.client.Ask(ctx, hostapi.Ask{
+			Method: method, URL: urlAt("127.0.0.1") + path, Host: name, RootCA: root,
+			Header: map[string]string{"Content-Type": "application/json"}, Probe: true, Body: body, Timeout: timeout,
+		})
+		if err != nil {
+			return nil, err
+		}
+		header := func(name string) string { return said.Header[name] }
+		return &answer{said.Status, header, io.NopCloser(bytes.NewReader(said.Body)), said.FirstByte}, nil
 	}
-	said, err := w.host.Ask(ctx, hostapi.Ask{
-		Method: method, URL: w.at("127.0.0.1") + path, Host: w.name, RootCA: w.roots,
-		Header: map[string]string{"Content-Type": "application/json"}, Probe: true, Body: body, Timeout: timeout,
-	})
-	if err != nil {
-		return nil, err
-	}
-	header := func(name string) string { return said.Header[name] }
-	return &answer{
-		status: said.Status, header: header, body: io.NopCloser(bytes.NewReader(said.Body)), firstByte: said.FirstByte,
-	}, nil
 }
 
 // relayID is the X-Request-Id of a relay's answers.
 var relayID = regexp.MustCompile(`^req_[0-9a-f]{24}$`)
 
-// strangerError is an answer that is not the relay's.
-type strangerError struct {
-	said string // "200, Server: nginx"
-}
+// strangerError is an answer that is not the relay's: "200, Server: nginx".
+type strangerError string
 
-func (e *strangerError) Error() string { return "something else answers there: " + e.said }
+func (e strangerError) Error() string { return "something else answers there: " + string(e) }
 
 var errOtherRelay = errors.New("the relay that answers there does not know this stack's probe key")
 
+// reachTime is how long a way may take to lead to the relay.
+const reachTime = 5 * time.Second
+
 // reach reports why a way does not lead to the stack's relay. Only that one
 // knows the probe key; it lists no models for it, which costs nothing.
-const reachTime = 5 * time.Second // for a way to lead to the relay
-
 func reach(ctx context.Context, w way) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %s", plan.Seconds(reachTime)))
 	defer cancel()
@@ -218,30 +161,24 @@ func reach(ctx context.Context, w way) error {
 		return causeOf(ctx, err)
 	}
 	defer said.body.Close()
-	ours := relayID.MatchString(said.header("X-Request-Id"))
-	switch said.status {
-	case http.StatusUnauthorized:
-		if ours {
-			return errOtherRelay
-		}
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		if !ours { // of a proxy with nothing behind it
-			return refused(said)
-		}
-	}
-	if ours {
+	switch isRelay := relayID.MatchString(said.header("X-Request-Id")); {
+	case isRelay && said.status == http.StatusUnauthorized:
+		return errOtherRelay
+	case isRelay:
 		return nil
+	case isUnavailable(said.status): // of a proxy with nothing behind it
+		return refused(said)
 	}
 	return stranger(said)
 }
 
 // stranger tells who answered instead of the relay.
-func stranger(said *answer) *strangerError {
+func stranger(said *answer) strangerError {
 	status := strconv.Itoa(said.status)
 	for _, name := range []string{"Server", "Location", "Content-Type"} {
 		if value := openai.FirstLine(said.header(name)); value != "" {
-			return &strangerError{fmt.Sprintf("%s, %s: %s", status, name, value)}
+			return strangerError(status + ", " + name + ": " + value)
 		}
 	}
-	return &strangerError{status}
+	return strangerError(status)
 }

@@ -88,7 +88,7 @@ func TestStrangersAreNoRelay(t *testing.T) {
 				h.mustApply()
 				h.relay.setFront(test.answer)
 				outcome, _, err := h.reapply()
-				var failure *engine.NoRelay
+				var failure *engine.NoToken
 				if !errors.As(err, &failure) || failure.Summary != test.says || outcome.Proof.OK() {
 					t.Fatalf("error %v, want %q", err, test.says)
 				}

@@ -10,31 +10,19 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// The reasons for which nothing was done at all.
+// The reasons for which something was not done.
 var (
-	// ErrNoDelivery means that keys have to be made, and Config.Keys is nil.
-	ErrNoDelivery = errors.New("nobody to give new keys to")
-	// ErrBlocked means that something stands in the way: the plan's changes
-	// with a Block say what.
-	ErrBlocked = errors.New("something stands in the way")
-	// ErrSameMachine means that two workers of the stack are one machine.
-	ErrSameMachine = errors.New("two workers are one machine")
-	// ErrNotConnected means that no conversation with a host was begun.
-	ErrNotConnected = errors.New("not connected")
-	// ErrUnsupported means that a host's system is not one that relayctl runs on.
-	ErrUnsupported = errors.New("system not supported")
-	// ErrOtherStack means that a host belongs to another stack.
-	ErrOtherStack = errors.New("host belongs to another stack")
-	// ErrNewer means that a newer relayctl applied to a host.
-	ErrNewer = errors.New("host was applied by a newer relayctl")
-	// ErrChangedSince means that a host is no longer as the plan found it.
+	ErrNoDelivery   = errors.New("nobody to give new keys to")  // keys have to be made, and Config.Keys is nil
+	ErrBlocked      = errors.New("something stands in the way") // the plan's changes with a Block say what
+	ErrSameMachine  = errors.New("two workers are one machine")
+	ErrNotConnected = errors.New("not connected")        // no conversation with a host was begun
+	ErrUnsupported  = errors.New("system not supported") // a host's system is not one that relayctl runs on
+	ErrOtherStack   = errors.New("host belongs to another stack")
+	ErrNewer        = errors.New("host was applied by a newer relayctl")
 	ErrChangedSince = errors.New("changed since the plan")
-	// ErrLocked means that somebody else works on a host.
-	ErrLocked = errors.New("locked by somebody else")
-	// ErrNoRelay means that no route led to the stack's relay.
-	ErrNoRelay = errors.New("the relay can't be reached")
-	// ErrNoToken means that a model gave no token when asked.
-	ErrNoToken = errors.New("no token came")
+	ErrLocked       = errors.New("locked by somebody else")
+	ErrNoRelay      = errors.New("the relay can't be reached") // no route led to the stack's relay
+	ErrNoToken      = errors.New("no token came")              // a model gave none when asked
 )
 
 // HostError is what went wrong on one host.
@@ -74,14 +62,6 @@ func (e HostErrors) Unwrap() []error {
 	return errs
 }
 
-// orNil keeps an empty list from being an error.
-func (e HostErrors) orNil() error {
-	if len(e) == 0 {
-		return nil
-	}
-	return e
-}
-
 // stepError is why a host stopped in the middle of steps; at is the last one
 // that was heard of.
 func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err error) *HostError {
@@ -97,8 +77,8 @@ func (h *host) stepError(ctx context.Context, steps []plan.Change, at int, err e
 	default:
 		at = said.Step
 		failure.Summary = said.Message
-		if !strings.Contains(said.Message, steps[at].ID.String()) {
-			failure.Summary = fmt.Sprintf("%s: %s", steps[at].ID, said.Message)
+		if id := steps[at].ID.String(); !strings.Contains(said.Message, id) {
+			failure.Summary = id + ": " + said.Message
 		}
 	}
 	failure.isAbout(steps[at])
@@ -121,30 +101,27 @@ func (h *host) interrupted(ctx context.Context) *HostError {
 // requestError makes an error of what a request ended with, or says that it was
 // interrupted.
 func (h *host) requestError(ctx context.Context, doing string, err error) *HostError {
-	switch endless := errors.Is(err, hostapi.ErrEndless); {
-	case ctx.Err() != nil && endless:
+	endless := errors.Is(err, hostapi.ErrEndless)
+	if ctx.Err() != nil {
+		if !endless {
+			return h.interrupted(ctx)
+		}
 		err = fmt.Errorf("%w: %w", err, context.Cause(ctx))
-	case ctx.Err() != nil:
-		return h.interrupted(ctx)
 	}
-	failure := h.fail(fmt.Sprintf("%s: %s", doing, inWords(err)), err)
+	failure := h.fail(doing+": "+inWords(err), err)
 	var said *hostapi.Error
 	var lost *hostapi.LostError
 	switch {
-	case errors.Is(err, hostapi.ErrEndless):
+	case endless:
 		failure.Hint = "relay-host is there and does not come to an end. Look at the host itself: is its disk, or a process, stuck?"
-		return failure
 	case errors.As(err, &lost):
 		failure.Hint = "Was this machine asleep, the network down, or the host restarted? " +
 			"relay-host finishes the step it is in, and gives its lock back by itself."
-		return failure
-	case !errors.As(err, &said):
-		return failure
-	}
-	failure.Summary = fmt.Sprintf("%s: %s", doing, said.Message)
-	failure.Log, failure.Hint = said.Log, said.Hint
-	if reason, ok := reasons[said.Code]; ok {
-		failure.Cause = fmt.Errorf("%w: %w", reason, err)
+	case errors.As(err, &said):
+		failure.Summary, failure.Log, failure.Hint = doing+": "+said.Message, said.Log, said.Hint
+		if reason, ok := reasons[said.Code]; ok {
+			failure.Cause = fmt.Errorf("%w: %w", reason, err)
+		}
 	}
 	return failure
 }

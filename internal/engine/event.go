@@ -60,7 +60,7 @@ func sentOf(sent, size int64) plan.Amount {
 type teller struct {
 	mu     sync.Mutex
 	events func(Event)
-	waits  map[string]Event // what a host is waited for just now, to be connected
+	last   map[string]Event // of each host
 }
 
 func (t *teller) tell(event Event) {
@@ -69,31 +69,20 @@ func (t *teller) tell(event Event) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.waits, event.Host)
+	if t.last == nil {
+		t.last = map[string]Event{}
+	}
+	t.last[event.Host] = event
 	t.events(event)
 }
 
-// waitFor tells what a host is waited for that is being connected, which the
-// signs of life of the connecting tell from now on.
-func (t *teller) waitFor(host, what string) {
-	event := Event{Host: host, Phase: Waiting, Text: what}
-	t.tell(event)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.waits == nil {
-		t.waits = map[string]Event{}
-	}
-	t.waits[host] = event
-}
-
-// again tells an event once more, or what it has come to wait for.
+// again tells an event once more, or what has come to be waited for meanwhile.
 func (t *teller) again(event Event) {
 	t.mu.Lock()
-	wait, waits := t.waits[event.Host]
+	last := t.last[event.Host]
 	t.mu.Unlock()
-	if waits && event.Phase == Connecting {
-		t.waitFor(event.Host, wait.Text)
-		return
+	if last.Phase == Waiting {
+		event = last
 	}
 	t.tell(event)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/relayctl/relayctl/internal/openai"
 	"github.com/relayctl/relayctl/internal/stack"
@@ -28,120 +27,98 @@ func (s *Session) explain(ctx context.Context, proof *Proof) {
 	if unasked != nil {
 		log = append(log, inWords(unasked))
 	}
-	if proof.Err != nil {
-		proof.Err.Log = append(proof.Err.Log, log...)
-		proof.Err.Hint = s.wayHint(unasked == nil)
+	if failure, proxy := proof.Err, s.config.Stack.Proxy; failure != nil {
+		failure.Log = append(failure.Log, log...)
+		failure.Hint = "Look at what the relay says: journalctl -u relay-server on " + proxy.Name
+		if unasked == nil {
+			failure.Hint = fmt.Sprintf("The relay itself is up on %s. Look where %s leads, and what Caddy does with it.", proxy.Name, proxy.Domain)
+		}
 		return
 	}
-	var asking sync.WaitGroup
-	for _, model := range proof.Models {
-		if model.Err == nil {
-			continue
+	sideBySide(proof.Models, 0, func(model ModelProof) {
+		if model.Err != nil {
+			model.Err.Log = append(model.Err.Log, log...)
+			s.explainModel(ctx, model.Err, status, unasked == nil)
 		}
-		model.Err.Log = append(model.Err.Log, log...)
-		asking.Go(func() { s.explainModel(ctx, model.Err, status, unasked == nil) })
-	}
-	asking.Wait()
+	})
 }
 
-// wayHint says where to look when no way leads to the relay.
-func (s *Session) wayHint(relayUp bool) string {
-	proxy := s.config.Stack.Proxy
-	if relayUp {
-		return fmt.Sprintf("The relay itself is up on %s. Look where %s leads, and what Caddy does with it.", proxy.Name, proxy.Domain)
-	}
-	return "Look at what the relay says: journalctl -u relay-server on " + proxy.Name
+// modelEngine is the engine of a model at one of its workers.
+type modelEngine struct {
+	worker    *stack.Worker
+	model     *stack.Model
+	host      string         // that the worker is on
+	connected bool           // the worker is, to the relay
+	failed    *engineFailure // how it failed last; nil: it did not, or has answered since
 }
 
-// told is what a worker told of the engine of a model.
-type told struct {
-	worker *stack.Worker
-	model  *stack.Model
-	host   string
-	*engineFailure
-}
-
-func (t told) String() string { return t.host + ": " + openai.FirstLine(t.Text) }
-
-// hint says what to do about it.
-func (t told) hint() string {
-	at := func(attribute string) string {
-		r := t.model.At(attribute)
-		return fmt.Sprintf("%s line %d", r.Filename, r.Start.Line)
-	}
-	switch {
-	case t.Code == codeKeyRefused && t.model.BackendKey.IsZero():
-		return fmt.Sprintf("The engine asks for a key: add backend_key to model %q of worker %q (%s).", t.model.Name, t.worker.Name, at("backend_key"))
-	case t.Code == codeKeyRefused:
-		return fmt.Sprintf("The engine takes another key than backend_key of model %q of worker %q (%s).", t.model.Name, t.worker.Name, at("backend_key"))
-	case t.Code == codeUnreachable:
-		return fmt.Sprintf("Is the engine of %s up on %s? It is expected at %s (%s).", t.model.Name, t.host, t.model.Backend, at("backend"))
-	}
-	return fmt.Sprintf("Look at what the engine of %s itself says on %s.", t.model.Name, t.host)
-}
-
-// engines lists the workers of a model whose engine failed last, by what the
-// relay knows, in the order of the stack.
-func (s *Session) engines(status relayStatus, name string) []told {
-	var list []told
-	for _, worker := range s.config.Stack.Workers {
-		model := modelOf(worker, name)
-		if model == nil {
-			continue
-		}
-		if failed := status.failure(worker.Name, name); failed != nil {
-			list = append(list, told{worker, model, s.hostOf(worker.Name), failed})
+// enginesOf lists the engines of a model, in the order of the stack, and what the
+// relay knows of them.
+func (s *Session) enginesOf(name string, status relayStatus) []modelEngine {
+	var list []modelEngine
+	for _, w := range s.config.Stack.Workers {
+		if at := slices.IndexFunc(w.Models, func(m *stack.Model) bool { return m.Name == name }); at >= 0 {
+			connected, failed := len(status.of(w.Name)) > 0, status.failure(w.Name, name)
+			list = append(list, modelEngine{w, w.Models[at], s.hostOf(w.Name), connected, failed})
 		}
 	}
 	return list
 }
 
+func (e modelEngine) hasFailed() bool { return e.failed != nil }
+
+// told is what the worker told of the failure.
+func (e modelEngine) told() string { return e.host + ": " + openai.FirstLine(e.failed.Text) }
+
+// hint says what to do about the failure.
+func (e modelEngine) hint() string {
+	attribute := "backend"
+	if e.failed.Code == codeKeyRefused {
+		attribute = "backend_key"
+	}
+	at := e.model.At(attribute)
+	line := fmt.Sprintf("%s line %d", at.Filename, at.Start.Line)
+	switch {
+	case e.failed.Code == codeKeyRefused && e.model.BackendKey.IsZero():
+		return fmt.Sprintf("The engine asks for a key: add backend_key to model %q of worker %q (%s).", e.model.Name, e.worker.Name, line)
+	case e.failed.Code == codeKeyRefused:
+		return fmt.Sprintf("The engine takes another key than backend_key of model %q of worker %q (%s).", e.model.Name, e.worker.Name, line)
+	case e.failed.Code == codeUnreachable:
+		return fmt.Sprintf("Is the engine of %s up on %s? It is expected at %s (%s).", e.model.Name, e.host, e.model.Backend, line)
+	}
+	return fmt.Sprintf("Look at what the engine of %s itself says on %s.", e.model.Name, e.host)
+}
+
 // explainModel says what the relay knows of a model's engines; where it knows
 // no cause, the workers' logs are quoted.
 func (s *Session) explainModel(ctx context.Context, failure *NoToken, status relayStatus, relayKnown bool) {
-	engines := s.engines(status, failure.Model)
-	if len(engines) > 0 && isOfEngine(failure) {
+	engines := s.enginesOf(failure.Model, status)
+	if at := slices.IndexFunc(engines, modelEngine.hasFailed); at >= 0 && isOfEngine(failure) {
 		failure.Log = append(failure.Log, "clients see this: "+failure.Summary)
-		failure.Summary, failure.Hint = engines[0].String(), engines[0].hint()
+		failure.Summary, failure.Hint = engines[at].told(), engines[at].hint()
 	}
 	var missing []string
-	for _, worker := range s.config.Stack.Workers {
-		model, host := modelOf(worker, failure.Model), s.hostOf(worker.Name)
-		if model == nil {
-			continue
-		}
-		at := slices.IndexFunc(engines, func(t told) bool { return t.worker == worker })
+	for _, e := range engines {
 		switch {
-		case relayKnown && len(status.of(worker.Name)) == 0:
-			missing = append(missing, host)
-			failure.Log = append(failure.Log, fmt.Sprintf("%s: its worker is not connected to the relay", worker.Name))
-			failure.Log = append(failure.Log, s.unitLog(ctx, host, "relay-worker.service")...)
+		case relayKnown && !e.connected:
+			missing = append(missing, e.host)
+			failure.Log = append(failure.Log, e.host+": its worker is not connected to the relay")
+			failure.Log = append(failure.Log, s.unitLog(ctx, e.host, "relay-worker.service")...)
 		case relayKnown && errors.Is(failure, errNoTokenWithin):
-			failure.Log = append(failure.Log, fmt.Sprintf("%s: connected; its engine at %s gives no token", worker.Name, model.Backend))
-		case at < 0:
-			failure.Log = append(failure.Log, s.unitLog(ctx, host, "relay-worker.service")...)
-		case engines[at].String() != failure.Summary:
-			failure.Log = append(failure.Log, engines[at].String())
+			failure.Log = append(failure.Log, fmt.Sprintf("%s: connected; its engine at %s gives no token", e.host, e.model.Backend))
+		case !e.hasFailed():
+			failure.Log = append(failure.Log, s.unitLog(ctx, e.host, "relay-worker.service")...)
+		case e.told() != failure.Summary:
+			failure.Log = append(failure.Log, e.told())
 		}
-	}
-	if failure.Hint != "" {
-		return
 	}
 	switch {
+	case failure.Hint != "":
 	case len(missing) > 0:
 		failure.Hint = "Look at what the worker says: journalctl -u relay-worker on " + strings.Join(missing, ", ")
 	case relayKnown:
 		failure.Hint = "Look at the engine of " + failure.Model + ": is it up, and does it answer by itself?"
 	}
-}
-
-// isOfEngine reports whether an engine that failed may be why no token came.
-func isOfEngine(err error) bool {
-	var said *refusal
-	if errors.As(err, &said) {
-		return said.ofEngine()
-	}
-	return !errors.Is(err, errNoTokenWithin) && !errors.Is(err, errNoAnswer)
 }
 
 // unitLog quotes the end of a unit's log, each line with the host's name. A
@@ -159,13 +136,4 @@ func (s *Session) unitLog(ctx context.Context, name, unit string) []string {
 		lines[i] = name + ": " + line
 	}
 	return lines
-}
-
-func modelOf(worker *stack.Worker, name string) *stack.Model {
-	for _, model := range worker.Models {
-		if model.Name == name {
-			return model
-		}
-	}
-	return nil
 }

@@ -12,7 +12,7 @@ var (
 // TellConnecting tells that a host is being connected, as a Session does.
 func TellConnecting(host string, events func(Event)) (waitFor func(what string), stop func()) {
 	t := &teller{events: events}
-	return func(what string) { t.waitFor(host, what) }, t.during(Event{Host: host, Phase: Connecting})
+	return func(what string) { t.tell(Event{Host: host, Phase: Waiting, Text: what}) }, t.during(Event{Host: host, Phase: Connecting})
 }
 
 // NewRemoteDialer is what reaches hosts by SSH, with some patience for a start.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -82,11 +81,8 @@ func (s *Session) History(ctx context.Context, request HistoryRequest) (*History
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("ask for the history: %w", context.Cause(ctx))
 	}
-	history := &History{Stack: s.config.Stack.Name}
+	history := &History{Stack: s.config.Stack.Name, Failed: inOrder(s.targets, failed)}
 	for _, target := range s.targets {
-		if failure := failed[target.Name]; failure != nil {
-			history.Failed = append(history.Failed, failure)
-		}
 		history.More = history.More || told[target.Name].More
 		for _, original := range told[target.Name].Originals {
 			history.Originals = append(history.Originals, HostOriginal{target.Name, original})
@@ -104,7 +100,7 @@ func (s *Session) History(ctx context.Context, request HistoryRequest) (*History
 
 // askHistories asks hosts, each what which has for it.
 func (s *Session) askHistories(ctx context.Context, which map[string]hostapi.History) (map[string]hostapi.HistoryTold, map[string]*HostError) {
-	told, failed := askAll(s, slices.Collect(maps.Keys(which)), func(h *host) (hostapi.HistoryTold, *HostError) {
+	told, failed := askAll(s, slices.Collect(maps.Keys(which)), func(h *host) (told hostapi.HistoryTold, _ *HostError) {
 		told, err := h.client.History(ctx, which[h.Name])
 		if err != nil {
 			return told, h.requestError(ctx, "ask for its history", err)
@@ -112,31 +108,6 @@ func (s *Session) askHistories(ctx context.Context, which map[string]hostapi.His
 		return told, nil
 	})
 	maps.Copy(failed, s.failed)
-	return told, failed
-}
-
-// askAll asks the connected ones of some hosts side by side.
-func askAll[T any](s *Session, names []string, ask func(*host) (T, *HostError)) (map[string]T, map[string]*HostError) {
-	told, failed := map[string]T{}, map[string]*HostError{}
-	var mu sync.Mutex
-	var asks sync.WaitGroup
-	for _, name := range names {
-		h := s.hosts[name]
-		if h == nil {
-			continue
-		}
-		asks.Go(func() {
-			answer, failure := ask(h)
-			mu.Lock()
-			defer mu.Unlock()
-			if failure != nil {
-				failed[name] = failure
-				return
-			}
-			told[name] = answer
-		})
-	}
-	asks.Wait()
 	return told, failed
 }
 

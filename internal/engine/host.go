@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,7 +18,7 @@ type host struct {
 	clockOff time.Duration
 	client   *hostapi.Client
 	stop     context.CancelFunc
-	ended    chan struct{} // closed when the conversation is over
+	gone     context.Context // ends with the conversation
 }
 
 // dialHost begins the conversation with one host.
@@ -25,9 +26,14 @@ func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostEr
 	began := time.Now()
 	conversation, err := dialer.Dial(ctx, target)
 	if err != nil {
-		return nil, connectError(target, err)
+		failure := target.fail(err.Error(), fmt.Errorf("%w: %w", ErrNotConnected, err))
+		var adviser interface{ Advice() string }
+		if errors.As(err, &adviser) {
+			failure.Hint = adviser.Advice()
+		}
+		return nil, failure
 	}
-	h := &host{Target: target, hello: conversation.Hello, ended: make(chan struct{})}
+	h := &host{Target: target, hello: conversation.Hello}
 	h.clockOff = clockOff(h.hello.Machine.Clock, began, time.Now())
 	if failure := h.refuse(); failure != nil {
 		conversation.Stream.Close()
@@ -35,9 +41,10 @@ func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostEr
 	}
 	h.client = hostapi.NewClient(conversation.Stream)
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	h.stop = stop
+	gone, end := context.WithCancel(context.WithoutCancel(ctx))
+	h.stop, h.gone = stop, gone
 	go func() {
-		defer close(h.ended)
+		defer end()
 		h.client.Run(running) // why it ended, every request that waits is told
 	}()
 	return h, nil
@@ -64,18 +71,10 @@ func (h *host) refuse() *HostError {
 	return nil
 }
 
-// as is the same conversation, for what is told of another block of the stack
-// file.
-func (h *host) as(target Target) *host {
-	other := *h
-	other.Target = target
-	return &other
-}
-
 // close ends the conversation and waits for its end.
 func (h *host) close() {
 	h.stop()
-	<-h.ended
+	<-h.gone.Done()
 }
 
 // fail makes an error that concerns the host as a whole.

@@ -58,19 +58,6 @@ func (a *hostApply) stands(failure *HostError) string {
 	return fmt.Sprintf("stopped at step %d of %d; what was not reached is as before", done+1, steps)
 }
 
-// skip notes why the steps that are left are not begun.
-func (a *hostApply) skip(reason string) {
-	if a.failure == nil {
-		a.outcome.Skipped = reason
-	}
-}
-
-func (a *hostApply) waitFor(what string) {
-	if a.failure == nil {
-		a.tell(Event{Phase: Waiting, Text: what})
-	}
-}
-
 // tell fills in how far the work is.
 func (a *hostApply) tell(event Event) {
 	event.Host, event.Step, event.Steps = a.outcome.Name, a.outcome.Done, a.outcome.Steps
@@ -78,24 +65,19 @@ func (a *hostApply) tell(event Event) {
 }
 
 // lock takes the host's lock, waiting for at most params.Wait, and tells who
-// holds it meanwhile. That somebody holds it is a failure only where it was
-// waited for.
+// holds it meanwhile.
 func (a *hostApply) lock(ctx context.Context, params hostapi.Lock) {
 	locked, err := a.host.client.Lock(ctx, params, func(progress hostapi.Progress) {
 		a.tell(Event{Phase: Locking, Text: progress.What})
 	})
-	if err == nil {
-		a.locked, a.number, a.last = true, locked.Number, locked.Last
-		if locked.Number < 1 || locked.Number > maxLocked {
-			a.stop(a.host.reports("that this is apply %d", locked.Number))
-		}
+	if err != nil {
+		a.stop(a.host.requestError(ctx, "take the lock", err))
 		return
 	}
-	failure := a.host.requestError(ctx, "take the lock", err)
-	if params.Wait == 0 && errors.Is(failure, ErrLocked) {
-		return
+	a.locked, a.number, a.last = true, locked.Number, locked.Last
+	if locked.Number < 1 || locked.Number > maxLocked {
+		a.stop(a.host.reports("that this is apply %d", locked.Number))
 	}
-	a.stop(failure)
 }
 
 // lockWait is how long a lock that somebody holds is waited for.
@@ -109,14 +91,14 @@ func (a *hostApply) unlock(ctx context.Context) error {
 	return a.host.client.Unlock(ctx)
 }
 
-// do brings steps about on the host and reports whether all went well.
-func (a *hostApply) do(ctx context.Context, steps []plan.Change) bool {
-	if len(steps) == 0 || a.failure != nil {
-		return a.failure == nil
-	}
-	if ctx.Err() != nil {
+// do brings steps about on the host.
+func (a *hostApply) do(ctx context.Context, steps []plan.Change) {
+	switch {
+	case len(steps) == 0:
+		return
+	case ctx.Err() != nil:
 		a.stop(a.host.interrupted(ctx))
-		return false
+		return
 	}
 	at, done := 0, 0 // the step that was last heard of, and how many are done
 	count := func(upTo int) {
@@ -136,29 +118,21 @@ func (a *hostApply) do(ctx context.Context, steps []plan.Change) bool {
 	})
 	if err != nil {
 		a.stop(a.host.stepError(ctx, steps, at, err))
-		return false
+		return
 	}
 	count(len(steps)) // on a slow line, progress is left out
-	return true
 }
 
 // progress tells what the host says about a step.
 func (a *hostApply) progress(change plan.Change, progress hostapi.Progress) {
-	event := Event{
-		ID: change.ID, Action: change.Action, Adopt: change.Adopt,
+	if !change.Counts() {
+		return
+	}
+	phases := map[hostapi.State]Phase{hostapi.Started: Started, hostapi.Waiting: Waiting, hostapi.Done: Done}
+	a.tell(Event{
+		Phase: phases[progress.State], ID: change.ID, Action: change.Action, Adopt: change.Adopt,
 		Text: progress.What, By: progress.By, Line: progress.Line, Amount: progress.Amount, Took: progress.Took,
-	}
-	switch progress.State {
-	case hostapi.Started:
-		event.Phase = Started
-	case hostapi.Waiting:
-		event.Phase = Waiting
-	case hostapi.Done:
-		event.Phase = Done
-	}
-	if change.Counts() {
-		a.tell(event)
-	}
+	})
 }
 
 // count takes down a step that is done.
@@ -167,14 +141,7 @@ func (a *hostApply) count(change plan.Change) {
 		a.stored = append(a.stored, change.ID.Name)
 	}
 	a.taken.Add(change.Action)
-	switch change.Action {
-	case plan.Create:
-		a.outcome.Created++
-	case plan.Update, plan.PutBack:
-		a.outcome.Changed++
-	case plan.Remove:
-		a.outcome.Removed++
-	}
+	a.outcome.Created, a.outcome.Changed, a.outcome.Removed = a.taken.Create, a.taken.Update, a.taken.Remove
 	if change.Counts() {
 		a.outcome.Done++
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/hostapi"
@@ -26,11 +25,11 @@ type job struct {
 	rotates bool
 
 	began   time.Time
-	id      string       // tells it from all other jobs
-	parts   []*hostApply // in the order of the plan; the proxy host's is the first
-	left    *proposal    // what is to be done, as far as it is known now
-	keys    []madeKey
-	changed map[string]bool // hosts on which steps were begun since they were looked at
+	id      string            // tells it from all other jobs
+	parts   []*hostApply      // in the order of the plan; the proxy host's is the first
+	left    *proposal         // what is to be done, as far as it is known now
+	keys    map[string]string // hashes of API keys that were made, by name: only they go on from here
+	changed map[string]bool   // hosts on which steps were begun since they were looked at
 	outcome *Outcome
 	// unproved is why the proof was broken off.
 	unproved error
@@ -53,7 +52,7 @@ type stage struct {
 func (s *Session) newJob(planned *Planned, command string) *job {
 	return &job{
 		Session: s, planned: planned, command: command, events: s.teller, began: time.Now(), left: planned.proposal,
-		changed: map[string]bool{}, outcome: &Outcome{Failed: slices.Clone(planned.Failed)},
+		keys: map[string]string{}, changed: map[string]bool{}, outcome: &Outcome{Failed: slices.Clone(planned.Failed)},
 	}
 }
 
@@ -109,7 +108,7 @@ func (j *job) run(ctx context.Context, stages []stage, show func(*Outcome) error
 		return err
 	}
 	j.inStages(ctx, stages)
-	j.sideBySide(j.parts[1:], func(a *hostApply) { j.finish(ctx, a, nil) })
+	sideBySide(j.parts[1:], 0, func(a *hostApply) { j.finish(ctx, a, nil) })
 	return j.finishProxy(ctx, show)
 }
 
@@ -152,31 +151,24 @@ func (j *job) inStages(ctx context.Context, stages []stage) {
 		}
 		if i+1 < len(stages) && stages[i+1].waits != "" {
 			for _, a := range stages[i+1].hosts {
-				a.waitFor(stages[i+1].waits)
+				if a.failure == nil {
+					a.tell(Event{Phase: Waiting, Text: stages[i+1].waits})
+				}
 			}
 		}
 		for _, a := range stage.hosts {
-			if a != proxy && proxy.failure != nil {
-				a.skip(proxy.outcome.Name + " failed")
+			if a != proxy && proxy.failure != nil && a.failure == nil {
+				a.outcome.Skipped = proxy.outcome.Name + " failed"
 			}
 			j.changed[a.at] = j.changed[a.at] || len(j.steps(a, stage.only)) > 0
 		}
-		j.sideBySide(stage.hosts, func(a *hostApply) {
+		sideBySide(stage.hosts, 0, func(a *hostApply) {
 			j.bring(ctx, a, j.steps(a, stage.only))
 			if stage.last {
 				j.end(ctx, a)
 			}
 		})
 	}
-}
-
-// sideBySide does something for several hosts at once.
-func (j *job) sideBySide(parts []*hostApply, do func(*hostApply)) {
-	var running sync.WaitGroup
-	for _, a := range parts {
-		running.Go(func() { do(a) })
-	}
-	running.Wait()
 }
 
 // steps are those that are left to do for a part, and belong to a stage.
@@ -270,8 +262,8 @@ func (j *job) result(showing error) error {
 	if showing != nil {
 		return fmt.Errorf("show the outcome: %w", showing)
 	}
-	if err := j.outcome.Failed.orNil(); err != nil {
-		return err
+	if len(j.outcome.Failed) > 0 {
+		return j.outcome.Failed
 	}
 	return cmp.Or(j.outcome.Proof.failure(), j.unproved)
 }

@@ -3,28 +3,15 @@ package engine
 import (
 	"fmt"
 	"maps"
-	"slices"
 
-	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/secret"
 )
-
-// madeKey is an API key that this apply made. Only its hash goes on from here.
-type madeKey struct {
-	name string
-	hash string
-}
 
 // makesKey reports whether a change is one for which relayctl makes an API key.
 func makesKey(change plan.Change) bool {
 	return change.ID.Kind == plan.KindKey && change.Counts() && change.Resource != nil &&
 		!change.Resource.Want[plan.AttrDigest].IsKnown()
-}
-
-// isPrepare reports whether a step belongs to the first stage.
-func isPrepare(change plan.Change) bool {
-	return change.Resource != nil && desired.Prepare(*change.Resource)
 }
 
 // makeKeys makes the keys that are planned and hands them over, before any
@@ -35,7 +22,7 @@ func (j *job) makeKeys() error {
 		if err := j.config.Keys.Deliver(name, key); err != nil {
 			return fmt.Errorf("hand over the new key %s: %w", name, err)
 		}
-		j.keys = append(j.keys, madeKey{name: name, hash: key.Hash()})
+		j.keys[name] = key.Hash()
 	}
 	return nil
 }
@@ -45,13 +32,11 @@ func (j *job) withKey(change plan.Change) plan.Change {
 	if !makesKey(change) {
 		return change
 	}
-	for _, key := range j.keys {
-		if key.name == change.ID.Name {
-			resource := *change.Resource
-			resource.Want = maps.Clone(resource.Want)
-			resource.Want[plan.AttrDigest] = plan.Known(key.hash)
-			change.Resource = &resource
-		}
+	if hash, made := j.keys[change.ID.Name]; made {
+		resource := *change.Resource
+		resource.Want = maps.Clone(resource.Want)
+		resource.Want[plan.AttrDigest] = plan.Known(hash)
+		change.Resource = &resource
 	}
 	return change
 }
@@ -60,9 +45,9 @@ func (j *job) withKey(change plan.Change) plan.Change {
 // are good, and worth showing.
 func (j *job) storedKeys() []string {
 	var names []string
-	for _, key := range j.keys {
-		if slices.Contains(j.onProxy().stored, key.name) {
-			names = append(names, key.name)
+	for _, name := range j.onProxy().stored {
+		if j.keys[name] != "" {
+			names = append(names, name)
 		}
 	}
 	return names

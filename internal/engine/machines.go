@@ -1,13 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/desired"
-	"github.com/relayctl/relayctl/internal/hostapi"
-	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
@@ -19,20 +18,18 @@ import (
 // with the proxy's address is on the proxy's, which is reached as the proxy's
 // block says.
 func targetsOf(s *stack.Stack) []Target {
-	targets := []Target{targetOf(&s.Proxy.Host)}
+	proxy := targetOf(&s.Proxy.Host)
+	targets := []Target{proxy}
 	for _, w := range s.Workers {
 		target := targetOf(&w.Host)
-		if targets[0].Worker == "" && target.hasAddressOf(targets[0]) {
+		isThere := strings.EqualFold(target.Address, proxy.Address) && (target.Port == proxy.Port || target.Address == stack.Local)
+		if isThere && targets[0].Worker == "" {
 			targets[0].Worker = w.Name
 			continue
 		}
 		targets = append(targets, target)
 	}
 	return targets
-}
-
-func (t Target) hasAddressOf(other Target) bool {
-	return strings.EqualFold(t.Address, other.Address) && (t.Port == other.Port || t.Address == stack.Local)
 }
 
 // mergeMachines finds entries of the stack that turned out to be one machine.
@@ -51,7 +48,10 @@ func (s *Session) mergeMachines() error {
 			s.hangUp(target.Name)
 			s.teller.tell(Event{Host: target.Name, Phase: Merged, Text: apart[0].Name})
 		default:
-			return HostErrors{target.sameAs(apart[at])}
+			other := cmp.Or(apart[at].Worker, apart[at].Name)
+			failure := target.fail("it is the same machine as "+other, ErrSameMachine)
+			failure.Hint = fmt.Sprintf("A machine has one worker: put the models of %s and %s into one worker block.", other, target.Name)
+			return HostErrors{failure}
 		}
 	}
 	s.targets = apart
@@ -61,19 +61,11 @@ func (s *Session) mergeMachines() error {
 // areOneMachine reports whether two hosts that were reached are one machine.
 func (s *Session) areOneMachine(a, b Target) bool {
 	x, y := s.hosts[a.Name], s.hosts[b.Name]
-	return x != nil && y != nil && x.hello.Machine.MachineID != "" && x.hello.Machine.BootID != "" && x.hello.Machine.MachineID == y.hello.Machine.MachineID &&
-		x.hello.Machine.BootID == y.hello.Machine.BootID
-}
-
-// sameAs says that a worker is on the machine of another one.
-func (t Target) sameAs(other Target) *HostError {
-	name := other.Name
-	if other.Role == plan.RoleProxy {
-		name = other.Worker
+	if x == nil || y == nil {
+		return false
 	}
-	failure := t.fail(fmt.Sprintf("it is the same machine as %s", name), ErrSameMachine)
-	failure.Hint = fmt.Sprintf("A machine has one worker: put the models of %s and %s into one worker block.", name, t.Name)
-	return failure
+	m, n := x.hello.Machine, y.hello.Machine
+	return m.MachineID != "" && m.BootID != "" && m.MachineID == n.MachineID && m.BootID == n.BootID
 }
 
 // hangUp ends the conversation with a host that goes on under another name.
@@ -115,12 +107,10 @@ func (s *Session) refuseRelayHost(v *observed) {
 		return
 	}
 	for _, target := range s.targets[1:] {
-		if seen := v.seen[target.Name]; isRelayHost(seen) {
+		if v.seen[target.Name].Facts.Find(relayUnit).Applied != nil {
 			failure := target.fail(fmt.Sprintf("a relay stands there, and %s can't be looked at", proxy.Name), nil)
 			failure.Hint = fmt.Sprintf("Nothing is planned there until it is known whether it is the machine of %s.", proxy.Name)
 			v.drop(failure)
 		}
 	}
 }
-
-func isRelayHost(seen hostapi.Observation) bool { return seen.Facts.Find(relayUnit).Applied != nil }

@@ -3,23 +3,15 @@ package engine
 import (
 	"context"
 	"fmt"
-	"sync"
+	"maps"
 
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// looker is all that planning gets of a host: it can't change anything.
-type looker interface {
-	// look observes resources, and whatever the host's manifest names.
-	look(ctx context.Context, resources []plan.Resource) (hostapi.Observation, *HostError)
-	// relayStatus asks the relay on the host how it is.
-	relayStatus(ctx context.Context) (relayStatus, error)
-}
-
-// look implements looker. What is not in form is refused, before anything is
-// made of it.
+// look observes resources, and whatever the host's manifest names. What is not in
+// form is refused, before anything is made of it.
 func (h *host) look(ctx context.Context, resources []plan.Resource) (hostapi.Observation, *HostError) {
 	seen, err := h.client.Observe(ctx, hostapi.Observe{Resources: resources})
 	if err != nil {
@@ -35,22 +27,12 @@ type observed struct {
 }
 
 // lookAll looks at hosts side by side and adds what it saw to what was observed.
-func (v *observed) lookAll(ctx context.Context, hosts map[string]looker, want map[string][]plan.Resource) {
-	var mu sync.Mutex
-	var looks sync.WaitGroup
-	for name, h := range hosts {
-		looks.Go(func() {
-			seen, failure := h.look(ctx, want[name])
-			mu.Lock()
-			defer mu.Unlock()
-			if failure != nil {
-				v.drop(failure)
-				return
-			}
-			v.seen[name] = seen
-		})
+func (s *Session) lookAll(ctx context.Context, v *observed, names []string, want map[string][]plan.Resource) {
+	seen, failed := askAll(s, names, func(h *host) (hostapi.Observation, *HostError) { return h.look(ctx, want[h.Name]) })
+	maps.Copy(v.seen, seen)
+	for _, failure := range failed {
+		v.drop(failure)
 	}
-	looks.Wait()
 }
 
 // drop takes a host out of what was observed because of a failure.
@@ -74,7 +56,7 @@ func (v *observed) input(p proposer) desired.Input {
 // stack's domain, and a worker's hash that stands for somebody else.
 func (v *observed) refuseFalse(p proposer) {
 	proxy := p.stack.Proxy
-	ca := v.seen[proxy.Name].Facts.Find(plan.ID{Kind: plan.KindCA, Name: plan.CAInternal})
+	ca := v.seen[proxy.Name].Facts.Find(internalCA)
 	if ca.Exists && ca.Have[plan.AttrDomain] == proxy.Domain {
 		switch root, err := onlyRoot(ca.Have[plan.AttrPublic], proxy.Domain); {
 		case err != nil:

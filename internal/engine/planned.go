@@ -75,14 +75,17 @@ func (s *Session) observe(ctx context.Context) (*Planned, error) {
 		return nil, err
 	}
 	v := &observed{seen: map[string]hostapi.Observation{}, failed: map[string]*HostError{}}
-	v.lookAll(ctx, s.lookers(s.targets), want)
-	s.tellLooked(v, s.targets)
+	s.lookFirst(ctx, v, s.targets, want)
 	departed := s.reachDeparted(ctx, v)
 	maps.Copy(v.failed, s.failed)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("look at hosts: %w", context.Cause(ctx))
 	}
-	s.refuseManifests(v)
+	for _, target := range s.targets {
+		if failure := target.refuseManifest(v.seen[target.Name].Facts.Manifest, s.config.Stack.Name, s.config.Version); failure != nil {
+			v.drop(failure)
+		}
+	}
 	v.refuseFalse(proposer)
 	s.refuseRelayHost(v)
 	s.keepWorker(v)
@@ -90,12 +93,6 @@ func (s *Session) observe(ctx context.Context) (*Planned, error) {
 	planned.remembered = rememberedHosts(v.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	planned.describe(s)
 	return planned, nil
-}
-
-// failStays makes what stays remembered a failure: of a plan that is for every
-// host, also those that left the stack.
-func (p *Planned) failStays() {
-	p.Failed, p.Stays = append(p.Failed, p.Stays...), nil
 }
 
 // take makes a plan of what propose says.
@@ -107,12 +104,17 @@ func (p *Planned) take(propose func(prepared bool) (*proposal, error)) error {
 	return err
 }
 
-// tellLooked tells which of some hosts were looked at, so that nobody thinks
-// that they are waited for.
-func (s *Session) tellLooked(v *observed, targets []Target) {
+// lookFirst looks at hosts for the first time, and tells which it has seen, so
+// that nobody thinks that they are waited for.
+func (s *Session) lookFirst(ctx context.Context, v *observed, targets []Target, want map[string][]plan.Resource) {
+	var names []string
 	for _, target := range targets {
-		if _, ok := v.seen[target.Name]; ok {
-			s.teller.tell(Event{Host: target.Name, Phase: Looked})
+		names = append(names, target.Name)
+	}
+	s.lookAll(ctx, v, names, want)
+	for _, name := range names {
+		if _, ok := v.seen[name]; ok {
+			s.teller.tell(Event{Host: name, Phase: Looked})
 		}
 	}
 }
@@ -123,42 +125,20 @@ func (s *Session) proposer() proposer {
 	}
 }
 
-// lookers are the connected ones of some hosts, as planning gets them.
-func (s *Session) lookers(targets []Target) map[string]looker {
-	lookers := map[string]looker{}
-	for _, target := range targets {
-		if h := s.hosts[target.Name]; h != nil {
-			lookers[target.Name] = h
-		}
-	}
-	return lookers
-}
-
-// refuseManifests takes hosts of another stack, or of a newer relayctl, out of
-// what was observed.
-func (s *Session) refuseManifests(v *observed) {
-	for _, target := range s.targets {
-		seen, ok := v.seen[target.Name]
-		if !ok {
-			continue
-		}
-		if failure := target.refuseManifest(seen.Facts.Manifest, s.config.Stack.Name, s.config.Version); failure != nil {
-			v.drop(failure)
-		}
-	}
-}
-
 // withDrops makes the plan anew where it closes the connections of workers, with
 // their number: the relay is asked only then. A relay that does not run has none.
 func (s *Session) withDrops(ctx context.Context, p proposer, planned *Planned) error {
-	name, proxy := s.config.Stack.Proxy.Name, s.proxy()
+	name := s.config.Stack.Proxy.Name
 	facts := planned.observed.seen[name].Facts
-	if proxy == nil || !planned.proposal.drains(name) || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
+	closing := planned.proposal.closing(name)
+	if len(closing) == 0 || facts.Find(relayUnit).Have[plan.AttrRunning] != plan.Yes {
 		return nil
 	}
-	status, err := proxy.relayStatus(ctx)
+	status, err := s.proxy().relayStatus(ctx)
 	if err != nil {
-		planned.proposal.note(name, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
+		for _, change := range closing {
+			change.Notes = append(change.Notes, fmt.Sprintf("drops worker connections; how many is not known: %v", err))
+		}
 		return nil
 	}
 	p.open = status.connections()
@@ -174,16 +154,7 @@ var relayUnit = plan.ID{Kind: plan.KindUnit, Name: "relay-server.service"}
 
 // describe fills in what is told beside the changes.
 func (p *Planned) describe(s *Session) {
-	for _, target := range s.targets {
-		if failure := p.observed.failed[target.Name]; failure != nil {
-			p.Failed = append(p.Failed, failure)
-		}
-	}
-	for _, target := range p.departed {
-		if failure := p.observed.failed[target.Name]; failure != nil {
-			p.Stays = append(p.Stays, failure)
-		}
-	}
+	p.Failed, p.Stays = inOrder(s.targets, p.observed.failed), inOrder(p.departed, p.observed.failed)
 	p.GivenUp, p.Unknown = s.forgotten(p.observed.seen[s.config.Stack.Proxy.Name].Facts.Manifest)
 	for _, target := range slices.Concat(s.targets, p.departed) {
 		seen := p.observed.seen[target.Name]

@@ -1,11 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/plan"
@@ -22,7 +23,7 @@ type Proof struct {
 	Detours []string
 	// Err says why no route led to the relay; then every model has an error
 	// with this cause.
-	Err    *NoRelay
+	Err    *NoToken
 	Models []ModelProof // by name
 }
 
@@ -42,18 +43,6 @@ func (p Proof) failure() error {
 	return nil
 }
 
-// NoRelay is why the stack's relay was reached on no route. It is ErrNoRelay.
-type NoRelay struct {
-	Summary string   // one line: "llm.example.com is answered by something else: 200, Server: nginx"
-	Log     []string // what each route led to
-	Hint    string
-}
-
-func (e *NoRelay) Error() string { return e.Summary }
-
-// Is makes errors.Is(err, ErrNoRelay) true.
-func (e *NoRelay) Is(target error) bool { return target == ErrNoRelay }
-
 // ModelProof is one model's answer.
 type ModelProof struct {
 	Model      string
@@ -65,20 +54,23 @@ type ModelProof struct {
 	Err *NoToken
 }
 
-// NoToken is why a model gave no token. It is ErrNoToken.
+// NoToken is why a model gave no token: ErrNoToken. Without a model it is why no
+// route led to the relay: ErrNoRelay.
 type NoToken struct {
 	Model   string
 	Summary string   // one line: "the relay says 503: no worker serves llama3-8b"
-	Log     []string // what relay and workers say about it
+	Log     []string // what relay and workers say about it, or what each route led to
 	Hint    string
 
 	cause error
 }
 
-func (e *NoToken) Error() string { return e.Model + ": " + e.Summary }
+func (e *NoToken) Error() string { return strings.TrimPrefix(e.Model+": "+e.Summary, ": ") }
 
-// Is makes errors.Is(err, ErrNoToken) true.
-func (e *NoToken) Is(target error) bool { return target == ErrNoToken }
+// Is makes errors.Is with ErrNoToken, or ErrNoRelay, true.
+func (e *NoToken) Is(target error) bool {
+	return target == ErrNoToken && e.Model != "" || target == ErrNoRelay && e.Model == ""
+}
 
 // Unwrap returns the cause.
 func (e *NoToken) Unwrap() error { return e.cause }
@@ -121,8 +113,8 @@ const (
 
 // prover asks models for a token.
 type prover struct {
-	ways      []namedWay // in the order of preference
-	domain    string
+	ways      []way // in the order of preference
+	name      string
 	firstByte time.Duration // that the relay lets a client wait
 	patience  patience
 	teller    *teller
@@ -136,26 +128,29 @@ func (p *prover) run(ctx context.Context, models []string) Proof {
 	if failure != nil {
 		return unreached(failure, models)
 	}
-	proof := Proof{Route: best.Route, Detours: detours, Models: make([]ModelProof, len(models))}
-	var asks sync.WaitGroup
-	slots := make(chan struct{}, p.atOnce(best.Route))
-	for i, model := range models {
-		asks.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			took, err := p.ask(ctx, limit, best.way, model)
-			proof.Models[i] = ModelProof{Model: model, Route: best.Route, Detours: detours, FirstToken: took}
-			if err != nil {
-				proof.Models[i].Err = &NoToken{Model: model, Summary: err.Error(), cause: err}
-			}
-		})
+	atOnce := modelsAtOnce
+	if best.Route == RouteHost {
+		atOnce = 1 // a host does what it is asked in order, and what waits for its turn must not count as slow
 	}
-	asks.Wait()
+	proof := Proof{Route: best.Route, Detours: detours}
+	asks := make([]*ModelProof, len(models))
+	for i, model := range models {
+		asks[i] = &ModelProof{Model: model, Route: best.Route, Detours: detours}
+	}
+	sideBySide(asks, atOnce, func(m *ModelProof) {
+		var err error
+		if m.FirstToken, err = p.ask(ctx, limit, best, m.Model); err != nil {
+			m.Err = &NoToken{Model: m.Model, Summary: err.Error(), cause: err}
+		}
+	})
+	for _, m := range asks {
+		proof.Models = append(proof.Models, *m)
+	}
 	return proof
 }
 
 // unreached is a proof where no way led to the relay, so that no model was asked.
-func unreached(failure *NoRelay, models []string) Proof {
+func unreached(failure *NoToken, models []string) Proof {
 	proof := Proof{Err: failure}
 	for _, model := range models {
 		proof.Models = append(proof.Models, ModelProof{Model: model, Err: &NoToken{Model: model, Summary: failure.Summary, cause: failure}})
@@ -163,18 +158,9 @@ func unreached(failure *NoRelay, models []string) Proof {
 	return proof
 }
 
-// atOnce is how many models are asked at a time. A host does what it is asked
-// in order, and what waits for its turn there must not count as slow.
-func (p *prover) atOnce(route Route) int {
-	if route == RouteHost {
-		return 1
-	}
-	return modelsAtOnce
-}
-
 // findWay returns the first way that leads to the stack's relay, and why those
 // before it do not. It tries again until limit ends.
-func (p *prover) findWay(ctx, limit context.Context) (namedWay, []string, *NoRelay) {
+func (p *prover) findWay(ctx, limit context.Context) (way, []string, *NoToken) {
 	stop := p.teller.during(Event{Phase: Proving, Text: "the proxy to answer"})
 	defer stop()
 	for {
@@ -182,39 +168,31 @@ func (p *prover) findWay(ctx, limit context.Context) (namedWay, []string, *NoRel
 		var first error
 		for i, candidate := range p.ways {
 			err := reach(ctx, candidate)
-			if err == nil {
-				best, detours := p.better(ctx, i, detours)
-				return best, detours, nil
+			if err != nil {
+				first = cmp.Or(first, err)
+				detours = append(detours, fmt.Sprintf("%s: %v", candidate.Route, err))
+				continue
 			}
-			if first == nil {
-				first = err
+			for j, before := range p.ways[:i] { // the proxy may have come up between the two
+				if reach(ctx, before) == nil {
+					return before, detours[:j], nil
+				}
 			}
-			detours = append(detours, fmt.Sprintf("%s: %v", candidate.Route, err))
+			return candidate, detours, nil
 		}
 		if !pause(limit) {
-			return namedWay{}, nil, &NoRelay{Summary: p.whyNot(first), Log: detours}
+			return way{}, nil, &NoToken{Summary: p.whyNot(first), Log: detours}
 		}
 	}
 }
 
 // whyNot says in a line why the relay is not reached: what clients meet.
 func (p *prover) whyNot(err error) string {
-	var other *strangerError
+	var other strangerError
 	if errors.As(err, &other) {
-		return p.domain + " is answered by something else: " + other.said
+		return p.name + " is answered by something else: " + string(other)
 	}
 	return "the relay can't be reached: " + err.Error()
-}
-
-// better asks the ways before the one that worked once more: the proxy may
-// have come up between the two.
-func (p *prover) better(ctx context.Context, works int, detours []string) (namedWay, []string) {
-	for i, candidate := range p.ways[:works] {
-		if reach(ctx, candidate) == nil {
-			return candidate, detours[:i]
-		}
-	}
-	return p.ways[works], detours
 }
 
 // ask asks one model, again and again while what is wrong may pass and limit
@@ -247,46 +225,23 @@ func pause(limit context.Context) bool {
 }
 
 // prove holds that clients reach the stack's relay, and asks models for a token.
-func (s *Session) prove(ctx context.Context, name string, facts plan.Facts, models []string, patience patience) Proof {
-	endpoint, err := s.endpoint(name, facts)
-	var ways []namedWay
-	if err == nil {
-		ways, err = s.ways(ctx, endpoint)
-	}
-	proof := Proof{}
+func (s *Session) prove(ctx context.Context, name string, facts plan.Facts, models []string, patience patience) (proof Proof) {
+	ways, err := s.ways(ctx, name, facts)
 	if err != nil {
-		proof = unreached(&NoRelay{Summary: err.Error()}, models)
+		proof = unreached(&NoToken{Summary: err.Error()}, models)
 	} else {
-		p := &prover{
-			ways: ways, domain: name, firstByte: s.config.Stack.Proxy.Relay.FirstByteTimeout,
-			patience: patience, teller: s.teller,
-		}
-		asking, stop := s.whileConnected(ctx)
+		// A network that is gone must not be taken for an engine that is slow.
+		proxy := s.proxy()
+		asking, cancel := context.WithCancelCause(ctx)
+		stop := context.AfterFunc(proxy.gone, func() { cancel(fmt.Errorf("the connection to %s was lost", proxy.Name)) })
+		p := &prover{ways: ways, name: name, firstByte: s.config.Stack.Proxy.Relay.FirstByteTimeout, patience: patience, teller: s.teller}
 		proof = p.run(asking, models)
 		stop()
+		cancel(nil)
 		s.explain(ctx, &proof)
 	}
-	proof.URL = endpoint.at(name)
+	proof.URL = urlAt(name)
 	return proof
-}
-
-// whileConnected is a context that ends with the conversation with the proxy
-// host: a network that is gone must not be taken for an engine that is slow.
-func (s *Session) whileConnected(ctx context.Context) (connected context.Context, stop func()) {
-	proxy := s.proxy()
-	connected, cancel := context.WithCancelCause(ctx)
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		select {
-		case <-proxy.ended:
-			cancel(fmt.Errorf("the connection to %s was lost", proxy.Name))
-		case <-connected.Done():
-		}
-	})
-	return connected, func() {
-		cancel(nil)
-		watching.Wait()
-	}
 }
 
 // prove makes the proof of a job that left the proxy host in order. It is a
@@ -316,12 +271,9 @@ func (j *job) proveOf(ctx context.Context, name string, models []string) bool {
 func (j *job) withoutWorkers() map[string]bool {
 	without := map[string]bool{}
 	for _, model := range j.config.Stack.ModelNames() {
-		without[model] = true
-	}
-	for _, worker := range j.config.Stack.Workers {
-		for _, model := range worker.Models {
-			without[model.Name] = without[model.Name] && (j.hasFailed(worker.Name) || j.hasFailed(j.hostOf(worker.Name)))
-		}
+		without[model] = !slices.ContainsFunc(j.enginesOf(model, relayStatus{}), func(e modelEngine) bool {
+			return !j.hasFailed(e.worker.Name) && !j.hasFailed(e.host)
+		})
 	}
 	return without
 }

@@ -71,7 +71,7 @@ func TestProofFromTheProxyHost(t *testing.T) {
 		h := newHome(t)
 		h.relay.unknown["llm.example.com:443"], h.relay.unknown["10.0.0.10:443"] = true, true
 		outcome, err := h.apply()
-		var failure *engine.NoRelay
+		var failure *engine.NoToken
 		if !errors.As(err, &failure) || !errors.Is(err, engine.ErrNoRelay) {
 			t.Fatalf("error %v", err) // nobody listens on this machine's port 443
 		}
@@ -118,7 +118,7 @@ func TestModelsThatGiveNoToken(t *testing.T) {
 		}, "out of memory", wait(0, time.Second)},
 		{"no token in one piece", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, `{"choices":[{"message":{"role":"assistant","content":null},"finish_reason":null}]}`)
-		}, "no token", wait(0, time.Second)},
+		}, "without a token", wait(0, time.Second)},
 		{"broken off by the engine", func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\ndata: [DONE]\n\n")
 		}, "without a token", wait(0, time.Second)},

@@ -83,7 +83,11 @@ func (p proposer) propose(v *observed) (*proposal, error) {
 			return nil, err
 		}
 	}
-	made.keys = made.madeKeys(p.stack.Proxy.Name)
+	for _, change := range made.plan(p.stack.Proxy.Name).Changes {
+		if makesKey(change) {
+			made.keys = append(made.keys, change.ID.Name)
+		}
+	}
 	return made, nil
 }
 
@@ -96,17 +100,6 @@ func (m *proposal) add(host plan.Host, notes ...plan.Change) error {
 	todo.Changes = append(todo.Changes, notes...)
 	m.Hosts = append(m.Hosts, todo)
 	return nil
-}
-
-// madeKeys lists the API keys that are to be made on the proxy host.
-func (m *proposal) madeKeys(proxy string) []string {
-	var names []string
-	for _, change := range m.plan(proxy).Changes {
-		if makesKey(change) {
-			names = append(names, change.ID.Name)
-		}
-	}
-	return names
 }
 
 // waitsToBeShown reports whether a change is about a key that was just made:
@@ -161,23 +154,15 @@ func (m *proposal) plan(name string) plan.HostPlan {
 	return plan.HostPlan{Name: name}
 }
 
-// drains reports whether a host's plan closes the connections of workers.
-func (m *proposal) drains(name string) bool {
-	return slices.ContainsFunc(m.plan(name).Changes, closesWorkers)
-}
-
-// note adds a note to the changes of a host that close the connections of
-// workers.
-func (m *proposal) note(name, text string) {
+// closing are a host's changes that close the connections of workers.
+func (m *proposal) closing(name string) []*plan.Change {
+	var list []*plan.Change
 	changes := m.plan(name).Changes
-	for i := range changes {
-		if closesWorkers(changes[i]) {
-			changes[i].Notes = append(changes[i].Notes, text)
+	for i, c := range changes {
+		if c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
+			(c.Resource.Unit.Drain != "" || c.Resource.Unit.Lifecycle == plan.LifecycleRelay && c.Action == plan.Restart) {
+			list = append(list, &changes[i])
 		}
 	}
-}
-
-func closesWorkers(c plan.Change) bool {
-	return c.Counts() && c.Resource != nil && c.Resource.Unit != nil &&
-		(c.Resource.Unit.Drain != "" || c.Resource.Unit.Lifecycle == plan.LifecycleRelay && c.Action == plan.Restart)
+	return list
 }

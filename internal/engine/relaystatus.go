@@ -15,7 +15,6 @@ import (
 // relayStatus is what is read of a relay's status: the answer to
 // GET /v1/status on its admin socket.
 type relayStatus struct {
-	Program string        `json:"program"`
 	Started time.Time     `json:"started"`
 	Ended   uint64        `json:"ended"`  // requests since then
 	Failed  uint64        `json:"failed"` // of these
@@ -27,7 +26,6 @@ type relayWorker struct {
 	Name      string `json:"name"`
 	Connected bool   `json:"connected"`
 	Direct    bool   `json:"direct"` // no proxy stands in front of it
-	State     string `json:"state"`
 	Secret    string `json:"secret"` // how the hash of the secret begins that it came with
 
 	Models []workerModel `json:"models"`
@@ -48,7 +46,6 @@ type engineFailure struct {
 type relayModel struct {
 	Name    string `json:"name"`
 	Workers int    `json:"workers"` // connected
-	Of      int    `json:"of"`
 	Running int    `json:"running"`
 	Waiting int    `json:"waiting"`
 }
@@ -119,13 +116,14 @@ const (
 func (h *host) relayStatus(ctx context.Context) (relayStatus, error) {
 	var status relayStatus
 	said, err := h.client.Ask(ctx, hostapi.Ask{Socket: adminSocket, Method: http.MethodGet, URL: "http://relay/v1/status", Timeout: adminTime})
+	switch {
+	case err != nil:
+	case said.Status != http.StatusOK:
+		err = fmt.Errorf("it answers %d", said.Status)
+	default:
+		err = json.Unmarshal(said.Body, &status)
+	}
 	if err != nil {
-		return status, fmt.Errorf("ask the relay for its status: %w", err)
-	}
-	if said.Status != http.StatusOK {
-		return status, fmt.Errorf("ask the relay for its status: it answers %d", said.Status)
-	}
-	if err := json.Unmarshal(said.Body, &status); err != nil {
 		return status, fmt.Errorf("ask the relay for its status: %w", err)
 	}
 	return status, nil

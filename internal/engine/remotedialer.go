@@ -9,7 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/hostapi"
+	"github.com/relayctl/relayctl/internal/payload"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/remote"
 )
@@ -27,19 +29,6 @@ type remoteDialer struct {
 }
 
 func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
-	dialer, err := newSSHDialer(config, teller)
-	if err != nil {
-		return nil, err
-	}
-	departed, err := newSSHDialer(config, teller)
-	if err != nil {
-		return nil, err
-	}
-	departed.AcceptNewHostKeys = false
-	return &remoteDialer{dialer: dialer, departed: departed, programs: config.Programs, teller: teller, patience: startTime}, nil
-}
-
-func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
 	dialer, err := remote.NewDialer()
 	if err != nil {
 		return nil, err
@@ -52,8 +41,10 @@ func newSSHDialer(config Config, teller *teller) (*remote.Dialer, error) {
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s, added to %s", key.KeyType, key.Fingerprint, key.File)})
 	}
-	dialer.OnWait = func(wait remote.Wait) { teller.waitFor(wait.Host, wait.For) }
-	return dialer, nil
+	dialer.OnWait = func(wait remote.Wait) { teller.tell(Event{Host: wait.Host, Phase: Waiting, Text: wait.For}) }
+	departed := *dialer
+	departed.AcceptNewHostKeys = false
+	return &remoteDialer{dialer: dialer, departed: &departed, programs: config.Programs, teller: teller, patience: startTime}, nil
 }
 
 // startTime is how long relay-host may take to be brought and started, whatever
@@ -170,3 +161,27 @@ func (s *remoteStream) Close() error {
 	}
 	return errors.Join(err, s.way.Close())
 }
+
+// builtIn is the programs that this build of relayctl carries.
+type builtIn struct{ *payload.Carried }
+
+// Describe implements Programs.
+func (b builtIn) Describe(name, arch string) (desired.Program, error) {
+	info, err := b.Carried.Describe(name, arch)
+	return desired.Program{Version: info.Version, Digest: info.Digest, Size: info.Size}, err
+}
+
+// carried is one of the programs, as the way to a host wants it.
+type carried struct {
+	programs Programs
+	name     string
+}
+
+// Digest implements remote.Source.
+func (c carried) Digest(arch string) (string, error) {
+	program, err := c.programs.Describe(c.name, arch)
+	return program.Digest, err
+}
+
+// Packed implements remote.Source.
+func (c carried) Packed(arch string) ([]byte, error) { return c.programs.Packed(c.name, arch) }

@@ -14,17 +14,17 @@ import (
 // left before.
 func (j *job) replan(ctx context.Context, propose func() (*proposal, error)) {
 	observed := j.planned.observed
-	again, want := map[string]looker{}, map[string][]plan.Resource{}
+	want := map[string][]plan.Resource{}
 	for _, a := range j.parts {
 		switch {
 		case a.failure != nil:
 			observed.drop(a.failure)
 		case j.changed[a.at]:
-			again[a.at], want[a.at] = j.hosts[a.at], j.left.desired[a.at].Want
+			want[a.at] = j.left.desired[a.at].Want
 		}
 	}
 	clear(j.changed)
-	observed.lookAll(ctx, again, want)
+	j.lookAll(ctx, observed, slices.Collect(maps.Keys(want)), want)
 	observed.refuseFalse(j.proposer())
 	left, err := propose()
 	if err != nil {

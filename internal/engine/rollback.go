@@ -34,7 +34,7 @@ func (s *Session) PlanRollback(ctx context.Context, to int) (*Rollback, error) {
 	if err != nil {
 		return nil, err
 	}
-	planned.failStays()
+	planned.Failed, planned.Stays = slices.Concat(planned.Failed, planned.Stays), nil // it is for every host
 	if failure := planned.observed.failed[s.config.Stack.Proxy.Name]; failure != nil {
 		return nil, HostErrors{failure}
 	}
@@ -141,7 +141,7 @@ func (j *job) proveFormer(ctx context.Context) bool {
 		return true
 	}
 	name := j.config.Stack.Proxy.Domain
-	ca := j.planned.observed.seen[proxy.Name].Facts.Find(plan.ID{Kind: plan.KindCA, Name: plan.CAInternal})
+	ca := j.planned.observed.seen[proxy.Name].Facts.Find(internalCA)
 	if address, ok := stack.Address(ca.Have[plan.AttrDomain]); ok && address == ca.Have[plan.AttrDomain] {
 		name = address
 	}

@@ -125,26 +125,22 @@ func (r *Rotation) chooseWorkers(s *Session) {
 }
 
 // refuseDrift finds what an apply would have to do first on the hosts that
-// are worked on.
+// are worked on. A rotation of another worker that is not finished is in nobody's
+// way.
 func (r *Rotation) refuseDrift(s *Session, proxy string) error {
+	isRotation := func(change plan.Change) bool {
+		return r.Key != "" && desired.IsKeyRotation(r.Key, change) ||
+			slices.ContainsFunc(s.config.Stack.Workers, func(w *stack.Worker) bool { return desired.Rotates(w.Name, change) })
+	}
 	for _, h := range r.planned.Hosts {
 		involved := h.Name == proxy || slices.ContainsFunc(r.Workers, func(w RotatingWorker) bool { return w.Name == h.Name })
 		for _, change := range h.Changes {
-			if involved && (change.Counts() || change.Block != "") && !r.covers(s, change) {
+			if involved && (change.Counts() || change.Block != "") && !isRotation(change) {
 				return fmt.Errorf("%s %w: %s", h.Name, ErrDrift, change.ID)
 			}
 		}
 	}
 	return nil
-}
-
-// covers reports whether a change is a part of some rotation. A rotation of
-// another worker that is not finished is in nobody's way.
-func (r *Rotation) covers(s *Session, change plan.Change) bool {
-	if r.Key != "" && desired.IsKeyRotation(r.Key, change) {
-		return true
-	}
-	return slices.ContainsFunc(s.config.Stack.Workers, func(w *stack.Worker) bool { return desired.Rotates(w.Name, change) })
 }
 
 // Rotate does what was planned. When ctx ends or something fails, what stands
@@ -158,33 +154,24 @@ func (s *Session) Rotate(ctx context.Context, r *Rotation, show func(*Rotated) e
 	}
 	j := s.newJob(r.planned, rotateCommand)
 	j.outcome.Failed = slices.Clone(r.Failed)
-	j.rotates, j.events = true, s.quiet()
+	j.rotates = true
+	j.events = &teller{events: func(event Event) {
+		if event.Phase == Locking || event.Phase == Failed { // else the single steps of a rotation are nobody's concern
+			s.teller.tell(event)
+		}
+	}}
 	j.did = "the rotation is not finished there, and the old secret stays good; run rotate-secret again: it goes on from there"
 	proxy := s.config.Stack.Proxy.Name
 	j.take(s.hosts[proxy], proxy, plan.RoleProxy, 0)
 	rotated := &Rotated{}
-	stages := r.stagesOf(j, rotated)
-	err := j.run(ctx, stages, func(outcome *Outcome) error {
+	stages := (&keyRotation{job: j, RotateRequest: r.RotateRequest, rotated: rotated}).stages
+	if r.Key == "" {
+		stages = newWorkerRotation(j, r, rotated).stages
+	}
+	err := j.run(ctx, stages(), func(outcome *Outcome) error {
 		rotated.Outcome = *outcome
 		return show(rotated)
 	})
 	rotated.Outcome = *j.outcome
 	return rotated, err
-}
-
-// stagesOf are the stages of the rotation.
-func (r *Rotation) stagesOf(j *job, rotated *Rotated) []stage {
-	if r.Key != "" {
-		return (&keyRotation{job: j, RotateRequest: r.RotateRequest, rotated: rotated}).stages()
-	}
-	return newWorkerRotation(j, r, rotated).stages()
-}
-
-// quiet passes on what somebody has to know of the single steps of a rotation.
-func (s *Session) quiet() *teller {
-	return &teller{events: func(event Event) {
-		if event.Phase == Locking || event.Phase == Failed {
-			s.teller.tell(event)
-		}
-	}}
 }

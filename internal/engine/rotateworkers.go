@@ -1,10 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/relayctl/relayctl/internal/desired"
@@ -30,7 +30,9 @@ func newWorkerRotation(j *job, planned *Rotation, rotated *Rotated) *workerRotat
 		names = append(names, worker.Name)
 		at := j.hostOf(worker.Name)
 		block, _ := j.config.Stack.Worker(worker.Name)
-		j.take(j.hosts[at].as(targetOf(&block.Host)), at, plan.RoleWorker, 0)
+		h := *j.hosts[at]
+		h.Target = targetOf(&block.Host) // failures are told of the worker's block
+		j.take(&h, at, plan.RoleWorker, 0)
 	}
 	j.summary = "worker secrets rotated: " + strings.Join(names, ", ")
 	return &workerRotation{job: j, rotated: rotated}
@@ -114,37 +116,25 @@ func (r *workerRotation) introduced(context.Context) bool {
 // await holds that the relay sees every worker with its new secret and nobody
 // with the old one, and that a token comes.
 func (r *workerRotation) await(ctx context.Context) bool {
-	var waiting sync.WaitGroup
-	for _, a := range r.going() {
+	sideBySide(r.going(), 0, func(a *hostApply) {
 		state := r.state(a)
-		hash := state.Next
-		if hash == "" {
-			hash = state.Present
-		}
-		waiting.Go(func() { a.stop(r.awaitWorker(ctx, a, hash)) })
-	}
-	waiting.Wait()
+		a.stop(r.awaitWorker(ctx, a, cmp.Or(state.Next, state.Present)))
+	})
 	if len(r.going()) == 0 {
 		return false
 	}
 	r.prove(ctx)
-	r.outcome.Proof.Models = slices.DeleteFunc(r.outcome.Proof.Models, func(m ModelProof) bool { return !r.serves(m.Model) })
+	r.outcome.Proof.Models = slices.DeleteFunc(r.outcome.Proof.Models, func(m ModelProof) bool {
+		return !slices.ContainsFunc(r.going(), func(a *hostApply) bool { return r.hasModel(a, m.Model) })
+	})
 	for _, a := range r.going() {
-		if failure := r.unproven(ctx, a); failure != nil {
-			a.stop(failure)
-		}
+		a.stop(r.unproven(ctx, a))
 	}
 	return len(r.going()) > 0
 }
 
-// serves reports whether a model is one of the workers that are rotated.
-func (r *workerRotation) serves(model string) bool {
-	return slices.ContainsFunc(r.going(), func(a *hostApply) bool { return r.hasModel(a, model) })
-}
-
 func (r *workerRotation) hasModel(a *hostApply, model string) bool {
-	worker, ok := r.config.Stack.Worker(a.outcome.Name)
-	return ok && modelOf(worker, model) != nil
+	return slices.ContainsFunc(r.enginesOf(model, relayStatus{}), func(e modelEngine) bool { return e.worker.Name == a.outcome.Name })
 }
 
 // unproven says why a worker's new secret is not proved; nil: it is.
@@ -212,7 +202,11 @@ func (r *workerRotation) awaitWorker(ctx context.Context, a *hostApply, hash str
 		}
 		if time.Since(told) >= tellEvery {
 			told = time.Now()
-			r.teller.tell(Event{Host: a.outcome.Name, Phase: Waiting, Text: waitsFor(renewed)})
+			what := "its connection with the new secret"
+			if renewed {
+				what = "answers that run on its older connection"
+			}
+			r.teller.tell(Event{Host: a.outcome.Name, Phase: Waiting, Text: what})
 		}
 		select {
 		case <-tick.C:
@@ -222,12 +216,8 @@ func (r *workerRotation) awaitWorker(ctx context.Context, a *hostApply, hash str
 	}
 }
 
-func waitsFor(renewed bool) string {
-	if renewed {
-		return "answers that run on its older connection"
-	}
-	return "its connection with the new secret"
-}
+// workerSecret is the secret by which the relay knows a worker.
+var workerSecret = plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}
 
 // describeRotations adds to a plan what is unfinished, with the command that
 // finishes it.
@@ -238,7 +228,7 @@ func (m *proposal) describeRotations(in desired.Input) {
 			continue
 		}
 		h.Changes = append(h.Changes, plan.Change{
-			ID: plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}, Action: plan.Attention,
+			ID: workerSecret, Action: plan.Attention,
 			Reasons: []string{"its rotation is not finished, so the old one is still good"},
 			Notes:   []string{"to finish it: " + finishing(h.Worker)},
 		})
@@ -251,11 +241,8 @@ func finishing(worker string) string { return "relayctl rotate-secret --worker "
 func (s *Status) rotationProblems(planned *Planned) {
 	for _, h := range planned.Hosts {
 		for _, change := range h.Changes {
-			if change.Action == plan.Attention && change.ID == (plan.ID{Kind: plan.KindSecret, Name: plan.SecretWorker}) {
-				s.Problems = append(s.Problems, Problem{
-					Kind: HalfRotated, Host: h.Worker, Summary: "the rotation of its secret is not finished, so the old one is still good",
-					Command: finishing(h.Worker), Why: "finishes it",
-				})
+			if change.Action == plan.Attention && change.ID == workerSecret {
+				s.tell(HalfRotated, h.Worker, "the rotation of its secret is not finished, so the old one is still good", finishing(h.Worker), "finishes it")
 			}
 		}
 	}

@@ -102,26 +102,26 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	}
 	status := &Status{Stack: s.config.Stack.Name, URL: s.config.Stack.Proxy.URL()}
 	for _, failure := range planned.Failed {
-		status.Problems = append(status.Problems, problemOf(failure))
+		status.Problems = append(status.Problems, Problem{
+			Kind: HostTrouble, Cause: failure.Cause, Host: failure.Host, Summary: failure.Summary, Log: failure.Log, Why: failure.Hint,
+		})
 	}
 	for _, clock := range planned.Clocks {
-		status.Problems = append(status.Problems, Problem{Kind: ClockTrouble, Host: clock.Host, Summary: clock.Summary(), Why: clock.Hint()})
+		status.tell(ClockTrouble, clock.Host, clock.Summary(), "", clock.Hint())
 	}
 	for _, target := range s.targets {
 		status.Hosts = append(status.Hosts, s.hostStatus(target, planned))
 	}
-	proxy := planned.observed.seen[s.config.Stack.Proxy.Name]
+	proxy, isSeen := planned.observed.seen[s.config.Stack.Proxy.Name]
 	if manifest := proxy.Facts.Manifest; manifest != nil {
 		status.Applied, status.Operator = manifest.Time, manifest.Operator
 		status.blockProblems(planned)
 		status.unitProblems()
-		if err := s.modelStatus(ctx, status, planned); err != nil {
+		if err := s.modelStatus(ctx, status, proxy.Facts); err != nil {
 			return nil, err
 		}
-	} else if s.proxy() != nil && planned.observed.failed[s.config.Stack.Proxy.Name] == nil {
-		status.Problems = append(status.Problems, Problem{
-			Kind: NeverApplied, Summary: "nothing was applied yet", Command: "relayctl apply", Why: "sets the stack up",
-		})
+	} else if isSeen {
+		status.tell(NeverApplied, "", "nothing was applied yet", "relayctl apply", "sets the stack up")
 	}
 	if !status.Applied.IsZero() {
 		status.rotationProblems(planned)
@@ -131,8 +131,9 @@ func (s *Session) Status(ctx context.Context) (*Status, error) {
 	return status, nil
 }
 
-func problemOf(failure *HostError) Problem {
-	return Problem{Kind: HostTrouble, Cause: failure.Cause, Host: failure.Host, Summary: failure.Summary, Log: failure.Log, Why: failure.Hint}
+// tell adds a problem.
+func (s *Status) tell(kind ProblemKind, host, summary, command, why string) {
+	s.Problems = append(s.Problems, Problem{Kind: kind, Host: host, Summary: summary, Command: command, Why: why})
 }
 
 // hostStatus tells how one host is, from what planning saw.
@@ -176,73 +177,60 @@ func unitStatus(unit plan.Resource, facts plan.Facts, want []plan.Resource) Unit
 }
 
 // modelStatus asks the relay about every model, and every model for a token.
-func (s *Session) modelStatus(ctx context.Context, status *Status, planned *Planned) error {
-	if s.proxy() == nil {
-		return nil
-	}
-	facts := planned.observed.seen[s.config.Stack.Proxy.Name].Facts
+func (s *Session) modelStatus(ctx context.Context, status *Status, facts plan.Facts) error {
 	proof := s.prove(ctx, s.config.Stack.Proxy.Domain, facts, s.config.Stack.ModelNames(), statusPatience)
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask models for a token: %w", context.Cause(ctx))
 	}
 	status.Route, status.Detours = proof.Route, proof.Detours
-	relay, asked := s.proxy().relayStatus(ctx) // now that the proof has had every engine's failure told
-	down := status.standsStill("relay-server") // then that is told, and what follows from it is no news
-	if asked != nil && !down {
-		status.Problems = append(status.Problems, Problem{
-			Kind: RelaySilent, Host: s.config.Stack.Proxy.Name, Summary: asked.Error(),
-			Log: s.unitLog(ctx, s.config.Stack.Proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
-		})
+	proxy := s.proxy()
+	relay, unasked := proxy.relayStatus(ctx) // now that the proof has had every engine's failure told
+	if !status.standsStill("relay-server") { // else that is told, and what follows from it is no news
+		if unasked != nil {
+			status.Problems = append(status.Problems, Problem{
+				Kind: RelaySilent, Host: proxy.Name, Summary: unasked.Error(),
+				Log: s.unitLog(ctx, proxy.Name, "relay-server.service"), Command: "relayctl apply", Why: "starts it",
+			})
+		}
+		if failure := proof.Err; failure != nil {
+			status.Problems = append(status.Problems, Problem{Kind: NoWay, Summary: failure.Summary, Log: failure.Log, Why: failure.Hint})
+		}
 	}
-	if proof.Err != nil && !down {
-		status.Problems = append(status.Problems, Problem{Kind: NoWay, Summary: proof.Err.Summary, Log: proof.Err.Log, Why: proof.Err.Hint})
-	}
-	now := time.Now().Add(s.proxy().clockOff)
+	now := time.Now().Add(proxy.clockOff)
 	for _, answered := range proof.Models {
-		said := relay.model(answered.Model)
+		said, engines := relay.model(answered.Model), s.enginesOf(answered.Model, relay)
 		model := ModelStatus{
 			Model: answered.Model, Workers: said.Workers, Running: said.Running, Waiting: said.Waiting,
-			Expected: s.expected(answered.Model), Known: asked == nil, Proof: answered,
+			Expected: len(engines), Known: unasked == nil, Proof: answered,
 		}
 		status.Models = append(status.Models, model)
 		if proof.Err == nil {
-			status.modelProblems(model, s.engines(relay, model.Model), now)
+			status.modelProblems(model, engines, now)
 		}
 	}
 	return nil
-}
-
-// expected is how many workers the stack file has for a model.
-func (s *Session) expected(model string) int {
-	n := 0
-	for _, worker := range s.config.Stack.Workers {
-		if modelOf(worker, model) != nil {
-			n++
-		}
-	}
-	return n
 }
 
 // lately is for how long the failure of an engine is told while others of its
 // model answer: without requests nobody knows whether it still fails.
 const lately = 10 * time.Minute
 
-// modelProblems tells what is wrong with a model, whose engines failed last as
-// the relay has it; now is by the relay's clock.
-func (s *Status) modelProblems(model ModelStatus, engines []told, now time.Time) {
-	failure := model.Proof.Err
+// modelProblems tells what is wrong with a model and its engines; now is by the
+// relay's clock.
+func (s *Status) modelProblems(model ModelStatus, engines []modelEngine, now time.Time) {
+	if model.Proof.Err != nil {
+		s.Problems = append(s.Problems, silence(model.Proof.Err))
+		return
+	}
 	for _, engine := range engines {
-		if failure == nil && now.Sub(engine.At) < lately {
+		if engine.hasFailed() && now.Sub(engine.failed.At) < lately {
 			s.Problems = append(s.Problems, Problem{
 				Kind: EngineTrouble, Host: engine.host, Model: model.Model,
-				Summary: fmt.Sprintf("%s fails there: %s", model.Model, openai.FirstLine(engine.Text)), Why: engine.hint(),
+				Summary: fmt.Sprintf("%s fails there: %s", model.Model, openai.FirstLine(engine.failed.Text)), Why: engine.hint(),
 			})
 		}
 	}
-	switch {
-	case failure != nil:
-		s.Problems = append(s.Problems, silence(failure))
-	case model.Known && model.Workers < model.Expected:
+	if model.Known && model.Workers < model.Expected {
 		s.Problems = append(s.Problems, Problem{
 			Kind: FewWorkers, Model: model.Model,
 			Summary: fmt.Sprintf("%s is served by %d of %d workers", model.Model, model.Workers, model.Expected),
@@ -277,10 +265,7 @@ func (s *Status) standsStill(name string) bool {
 func (s *Status) blockProblems(planned *Planned) {
 	for _, host := range planned.Hosts {
 		for _, change := range host.Blocked() {
-			s.Problems = append(s.Problems, Problem{
-				Kind: DriftFromFile, Host: host.Name, Summary: change.ID.String() + ": " + change.Block,
-				Command: "relayctl plan", Why: "shows what is in the way",
-			})
+			s.tell(DriftFromFile, host.Name, change.ID.String()+": "+change.Block, "relayctl plan", "shows what is in the way")
 		}
 	}
 }
@@ -289,48 +274,33 @@ func (s *Status) unitProblems() {
 	for _, host := range s.Hosts {
 		for _, unit := range host.Units {
 			switch {
+			case !unit.Active && unit.Detail != "":
+				s.tell(UnitDown, host.Name, unit.Name+" does not run: "+unit.Detail, "relayctl apply", "starts it")
 			case !unit.Active:
-				summary := unit.Name + " does not run"
-				if unit.Detail != "" {
-					summary += ": " + unit.Detail
-				}
-				s.Problems = append(s.Problems, Problem{Kind: UnitDown, Host: host.Name, Summary: summary, Command: "relayctl apply", Why: "starts it"})
+				s.tell(UnitDown, host.Name, unit.Name+" does not run", "relayctl apply", "starts it")
 			case unit.Wanted != "":
-				s.Problems = append(s.Problems, Problem{
-					Kind: OtherVersion, Host: host.Name, Summary: fmt.Sprintf("%s is %s, not %s", unit.Name, unit.Version, unit.Wanted),
-					Command: "relayctl apply", Why: "brings the version that this relayctl carries",
-				})
+				s.tell(OtherVersion, host.Name, fmt.Sprintf("%s is %s, not %s", unit.Name, unit.Version, unit.Wanted),
+					"relayctl apply", "brings the version that this relayctl carries")
 			}
 		}
 	}
 }
 
+// driftProblems tells how much else an apply would change: a unit that does not
+// run is told already.
 func (s *Status) driftProblems() {
 	for _, host := range s.Hosts {
-		told := 0 // units that do not run, each a thing that apply would change
+		drift, more, things := host.Drift, "", "things are"
 		for _, unit := range host.Units {
 			if !unit.Active {
-				told++
+				drift, more = drift-1, "more "
 			}
 		}
-		if drift := host.Drift - told; drift > 0 {
-			s.Problems = append(s.Problems, Problem{
-				Kind: DriftFromFile, Host: host.Name, Summary: notAsItSays(drift, told > 0),
-				Command: "relayctl plan", Why: "shows the difference",
-			})
+		if drift == 1 {
+			things = "thing is"
+		}
+		if drift > 0 {
+			s.tell(DriftFromFile, host.Name, fmt.Sprintf("%d %s%s not as the stack file says", drift, more, things), "relayctl plan", "shows the difference")
 		}
 	}
-}
-
-// notAsItSays says how many things an apply would change, more than what was
-// told already.
-func notAsItSays(n int, more bool) string {
-	which, verb := "thing", "is"
-	if n != 1 {
-		which, verb = "things", "are"
-	}
-	if more {
-		which = "more " + which
-	}
-	return fmt.Sprintf("%d %s %s not as the stack file says", n, which, verb)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +22,6 @@ type refusal struct {
 	status  int
 	code    string // of the error in it, as the relay or the engine has it
 	message string
-	after   time.Duration // what Retry-After says; zero: nothing
 }
 
 func (r *refusal) Error() string {
@@ -34,60 +33,47 @@ func (r *refusal) Error() string {
 
 // The relay's codes that something is decided by.
 const (
-	codeFirstByte  = "first_byte_timeout" // the engine had as long as a client may wait
-	codeKeyRefused = "engine_key_refused"
-
+	codeFirstByte   = "first_byte_timeout" // the engine had as long as a client may wait
+	codeKeyRefused  = "engine_key_refused"
 	codeUnreachable = "engine_unreachable"
 )
 
-// passing reports whether the same request may go well a little later.
-func (r *refusal) passing() bool {
-	if r.code == codeFirstByte || r.code == codeKeyRefused {
-		return false
-	}
-	switch r.status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
-}
-
-// ofShape reports whether another form of the request may be taken.
-func (r *refusal) ofShape() bool {
-	switch r.status {
-	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusNotImplemented:
-		return true
-	}
-	return false
-}
-
-// ofEngine reports whether an engine that failed may be behind it, rather than
-// what was asked for.
-func (r *refusal) ofEngine() bool {
-	own := func(prefix string) bool { return strings.HasPrefix(r.code, prefix) }
-	if slices.ContainsFunc([]string{"no_worker", "queue_", "relay_", "worker_"}, own) {
-		return false // the relay's own word, of something else
-	}
-	switch r.status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
-		return true
-	}
-	return r.status >= 500
-}
-
 var (
-	// errNoTokenWithin means that an answer began, or did not, and no token came.
-	errNoTokenWithin = errors.New("no token within")
-	// errHangs means that none came for as long as clients may wait.
-	errHangs = errors.New("as long as a client may wait")
-	// errNoAnswer means that a way led to no HTTP answer.
-	errNoAnswer = errors.New("no answer")
+	errNoTokenWithin = errors.New("no token within")              // an answer began, or did not, and no token came
+	errHangs         = errors.New("as long as a client may wait") // none came for so long
+	errNoAnswer      = errors.New("no answer")                    // a way led to no HTTP answer
+	errNoToken       = errors.New("the answer ended without a token")
 )
+
+// isUnavailable reports whether a status says that what should answer is not
+// there, or not ready.
+func isUnavailable(status int) bool {
+	return status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout
+}
 
 // passing reports whether what failed may go well a little later.
 func passing(err error) bool {
 	var said *refusal
-	return errors.As(err, &said) && said.passing() || errors.Is(err, errNoAnswer)
+	if !errors.As(err, &said) {
+		return errors.Is(err, errNoAnswer)
+	}
+	return said.code != codeFirstByte && said.code != codeKeyRefused &&
+		(said.status == http.StatusTooManyRequests || isUnavailable(said.status))
+}
+
+// isOfEngine reports whether an engine that failed may be why no token came,
+// rather than what was asked for.
+func isOfEngine(err error) bool {
+	var said *refusal
+	if !errors.As(err, &said) {
+		return !errors.Is(err, errNoTokenWithin) && !errors.Is(err, errNoAnswer)
+	}
+	for _, own := range []string{"no_worker", "queue_", "relay_", "worker_"} {
+		if strings.HasPrefix(said.code, own) {
+			return false // the relay's own word, of something else
+		}
+	}
+	return said.status >= 500 || slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, said.status)
 }
 
 // shape is a form of the request for a token.
@@ -117,22 +103,15 @@ func shapes() []shape {
 
 // request is the body that asks a model for a token.
 func (s shape) request(model string) []byte {
-	type message struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
-	}
-	messages := []message{{"user", "Say OK."}}
+	messages := []map[string]string{{"role": "user", "content": "Say OK."}}
 	if s.system {
-		messages = slices.Insert(messages, 0, message{"system", "Be brief."})
+		messages = slices.Insert(messages, 0, map[string]string{"role": "system", "content": "Be brief."})
 	}
 	members := map[string]any{"model": model, "messages": messages, s.limit: s.tokens}
 	if s.stream {
 		members["stream"] = true
 	}
-	body, err := json.Marshal(members)
-	if err != nil {
-		panic(fmt.Sprintf("encode a request of strings: %v", err))
-	}
+	body, _ := json.Marshal(members) // texts and numbers always have a form
 	return body
 }
 
@@ -142,16 +121,15 @@ func (s shape) request(model string) []byte {
 func askForToken(ctx context.Context, w way, model string, within time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("%w %s", errNoTokenWithin, plan.Seconds(within)))
 	defer cancel()
+	faults := []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusNotImplemented}
 	var first error
 	for _, form := range shapes() {
 		took, err := askOnce(ctx, w, form.request(model))
 		var said *refusal
-		if !errors.As(err, &said) || !said.ofShape() {
+		if !errors.As(err, &said) || !slices.Contains(faults, said.status) {
 			return took, err
 		}
-		if first == nil {
-			first = err
-		}
+		first = cmp.Or(first, err)
 	}
 	return 0, first
 }
@@ -187,9 +165,6 @@ func causeOf(ctx context.Context, err error) error {
 // refused reads an answer that is an error.
 func refused(said *answer) *refusal {
 	r := &refusal{status: said.status}
-	if seconds, err := strconv.Atoi(said.header("Retry-After")); err == nil && seconds > 0 {
-		r.after = time.Duration(seconds) * time.Second
-	}
 	body, err := io.ReadAll(io.LimitReader(said.body, maxRefusal))
 	if err != nil {
 		return r // the status says enough
@@ -257,19 +232,17 @@ func isFilled(value json.RawMessage) bool {
 // of it in one piece where the engine does not stream.
 func awaitToken(body io.Reader) error {
 	reader := bufio.NewReader(body)
+	next := openai.NewEventReader(reader).Next
 	if inOnePiece(reader) {
-		return readWhole(reader)
+		next = func() ([]byte, error) { return nextWhole(reader) }
 	}
-	events := openai.NewEventReader(reader)
 	for {
-		data, err := events.Next()
+		data, err := next()
 		switch {
-		case errors.Is(err, io.EOF):
-			return errors.New("the answer ended without a token")
+		case errors.Is(err, io.EOF), string(data) == openai.Done:
+			return errNoToken
 		case err != nil:
 			return fmt.Errorf("read the answer: %w", err)
-		case string(data) == openai.Done:
-			return errors.New("the answer ended without a token")
 		}
 		if has, err := readToken(data); has || err != nil {
 			return err
@@ -289,16 +262,13 @@ func inOnePiece(reader *bufio.Reader) bool {
 	}
 }
 
-func readWhole(body io.Reader) error {
+// nextWhole is all that is left of an answer; io.EOF: nothing is.
+func nextWhole(body io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(body, maxCompletion))
-	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	if err == nil && len(data) == 0 {
+		err = io.EOF
 	}
-	has, err := readToken(data)
-	if err == nil && !has {
-		err = errors.New("the answer has no token")
-	}
-	return err
+	return data, err
 }
 
 // readToken reports whether an answer, or an event of one, has a token.

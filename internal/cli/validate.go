@@ -7,18 +7,23 @@ func (a *app) validateCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "validate [stack.hcl]",
 		Short: "Check a stack file, offline, without the values of its variables",
+		RunE:  func(*cobra.Command, []string) error { return a.validate(o) },
 	}
 	takeStack(command, &o)
 	a.takeJSON(command, typeValidate)
-	command.RunE = func(*cobra.Command, []string) error { return a.validate(o) }
 	return command
 }
 
 func (a *app) validate(o stackOptions) error {
 	s, err := a.load(o, noValues)
-	if err != nil {
+	switch v := a.view; {
+	case err != nil:
 		return err
+	case v.json != nil:
+		v.json.stack = s.Name
+	default:
+		v.out.printf("%s is valid: stack %s with proxy %s, %s and %s.\n", v.clean(o.file), s.Name, s.Proxy.Name,
+			plural(len(s.Workers), "worker", "workers"), plural(len(s.ModelNames()), "model", "models"))
 	}
-	a.view.valid(o.file, s)
 	return nil
 }

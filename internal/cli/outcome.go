@@ -2,10 +2,12 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // ending is how the end of a command is worded.
@@ -120,5 +122,97 @@ func (v *view) keys(names []string, delivery keyDelivery) {
 			continue
 		}
 		v.out.printf("\nAPI key for %s, shown this once:\n  %s\n", name, key.Reveal())
+	}
+}
+
+// tryIt prints a request that can be pasted into a shell. made are the API
+// keys that were just made, delivered where delivery says.
+func (v *view) tryIt(s *stack.Stack, made []string, delivery keyDelivery) {
+	if len(s.APIKeys) == 0 || len(s.ModelNames()) == 0 || v.json != nil {
+		return // nobody is let in, there is nothing to ask, or nobody reads it
+	}
+	key := s.APIKeys[0]
+	if at := slices.IndexFunc(s.APIKeys, func(k *stack.APIKey) bool { return slices.Contains(made, k.Name) }); at >= 0 {
+		key = s.APIKeys[at]
+	}
+	model := s.ModelNames()[0]
+	if len(key.Models) > 0 {
+		model = key.Models[0]
+	}
+	file := ""
+	if slices.Contains(made, key.Name) {
+		_, file = delivery.reveal(key.Name)
+	}
+	if file == "" {
+		v.out.printf("\nTry it, with the key of %s in KEY:\n", key.Name)
+	} else {
+		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(shellPath(file)))
+	}
+	v.request(s, model)
+}
+
+// request prints the request itself, and where the stack has an authority of
+// its own, how to trust it.
+func (v *view) request(s *stack.Stack, model string) {
+	cert := ""
+	if s.Proxy.TLS.Mode == stack.TLSInternal {
+		pem := s.Name + "-ca.pem"
+		v.out.printf("  %s\n", v.clean(fmt.Sprintf("%s > %s", v.about.again("ca"), pem)))
+		cert = " --cacert " + pem
+	}
+	v.out.printf("  curl%s %s \\\n", cert, shellWord(s.Proxy.URL()+"/v1/chat/completions"))
+	v.out.printf("    -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n")
+	v.out.printf("    -d '{\"model\": \"%s\",\n", model)
+	v.out.printf("         \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n")
+}
+
+// jsonDone is what an apply did.
+type jsonDone struct {
+	TookSeconds float64    `json:"took_seconds"`
+	URL         string     `json:"url"`
+	Created     int        `json:"created"`
+	Changed     int        `json:"changed"`
+	Removed     int        `json:"removed"`
+	NewKeys     []jsonKeys `json:"new_keys"`
+}
+
+// jsonKeys says where a new API key is; the key itself is never printed.
+type jsonKeys struct {
+	Name string `json:"name"`
+	File string `json:"file" text:"verbatim"`
+}
+
+// outcome prints how an apply ended on the hosts.
+func (j *jsonOutput) outcome(outcome *engine.Outcome) {
+	did := didOf(outcome)
+	j.done = &jsonDone{TookSeconds: seconds(outcome.Took), Created: did.Create, Changed: did.Update, Removed: did.Remove}
+	j.told = j.done
+	j.print(struct {
+		jsonLine
+		Hosts []engine.HostOutcome `json:"hosts"`
+	}{j.line("outcome"), outcome.Hosts})
+}
+
+// proof prints what the models answered.
+func (j *jsonOutput) proof(proof engine.Proof) {
+	var models []jsonModel
+	for _, m := range proof.Models {
+		models = append(models, modelOf(m))
+	}
+	j.done.URL = proof.URL
+	j.print(struct {
+		jsonLine
+		URL     string       `json:"url"`
+		Route   engine.Route `json:"route,omitempty"` // to the relay; missing: it was not reached
+		Detours []string     `json:"detours"`
+		Models  []jsonModel  `json:"models"`
+	}{j.line("proof"), proof.URL, proof.Route, proof.Detours, models})
+}
+
+// keys says where new keys are.
+func (j *jsonOutput) keys(names []string, delivery keyDelivery) {
+	for _, name := range names {
+		_, file := delivery.reveal(name)
+		j.done.NewKeys = append(j.done.NewKeys, jsonKeys{name, file})
 	}
 }

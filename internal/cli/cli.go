@@ -49,11 +49,9 @@ func (a *app) run() int {
 		err = a.view.failed(writeErr)
 	}
 	code := a.code(command, err)
-	if a.view.json != nil {
-		a.view.json.finish(code)
-		if a.view.err() != nil {
-			code = exitError
-		}
+	a.view.json.finish(code)
+	if a.view.err() != nil {
+		return exitError
 	}
 	return code
 }
@@ -67,7 +65,7 @@ func (a *app) code(command *cobra.Command, err error) int {
 	case errors.Is(err, errChanges):
 		return exitChanges
 	case !errors.Is(err, errTold):
-		if a.view.json == nil && a.wantsJSON(command) {
+		if a.wantsJSON(command) {
 			a.printJSON(command.Annotations[jsonFlag])
 		}
 		a.view.usageError(err, command.CommandPath(), a.meant(command))

@@ -197,10 +197,7 @@ func resourceOf(id plan.ID) *plan.ID {
 
 // diagnostics prints what is wrong in a stack file.
 func (v *view) diagnostics(problems hcl.Diagnostics) {
-	if v.json != nil {
-		v.json.fail(mistakesOf(problems, v.sources)...)
-		return
-	}
+	v.json.fail(mistakesOf(problems, v.sources)...)
 	v.sources.WriteDiagnostics(v.errs, problems, v.width, v.errs.color) // nowhere else to tell a failure
 }
 
@@ -218,10 +215,7 @@ func (v *view) failed(err error) error {
 
 // fail prints what went wrong, and the line of the stack file that asked for it.
 func (v *view) fail(f failure) {
-	if v.json != nil {
-		v.json.fail(f)
-		return
-	}
+	v.json.fail(f)
 	v.heading(strings.TrimPrefix(cmp.Or(f.Host, f.Model)+": "+f.Message, ": "))
 	if f.At != nil && f.At.File != "" && v.sources != nil {
 		if snippet := v.sources.Snippet(v.sources.Line(f.At.File, f.At.Line)); snippet != "" {

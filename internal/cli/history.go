@@ -68,11 +68,8 @@ func (a *app) history(ctx context.Context, o historyOptions) error {
 // taken over. Times are UTC, as in the reasons of a plan.
 // With steps it has one apply, of which the steps are printed.
 func (v *view) history(h *engine.History, steps bool) {
-	switch {
-	case v.json != nil:
-		v.json.history(h)
-		return
-	case steps:
+	v.json.history(h)
+	if steps {
 		v.pastSteps(h)
 		return
 	}

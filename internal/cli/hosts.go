@@ -93,10 +93,8 @@ func (a *app) untilInterrupted(ctx context.Context) (_ context.Context, stop fun
 			text = "Stopped: not every host came to an end within " + plan.Seconds(stopGrace) + ". Each"
 		}
 		a.progress.hear(engine.Event{Phase: stopped, Text: text + " ends its step by itself; run " + a.view.command + " again to go on."})
-		if a.view.json != nil {
-			a.view.failed(errInterrupted)
-			a.view.json.finish(exitError)
-		}
+		a.view.json.fail(a.view.failuresOf(errInterrupted)...)
+		a.view.json.finish(exitError)
 		a.Exit(exitError)
 	}()
 	return ctx, func() {

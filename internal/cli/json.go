@@ -33,17 +33,17 @@ const (
 
 var errKeysOutNeeded = errors.New("this apply makes API keys, which are never in the output of --json")
 
-// jsonOutput is what a command prints with --json: for an apply a line for
-// everything that happens, and in any case one last document.
+// jsonOutput is what a command prints with --json, where no text is: for an
+// apply a line for everything that happens, and in any case one last document.
 type jsonOutput struct {
 	view     *view
-	kind     string // type of the last document
+	kind     string // type of the last document; empty: JSON was not asked for
 	relayctl string
 	now      func() time.Time
 
 	stack string
-	told  any       // the last document's own part; nil: the command did not get so far
-	done  *jsonDone // of an apply: told
+	told  any      // the last document's own part; nil: the command did not get so far
+	done  jsonDone // of an apply: told
 
 	mu     sync.Mutex
 	errors []failure
@@ -87,10 +87,13 @@ func (a *app) takeJSON(command *cobra.Command, kind string) {
 
 const jsonFlag = "json"
 
+// on reports whether JSON is printed.
+func (j *jsonOutput) on() bool { return j.kind != "" }
+
 // printJSON has everything printed as JSON from now on. What goes on is drawn
 // beside it on a terminal of its own only.
 func (a *app) printJSON(kind string) {
-	a.view.json = &jsonOutput{view: a.view, kind: kind, relayctl: a.Version, now: a.Now, uploads: map[string]time.Time{}}
+	a.view.json.kind, a.view.out.silent, a.view.errs.silent = kind, true, true
 	if a.StdoutTerminal {
 		a.view.live = nil
 	}
@@ -118,7 +121,7 @@ func (j *jsonOutput) line(kind string) jsonLine {
 func (j *jsonOutput) print(document any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.over {
+	if j.on() && !j.over {
 		j.encode(document)
 	}
 }
@@ -127,7 +130,7 @@ func (j *jsonOutput) print(document any) {
 func (j *jsonOutput) finish(code int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.over {
+	if !j.on() || j.over {
 		return
 	}
 	j.over = true
@@ -156,7 +159,7 @@ func (j *jsonOutput) encode(parts ...any) {
 		encoder.Encode(whole.Interface()) // of plain data to memory: never fails
 		fields = append(fields, strings.TrimSuffix(strings.TrimPrefix(b.String(), "{"), "}\n"))
 	}
-	j.view.out.Write(escaped("{" + strings.Join(fields, ",") + "}\n")) // the page keeps its failure
+	j.view.out.print(escaped("{"+strings.Join(fields, ",")+"}\n"), true) // the page keeps its failure
 }
 
 // fit leaves the stack's secrets out of a document, makes its texts fit for a
@@ -215,8 +218,8 @@ func utc(at time.Time) time.Time {
 // escaped writes what can't be seen, or changes the direction of writing, as
 // JSON writes characters by number: the same document, and no terminal acts on
 // it. encoding/json does that for the controls of ASCII only.
-func escaped(document string) []byte {
-	var b bytes.Buffer
+func escaped(document string) string {
+	var b strings.Builder
 	for _, r := range document {
 		switch {
 		case r == '\n' || strconv.IsPrint(r):
@@ -228,7 +231,7 @@ func escaped(document string) []byte {
 			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
-	return b.Bytes()
+	return b.String()
 }
 
 // seconds is a duration to the millisecond.

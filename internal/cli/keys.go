@@ -27,7 +27,7 @@ func (a *app) keyDelivery(file string) (keyDelivery, error) {
 	switch {
 	case file != "":
 		return openKeyFile(file)
-	case a.StdoutTerminal && a.view.json == nil:
+	case a.StdoutTerminal && !a.view.json.on():
 		return keyHolder{}, nil
 	}
 	return nil, nil

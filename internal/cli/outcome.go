@@ -19,10 +19,7 @@ type ending struct {
 
 // outcome prints how a command ended on the hosts.
 func (v *view) outcome(outcome *engine.Outcome, planned *engine.Planned, end ending) {
-	if v.json != nil {
-		v.json.outcome(outcome)
-		return
-	}
+	v.json.outcome(outcome)
 	did, steps := didOf(outcome), 0
 	var stopped []string
 	for _, h := range outcome.Hosts {
@@ -68,26 +65,21 @@ func didOf(outcome *engine.Outcome) plan.Counts {
 
 // proof prints what the models answered.
 func (v *view) proof(proof engine.Proof) {
-	if v.json != nil {
-		v.json.proof(proof)
-	}
+	v.json.proof(proof)
 	if proof.Err != nil {
 		v.failed(proof.Err)
 		return
 	}
-	if v.json == nil {
-		v.detours(proof.Detours)
-		if len(proof.Models) == 0 && proof.Route != "" {
-			v.say(0, "The relay answered %s; no worker serves a model yet.", through(proof.Route, proof.URL))
-		}
+	v.detours(proof.Detours)
+	if len(proof.Models) == 0 && proof.Route != "" {
+		v.say(0, "The relay answered %s; no worker serves a model yet.", through(proof.Route, proof.URL))
 	}
 	for _, m := range proof.Models {
-		switch {
-		case m.Err != nil:
+		if m.Err != nil {
 			v.failed(m.Err)
-		case v.json == nil:
-			v.say(0, "%s answered %s: first token after %s.", m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))
+			continue
 		}
+		v.say(0, "%s answered %s: first token after %s.", m.Model, through(m.Route, proof.URL), plan.Seconds(m.FirstToken))
 	}
 }
 
@@ -111,12 +103,9 @@ func through(route engine.Route, url string) string {
 
 // keys shows new API keys, or says where they were written.
 func (v *view) keys(names []string, delivery keyDelivery) {
-	if v.json != nil {
-		v.json.keys(names, delivery)
-		return
-	}
 	for _, name := range names {
 		key, file := delivery.reveal(name)
+		v.json.done.NewKeys = append(v.json.done.NewKeys, jsonKeys{name, file})
 		if file != "" {
 			v.out.printf("\nAPI key for %s: written to %s\n", name, v.clean(file))
 			continue
@@ -128,8 +117,8 @@ func (v *view) keys(names []string, delivery keyDelivery) {
 // tryIt prints a request that can be pasted into a shell. made are the API
 // keys that were just made, delivered where delivery says.
 func (v *view) tryIt(s *stack.Stack, made []string, delivery keyDelivery) {
-	if len(s.APIKeys) == 0 || len(s.ModelNames()) == 0 || v.json != nil {
-		return // nobody is let in, there is nothing to ask, or nobody reads it
+	if len(s.APIKeys) == 0 || len(s.ModelNames()) == 0 {
+		return // nobody is let in, or there is nothing to ask
 	}
 	key := s.APIKeys[0]
 	if at := slices.IndexFunc(s.APIKeys, func(k *stack.APIKey) bool { return slices.Contains(made, k.Name) }); at >= 0 {
@@ -185,8 +174,8 @@ type jsonKeys struct {
 // outcome prints how an apply ended on the hosts.
 func (j *jsonOutput) outcome(outcome *engine.Outcome) {
 	did := didOf(outcome)
-	j.done = &jsonDone{TookSeconds: seconds(outcome.Took), Created: did.Create, Changed: did.Update, Removed: did.Remove}
-	j.told = j.done
+	j.done = jsonDone{TookSeconds: seconds(outcome.Took), Created: did.Create, Changed: did.Update, Removed: did.Remove}
+	j.told = &j.done
 	j.print(struct {
 		jsonLine
 		Hosts []engine.HostOutcome `json:"hosts"`
@@ -207,12 +196,4 @@ func (j *jsonOutput) proof(proof engine.Proof) {
 		Detours []string     `json:"detours"`
 		Models  []jsonModel  `json:"models"`
 	}{j.line("proof"), proof.URL, proof.Route, proof.Detours, models})
-}
-
-// keys says where new keys are.
-func (j *jsonOutput) keys(names []string, delivery keyDelivery) {
-	for _, name := range names {
-		_, file := delivery.reveal(name)
-		j.done.NewKeys = append(j.done.NewKeys, jsonKeys{name, file})
-	}
 }

@@ -59,10 +59,7 @@ func (a *app) plan(ctx context.Context, o planOptions) error {
 // plan prints what would happen on each host and why, then the sum of it, and
 // what else is worth knowing.
 func (v *view) plan(planned *engine.Planned, diff bool) {
-	if v.json != nil {
-		v.json.plan(planned, diff)
-		return
-	}
+	v.json.plan(planned, diff)
 	p := planText{view: v, plan: planned.Plan, diff: diff, texts: planned.Texts}
 	p.head(planned.Took, len(planned.Failed))
 	p.hosts()
@@ -246,7 +243,7 @@ func (p *planText) units(action plan.Action, title string) {
 // advice says what to do after a plan.
 func (v *view) advice(planned *engine.Planned) {
 	switch {
-	case planned.Empty(), v.json != nil:
+	case planned.Empty():
 	case len(planned.Blocked()) == 0:
 		v.out.printf("\nNothing was changed. To do this: %s\n", v.again("apply"))
 	case adoptable(planned):
@@ -269,17 +266,15 @@ func (v *view) blocked(planned *engine.Planned) {
 			if c.Resource != nil {
 				f.At = placeOf(c.Resource.Origin)
 			}
-			if c.Adoptable && v.json != nil { // people are told once, below
+			if c.Adoptable && v.json.on() { // people are told once, below
 				f.Hint = "--adopt takes it over and keeps the original"
 			}
 			v.fail(f)
 		}
 	}
-	switch {
-	case v.json != nil:
-	case adoptable(planned):
+	if adoptable(planned) {
 		v.errs.printf("\nNothing was changed. To take over what is in the way, originals kept:\n  %s\n", v.again("apply --adopt"))
-	default:
-		v.errs.printf("\nNothing was changed. Clear what is in the way, then run %s again.\n", v.command)
+		return
 	}
+	v.errs.printf("\nNothing was changed. Clear what is in the way, then run %s again.\n", v.command)
 }

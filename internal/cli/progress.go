@@ -40,10 +40,10 @@ func newProgress(v *view, hosts []string) *progress {
 		if v.out.terminal {
 			v.out.aside = p.aside
 		}
-	case v.json == nil:
+	case !v.json.on():
 		p.printers = append(p.printers, newPlainPrinter(v, p.states, hosts))
 	}
-	if v.json != nil && v.json.kind == typeResult {
+	if v.json.kind == typeResult {
 		p.printers = append(p.printers, v.json)
 	}
 	return p

@@ -59,7 +59,7 @@ func (a *app) begin(command string, o changeOptions, n needs) (*run, error) {
 	}
 	r := &run{app: a, changeOptions: o, stack: s, told: map[*engine.HostError]bool{}}
 	switch {
-	case !o.yes && a.view.json != nil:
+	case !o.yes && a.view.json.on():
 		err = fmt.Errorf("%s %w", command, errYesNeeded)
 	case !o.yes && !(a.StdinTerminal && a.StderrTerminal):
 		err = fmt.Errorf("%s %w", command, errNoTerminal)
@@ -87,7 +87,7 @@ func (r *run) mayDo(ctx context.Context, planned *engine.Planned, question strin
 	case len(planned.Blocked()) > 0:
 		r.view.blocked(planned)
 		return errTold
-	case len(planned.Keys) > 0 && r.keys == nil && r.view.json != nil:
+	case len(planned.Keys) > 0 && r.keys == nil && r.view.json.on():
 		return errKeysOutNeeded
 	case len(planned.Keys) > 0 && r.keys == nil:
 		return engine.ErrNoDelivery
@@ -120,7 +120,7 @@ func (r *run) do(ctx context.Context, planned *engine.Planned, question string, 
 	if err := r.mayDo(ctx, planned, question); err != nil {
 		return err
 	}
-	if r.view.live != nil && r.view.json == nil {
+	if r.view.live != nil {
 		r.view.gap() // above lines that will be drawn again
 	}
 	r.progress.begin(planned.Plan)

@@ -65,7 +65,7 @@ func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 	if !problems.HasErrors() {
 		return s, nil
 	}
-	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) && a.view.json == nil {
+	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) {
 		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  " + a.view.theSame("FILE"))
 	}
 	return nil, errTold

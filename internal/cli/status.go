@@ -43,10 +43,7 @@ func (a *app) status(ctx context.Context, o stackOptions) error {
 
 // status prints how a stack is: what is wrong first.
 func (v *view) status(s *engine.Status, now time.Time) {
-	if v.json != nil {
-		v.json.status(s)
-		return
-	}
+	v.json.status(s)
 	well := "all well"
 	if n := len(s.Problems); n > 0 {
 		well = plural(n, "thing needs attention", "things need attention")

@@ -51,10 +51,7 @@ func (v *view) usageError(err error, command string, meant []string) {
 	if len(meant) > 0 {
 		text += ". Did you mean " + strings.Join(meant, " or ") + "?"
 	}
-	if v.json != nil {
-		v.json.fail(failure{Code: codeUsage, Message: text, Hint: see})
-		return
-	}
+	v.json.fail(failure{Code: codeUsage, Message: text, Hint: see})
 	v.heading(text)
 	v.errs.printf("\n%s\n", see)
 }

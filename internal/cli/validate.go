@@ -16,14 +16,11 @@ func (a *app) validateCommand() *cobra.Command {
 
 func (a *app) validate(o stackOptions) error {
 	s, err := a.load(o, noValues)
-	switch v := a.view; {
-	case err != nil:
+	if err != nil {
 		return err
-	case v.json != nil:
-		v.json.stack = s.Name
-	default:
-		v.out.printf("%s is valid: stack %s with proxy %s, %s and %s.\n", v.clean(o.file), s.Name, s.Proxy.Name,
-			plural(len(s.Workers), "worker", "workers"), plural(len(s.ModelNames()), "model", "models"))
 	}
+	a.view.json.stack = s.Name
+	a.view.out.printf("%s is valid: stack %s with proxy %s, %s and %s.\n", a.view.clean(o.file), s.Name, s.Proxy.Name,
+		plural(len(s.Workers), "worker", "workers"), plural(len(s.ModelNames()), "model", "models"))
 	return nil
 }

@@ -31,14 +31,14 @@ type view struct {
 	// there is none.
 	live func() (columns, rows int)
 	mask func(text string) string // leaves the stack's secrets out
-	json *jsonOutput              // what is printed instead of text; nil: text is
+	json *jsonOutput              // takes all that is told as well, for --json
 }
 
 // defaultWidth is for what is no terminal, and for terminals that do not say.
 const defaultWidth = 80
 
 func newView(s System) *view {
-	return &view{
+	v := &view{
 		out:     &page{w: s.Stdout, terminal: s.StdoutTerminal, color: s.StdoutTerminal && s.wantsColor()},
 		errs:    &page{w: s.Stderr, terminal: s.StderrTerminal, color: s.StderrTerminal && s.wantsColor()},
 		width:   cmp.Or(max(0, s.Width), defaultWidth),
@@ -48,6 +48,8 @@ func newView(s System) *view {
 		live:    s.liveTerminal(),
 		mask:    func(text string) string { return text },
 	}
+	v.json = &jsonOutput{view: v, relayctl: s.Version, now: s.Now, uploads: map[string]time.Time{}}
+	return v
 }
 
 // keep has the secrets of a stack left out of everything that is printed from
@@ -56,7 +58,7 @@ func newView(s System) *view {
 func (v *view) keep(sources *stack.Sources) {
 	v.mask, v.sources = sources.Mask, sources
 	v.errs.keep(sources.Mask)
-	if v.json == nil {
+	if !v.json.on() {
 		v.out.keep(sources.Mask)
 	}
 }
@@ -207,6 +209,7 @@ func (v *view) sign(action plan.Action) (sign, color string) {
 // what prints need not ask every time.
 type page struct {
 	terminal, color bool
+	silent          bool   // text is not printed
 	aside           func() // is called before anything is printed; nil: nobody minds
 
 	mu      sync.Mutex
@@ -218,13 +221,17 @@ type page struct {
 
 // Write implements io.Writer.
 func (p *page) Write(text []byte) (int, error) {
+	if p.silent {
+		return len(text), nil
+	}
 	if p.aside != nil {
 		p.aside()
 	}
 	return len(text), p.print(string(text), true)
 }
 
-// print is Write for who is set aside by it. Not all that it prints stays.
+// print is Write for who is set aside by it, and for what is no text. Not all
+// that it prints stays.
 func (p *page) print(text string, stays bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

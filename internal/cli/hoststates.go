@@ -81,12 +81,18 @@ func (s *hostStates) end(outcome *engine.Outcome) {
 func (s *hostStates) of(host string) *hostState {
 	at := slices.IndexFunc(s.list, func(h *hostState) bool { return h.host == host })
 	if at < 0 {
-		if at = len(s.list); at > 0 && s.list[at-1].host == "" {
-			at--
-		}
+		at = beforeStack(s.list)
 		s.list = slices.Insert(s.list, at, &hostState{host: host, state: idle})
 	}
 	return s.list[at]
+}
+
+// beforeStack is where a list ends, or the stack as a whole stands in it.
+func beforeStack(list []*hostState) int {
+	if at := len(list) - 1; at >= 0 && list[at].host == "" {
+		return at
+	}
+	return len(list)
 }
 
 // take takes an event in.
@@ -110,8 +116,15 @@ func (s *hostStates) take(event engine.Event, now time.Time) {
 		h.now(working, event, now)
 	case engine.Connected, engine.Locking:
 		h.now(waiting, event, now)
-	case engine.Waiting:
-		h.waits(event, now)
+	case engine.Waiting: // of a step, or of the host as a whole
+		if event.ID.Name == "" {
+			h.now(waiting, event, now)
+			break
+		}
+		h.now(working, event, now)
+		if began := now.Add(-event.Took); began.Before(h.since) { // the host knows better
+			h.since = began
+		}
 	case engine.Uploading:
 		switch {
 		case event.Amount.Done < event.Amount.Total:
@@ -136,19 +149,6 @@ func (h *hostState) now(s state, event engine.Event, now time.Time) {
 		h.since = now
 	}
 	h.state, h.last = s, event
-}
-
-// waits notes what a step, or a host as a whole, waits for. Where the host says
-// for how long, it knows better when that began.
-func (h *hostState) waits(event engine.Event, now time.Time) {
-	if event.ID.Name == "" {
-		h.now(waiting, event, now)
-		return
-	}
-	h.now(working, event, now)
-	if began := now.Add(-event.Took); began.Before(h.since) {
-		h.since = began
-	}
 }
 
 // lookWhenAllConnected notes that the hosts are looked at: that begins for all

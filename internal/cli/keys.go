@@ -103,12 +103,8 @@ func checkKeyFile(f *os.File) error {
 	return err
 }
 
-// ownedBy reports whether a file is that of user uid; true where files have no
-// such owner.
-func ownedBy(info fs.FileInfo, uid int) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || int(stat.Uid) == uid
-}
+// ownedBy reports whether a file is that of user uid.
+func ownedBy(info fs.FileInfo, uid int) bool { return int(info.Sys().(*syscall.Stat_t).Uid) == uid }
 
 // syncFolder makes a new file's name last.
 func syncFolder(path string) error {

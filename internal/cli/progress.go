@@ -109,11 +109,3 @@ func (p *progress) end(outcome *engine.Outcome) {
 	p.mu.Unlock()
 	p.aside()
 }
-
-// stopping says what is waited for after the user asked to stop.
-func (p *progress) stopping() {
-	p.hear(engine.Event{Phase: stopping, Text: "Stopping: every host finishes the step it is in. Ctrl-C again stops at once."})
-}
-
-// stopped says what becomes of the hosts when relayctl ends while they go on.
-func (p *progress) stopped(text string) { p.hear(engine.Event{Phase: stopped, Text: text}) }

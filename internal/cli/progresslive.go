@@ -42,28 +42,23 @@ func (l *livePrinter) hear(e engine.Event, now time.Time) {
 	if !l.awake {
 		l.awake, l.began = !l.stood, now
 	}
+	text := ""
 	switch e.Phase {
-	case engine.Left, engine.NewHostKey, engine.Reached:
-		l.say(l.labelled(e), now)
 	case engine.Failed:
-		if e.Steps > 0 && e.ID.Name != "" { // else the line says it, and the whole error comes soon
-			l.say(l.labelled(e), now)
+		if e.Steps == 0 || e.ID.Name == "" { // the line says it, and the whole error comes soon
+			return
 		}
-	case stopping:
-		l.say(l.view.paragraphs(0, e.Text), now)
+		fallthrough
+	case engine.Left, engine.NewHostKey, engine.Reached:
+		text = l.view.hanging(l.view.nameColumns(l.states)+2, l.view.clean(e.Host), happened(e))
 	case stopped:
 		l.aside()
-		l.print(l.view.paragraphs(0, e.Text), true)
+		fallthrough
+	case stopping:
+		text = l.view.paragraphs(0, e.Text)
+	default:
+		return
 	}
-}
-
-// labelled tells what is over, behind the name of its host.
-func (l *livePrinter) labelled(e engine.Event) string {
-	return l.view.hanging(l.view.nameColumns(l.states)+2, l.view.clean(e.Host), happened(e))
-}
-
-// say prints a text above the lines.
-func (l *livePrinter) say(text string, now time.Time) {
 	shown := len(l.drawn) > 0
 	l.erase()
 	l.print(text, true)
@@ -161,11 +156,7 @@ func (v *view) liveLines(states *hostStates, now time.Time, width, rows int) []s
 		lines = append(lines, t.row(h))
 	}
 	if len(rest) > 0 {
-		at := len(lines)
-		if at > 0 && shown[at-1].host == "" {
-			at--
-		}
-		lines = slices.Insert(lines, at, t.plain(counts(rest)))
+		lines = slices.Insert(lines, beforeStack(shown), t.plain(counts(rest)))
 	}
 	return lines
 }
@@ -234,7 +225,13 @@ func (t *liveTable) row(h *hostState) string {
 	name := fmt.Sprintf("%-*s  ", t.name, t.view.fit(t.view.clean(h.host), t.name))
 	bar, count, color := strings.Repeat(" ", barColumns), strings.Repeat(" ", t.count+2), ""
 	if h.steps > 0 {
-		bar, count, color = t.bar(h), fmt.Sprintf("%-*s  ", t.count, h.count()), map[state]string{failed: red, done: green}[h.state]
+		full, empty := "█", "░"
+		if t.view.ascii {
+			full, empty = "#", "."
+		}
+		n := min(barColumns, h.step*barColumns/h.steps)
+		bar, color = strings.Repeat(full, n)+strings.Repeat(empty, barColumns-n), map[state]string{failed: red, done: green}[h.state]
+		count = fmt.Sprintf("%-*s  ", t.count, h.count())
 	}
 	switch {
 	case t.count == 0:
@@ -249,15 +246,6 @@ func (t *liveTable) row(h *hostState) string {
 // plain is a line without colours.
 func (t *liveTable) plain(text string) string {
 	return t.view.fit(strings.TrimRight(t.view.clean(text), " "), t.width)
-}
-
-func (t *liveTable) bar(h *hostState) string {
-	full, empty := "█", "░"
-	if t.view.ascii {
-		full, empty = "#", "."
-	}
-	n := min(barColumns, h.step*barColumns/h.steps)
-	return strings.Repeat(full, n) + strings.Repeat(empty, barColumns-n)
 }
 
 // words say what a host is at, and for how long.

@@ -14,7 +14,7 @@ import (
 // label names what a line of a plan is about.
 func label(c plan.Change) string {
 	if c.ID.Kind == plan.KindProgram && c.Action == plan.Create {
-		return strings.TrimSpace(thing(c.ID) + " " + newValue(c, plan.AttrVersion).Text)
+		return strings.TrimSpace(c.ID.Title() + " " + newValue(c, plan.AttrVersion).Text)
 	}
 	return stepName(c.ID, c.Action)
 }
@@ -196,11 +196,7 @@ func (v *view) unified(indent int, nameBefore, nameAfter, before, after string) 
 }
 
 func (v *view) diffLine(line string) string {
-	fields := strings.Split(line, "\t")
-	for i := range fields {
-		fields[i] = plan.Printable(fields[i], v.ascii)
-	}
-	line = strings.Join(fields, "\t")
+	line = printable(line, "\t", v.ascii)
 	switch {
 	case strings.HasPrefix(line, "+"):
 		return v.out.paint(green, line)

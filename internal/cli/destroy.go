@@ -54,7 +54,7 @@ func (a *app) destroy(ctx context.Context, o destroyOptions) error {
 			return err
 		case r.lacksProxy(planned):
 			return planned.Failed
-		case isBare(planned):
+		case !slices.ContainsFunc(planned.Hosts, hasOurs) && len(planned.CutOff) == 0:
 			where := "its hosts"
 			if len(planned.Failed) > 0 {
 				where, err = "the hosts that were looked at", planned.Failed
@@ -70,11 +70,6 @@ func (a *app) destroy(ctx context.Context, o destroyOptions) error {
 
 // hasOurs reports whether anything of relayctl's is on a host.
 func hasOurs(h plan.HostPlan) bool { return !h.New || h.Counts().Total() > 0 }
-
-// isBare reports whether nothing of relayctl's is on any host that was seen.
-func isBare(planned *engine.Planned) bool {
-	return !slices.ContainsFunc(planned.Hosts, hasOurs) && len(planned.CutOff) == 0
-}
 
 // destroy prints what a destroy would do.
 func (v *view) destroy(planned *engine.Planned, s *stack.Stack) {
@@ -120,7 +115,7 @@ func (v *view) destroyed(planned *engine.Planned, outcome *engine.Outcome) {
 		var kept []string
 		for _, c := range h.Changes {
 			if c.Action == plan.Attention && c.ID.Kind.Describe().Known {
-				kept = append(kept, thing(c.ID))
+				kept = append(kept, c.ID.Title())
 			}
 		}
 		if len(kept) > 0 {

@@ -158,7 +158,7 @@ func pastWords(p plan.Past) string {
 		text += "; at work"
 	case p.State != plan.PastCutOff:
 	case p.At != nil:
-		text += fmt.Sprintf("; cut off in step %d, %s", p.At.Step, thing(p.At.ID))
+		text += fmt.Sprintf("; cut off in step %d, %s", p.At.Step, p.At.ID.Title())
 	case p.Steps == 0:
 		text += "; cut off before its first step"
 	default:
@@ -229,7 +229,7 @@ func (v *view) originals(originals []engine.HostOriginal) {
 		case running:
 			was = ": it was running"
 		}
-		v.say(2, "%s, by apply %d (%s)%s", thing(o.ID), o.Number, minute(o.Time), was)
+		v.say(2, "%s, by apply %d (%s)%s", o.ID.Title(), o.Number, minute(o.Time), was)
 		v.out.printf("    %s\n", v.clean(bringBack(o.Original)))
 	}
 }

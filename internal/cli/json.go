@@ -196,11 +196,7 @@ func readable(text, form string) string {
 	case "verbatim":
 		return text
 	case "lines":
-		lines := strings.Split(text, "\n")
-		for i := range lines {
-			lines[i] = plan.Printable(lines[i], false)
-		}
-		return strings.Join(lines, "\n")
+		return printable(text, "\n", false)
 	}
 	return plan.Printable(text, false)
 }

@@ -46,7 +46,7 @@ func noticesOf(planned *engine.Planned, command string) []notice {
 			goesOn = "; apply goes on from where it ended"
 		}
 		if cut.At.Name != "" {
-			where = " in the middle of " + thing(cut.At)
+			where = " in the middle of " + cut.At.Title()
 		}
 		add("cut_off", cut.Host, fmt.Sprintf(words+goesOn, cut.Holder, cut.Command, cut.Since.UTC().Format(time.RFC3339)),
 			fmt.Sprintf("%s: "+words+"%s"+goesOn, cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format(time.TimeOnly), where)).Resource = resourceOf(cut.At)

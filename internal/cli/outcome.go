@@ -137,16 +137,10 @@ func (v *view) tryIt(s *stack.Stack, made []string, delivery keyDelivery) {
 	} else {
 		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(shellPath(file)))
 	}
-	v.request(s, model)
-}
-
-// request prints the request itself, and where the stack has an authority of
-// its own, how to trust it.
-func (v *view) request(s *stack.Stack, model string) {
 	cert := ""
-	if s.Proxy.TLS.Mode == stack.TLSInternal {
+	if s.Proxy.TLS.Mode == stack.TLSInternal { // how to trust its own authority
 		pem := s.Name + "-ca.pem"
-		v.out.printf("  %s\n", v.clean(fmt.Sprintf("%s > %s", v.about.again("ca"), pem)))
+		v.out.printf("  %s > %s\n", v.again("ca"), v.clean(pem))
 		cert = " --cacert " + pem
 	}
 	v.out.printf("  curl%s %s \\\n", cert, shellWord(s.Proxy.URL()+"/v1/chat/completions"))

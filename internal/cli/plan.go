@@ -262,7 +262,7 @@ func adoptable(planned *engine.Planned) bool {
 func (v *view) blocked(planned *engine.Planned) {
 	for _, h := range planned.Hosts {
 		for _, c := range h.Blocked() {
-			f := failure{Code: codeBlocked, Message: thing(c.ID) + ": " + c.Block, Host: h.Name, Resource: resourceOf(c.ID)}
+			f := failure{Code: codeBlocked, Message: c.ID.Title() + ": " + c.Block, Host: h.Name, Resource: resourceOf(c.ID)}
 			if c.Resource != nil {
 				f.At = placeOf(c.Resource.Origin)
 			}

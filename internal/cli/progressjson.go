@@ -56,5 +56,3 @@ func (j *jsonOutput) hear(e engine.Event, now time.Time) {
 }
 
 func (j *jsonOutput) beat(time.Time) {}
-
-func (j *jsonOutput) aside() {}

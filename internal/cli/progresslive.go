@@ -255,7 +255,7 @@ func (t *liveTable) words(h *hostState) string {
 		return "done in " + plan.Seconds(h.last.Took)
 	case engine.Failed:
 		if h.last.ID.Name != "" && h.last.Steps > 0 {
-			return "failed at " + thing(h.last.ID)
+			return "failed at " + h.last.ID.Title()
 		}
 		return "failed: " + h.last.Text
 	case skipped:
@@ -270,7 +270,7 @@ func (t *liveTable) words(h *hostState) string {
 
 // goesOnVerbFirst is goesOn with the verb first.
 func goesOnVerbFirst(e engine.Event) string {
-	bare := strings.TrimPrefix(thing(e.ID), string(e.ID.Kind)+" ")
+	bare := strings.TrimPrefix(e.ID.Title(), string(e.ID.Kind)+" ")
 	switch e.Phase {
 	case engine.Connecting:
 		return strings.TrimSuffix("connecting to "+e.Text, " to ")

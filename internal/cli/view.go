@@ -83,6 +83,15 @@ func (v *view) clean(text string) string {
 	return plan.Printable(text, v.ascii)
 }
 
+// printable is plan.Printable for what stands between separators, which stay.
+func printable(text, separator string, ascii bool) string {
+	parts := strings.Split(text, separator)
+	for i := range parts {
+		parts[i] = plan.Printable(parts[i], ascii)
+	}
+	return strings.Join(parts, separator)
+}
+
 // again is stackOptions.again for the stack that is told about.
 func (v *view) again(command string) string { return v.clean(v.about.again(command)) }
 

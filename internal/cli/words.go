@@ -9,9 +9,6 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// thing names a resource as people say it.
-func thing(id plan.ID) string { return id.Title() }
-
 // unitName is a unit's name as people say it.
 func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
 
@@ -20,7 +17,7 @@ func stepName(id plan.ID, action plan.Action) string {
 	if action == plan.Restart || action == plan.Reload {
 		return string(action) + " " + unitName(id.Name)
 	}
-	return thing(id)
+	return id.Title()
 }
 
 // doing says what goes on, how far it is and for how long.
@@ -36,12 +33,12 @@ func goesOn(e engine.Event) string {
 	case engine.Locking:
 		return "waiting for the lock: " + e.Text
 	case engine.Uploading:
-		return thing(e.ID) + ": uploading"
+		return e.ID.Title() + ": uploading"
 	case engine.Started:
-		return thing(e.ID) + ": " + begins(e)
+		return e.ID.Title() + ": " + begins(e)
 	case engine.Waiting, engine.Proving:
 		if e.ID.Name != "" {
-			return thing(e.ID) + ": " + e.Text
+			return e.ID.Title() + ": " + e.Text
 		}
 		return "waiting for " + e.Text
 	}
@@ -79,7 +76,7 @@ func happened(e engine.Event) string {
 	case engine.Reached:
 		return e.Text + took(e.Took, 1)
 	case engine.Done:
-		return thing(e.ID) + ": " + did(e) + took(e.Took, time.Second)
+		return e.ID.Title() + ": " + did(e) + took(e.Took, time.Second)
 	case engine.Finished:
 		return fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took))
 	}

@@ -244,7 +244,7 @@ func bringBack(o plan.Original) string {
 	if o.Kept != "" {
 		return "cp -a " + shellWord(o.Kept) + " " + shellWord(o.Name)
 	}
-	unit := shellWord(strings.TrimSuffix(o.Name, ".service"))
+	unit := shellWord(unitName(o.Name))
 	commands := []string{"systemctl unmask " + unit}
 	if o.HiddenBy != "" {
 		commands = []string{"systemctl disable --now " + unit, "rm " + shellWord(o.HiddenBy), "systemctl daemon-reload"}

@@ -102,21 +102,21 @@ func through(route engine.Route, url string) string {
 }
 
 // keys shows new API keys, or says where they were written.
-func (v *view) keys(names []string, delivery keyDelivery) {
+func (v *view) keys(names []string, delivery *keyDelivery) {
 	for _, name := range names {
-		key, file := delivery.reveal(name)
+		file := delivery.where()
 		v.json.done.NewKeys = append(v.json.done.NewKeys, jsonKeys{name, file})
 		if file != "" {
 			v.out.printf("\nAPI key for %s: written to %s\n", name, v.clean(file))
 			continue
 		}
-		v.out.printf("\nAPI key for %s, shown this once:\n  %s\n", name, key.Reveal())
+		v.out.printf("\nAPI key for %s, shown this once:\n  %s\n", name, delivery.held[name].Reveal())
 	}
 }
 
 // tryIt prints a request that can be pasted into a shell. made are the API
 // keys that were just made, delivered where delivery says.
-func (v *view) tryIt(s *stack.Stack, made []string, delivery keyDelivery) {
+func (v *view) tryIt(s *stack.Stack, made []string, delivery *keyDelivery) {
 	if len(s.APIKeys) == 0 || len(s.ModelNames()) == 0 {
 		return // nobody is let in, or there is nothing to ask
 	}
@@ -128,14 +128,10 @@ func (v *view) tryIt(s *stack.Stack, made []string, delivery keyDelivery) {
 	if len(key.Models) > 0 {
 		model = key.Models[0]
 	}
-	file := ""
-	if slices.Contains(made, key.Name) {
-		_, file = delivery.reveal(key.Name)
-	}
-	if file == "" {
-		v.out.printf("\nTry it, with the key of %s in KEY:\n", key.Name)
+	if slices.Contains(made, key.Name) && delivery.where() != "" {
+		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(shellPath(delivery.where())))
 	} else {
-		v.out.printf("\nTry it:\n  KEY=$(sed -n 's/^%s=//p' %s | tail -n 1)\n", key.Name, v.clean(shellPath(file)))
+		v.out.printf("\nTry it, with the key of %s in KEY:\n", key.Name)
 	}
 	cert := ""
 	if s.Proxy.TLS.Mode == stack.TLSInternal { // how to trust its own authority

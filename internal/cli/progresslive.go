@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ const (
 func (l *livePrinter) up(width, rows int) string {
 	n := 0
 	for _, line := range l.drawn {
-		n += 1 + max(0, columns(unpainted(line))-1)/max(1, width)
+		n += 1 + max(0, columns(color.ReplaceAllString(line, ""))-1)/max(1, width)
 	}
 	n = min(n, max(0, rows-1)) // the rest has left the screen
 	if n == 0 {
@@ -118,6 +119,8 @@ func (l *livePrinter) up(width, rows int) string {
 	}
 	return fmt.Sprintf("\r\x1b[%dA", n)
 }
+
+var color = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 func (l *livePrinter) print(text string, stays bool) {
 	l.view.errs.print(text, stays) // the page keeps its failure

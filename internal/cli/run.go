@@ -45,7 +45,7 @@ type run struct {
 	*app
 	changeOptions
 	stack *stack.Stack
-	keys  keyDelivery                // nil: there is nobody to give keys to
+	keys  *keyDelivery               // nil: there is nobody to give keys to
 	told  map[*engine.HostError]bool // failures that are on the screen
 }
 
@@ -73,7 +73,6 @@ func (a *app) begin(command string, o changeOptions, n needs) (*run, error) {
 func (r *run) meet(ctx context.Context, config engine.Config, work func(context.Context, session) error) error {
 	config.AcceptNewHostKeys = r.acceptNewHostKeys
 	if r.keys != nil {
-		defer r.keys.Close() // every key was synced to disk when it was delivered
 		config.Keys = r.keys
 	}
 	return r.app.meet(ctx, r.stack, config, work)

@@ -68,7 +68,15 @@ func (v *view) status(s *engine.Status, now time.Time) {
 	v.out.printf("\n")
 	rows = [][]string{{"model", "workers", "running", "waiting", "first token"}}
 	for _, m := range s.Models {
-		rows = append(rows, modelRow(m))
+		workers, running, waiting, token := "?", "?", "?", "none"
+		if m.Known {
+			workers = fmt.Sprintf("%d of %d", m.Workers, m.Expected)
+			running, waiting = fmt.Sprint(m.Running), fmt.Sprint(m.Waiting)
+		}
+		if m.Proof.Err == nil {
+			token = plan.Seconds(m.Proof.FirstToken)
+		}
+		rows = append(rows, []string{m.Model, workers, running, waiting, token})
 	}
 	v.table(rows)
 	if len(s.NotCompared) > 0 {
@@ -122,30 +130,21 @@ func (v *view) problem(p engine.Problem) {
 // hostRows is one row, and on a machine in two roles a second one for what the
 // worker runs, so that all fits into 80 columns.
 func hostRows(h engine.HostStatus) [][]string {
-	at := slices.IndexFunc(h.Units, func(u engine.UnitStatus) bool { return u.Name == "relay-worker" })
-	if h.Role != string(plan.RoleProxy) || at < 0 {
-		return [][]string{hostRow(h)}
-	}
-	below := []string{"", ""}
-	for _, u := range h.Units[at:] {
-		below = append(below, unitCell(u))
-	}
-	h.Units = h.Units[:at]
-	return [][]string{hostRow(h), below}
-}
-
-func hostRow(h engine.HostStatus) []string {
-	row := []string{bothNames(h.Name, h.Role, h.Worker), "up"}
+	rows := [][]string{{bothNames(h.Name, h.Role, h.Worker), "up"}}
 	if !h.Up {
-		row[1] = "can't be reached"
+		rows[0][1] = "can't be reached"
 	}
 	for _, u := range h.Units {
-		row = append(row, unitCell(u))
+		if h.Role == string(plan.RoleProxy) && u.Name == "relay-worker" {
+			rows = append(rows, []string{"", ""})
+		}
+		last := len(rows) - 1
+		rows[last] = append(rows[last], unitCell(u))
 	}
 	if h.Drift > 0 {
-		row = append(row, fmt.Sprintf("apply would change %s", plural(h.Drift, "thing", "things")))
+		rows[0] = append(rows[0], fmt.Sprintf("apply would change %s", plural(h.Drift, "thing", "things")))
 	}
-	return row
+	return rows
 }
 
 func unitCell(u engine.UnitStatus) string {
@@ -157,19 +156,6 @@ func unitCell(u engine.UnitStatus) string {
 		text += " not running"
 	}
 	return text
-}
-
-func modelRow(m engine.ModelStatus) []string {
-	workers, running, waiting := "?", "?", "?"
-	if m.Known {
-		workers = fmt.Sprintf("%d of %d", m.Workers, m.Expected)
-		running, waiting = fmt.Sprint(m.Running), fmt.Sprint(m.Waiting)
-	}
-	token := "none"
-	if m.Proof.Err == nil {
-		token = plan.Seconds(m.Proof.FirstToken)
-	}
-	return []string{m.Model, workers, running, waiting, token}
 }
 
 // jsonSeen is how a stack is.

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
@@ -167,7 +167,7 @@ func (v *view) warn(text string) { v.out.printf("%s", v.hanging(2, "!", text)) }
 
 // gap leaves a blank line between what is on the screen already and what comes.
 func (v *view) gap() {
-	if v.errs.isUsed() || v.out.isUsed() {
+	if v.errs.used.Load() || v.out.used.Load() {
 		v.errs.printf("\n")
 	}
 }
@@ -221,10 +221,10 @@ type page struct {
 	silent          bool   // text is not printed
 	aside           func() // is called before anything is printed; nil: nobody minds
 
+	used    atomic.Bool // something was printed that stays
 	mu      sync.Mutex
 	w       io.Writer
 	mask    func(text string) string // nil: there is nothing to leave out
-	used    bool                     // something was printed
 	failure error
 }
 
@@ -242,9 +242,11 @@ func (p *page) Write(text []byte) (int, error) {
 // print is Write for who is set aside by it, and for what is no text. Not all
 // that it prints stays.
 func (p *page) print(text string, stays bool) error {
+	if stays {
+		p.used.Store(true)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used = p.used || stays
 	if p.mask != nil {
 		text = p.mask(text)
 	}
@@ -258,12 +260,6 @@ func (p *page) keep(mask func(text string) string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mask = mask
-}
-
-func (p *page) isUsed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.used
 }
 
 func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args...) }
@@ -284,11 +280,6 @@ func (p *page) paint(code, text string) string {
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
-
-var color = regexp.MustCompile("\x1b\\[[0-9;]*m")
-
-// unpainted is a line without its colours.
-func unpainted(line string) string { return color.ReplaceAllString(line, "") }
 
 func plural(n int, one, many string) string {
 	if n == 1 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -76,7 +77,11 @@ func happened(e engine.Event) string {
 	case engine.Reached:
 		return e.Text + took(e.Took, 1)
 	case engine.Done:
-		return e.ID.Title() + ": " + did(e) + took(e.Took, time.Second)
+		how := e.ID.Kind.Describe().Verb(e.Action).Done
+		if e.Adopt {
+			how = "taken over"
+		}
+		return e.ID.Title() + ": " + cmp.Or(e.Text, how) + took(e.Took, time.Second)
 	case engine.Finished:
 		return fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took))
 	}
@@ -108,17 +113,6 @@ func bytesOf(n int64) string {
 
 // begins is the word for a step that begins.
 func begins(e engine.Event) string { return e.ID.Kind.Describe().Verb(e.Action).Doing }
-
-// did is how a step ended.
-func did(e engine.Event) string {
-	switch {
-	case e.Text != "":
-		return e.Text // not as the action has it
-	case e.Adopt:
-		return "taken over"
-	}
-	return e.ID.Kind.Describe().Verb(e.Action).Done
-}
 
 // took is how long something took, where that was at least so long.
 func took(d, least time.Duration) string {

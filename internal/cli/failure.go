@@ -120,12 +120,15 @@ func (v *view) failuresOf(err error) []failure {
 		}
 		f.Code = codeOf(onHost.Cause, f.Code)
 		return []failure{f}
-	case errors.As(err, &noRelay):
-		return []failure{{Code: codeOf(err, codeOther), Message: noRelay.Summary, Log: noRelay.Log, Hint: noRelay.Hint}}
-	case errors.As(err, &noToken):
-		return []failure{{Code: codeOf(err, codeOther), Message: noToken.Summary, Model: noToken.Model, Log: noToken.Log, Hint: v.forThisStack(noToken.Hint)}}
 	}
-	return []failure{{Code: codeOf(err, codeOther), Message: err.Error(), Hint: v.hintFor(err)}}
+	f := failure{Code: codeOf(err, codeOther), Message: err.Error(), Hint: v.hintFor(err)}
+	switch {
+	case errors.As(err, &noRelay):
+		f.Message, f.Log, f.Hint = noRelay.Summary, noRelay.Log, noRelay.Hint
+	case errors.As(err, &noToken):
+		f.Message, f.Model, f.Log, f.Hint = noToken.Summary, noToken.Model, noToken.Log, v.forThisStack(noToken.Hint)
+	}
+	return []failure{f}
 }
 
 // hintFor says what to do about an error that is about the stack as a whole.

@@ -78,9 +78,9 @@ func (j *jsonOutput) plan(planned *engine.Planned, diff bool) {
 
 func planShape(planned *engine.Planned, diff bool) jsonPlan {
 	shape := jsonPlan{TookSeconds: seconds(planned.Took), Summary: planned.Counts(), NewKeys: planned.Keys, Notices: noticesOf(planned, "apply")}
-	texts := textsOf(planned.Texts)
-	if !diff {
-		texts = nil
+	var texts textsOf
+	if diff {
+		texts = planned.Texts
 	}
 	for _, h := range planned.Hosts {
 		shape.Hosts = append(shape.Hosts, jsonHost{
@@ -116,8 +116,8 @@ func changeOf(host string, c plan.Change, texts textsOf) jsonChange {
 	if c.Resource != nil {
 		change.At = placeOf(c.Resource.Origin)
 	}
-	if before, after, ok := texts.of(host, c); ok {
-		change.Diff = &jsonDiff{before, after}
+	if t := texts.of(host, c); t.known {
+		change.Diff = &jsonDiff{t.before, t.after}
 	}
 	return change
 }

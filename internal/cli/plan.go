@@ -159,10 +159,9 @@ func (p *planText) host(h plan.HostPlan) {
 }
 
 func (p *planText) change(h plan.HostPlan, c plan.Change) {
-	t := texts{unknown: p.content}
-	t.before, t.after, t.known = p.texts.of(h.Name, c)
+	t := p.texts.of(h.Name, c)
 	sign, color := p.sign(c.Action)
-	name, why := p.clean(label(c)), why(h.Name, c, t, p.diff)
+	name, why := p.clean(label(c)), p.why(h.Name, c, t)
 	p.out.printf("  %s %s", p.out.paint(color, sign), name)
 	switch gap := p.column - 4 - columns(name); {
 	case why == "":

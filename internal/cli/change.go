@@ -72,7 +72,7 @@ func (p *planText) why(host string, c plan.Change, t texts) string {
 		add("another build")
 	}
 	if c.Resource != nil && c.Resource.Size > 0 && changes(c, plan.AttrDigest) {
-		add(bytesOf(c.Resource.Size) + " to upload")
+		add(fmt.Sprintf("%.1f MiB to upload", mebibytes(c.Resource.Size)))
 	}
 	parts = append(parts, c.Reasons...)
 	switch {
@@ -158,30 +158,12 @@ func oneLine(before, after string) (string, bool) {
 	return words, len(x) > 0 && len(y) > 0 && columns(words) <= maxOneLine
 }
 
-// contextLines is how many unchanged lines stand around a change in a diff.
-const contextLines = 3
-
 // unified prints the way from one text to another. A file that is new is shown
 // as a whole.
 func (v *view) unified(indent int, nameBefore, nameAfter, before, after string) {
-	text, err := udiff.ToUnified(nameBefore, nameAfter, before, udiff.Lines(before, after), contextLines)
-	if err != nil { // edits of our own making always fit
-		text = err.Error()
+	for line := range strings.Lines(udiff.Unified(nameBefore, nameAfter, before, after)) {
+		color := map[byte]string{'+': green, '-': red, '@': cyan}[line[0]]
+		line = v.out.paint(color, printable(strings.TrimSuffix(line, "\n"), "\t", v.ascii))
+		v.out.printf("%s\n", strings.TrimRight(strings.Repeat(" ", indent)+line, " "))
 	}
-	for line := range strings.Lines(text) {
-		v.out.printf("%s\n", strings.TrimRight(strings.Repeat(" ", indent)+v.diffLine(strings.TrimSuffix(line, "\n")), " "))
-	}
-}
-
-func (v *view) diffLine(line string) string {
-	line = printable(line, "\t", v.ascii)
-	switch {
-	case strings.HasPrefix(line, "+"):
-		return v.out.paint(green, line)
-	case strings.HasPrefix(line, "-"):
-		return v.out.paint(red, line)
-	case strings.HasPrefix(line, "@"):
-		return v.out.paint(cyan, line)
-	}
-	return line
 }

@@ -169,14 +169,26 @@ func (j *jsonOutput) encode(parts ...any) {
 func (j *jsonOutput) fit(v reflect.Value, text string) {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Time]():
-		v.Set(reflect.ValueOf(utc(v.Interface().(time.Time))))
+		at := v.Interface().(time.Time).UTC()
+		if year := at.Year(); year < 0 || year > 9999 { // as a host may tell: JSON has no form for it
+			at = time.Time{}
+		}
+		v.Set(reflect.ValueOf(at))
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		own := reflect.New(v.Type().Elem())
 		own.Elem().Set(v.Elem())
 		j.fit(own.Elem(), text)
 		v.Set(own)
 	case v.Kind() == reflect.String:
-		v.SetString(readable(j.view.mask(v.String()), text))
+		masked := j.view.mask(v.String())
+		switch text {
+		case "verbatim":
+		case "lines":
+			masked = printable(masked, "\n", false)
+		default:
+			masked = plan.Printable(masked, false)
+		}
+		v.SetString(masked)
 	case v.Kind() == reflect.Slice:
 		own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(own, v)
@@ -189,26 +201,6 @@ func (j *jsonOutput) fit(v reflect.Value, text string) {
 			j.fit(v.Field(i), v.Type().Field(i).Tag.Get("text"))
 		}
 	}
-}
-
-func readable(text, form string) string {
-	switch form {
-	case "verbatim":
-		return text
-	case "lines":
-		return printable(text, "\n", false)
-	}
-	return plan.Printable(text, false)
-}
-
-// utc is a time that a host told; zero where JSON has no form for it, since its
-// year has not four digits.
-func utc(at time.Time) time.Time {
-	at = at.UTC()
-	if year := at.Year(); year < 0 || year > 9999 {
-		return time.Time{}
-	}
-	return at
 }
 
 // escaped writes what can't be seen, or changes the direction of writing, as

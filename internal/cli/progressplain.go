@@ -81,18 +81,12 @@ func (p *plainPrinter) waits(e engine.Event) {
 	if e.Phase == engine.Uploading { // before much of it is sent
 		text = fmt.Sprintf("%s: uploading %.1f MiB", e.ID.Title(), mebibytes(e.Amount.Total))
 	}
-	what := goesOn(e)
-	if !isQuick(e) && p.said[e.Host] != what {
+	// A quick step is over before anybody has read that it began.
+	isQuick := e.Phase == engine.Started && !e.ID.Kind.Describe().Slow || e.Phase == engine.Uploading && e.Steps == 0
+	if what := goesOn(e); !isQuick && p.said[e.Host] != what {
 		p.said[e.Host] = what
 		p.line(e.Host, text)
 	}
-}
-
-// isQuick reports whether a step that begins is over before anybody has read
-// that it began.
-func isQuick(e engine.Event) bool {
-	return e.Phase == engine.Started && !e.ID.Kind.Describe().Slow ||
-		e.Phase == engine.Uploading && e.Steps == 0
 }
 
 func (p *plainPrinter) line(host, text string) {

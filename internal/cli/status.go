@@ -112,11 +112,7 @@ func ago(d time.Duration) string {
 
 // problem prints what is wrong, and the next thing to type about it.
 func (v *view) problem(p engine.Problem) {
-	text := p.Summary
-	if p.Host != "" {
-		text = p.Host + ": " + text
-	}
-	v.out.printf("%s %s", v.out.paint(bold, "!"), v.flow(2, 2, text))
+	v.out.printf("%s %s", v.out.paint(bold, "!"), v.flow(2, 2, strings.TrimPrefix(p.Host+": "+p.Summary, ": ")))
 	v.log(v.out, 6, p.Log)
 	switch {
 	case p.Command != "":

@@ -100,17 +100,6 @@ func still(e engine.Event) string {
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
-// bytesOf writes a size as people say it.
-func bytesOf(n int64) string {
-	switch {
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", mebibytes(n))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return plural(int(n), "byte", "bytes")
-}
-
 // begins is the word for a step that begins.
 func begins(e engine.Event) string { return e.ID.Kind.Describe().Verb(e.Action).Doing }
 

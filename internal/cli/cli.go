@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,8 +66,8 @@ func (a *app) code(command *cobra.Command, err error) int {
 	case errors.Is(err, errChanges):
 		return exitChanges
 	case !errors.Is(err, errTold):
-		if a.wantsJSON(command) {
-			a.printJSON(command.Annotations[jsonFlag])
+		if kind := command.Annotations[jsonFlag]; kind != "" && slices.Contains(a.Args, "--"+jsonFlag) {
+			a.printJSON(kind)
 		}
 		a.view.usageError(err, command.CommandPath(), a.meant(command))
 	}

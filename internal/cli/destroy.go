@@ -77,7 +77,7 @@ func (v *view) destroy(planned *engine.Planned, s *stack.Stack) {
 	for i := range p.plan.Hosts {
 		asInTheStack(&p.plan.Hosts[i], s)
 	}
-	hosts := len(slices.DeleteFunc(slices.Clone(planned.Hosts), func(h plan.HostPlan) bool { return !hasOurs(h) }))
+	hosts := len(filter(planned.Hosts, hasOurs))
 	v.say(0, "Takes away from %s (%s) all that relayctl made, and puts back what it took over", planned.Stack, plural(hosts, "host", "hosts"))
 	p.hosts()
 	v.say(0, "Clients of %s get no answer after this.", s.Proxy.URL())
@@ -112,14 +112,9 @@ func (v *view) destroyed(planned *engine.Planned, outcome *engine.Outcome) {
 		return
 	}
 	for _, h := range planned.Hosts {
-		var kept []string
-		for _, c := range h.Changes {
-			if c.Action == plan.Attention && c.ID.Kind.Describe().Known {
-				kept = append(kept, c.ID.Title())
-			}
-		}
+		kept := filter(h.Changes, func(c plan.Change) bool { return c.Action == plan.Attention && c.ID.Kind.Describe().Known })
 		if len(kept) > 0 {
-			v.say(0, "Kept on %s for the next apply: %s.", h.Name, someOf(kept))
+			v.say(0, "Kept on %s for the next apply: %s.", h.Name, someOf(names(kept, func(c plan.Change) string { return c.ID.Title() })))
 		}
 	}
 }

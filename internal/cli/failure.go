@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -156,13 +157,8 @@ func (v *view) forThisStack(hint string) string {
 // theSame is the command line as it was typed, with a flag more: so that it does
 // what was asked for, and to the stack that it was asked for.
 func (v *view) theSame(flag string) string {
-	words := []string{"relayctl"}
-	for i, arg := range v.typed {
-		if words = append(words, shellWord(arg)); i == 0 {
-			words = append(words, flag)
-		}
-	}
-	return strings.Join(words, " ")
+	words := slices.Insert(names(v.typed, shellWord), 1, flag)
+	return "relayctl " + strings.Join(words, " ")
 }
 
 // mistakesOf are the mistakes in a stack file, with their ranges.

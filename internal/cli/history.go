@@ -65,8 +65,7 @@ func (a *app) history(ctx context.Context, o historyOptions) error {
 }
 
 // history prints former applies, the newest first, and below them what was
-// taken over. Times are UTC, as in the reasons of a plan.
-// With steps it has one apply, of which the steps are printed.
+// taken over; with steps, those of the one apply that it has. Times are UTC.
 func (v *view) history(h *engine.History, steps bool) {
 	v.json.history(h)
 	if steps {
@@ -83,11 +82,8 @@ func (v *view) history(h *engine.History, steps bool) {
 		v.warn("not all hosts could be asked: what they did may be missing here")
 	}
 	count := plural(len(h.Applies), "apply", "applies")
-	switch {
-	case h.More && len(h.Applies) == 1:
-		count = "the last apply"
-	case h.More:
-		count = "the last " + count
+	if h.More {
+		count = "the last " + strings.TrimPrefix(count, "1 ")
 	}
 	if len(h.Applies) > 1 {
 		count += ", newest first"

@@ -48,14 +48,6 @@ const (
 	stopped  engine.Phase = "stopped"  // relayctl ends at once
 )
 
-func newHostStates(hosts []string) *hostStates {
-	s := &hostStates{}
-	for _, name := range hosts {
-		s.list = append(s.list, &hostState{host: name, state: idle})
-	}
-	return s
-}
-
 // begin makes the states those of an apply: of the hosts with something to do.
 func (s *hostStates) begin(p plan.Plan, now time.Time) {
 	s.list = nil
@@ -138,7 +130,15 @@ func (s *hostStates) take(event engine.Event, now time.Time) {
 		event.Phase = atWork
 		h.now(working, event, now)
 	case engine.Proving:
-		s.proves(h, event, now)
+		for _, other := range s.list { // they have got as far as they will
+			if other.isBusy() && other != h {
+				other.state = idle
+			}
+		}
+		if h.state == idle {
+			h.since = now
+		}
+		h.state, h.last = working, event
 	}
 	s.lookWhenAllConnected(now)
 }
@@ -164,20 +164,6 @@ func (s *hostStates) lookWhenAllConnected(now time.Time) {
 	}
 }
 
-// proves notes what the proof waits for. The hosts have got as far as they
-// will.
-func (s *hostStates) proves(whole *hostState, event engine.Event, now time.Time) {
-	for _, h := range s.list {
-		if h.isBusy() && h != whole {
-			h.state = idle
-		}
-	}
-	if whole.state == idle {
-		whole.since = now
-	}
-	whole.state, whole.last = working, event
-}
-
 func (h *hostState) isBusy() bool { return h.state == working || h.state == waiting }
 
 // busy lists the hosts that something goes on at, by name.
@@ -185,7 +171,7 @@ func (s *hostStates) busy() []*hostState {
 	if s.over {
 		return nil
 	}
-	list := slices.DeleteFunc(slices.Clone(s.list), func(h *hostState) bool { return !h.isBusy() })
+	list := filter(s.list, (*hostState).isBusy)
 	slices.SortFunc(list, func(x, y *hostState) int { return strings.Compare(x.host, y.host) })
 	return list
 }

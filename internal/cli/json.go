@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,11 +96,6 @@ func (a *app) printJSON(kind string) {
 	if a.StdoutTerminal {
 		a.view.live = nil
 	}
-}
-
-// wantsJSON reports whether a command line that can't be read asks for JSON.
-func (a *app) wantsJSON(command *cobra.Command) bool {
-	return command.Annotations[jsonFlag] != "" && slices.Contains(a.Args, "--"+jsonFlag)
 }
 
 // tell takes what the last document tells of a stack.

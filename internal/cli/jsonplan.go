@@ -63,20 +63,6 @@ type jsonDiff struct {
 
 // plan takes a plan; an apply prints it at once.
 func (j *jsonOutput) plan(planned *engine.Planned, diff bool) {
-	shape := planShape(planned, diff)
-	if j.kind != typeResult {
-		j.tell(planned.Stack, shape)
-		return
-	}
-	j.stack = planned.Stack
-	j.print(struct {
-		jsonLine
-		Stack string `json:"stack"`
-		jsonPlan
-	}{j.line("planned"), planned.Stack, shape})
-}
-
-func planShape(planned *engine.Planned, diff bool) jsonPlan {
 	shape := jsonPlan{TookSeconds: seconds(planned.Took), Summary: planned.Counts(), NewKeys: planned.Keys, Notices: noticesOf(planned, "apply")}
 	var texts textsOf
 	if diff {
@@ -98,7 +84,16 @@ func planShape(planned *engine.Planned, diff bool) jsonPlan {
 			}
 		}
 	}
-	return shape
+	if j.kind != typeResult {
+		j.tell(planned.Stack, shape)
+		return
+	}
+	j.stack = planned.Stack
+	j.print(struct {
+		jsonLine
+		Stack string `json:"stack"`
+		jsonPlan
+	}{j.line("planned"), planned.Stack, shape})
 }
 
 func changeOf(host string, c plan.Change, texts textsOf) jsonChange {

@@ -102,13 +102,7 @@ func (p *planText) hosts() {
 
 // shown lists the changes that get a line of their own.
 func shown(h plan.HostPlan) []plan.Change {
-	var list []plan.Change
-	for _, c := range h.Changes {
-		if c.Counts() || c.Action == plan.Attention {
-			list = append(list, c)
-		}
-	}
-	return list
+	return filter(h.Changes, func(c plan.Change) bool { return c.Counts() || c.Action == plan.Attention })
 }
 
 // head says how long it took to look at the hosts, and how many of them could
@@ -224,13 +218,8 @@ func (p *planText) foot() {
 func (p *planText) units(action plan.Action, title string) {
 	var hosts []string
 	for _, h := range p.plan.Hosts {
-		var units []string
-		for _, c := range h.Changes {
-			if c.Action == action {
-				units = append(units, unitName(c.ID.Name))
-			}
-		}
-		if len(units) > 0 {
+		changes := filter(h.Changes, func(c plan.Change) bool { return c.Action == action })
+		if units := names(changes, func(c plan.Change) string { return unitName(c.ID.Name) }); len(units) > 0 {
 			hosts = append(hosts, plan.Sentence(units)+" on "+h.Name)
 		}
 	}

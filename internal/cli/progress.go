@@ -31,7 +31,10 @@ type printer interface {
 const redraws = 100 * time.Millisecond
 
 func newProgress(v *view, hosts []string) *progress {
-	p := &progress{states: newHostStates(hosts)}
+	p := &progress{states: &hostStates{}}
+	for _, name := range hosts {
+		p.states.of(name)
+	}
 	switch {
 	case v.live != nil:
 		p.live = &livePrinter{view: v, states: p.states, size: v.live}

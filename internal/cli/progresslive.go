@@ -138,12 +138,8 @@ const (
 // liveLines tells in at most rows lines what all hosts are at. Where there are
 // more, those that are worth more are shown, and the others are counted.
 func (v *view) liveLines(states *hostStates, now time.Time, width, rows int) []string {
-	var shown, rest []*hostState
-	for _, h := range states.list {
-		if h.state != idle && (h.host != "" || !states.over) {
-			shown = append(shown, h)
-		}
-	}
+	var rest []*hostState
+	shown := filter(states.list, func(h *hostState) bool { return h.state != idle && (h.host != "" || !states.over) })
 	if len(shown) > rows {
 		shown, rest = mostWorth(shown, rows-1)
 	}
@@ -184,14 +180,7 @@ func mostWorth(list []*hostState, n int) (shown, rest []*hostState) {
 	}
 	byWorth := slices.Clone(list)
 	slices.SortStableFunc(byWorth, func(x, y *hostState) int { return int(worth(x) - worth(y)) })
-	for _, h := range list {
-		if slices.Contains(byWorth[:n], h) {
-			shown = append(shown, h)
-		} else {
-			rest = append(rest, h)
-		}
-	}
-	return shown, rest
+	return filter(list, func(h *hostState) bool { return slices.Contains(byWorth[:n], h) }), filter(list, func(h *hostState) bool { return slices.Contains(byWorth[n:], h) })
 }
 
 // counts says how those are that are not shown.

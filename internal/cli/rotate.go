@@ -132,14 +132,6 @@ func unknown(block, name string, known []string) error {
 	return fmt.Errorf("the stack has no %s %q. %s", block, name, stack.Suggest(name, known))
 }
 
-func names[T any](list []T, name func(T) string) []string {
-	var all []string
-	for _, one := range list {
-		all = append(all, name(one))
-	}
-	return all
-}
-
 // rotation prints what a rotation would do.
 func (v *view) rotation(r *engine.Rotation) {
 	if r.Key != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
@@ -95,13 +96,8 @@ func (r *run) mayDo(ctx context.Context, planned *engine.Planned, question strin
 	case planned.Empty():
 		return nil
 	}
-	hosts := 0
-	for _, h := range planned.Hosts {
-		if h.Counts().Total() > 0 {
-			hosts++
-		}
-	}
-	return r.confirm(ctx, fmt.Sprintf("%s %s (%s)", question, planned.Stack, plural(hosts, "host", "hosts")))
+	hosts := filter(planned.Hosts, func(h plan.HostPlan) bool { return h.Counts().Total() > 0 })
+	return r.confirm(ctx, fmt.Sprintf("%s %s (%s)", question, planned.Stack, plural(len(hosts), "host", "hosts")))
 }
 
 // lacksProxy reports whether the proxy host can't be worked on.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -286,6 +287,20 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// names lists the names of things.
+func names[T any](list []T, name func(T) string) []string {
+	var all []string
+	for _, one := range list {
+		all = append(all, name(one))
+	}
+	return all
+}
+
+// filter lists the things that are kept.
+func filter[T any](list []T, keep func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(one T) bool { return !keep(one) })
 }
 
 // minute writes a moment as people need it, in UTC.

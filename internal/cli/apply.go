@@ -10,9 +10,10 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 )
 
-// applier does what was planned.
+// applier brings hosts to what the stack file says.
 type applier interface {
-	Apply(ctx context.Context, planned *engine.Planned, show func(*engine.Outcome) error) (*engine.Outcome, error)
+	Plan(ctx context.Context) (*engine.Planned, error)
+	Apply(ctx context.Context, planned *engine.Planned, show showing) (*engine.Outcome, error)
 }
 
 type applyOptions struct {
@@ -30,6 +31,7 @@ func (a *app) applyCommand() *cobra.Command {
 		Long: `Make all hosts as the stack file says, and prove it by a model's answer.
 What is to be done is shown first, and done once the name of the stack is typed.
 Running it again is safe, also after it was interrupted.`,
+		RunE: func(command *cobra.Command, _ []string) error { return a.apply(command.Context(), o) },
 	}
 	takeChange(command, &o.changeOptions, "append new API keys to `FILE` instead of showing them")
 	a.takeJSON(command, typeResult)
@@ -37,12 +39,11 @@ Running it again is safe, also after it was interrupted.`,
 	flags.BoolVar(&o.adopt, "adopt", false, "take over what stands in the way and was not made by relayctl; originals are kept")
 	flags.StringArrayVar(&o.forget, "forget", nil, "give up the host `NAME` that left the stack and can't be reached any more")
 	flags.BoolVar(&o.diff, "diff", false, "show how the text of files changes, secrets left out")
-	command.RunE = func(command *cobra.Command, _ []string) error { return a.apply(command.Context(), o) }
 	return command
 }
 
 func (a *app) apply(ctx context.Context, o applyOptions) error {
-	r, err := a.begin("apply", o.changeOptions, everything, anyStack)
+	r, err := a.begin("apply", o.changeOptions, everything)
 	if err != nil {
 		return err
 	}
@@ -52,11 +53,8 @@ func (a *app) apply(ctx context.Context, o applyOptions) error {
 			return err
 		}
 		r.view.plan(planned, o.diff)
-		if err := r.mayDo(ctx, planned, "Apply this to"); err != nil {
-			return err
-		}
 		show := func(outcome *engine.Outcome) { r.showApplied(planned, outcome) }
-		return r.do(planned, show, func(show showing) (*engine.Outcome, error) { return hosts.Apply(ctx, planned, show) })
+		return r.do(ctx, planned, "Apply this to", show, func(show showing) (*engine.Outcome, error) { return hosts.Apply(ctx, planned, show) })
 	})
 }
 

@@ -2,16 +2,12 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relayctl/relayctl/internal/engine"
 )
-
-// authority knows the certificate that clients of a stack have to trust.
-type authority interface {
-	RootCA(ctx context.Context) (string, error)
-}
 
 func (a *app) caCommand() *cobra.Command {
 	var o stackOptions
@@ -20,9 +16,9 @@ func (a *app) caCommand() *cobra.Command {
 		Short: "Print the root certificate of the stack's own authority",
 		Long: `Print the root certificate that clients of a stack with tls "internal" have to
 trust, as PEM. It is kept on the proxy host.`,
+		RunE: func(command *cobra.Command, _ []string) error { return a.ca(command.Context(), o) },
 	}
 	takeStack(command, &o)
-	command.RunE = func(command *cobra.Command, _ []string) error { return a.ca(command.Context(), o) }
 	return command
 }
 
@@ -30,7 +26,7 @@ func (a *app) ca(ctx context.Context, o stackOptions) error {
 	return a.look(ctx, o, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
 		root, err := hosts.RootCA(ctx)
 		if err == nil {
-			a.view.rootCA(root)
+			a.view.out.printf("%s\n", strings.TrimRight(root, "\n"))
 		}
 		return err
 	})

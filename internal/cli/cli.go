@@ -1,11 +1,11 @@
-// Package cli is relayctl's command line. Each command has its own file, which
-// reads its flags and does its work; all that is printed is printed by the
-// files named view….go, or json….go for machines.
+// Package cli is relayctl's command line. A command's file holds its flags, its
+// work, and how that is told: in text, and in JSON for machines.
 package cli
 
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,52 +32,27 @@ var (
 type app struct {
 	System
 	view     *view
-	command  string // that changes hosts; empty: none does
 	connect  func(context.Context, engine.Config) (session, error)
 	progress *progress // of the hosts that a command meets; nil before it does
 }
 
-// session is a conversation with all hosts of a stack: what each command needs
-// of it stands beside the command.
-type session interface {
-	planner
-	applier
-	watcher
-	authority
-	rotator
-	undoer
-	destroyer
-	historian
-	Close() error
-}
-
-func connect(ctx context.Context, config engine.Config) (session, error) {
-	s, err := engine.Connect(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
 // Run runs the command line and returns its exit code.
 func Run(system System) int {
-	a := &app{System: system, view: newView(system), connect: connect}
+	a := &app{System: system, view: newView(system)}
+	a.connect = func(ctx context.Context, config engine.Config) (session, error) { return engine.Connect(ctx, config) }
 	return a.run()
 }
 
 func (a *app) run() int {
-	a.view.typed = a.Args
 	root := a.rootCommand()
 	command, err := root.ExecuteContextC(context.Background())
 	if writeErr := a.view.err(); err == nil && writeErr != nil {
 		err = a.view.failed(writeErr)
 	}
 	code := a.code(command, err)
-	if a.view.json != nil {
-		a.view.json.finish(code)
-		if a.view.err() != nil {
-			code = exitError
-		}
+	a.view.json.finish(code)
+	if a.view.err() != nil {
+		return exitError
 	}
 	return code
 }
@@ -91,24 +66,12 @@ func (a *app) code(command *cobra.Command, err error) int {
 	case errors.Is(err, errChanges):
 		return exitChanges
 	case !errors.Is(err, errTold):
-		if a.view.json == nil && a.wantsJSON(command) {
-			a.printJSON(command.Annotations[jsonFlag])
+		if kind := command.Annotations[jsonFlag]; kind != "" && slices.Contains(a.Args, "--"+jsonFlag) {
+			a.printJSON(kind)
 		}
 		a.view.usageError(err, command.CommandPath(), a.meant(command))
 	}
 	return exitError
-}
-
-// meant lists the commands that a mistyped one may have been.
-func (a *app) meant(command *cobra.Command) []string {
-	if command.HasParent() || len(a.Args) == 0 {
-		return nil
-	}
-	name := strings.TrimLeft(a.Args[0], "-")
-	if len(name) < 2 {
-		return nil
-	}
-	return command.SuggestionsFor(name)
 }
 
 func (a *app) rootCommand() *cobra.Command {

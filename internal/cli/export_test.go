@@ -55,7 +55,8 @@ type PlanText struct {
 func PrintPlan(w io.Writer, p plan.Plan, o PlanText) {
 	v := newView(System{Stdout: w, Width: o.Width, Env: func(string) (string, bool) { return "", false }})
 	v.ascii, v.out.color = o.ASCII, o.Color
-	text := planText{view: v, plan: p, command: "apply", diff: o.Diff, texts: o.Texts}
+	text := planText{view: v, plan: p, diff: o.Diff, texts: o.Texts}
 	v.about.file = "stack.hcl"
-	text.print(o.Took, o.Unseen)
+	text.head(o.Took, o.Unseen)
+	text.hosts()
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -119,19 +120,20 @@ func (v *view) failuresOf(err error) []failure {
 		}
 		f.Code = codeOf(onHost.Cause, f.Code)
 		return []failure{f}
-	case errors.As(err, &noToken):
-		return []failure{{Code: codeOf(err, codeOther), Message: noToken.Summary, Model: noToken.Model, Log: noToken.Log, Hint: v.forThisStack(noToken.Hint)}}
 	}
-	return []failure{{Code: codeOf(err, codeOther), Message: err.Error(), Hint: v.hintFor(err)}}
+	f := failure{Code: codeOf(err, codeOther), Message: err.Error(), Hint: v.hintFor(err)}
+	if errors.As(err, &noToken) {
+		f.Message, f.Model, f.Log, f.Hint = noToken.Summary, noToken.Model, noToken.Log, v.forThisStack(noToken.Hint)
+	}
+	return []failure{f}
 }
 
 // hintFor says what to do about an error that is about the stack as a whole.
 func (v *view) hintFor(err error) string {
 	var keys *keyFileError
-	var unasked *unaskedError
 	switch {
-	case errors.As(err, &unasked):
-		what := strings.NewReplacer("-secret", "", "rollback", "roll back").Replace(unasked.command)
+	case errors.Is(err, errNoTerminal), errors.Is(err, errYesNeeded):
+		what := strings.NewReplacer("-secret", "", "rollback", "roll back").Replace(v.command)
 		return "To " + what + " without being asked:\n  " + v.theSame("--yes")
 	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
 		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(keys.path)
@@ -151,13 +153,8 @@ func (v *view) forThisStack(hint string) string {
 // theSame is the command line as it was typed, with a flag more: so that it does
 // what was asked for, and to the stack that it was asked for.
 func (v *view) theSame(flag string) string {
-	words := []string{"relayctl"}
-	for i, arg := range v.typed {
-		if words = append(words, shellWord(arg)); i == 0 {
-			words = append(words, flag)
-		}
-	}
-	return strings.Join(words, " ")
+	words := slices.Insert(names(v.typed, shellWord), 1, flag)
+	return "relayctl " + strings.Join(words, " ")
 }
 
 // mistakesOf are the mistakes in a stack file, with their ranges.
@@ -191,4 +188,53 @@ func resourceOf(id plan.ID) *plan.ID {
 		return nil
 	}
 	return &id
+}
+
+// diagnostics prints what is wrong in a stack file.
+func (v *view) diagnostics(problems hcl.Diagnostics) {
+	v.json.fail(mistakesOf(problems, v.sources)...)
+	v.sources.WriteDiagnostics(v.errs, problems, v.width, v.errs.color) // nowhere else to tell a failure
+}
+
+// failed prints an error that was not told yet, and returns errTold. What is no
+// error to print passes.
+func (v *view) failed(err error) error {
+	if err == nil || errors.Is(err, errTold) || errors.Is(err, errChanges) {
+		return err
+	}
+	for _, f := range v.failuresOf(err) {
+		v.fail(f)
+	}
+	return errTold
+}
+
+// fail prints what went wrong, and the line of the stack file that asked for it.
+func (v *view) fail(f failure) {
+	v.json.fail(f)
+	v.heading(strings.TrimPrefix(cmp.Or(f.Host, f.Model)+": "+f.Message, ": "))
+	if f.At != nil && f.At.File != "" && v.sources != nil {
+		if snippet := v.sources.Snippet(v.sources.Line(f.At.File, f.At.Line)); snippet != "" {
+			v.errs.printf("\n%s", snippet)
+		}
+	}
+	if len(f.Log) > 0 {
+		v.errs.printf("\n")
+		v.log(v.errs, 4, f.Log)
+	}
+	v.hint(f.Hint)
+	if f.State != "" {
+		v.errs.printf("\n%s", v.wrapped(0, f.Host+": "+f.State+"."))
+	}
+}
+
+func (v *view) heading(text string) {
+	v.gap()
+	_, rest, _ := strings.Cut(v.wrapped(0, "Error: "+text), " ")
+	v.errs.printf("%s %s", v.errs.paint(boldRed, "Error:"), rest)
+}
+
+func (v *view) hint(text string) {
+	if text != "" {
+		v.errs.printf("\n%s", v.paragraphs(2, text))
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -66,58 +65,39 @@ taken; - reads standard input and writes to standard output.`,
 
 // format goes on with the other files when one can't be formatted.
 func (a *app) format(o formatOptions) error {
-	files, result := a.stackFiles(o.paths)
-	for _, file := range files {
-		if err := a.formatFile(file, o); err != nil {
-			result = errTold
+	var result error
+	for _, path := range o.paths {
+		files := []string{path}
+		if info, err := os.Stat(path); path != standardInput && err == nil && info.IsDir() {
+			if files, err = inFolder(path); err != nil {
+				result = a.view.failed(err)
+			}
+		}
+		for _, file := range files {
+			if err := a.formatFile(file, o); err != nil {
+				result = a.view.failed(err)
+			}
 		}
 	}
 	return result
 }
 
-// stackFiles lists the files that paths stand for, each once. What can't be
-// listed is printed.
-func (a *app) stackFiles(paths []string) ([]string, error) {
-	var files []string
-	var result error
-	for _, path := range paths {
-		found := []string{path}
-		if info, err := os.Stat(path); path != standardInput && err == nil && info.IsDir() {
-			if found, err = inFolder(path); err != nil {
-				result = a.view.failed(err)
-			}
-		}
-		for _, file := range found {
-			if !slices.Contains(files, file) {
-				files = append(files, file)
-			}
-		}
-	}
-	return files, result
-}
-
 func inFolder(folder string) ([]string, error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, err
+	files, err := fs.Glob(os.DirFS(folder), "*.hcl")
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("no file in %s ends in .hcl", folder)
 	}
-	var files []string
-	for _, entry := range entries {
-		if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".hcl") {
-			files = append(files, filepath.Join(folder, entry.Name()))
-		}
+	for i := range files {
+		files[i] = filepath.Join(folder, files[i])
 	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("no file in %s ends in .hcl", folder)
-	}
-	return files, nil
+	return files, err
 }
 
-// formatFile formats one file. The error is errTold: what is wrong with it is
-// printed, or that it is not in canonical form.
+// formatFile formats one file, and names it where it is not in canonical form, or
+// was not; errTold also stands for the former.
 func (a *app) formatFile(file string, o formatOptions) error {
-	name, options := file, stack.Options{}
-	if file == standardInput {
+	name, options, isInput := file, stack.Options{}, file == standardInput
+	if isInput {
 		name = standardInputName
 		options.ReadFile = func(string) ([]byte, error) { return io.ReadAll(a.Stdin) }
 	}
@@ -128,16 +108,21 @@ func (a *app) formatFile(file string, o formatOptions) error {
 		return errTold
 	}
 	switch {
-	case file == standardInput && !o.check:
-		a.view.text(formatted.After)
+	case isInput && !o.check:
+		a.view.out.Write(formatted.After)
+		return nil
 	case !formatted.Changed():
 		return nil
-	case file != standardInput && !o.check:
+	case !o.check:
 		if err := replace(file, formatted.After); err != nil {
-			return a.view.failed(fmt.Errorf("write %s: %w", file, err))
+			return fmt.Errorf("write %s: %w", file, err)
 		}
 	}
-	a.view.formatted(name, formatted, o, file == standardInput)
+	a.view.out.printf("%s\n", a.view.clean(name))
+	if o.diff {
+		before, after := formatted.Masked()
+		a.view.unified(0, name+" (as it is)", name+" (after fmt)", before, after)
+	}
 	if o.check {
 		return errTold
 	}
@@ -147,8 +132,8 @@ func (a *app) formatFile(file string, o formatOptions) error {
 // replace gives a file another content in one step, by a new file in its
 // place that has its mode and its owner. Of a symbolic link the file that it
 // leads to is replaced.
-func replace(path string, content []byte) (err error) {
-	path, err = filepath.EvalSymlinks(path)
+func replace(path string, content []byte) error {
+	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
@@ -160,40 +145,11 @@ func replace(path string, content []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if err := errors.Join(fill(f, content, before), f.Close()); err != nil {
+	defer os.Remove(f.Name()) // gone already where all went well
+	owner := before.Sys().(*syscall.Stat_t)
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Chown(int(owner.Uid), int(owner.Gid)), f.Chmod(before.Mode()), f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-// fill writes a new file's content, with the mode and owner of another.
-func fill(f *os.File, content []byte, like fs.FileInfo) error {
-	if stat, ok := like.Sys().(*syscall.Stat_t); ok && !ownedLike(f, stat) {
-		if err := f.Chown(int(stat.Uid), int(stat.Gid)); err != nil {
-			return fmt.Errorf("keep its owner: %w", err)
-		}
-	}
-	if err := f.Chmod(like.Mode()); err != nil {
-		return err
-	}
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// ownedLike reports whether a file has owner and group of another: then
-// nothing is to be changed, which not everybody may.
-func ownedLike(f *os.File, like *syscall.Stat_t) bool {
-	info, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Uid == like.Uid && stat.Gid == like.Gid
 }

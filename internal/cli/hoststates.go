@@ -48,14 +48,6 @@ const (
 	stopped  engine.Phase = "stopped"  // relayctl ends at once
 )
 
-func newHostStates(hosts []string) *hostStates {
-	s := &hostStates{}
-	for _, name := range hosts {
-		s.list = append(s.list, &hostState{host: name, state: idle})
-	}
-	return s
-}
-
 // begin makes the states those of an apply: of the hosts with something to do.
 func (s *hostStates) begin(p plan.Plan, now time.Time) {
 	s.list = nil
@@ -81,12 +73,18 @@ func (s *hostStates) end(outcome *engine.Outcome) {
 func (s *hostStates) of(host string) *hostState {
 	at := slices.IndexFunc(s.list, func(h *hostState) bool { return h.host == host })
 	if at < 0 {
-		if at = len(s.list); at > 0 && s.list[at-1].host == "" {
-			at--
-		}
+		at = beforeStack(s.list)
 		s.list = slices.Insert(s.list, at, &hostState{host: host, state: idle})
 	}
 	return s.list[at]
+}
+
+// beforeStack is where a list ends, or the stack as a whole stands in it.
+func beforeStack(list []*hostState) int {
+	if at := len(list) - 1; at >= 0 && list[at].host == "" {
+		return at
+	}
+	return len(list)
 }
 
 // take takes an event in.
@@ -110,8 +108,15 @@ func (s *hostStates) take(event engine.Event, now time.Time) {
 		h.now(working, event, now)
 	case engine.Connected, engine.Locking:
 		h.now(waiting, event, now)
-	case engine.Waiting:
-		h.waits(event, now)
+	case engine.Waiting: // of a step, or of the host as a whole
+		if event.ID.Name == "" {
+			h.now(waiting, event, now)
+			break
+		}
+		h.now(working, event, now)
+		if began := now.Add(-event.Took); began.Before(h.since) { // the host knows better
+			h.since = began
+		}
 	case engine.Uploading:
 		switch {
 		case event.Amount.Done < event.Amount.Total:
@@ -125,7 +130,15 @@ func (s *hostStates) take(event engine.Event, now time.Time) {
 		event.Phase = atWork
 		h.now(working, event, now)
 	case engine.Proving:
-		s.proves(h, event, now)
+		for _, other := range s.list { // they have got as far as they will
+			if other.isBusy() && other != h {
+				other.state = idle
+			}
+		}
+		if h.state == idle {
+			h.since = now
+		}
+		h.state, h.last = working, event
 	}
 	s.lookWhenAllConnected(now)
 }
@@ -136,19 +149,6 @@ func (h *hostState) now(s state, event engine.Event, now time.Time) {
 		h.since = now
 	}
 	h.state, h.last = s, event
-}
-
-// waits notes what a step, or a host as a whole, waits for. Where the host says
-// for how long, it knows better when that began.
-func (h *hostState) waits(event engine.Event, now time.Time) {
-	if event.ID.Name == "" {
-		h.now(waiting, event, now)
-		return
-	}
-	h.now(working, event, now)
-	if began := now.Add(-event.Took); began.Before(h.since) {
-		h.since = began
-	}
 }
 
 // lookWhenAllConnected notes that the hosts are looked at: that begins for all
@@ -164,20 +164,6 @@ func (s *hostStates) lookWhenAllConnected(now time.Time) {
 	}
 }
 
-// proves notes what the proof waits for. The hosts have got as far as they
-// will.
-func (s *hostStates) proves(whole *hostState, event engine.Event, now time.Time) {
-	for _, h := range s.list {
-		if h.isBusy() && h != whole {
-			h.state = idle
-		}
-	}
-	if whole.state == idle {
-		whole.since = now
-	}
-	whole.state, whole.last = working, event
-}
-
 func (h *hostState) isBusy() bool { return h.state == working || h.state == waiting }
 
 // busy lists the hosts that something goes on at, by name.
@@ -185,7 +171,7 @@ func (s *hostStates) busy() []*hostState {
 	if s.over {
 		return nil
 	}
-	list := slices.DeleteFunc(slices.Clone(s.list), func(h *hostState) bool { return !h.isBusy() })
+	list := filter(s.list, (*hostState).isBusy)
 	slices.SortFunc(list, func(x, y *hostState) int { return strings.Compare(x.host, y.host) })
 	return list
 }

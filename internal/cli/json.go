@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,17 +32,17 @@ const (
 
 var errKeysOutNeeded = errors.New("this apply makes API keys, which are never in the output of --json")
 
-// jsonOutput is what a command prints with --json: for an apply a line for
-// everything that happens, and in any case one last document.
+// jsonOutput is what a command prints with --json, where no text is: for an
+// apply a line for everything that happens, and in any case one last document.
 type jsonOutput struct {
 	view     *view
-	kind     string // type of the last document
+	kind     string // type of the last document; empty: JSON was not asked for
 	relayctl string
 	now      func() time.Time
 
 	stack string
-	told  any       // the last document's own part; nil: the command did not get so far
-	done  *jsonDone // of an apply: told
+	told  any      // the last document's own part; nil: the command did not get so far
+	done  jsonDone // of an apply: told
 
 	mu     sync.Mutex
 	errors []failure
@@ -87,18 +86,16 @@ func (a *app) takeJSON(command *cobra.Command, kind string) {
 
 const jsonFlag = "json"
 
+// on reports whether JSON is printed.
+func (j *jsonOutput) on() bool { return j.kind != "" }
+
 // printJSON has everything printed as JSON from now on. What goes on is drawn
 // beside it on a terminal of its own only.
 func (a *app) printJSON(kind string) {
-	a.view.json = &jsonOutput{view: a.view, kind: kind, relayctl: a.Version, now: a.Now, uploads: map[string]time.Time{}}
+	a.view.json.kind, a.view.out.silent, a.view.errs.silent = kind, true, true
 	if a.StdoutTerminal {
 		a.view.live = nil
 	}
-}
-
-// wantsJSON reports whether a command line that can't be read asks for JSON.
-func (a *app) wantsJSON(command *cobra.Command) bool {
-	return command.Annotations[jsonFlag] != "" && slices.Contains(a.Args, "--"+jsonFlag)
 }
 
 // tell takes what the last document tells of a stack.
@@ -118,7 +115,7 @@ func (j *jsonOutput) line(kind string) jsonLine {
 func (j *jsonOutput) print(document any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.over {
+	if j.on() && !j.over {
 		j.encode(document)
 	}
 }
@@ -127,7 +124,7 @@ func (j *jsonOutput) print(document any) {
 func (j *jsonOutput) finish(code int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.over {
+	if !j.on() || j.over {
 		return
 	}
 	j.over = true
@@ -156,7 +153,7 @@ func (j *jsonOutput) encode(parts ...any) {
 		encoder.Encode(whole.Interface()) // of plain data to memory: never fails
 		fields = append(fields, strings.TrimSuffix(strings.TrimPrefix(b.String(), "{"), "}\n"))
 	}
-	j.view.out.Write(escaped("{" + strings.Join(fields, ",") + "}\n")) // the page keeps its failure
+	j.view.out.print(escaped("{"+strings.Join(fields, ",")+"}\n"), true) // the page keeps its failure
 }
 
 // fit leaves the stack's secrets out of a document, makes its texts fit for a
@@ -166,14 +163,26 @@ func (j *jsonOutput) encode(parts ...any) {
 func (j *jsonOutput) fit(v reflect.Value, text string) {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Time]():
-		v.Set(reflect.ValueOf(utc(v.Interface().(time.Time))))
+		at := v.Interface().(time.Time).UTC()
+		if year := at.Year(); year < 0 || year > 9999 { // as a host may tell: JSON has no form for it
+			at = time.Time{}
+		}
+		v.Set(reflect.ValueOf(at))
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		own := reflect.New(v.Type().Elem())
 		own.Elem().Set(v.Elem())
 		j.fit(own.Elem(), text)
 		v.Set(own)
 	case v.Kind() == reflect.String:
-		v.SetString(readable(j.view.mask(v.String()), text))
+		masked := j.view.mask(v.String())
+		switch text {
+		case "verbatim":
+		case "lines":
+			masked = printable(masked, "\n", false)
+		default:
+			masked = plan.Printable(masked, false)
+		}
+		v.SetString(masked)
 	case v.Kind() == reflect.Slice:
 		own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(own, v)
@@ -188,35 +197,11 @@ func (j *jsonOutput) fit(v reflect.Value, text string) {
 	}
 }
 
-func readable(text, form string) string {
-	switch form {
-	case "verbatim":
-		return text
-	case "lines":
-		lines := strings.Split(text, "\n")
-		for i := range lines {
-			lines[i] = plan.Printable(lines[i], false)
-		}
-		return strings.Join(lines, "\n")
-	}
-	return plan.Printable(text, false)
-}
-
-// utc is a time that a host told; zero where JSON has no form for it, since its
-// year has not four digits.
-func utc(at time.Time) time.Time {
-	at = at.UTC()
-	if year := at.Year(); year < 0 || year > 9999 {
-		return time.Time{}
-	}
-	return at
-}
-
 // escaped writes what can't be seen, or changes the direction of writing, as
 // JSON writes characters by number: the same document, and no terminal acts on
 // it. encoding/json does that for the controls of ASCII only.
-func escaped(document string) []byte {
-	var b bytes.Buffer
+func escaped(document string) string {
+	var b strings.Builder
 	for _, r := range document {
 		switch {
 		case r == '\n' || strconv.IsPrint(r):
@@ -228,7 +213,7 @@ func escaped(document string) []byte {
 			fmt.Fprintf(&b, `\u%04x`, r)
 		}
 	}
-	return b.Bytes()
+	return b.String()
 }
 
 // seconds is a duration to the millisecond.

@@ -63,24 +63,10 @@ type jsonDiff struct {
 
 // plan takes a plan; an apply prints it at once.
 func (j *jsonOutput) plan(planned *engine.Planned, diff bool) {
-	shape := planShape(planned, diff)
-	if j.kind != typeResult {
-		j.tell(planned.Stack, shape)
-		return
-	}
-	j.stack = planned.Stack
-	j.print(struct {
-		jsonLine
-		Stack string `json:"stack"`
-		jsonPlan
-	}{j.line("planned"), planned.Stack, shape})
-}
-
-func planShape(planned *engine.Planned, diff bool) jsonPlan {
 	shape := jsonPlan{TookSeconds: seconds(planned.Took), Summary: planned.Counts(), NewKeys: planned.Keys, Notices: noticesOf(planned, "apply")}
-	texts := textsOf(planned.Texts)
-	if !diff {
-		texts = nil
+	var texts textsOf
+	if diff {
+		texts = planned.Texts
 	}
 	for _, h := range planned.Hosts {
 		shape.Hosts = append(shape.Hosts, jsonHost{
@@ -98,7 +84,16 @@ func planShape(planned *engine.Planned, diff bool) jsonPlan {
 			}
 		}
 	}
-	return shape
+	if j.kind != typeResult {
+		j.tell(planned.Stack, shape)
+		return
+	}
+	j.stack = planned.Stack
+	j.print(struct {
+		jsonLine
+		Stack string `json:"stack"`
+		jsonPlan
+	}{j.line("planned"), planned.Stack, shape})
 }
 
 func changeOf(host string, c plan.Change, texts textsOf) jsonChange {
@@ -116,8 +111,8 @@ func changeOf(host string, c plan.Change, texts textsOf) jsonChange {
 	if c.Resource != nil {
 		change.At = placeOf(c.Resource.Origin)
 	}
-	if before, after, ok := texts.of(host, c); ok {
-		change.Diff = &jsonDiff{before, after}
+	if t := texts.of(host, c); t.known {
+		change.Diff = &jsonDiff{t.before, t.after}
 	}
 	return change
 }

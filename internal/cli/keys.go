@@ -5,51 +5,28 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
-	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/secret"
 )
 
-// keyDelivery takes new API keys, and says afterwards where they are.
-type keyDelivery interface {
-	engine.KeyDelivery
-	// reveal returns a delivered key that is to be shown, or the file that it
-	// stands in.
-	reveal(name string) (key secret.Value, file string)
-	Close() error
+// keyDelivery takes new API keys: into a file that only its owner reads, a line
+// NAME=KEY each, of which the last of a name counts; else it holds them until
+// they are shown.
+type keyDelivery struct {
+	file *os.File // nil: they are held
+	held map[string]secret.Value
 }
 
 // keyDelivery chooses where new keys go: a file where one is named, else the
-// terminal, else nowhere.
-func (a *app) keyDelivery(file string) (keyDelivery, error) {
-	switch {
-	case file != "":
-		return openKeyFile(file)
-	case a.StdoutTerminal && a.view.json == nil:
-		return keyHolder{}, nil
+// terminal; nil: nowhere.
+func (a *app) keyDelivery(path string) (*keyDelivery, error) {
+	if path == "" && a.StdoutTerminal && !a.view.json.on() {
+		return &keyDelivery{held: map[string]secret.Value{}}, nil
 	}
-	return nil, nil
-}
-
-// keyHolder keeps keys until they are shown.
-type keyHolder map[string]secret.Value
-
-func (h keyHolder) Deliver(name string, key secret.Value) error {
-	h[name] = key
-	return nil
-}
-
-func (h keyHolder) reveal(name string) (secret.Value, string) { return h[name], "" }
-
-func (h keyHolder) Close() error { return nil }
-
-// keyFile appends keys to a file that only its owner reads, a line NAME=KEY
-// each. The last line of a name counts.
-type keyFile struct{ *os.File }
-
-func openKeyFile(path string) (*keyFile, error) {
+	if path == "" {
+		return nil, nil
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the file for keys: %w", err)
@@ -58,7 +35,27 @@ func openKeyFile(path string) (*keyFile, error) {
 		f.Close()
 		return nil, &keyFileError{path, err}
 	}
-	return &keyFile{f}, nil
+	return &keyDelivery{file: f}, nil
+}
+
+// Deliver implements engine.KeyDelivery: a key is on the disk when it returns.
+func (d *keyDelivery) Deliver(name string, key secret.Value) error {
+	if d.file == nil {
+		d.held[name] = key
+		return nil
+	}
+	if _, err := d.file.WriteString(name + "=" + key.Reveal() + "\n"); err != nil {
+		return err
+	}
+	return d.file.Sync()
+}
+
+// where is the path of the file that keys are in; empty: they are held.
+func (d *keyDelivery) where() string {
+	if d.file == nil {
+		return ""
+	}
+	return d.file.Name()
 }
 
 // keyFileError is what is wrong with a file for keys.
@@ -91,7 +88,7 @@ func checkKeyFile(f *os.File) error {
 	case !ownedBy(info, os.Geteuid()):
 		return errKeysForeign
 	case info.Size() == 0:
-		return syncFolder(filepath.Dir(f.Name()))
+		return nil
 	}
 	last := make([]byte, 1)
 	if _, err := f.ReadAt(last, info.Size()-1); err != nil {
@@ -103,32 +100,5 @@ func checkKeyFile(f *os.File) error {
 	return err
 }
 
-// ownedBy reports whether a file is that of user uid; true where files have no
-// such owner.
-func ownedBy(info fs.FileInfo, uid int) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || int(stat.Uid) == uid
-}
-
-// syncFolder makes a new file's name last.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // a folder that may only be written to can't be synced
-	}
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
-}
-
-// Deliver writes the key so that it is on the disk when it returns.
-func (f *keyFile) Deliver(name string, key secret.Value) error {
-	if _, err := f.WriteString(name + "=" + key.Reveal() + "\n"); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-func (f *keyFile) reveal(string) (secret.Value, string) { return secret.Value{}, f.Name() }
+// ownedBy reports whether a file is that of user uid.
+func ownedBy(info fs.FileInfo, uid int) bool { return int(info.Sys().(*syscall.Stat_t).Uid) == uid }

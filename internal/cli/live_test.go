@@ -185,8 +185,8 @@ func TestColoursDoNotMoveLiveLines(t *testing.T) {
 	golden(t, "live-3-hosts-80-columns", f.text.String())
 }
 
-// What a host says can't break the lines, and characters that are twice as wide
-// as others are counted as such.
+// What a host says can't break the lines, also where characters are twice as wide
+// as others.
 func TestLiveLinesNeverWrap(t *testing.T) {
 	text := "模型下载 🙂 \x1b[5A\x1b]0;title\a\r\n\u202e e\u0301 " + strings.Repeat("ｗ", 60)
 	for _, columns := range []int{80, 79, 41, 20, 9, 3, 1} {

@@ -19,15 +19,25 @@ type notice struct {
 	Text         string   `json:"-"`                       // what people read instead, with what to do about it
 }
 
+func (v *view) notices(planned *engine.Planned) {
+	for _, n := range noticesOf(planned, v.command) {
+		v.out.printf("\n")
+		v.warn(n.Text)
+	}
+}
+
 // noticesOf lists what is worth knowing beside the plan of a command.
 func noticesOf(planned *engine.Planned, command string) []notice {
 	var list []notice
-	for _, lock := range planned.Locks {
+	// add adds a notice: what machines read is message, people text.
+	add := func(code, host, message, text string) *notice {
+		list = append(list, notice{Code: code, Host: host, Message: message, Text: text})
+		return &list[len(list)-1]
+	}
+	for _, l := range planned.Locks {
 		const words = "%s is at work there (%s, since %s)"
-		list = append(list, notice{
-			Code: "at_work", Host: lock.Host, Message: fmt.Sprintf(words, lock.Holder, lock.Command, lock.Since.UTC().Format(time.RFC3339)),
-			Text: fmt.Sprintf("%s: "+words, lock.Host, lock.Holder, lock.Command, lock.Since.Local().Format(time.TimeOnly)),
-		})
+		add("at_work", l.Host, fmt.Sprintf(words, l.Holder, l.Command, l.Since.UTC().Format(time.RFC3339)),
+			fmt.Sprintf("%s: "+words, l.Host, l.Holder, l.Command, l.Since.Local().Format(time.TimeOnly)))
 	}
 	for _, cut := range planned.CutOff {
 		const words = "what %s began there (%s, %s) was cut off"
@@ -36,39 +46,30 @@ func noticesOf(planned *engine.Planned, command string) []notice {
 			goesOn = "; apply goes on from where it ended"
 		}
 		if cut.At.Name != "" {
-			where = " in the middle of " + thing(cut.At)
+			where = " in the middle of " + cut.At.Title()
 		}
-		list = append(list, notice{
-			Code: "cut_off", Host: cut.Host, Message: fmt.Sprintf(words+goesOn, cut.Holder, cut.Command, cut.Since.UTC().Format(time.RFC3339)), Resource: resourceOf(cut.At),
-			Text: fmt.Sprintf("%s: "+words+"%s"+goesOn, cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format(time.TimeOnly), where),
-		})
+		add("cut_off", cut.Host, fmt.Sprintf(words+goesOn, cut.Holder, cut.Command, cut.Since.UTC().Format(time.RFC3339)),
+			fmt.Sprintf("%s: "+words+"%s"+goesOn, cut.Host, cut.Holder, cut.Command, cut.Since.Local().Format(time.TimeOnly), where)).Resource = resourceOf(cut.At)
 	}
 	for _, clock := range planned.Clocks {
-		list = append(list, notice{
-			Code: "clock_off", Host: clock.Host, Message: clock.Summary(), AheadSeconds: seconds(clock.Off),
-			Text: strings.TrimPrefix(clock.Host+": "+clock.Summary()+". "+clock.Hint(), ": "),
-		})
+		add("clock_off", clock.Host, clock.Summary(), strings.TrimPrefix(clock.Host+": "+clock.Summary()+". "+clock.Hint(), ": ")).AheadSeconds = seconds(clock.Off)
 	}
 	for _, failure := range planned.Stays {
 		goes := "left the stack and can't be cleaned up: " + failure.Summary
-		list = append(list, notice{
-			Code: "left_behind", Host: failure.Host, Message: goes,
-			Text: fmt.Sprintf("%s %s; when it is gone for good, add --forget %s to apply", whoLeft(planned.Plan, failure.Host), goes, shellWord(failure.Host)),
-		})
+		add("left_behind", failure.Host, goes,
+			fmt.Sprintf("%s %s; when it is gone for good, add --forget %s to apply", whoLeft(planned.Plan, failure.Host), goes, shellWord(failure.Host)))
+	}
+	left, noHost := "left the stack and is", "left the stack"
+	if command == "destroy" {
+		left, noHost = "is", "is away"
 	}
 	for _, name := range planned.GivenUp {
-		goes := "left the stack and is given up: what stands on it stays there"
-		if command == "destroy" {
-			goes = "is given up: what stands on it stays there"
-		}
-		list = append(list, notice{Code: "given_up", Host: name, Message: goes, Text: whoLeft(planned.Plan, name) + " " + goes})
+		goes := left + " given up: what stands on it stays there"
+		add("given_up", name, goes, whoLeft(planned.Plan, name)+" "+goes)
 	}
 	for _, name := range planned.Unknown {
-		words := "--forget %s: no host of this name left the stack"
-		if command == "destroy" {
-			words = "--forget %s: no host of this name is away"
-		}
-		list = append(list, notice{Code: "unknown_host", Host: name, Message: fmt.Sprintf(words, name), Text: fmt.Sprintf(words, shellWord(name))})
+		words := "--forget %s: no host of this name " + noHost
+		add("unknown_host", name, fmt.Sprintf(words, name), fmt.Sprintf(words, shellWord(name)))
 	}
 	return list
 }

@@ -13,7 +13,8 @@ import (
 type progress struct {
 	mu       sync.Mutex // guards all below, and what printers print
 	states   *hostStates
-	printers []printer // empty: nobody looks
+	printers []printer    // empty: nobody looks
+	live     *livePrinter // one of them; nil: it is none
 }
 
 // printer shows the states of hosts to one kind of reader. Its methods are
@@ -23,8 +24,6 @@ type printer interface {
 	hear(e engine.Event, now time.Time)
 	// beat tells that time has passed.
 	beat(now time.Time)
-	// aside makes room for what somebody else prints.
-	aside()
 }
 
 // redraws is the time between two looks at the states: ten in a second are
@@ -32,33 +31,35 @@ type printer interface {
 const redraws = 100 * time.Millisecond
 
 func newProgress(v *view, hosts []string) *progress {
-	p := &progress{states: newHostStates(hosts)}
+	p := &progress{states: &hostStates{}}
+	for _, name := range hosts {
+		p.states.of(name)
+	}
 	switch {
 	case v.live != nil:
-		p.printers = append(p.printers, &livePrinter{view: v, states: p.states, size: v.live})
+		p.live = &livePrinter{view: v, states: p.states, size: v.live}
+		p.printers = append(p.printers, p.live)
 		v.errs.aside = p.aside
 		if v.out.terminal {
 			v.out.aside = p.aside
 		}
-	case v.json == nil:
+	case !v.json.on():
 		p.printers = append(p.printers, newPlainPrinter(v, p.states, hosts))
 	}
-	if v.json != nil && v.json.kind == typeResult {
+	if v.json.kind == typeResult {
 		p.printers = append(p.printers, v.json)
 	}
 	return p
 }
 
-// each lets printers print.
-func (p *progress) each(do func(printer)) {
+// aside makes room for what somebody else prints.
+func (p *progress) aside() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, one := range p.printers {
-		do(one)
+	if p.live != nil {
+		p.live.aside()
 	}
 }
-
-func (p *progress) aside() { p.each(printer.aside) }
 
 // start lets time pass for the printers until ctx ends; stop waits for the end.
 func (p *progress) start(ctx context.Context) (stop func()) {
@@ -73,7 +74,11 @@ func (p *progress) start(ctx context.Context) (stop func()) {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
-				p.each(func(one printer) { one.beat(now) })
+				p.mu.Lock()
+				for _, one := range p.printers {
+					one.beat(now)
+				}
+				p.mu.Unlock()
 			}
 		}
 	}()
@@ -109,11 +114,3 @@ func (p *progress) end(outcome *engine.Outcome) {
 	p.mu.Unlock()
 	p.aside()
 }
-
-// stopping says what is waited for after the user asked to stop.
-func (p *progress) stopping() {
-	p.hear(engine.Event{Phase: stopping, Text: "Stopping: every host finishes the step it is in. Ctrl-C again stops at once."})
-}
-
-// stopped says what becomes of the hosts when relayctl ends while they go on.
-func (p *progress) stopped(text string) { p.hear(engine.Event{Phase: stopped, Text: text}) }

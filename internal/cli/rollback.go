@@ -5,17 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
 )
 
 // undoer goes back to how hosts were after an earlier apply.
 type undoer interface {
 	PlanRollback(ctx context.Context, to int) (*engine.Rollback, error)
-	Rollback(ctx context.Context, rollback *engine.Rollback, show func(*engine.Outcome) error) (*engine.Outcome, error)
+	Rollback(ctx context.Context, rollback *engine.Rollback, show showing) (*engine.Outcome, error)
 }
 
 type rollbackOptions struct {
@@ -48,7 +49,7 @@ It is an apply like any other: running it again is safe, and so is undoing it.`,
 }
 
 func (a *app) rollback(ctx context.Context, o rollbackOptions) error {
-	r, err := a.begin("rollback", o.changeOptions, noSecrets, anyStack)
+	r, err := a.begin("rollback", o.changeOptions, noSecrets)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,11 @@ func (a *app) rollback(ctx context.Context, o rollbackOptions) error {
 		rollback, err := hosts.PlanRollback(ctx, o.to)
 		switch {
 		case errors.Is(err, engine.ErrNothingToUndo):
-			r.view.nothingToUndo(r.stack.Name, o.to)
+			since := ""
+			if o.to > 0 {
+				since = fmt.Sprintf(" since apply %d", o.to)
+			}
+			r.view.say(0, "Stack %s: nothing to undo. No apply that its hosts remember has changed anything%s.", r.stack.Name, since)
 			return nil
 		case err != nil:
 			return err
@@ -65,18 +70,13 @@ func (a *app) rollback(ctx context.Context, o rollbackOptions) error {
 		if err != nil {
 			past = &engine.History{} // it only says when that was
 		}
-		if o.to == engine.LastChange {
-			if err := mayBeLast(rollback, past); err != nil {
-				r.tell(rollback.Failed)
-				return err
-			}
-		}
-		r.view.rollback(rollback, endOf(past, rollback.To))
-		if err := r.mayDo(ctx, rollback.Planned, "Go back on"); err != nil {
+		if err := mayBeLast(rollback, past); o.to == engine.LastChange && err != nil {
+			r.tell(rollback.Failed)
 			return err
 		}
+		r.view.rollback(rollback, past)
 		show := func(outcome *engine.Outcome) { r.view.rolledBack(rollback, outcome) }
-		return r.do(rollback.Planned, show, func(show showing) (*engine.Outcome, error) { return hosts.Rollback(ctx, rollback, show) })
+		return r.do(ctx, rollback.Planned, "Go back on", show, func(show showing) (*engine.Outcome, error) { return hosts.Rollback(ctx, rollback, show) })
 	})
 }
 
@@ -98,12 +98,51 @@ func mayBeLast(rollback *engine.Rollback, past *engine.History) error {
 	return nil
 }
 
-// endOf is when an apply ended; zero: the history does not tell.
-func endOf(past *engine.History, number int) time.Time {
-	for _, apply := range past.Applies {
-		if apply.Number == number {
-			return apply.Ended
+// rollback prints what a rollback would do. past tells when the apply ended that
+// it goes back to, where that is known.
+func (v *view) rollback(r *engine.Rollback, past *engine.History) {
+	where, when := plan.BackTo(r.To), ""
+	if at := slices.IndexFunc(past.Applies, func(a engine.PastApply) bool { return a.Number == r.To && !a.Ended.IsZero() }); at >= 0 {
+		when = fmt.Sprintf(" (%s UTC)", minute(past.Applies[at].Ended))
+	}
+	p := planText{view: v, plan: inOrderOfUndoing(r.Plan), content: "as " + strings.TrimPrefix(where, "how it was ")}
+	switch {
+	case r.Empty() && len(r.Failed) > 0:
+		v.say(0, "Stack %s: what was seen is already %s%s.", r.Stack, where, when)
+	case r.Empty():
+		v.say(0, "Stack %s is already %s%s.", r.Stack, where, when)
+	default:
+		v.say(0, "Stack %s: going back from apply %d to %s%s", r.Stack, r.Last, where, when)
+	}
+	p.hosts()
+	if !r.Empty() && len(r.Blocked()) == 0 {
+		v.say(0, "This is undone on the hosts; %s stays as it is, and says otherwise: the next plan will show that.", v.about.file)
+	}
+	v.notices(r.Planned)
+}
+
+// rolledBack prints how a rollback ended.
+func (v *view) rolledBack(r *engine.Rollback, outcome *engine.Outcome) {
+	v.outcome(outcome, r.Planned, ending{
+		did:   "Went back on " + r.Stack,
+		again: "Run this when mended: it goes on from there.\n  " + v.about.again(fmt.Sprint("rollback --to ", r.To)),
+	})
+	v.proof(outcome.Proof)
+}
+
+// inOrderOfUndoing lists the hosts that something is done or told about, those
+// that come first in the front: the proxy host, first in a plan, is the last.
+func inOrderOfUndoing(p plan.Plan) plan.Plan {
+	var hosts []plan.HostPlan
+	for _, h := range p.Hosts {
+		if len(shown(h)) > 0 || len(h.Left()) > 0 {
+			h.Unchanged, h.New = 0, false
+			hosts = append(hosts, h)
 		}
 	}
-	return time.Time{}
+	if len(hosts) > 1 && hosts[0].Name == p.Hosts[0].Name {
+		hosts = append(hosts[1:], hosts[0])
+	}
+	p.Hosts = hosts
+	return p
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
@@ -75,12 +76,15 @@ func (a *app) rotate(ctx context.Context, o rotateOptions) error {
 	if o.Key != "" {
 		needs = everything // its file holds the hashes of all keys
 	}
-	r, err := a.begin("rotate-secret", o.changeOptions, needs, o.checkNames)
+	r, err := a.begin("rotate-secret", o.changeOptions, needs)
 	if err != nil {
 		return err
 	}
-	if o.Key != "" && r.keys == nil {
-		return a.view.failed(errNobodyForKey)
+	if err = o.checkNames(r.stack); err == nil && o.Key != "" && r.keys == nil {
+		err = errNobodyForKey
+	}
+	if err != nil {
+		return a.view.failed(err)
 	}
 	return r.meet(ctx, engine.Config{}, func(ctx context.Context, hosts session) error {
 		rotation, err := hosts.PlanRotation(ctx, o.RotateRequest)
@@ -92,18 +96,15 @@ func (a *app) rotate(ctx context.Context, o rotateOptions) error {
 		if err := r.confirm(ctx, "Do this on "+rotation.Stack); err != nil {
 			return err
 		}
-		rotated, err := hosts.Rotate(ctx, rotation, func(rotated *engine.Rotated) error { return r.showRotated(rotation, rotated) })
+		rotated, err := hosts.Rotate(ctx, rotation, func(rotated *engine.Rotated) error { // while the stack is still locked
+			r.tell(rotated.Failed)
+			r.view.proof(rotated.Proof)
+			r.view.rotated(rotation, rotated)
+			r.view.keys(rotated.Keys, r.keys)
+			return r.view.err()
+		})
 		return r.ended(&rotated.Outcome, err)
 	})
-}
-
-// showRotated prints how a rotation ended, while the stack is still locked.
-func (r *run) showRotated(rotation *engine.Rotation, rotated *engine.Rotated) error {
-	r.tell(rotated.Failed)
-	r.view.proof(rotated.Proof)
-	r.view.rotated(rotation, rotated)
-	r.view.keys(rotated.Keys, r.keys)
-	return r.view.err()
 }
 
 // checkNames refuses names that the stack does not have, and keys that are not
@@ -131,10 +132,60 @@ func unknown(block, name string, known []string) error {
 	return fmt.Errorf("the stack has no %s %q. %s", block, name, stack.Suggest(name, known))
 }
 
-func names[T any](list []T, name func(T) string) []string {
-	var all []string
-	for _, one := range list {
-		all = append(all, name(one))
+// rotation prints what a rotation would do.
+func (v *view) rotation(r *engine.Rotation) {
+	if r.Key != "" {
+		v.out.printf("Rotating the API key %s of %s\n", r.Key, r.Stack)
+		fate := "ends at once"
+		if r.Grace > 0 {
+			fate = "stays good for " + duration(r.Grace)
+		}
+		v.out.printf("  a new key is made; the old one %s\n", fate)
+		return
 	}
-	return all
+	v.out.printf("Rotating the worker secret of %s (%s)\n", r.Stack, plural(len(r.Workers), "worker", "workers"))
+	var rows [][]string
+	for _, worker := range r.Workers {
+		fate := "gets a new secret; the old one is revoked when nobody uses it any more"
+		if worker.Unfinished {
+			fate = "its unfinished rotation is finished"
+		}
+		rows = append(rows, []string{"  " + worker.Name, fate})
+	}
+	v.table(rows)
+}
+
+// duration writes whole hours and minutes as people say them.
+func duration(d time.Duration) string {
+	switch {
+	case d%time.Hour == 0:
+		return plural(int(d/time.Hour), "hour", "hours")
+	case d%time.Minute == 0:
+		return plural(int(d/time.Minute), "minute", "minutes")
+	}
+	return d.String()
+}
+
+// rotated prints how a rotation ended.
+func (v *view) rotated(r *engine.Rotation, rotated *engine.Rotated) {
+	if len(rotated.Failed) > 0 || !rotated.Proof.OK() {
+		if r.Key == "" {
+			v.gap()
+			v.errs.printf("%s", v.wrapped(0, fmt.Sprintf("%d of %s have a new secret. Run rotate-secret again when mended: it goes on from there.",
+				len(rotated.Workers), plural(len(r.Workers)+len(r.Failed), "worker", "workers"))))
+		}
+		return
+	}
+	text := fmt.Sprintf("Done in %s.", plan.Seconds(rotated.Took))
+	if r.Key != "" && r.Grace > 0 {
+		text += fmt.Sprintf(" The old key is good until %s UTC.", minute(rotated.Until))
+	}
+	if rotated.Counted && rotated.Requests > 0 {
+		failed := "none failed"
+		if rotated.Broken > 0 {
+			failed = fmt.Sprintf("%d failed", rotated.Broken)
+		}
+		text += fmt.Sprintf(" %s ran meanwhile, %s.", plural(rotated.Requests, "request", "requests"), failed)
+	}
+	v.say(0, "%s", text)
 }

@@ -11,22 +11,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/relayctl/relayctl/internal/engine"
+	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // changeOptions are those of a command that changes hosts.
 type changeOptions struct {
 	stackOptions
-	hostsOptions
-	yes     bool
-	keysOut string
+	acceptNewHostKeys bool
+	yes               bool
+	keysOut           string
 }
 
 // takeChange lets a command change hosts. keysOut says what becomes of new API
 // keys; empty: the command makes none.
 func takeChange(command *cobra.Command, o *changeOptions, keysOut string) {
 	takeStack(command, &o.stackOptions)
-	takeHosts(command, &o.hostsOptions)
+	takeHosts(command, &o.acceptNewHostKeys)
 	command.Flags().BoolVar(&o.yes, "yes", false, "do not ask")
 	if keysOut != "" {
 		command.Flags().StringVar(&o.keysOut, "keys-out", "", keysOut)
@@ -39,44 +40,30 @@ var (
 	errYesNeeded    = errors.New("--json asks nobody, so it goes with --yes")
 )
 
-// unaskedError means that a command has nobody to ask.
-type unaskedError struct {
-	command string
-	why     error
-}
-
-func (e *unaskedError) Error() string { return e.command + " " + e.why.Error() }
-
-func (e *unaskedError) Unwrap() error { return e.why }
-
 // run is a command that changes hosts: it shows what it would do, asks for the
 // stack's name, does it, and shows how that ended.
 type run struct {
 	*app
 	changeOptions
 	stack *stack.Stack
-	keys  keyDelivery                // nil: there is nobody to give keys to
+	keys  *keyDelivery               // nil: there is nobody to give keys to
 	told  map[*engine.HostError]bool // failures that are on the screen
 }
 
-// anyStack is what begin checks where a stack needs no check.
-func anyStack(*stack.Stack) error { return nil }
-
 // begin reads the stack file for a command that changes hosts, and makes sure
 // that it could ask. What goes wrong is printed.
-func (a *app) begin(command string, o changeOptions, n needs, check func(*stack.Stack) error) (*run, error) {
-	a.command = command
+func (a *app) begin(command string, o changeOptions, n needs) (*run, error) {
+	a.view.command = command
 	s, err := a.load(o.stackOptions, n)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{app: a, changeOptions: o, stack: s, told: map[*engine.HostError]bool{}}
-	switch err = check(s); {
-	case err != nil:
-	case !o.yes && a.view.json != nil:
-		err = &unaskedError{command, errYesNeeded}
+	switch {
+	case !o.yes && a.view.json.on():
+		err = fmt.Errorf("%s %w", command, errYesNeeded)
 	case !o.yes && !(a.StdinTerminal && a.StderrTerminal):
-		err = &unaskedError{command, errNoTerminal}
+		err = fmt.Errorf("%s %w", command, errNoTerminal)
 	default:
 		r.keys, err = a.keyDelivery(o.keysOut)
 	}
@@ -87,7 +74,6 @@ func (a *app) begin(command string, o changeOptions, n needs, check func(*stack.
 func (r *run) meet(ctx context.Context, config engine.Config, work func(context.Context, session) error) error {
 	config.AcceptNewHostKeys = r.acceptNewHostKeys
 	if r.keys != nil {
-		defer r.keys.Close() // every key was synced to disk when it was delivered
 		config.Keys = r.keys
 	}
 	return r.app.meet(ctx, r.stack, config, work)
@@ -99,9 +85,9 @@ func (r *run) mayDo(ctx context.Context, planned *engine.Planned, question strin
 	r.tell(planned.Failed)
 	switch {
 	case len(planned.Blocked()) > 0:
-		r.view.blocked(planned, r.command)
+		r.view.blocked(planned)
 		return errTold
-	case len(planned.Keys) > 0 && r.keys == nil && r.view.json != nil:
+	case len(planned.Keys) > 0 && r.keys == nil && r.view.json.on():
 		return errKeysOutNeeded
 	case len(planned.Keys) > 0 && r.keys == nil:
 		return engine.ErrNoDelivery
@@ -110,13 +96,8 @@ func (r *run) mayDo(ctx context.Context, planned *engine.Planned, question strin
 	case planned.Empty():
 		return nil
 	}
-	hosts := 0
-	for _, h := range planned.Hosts {
-		if h.Counts().Total() > 0 {
-			hosts++
-		}
-	}
-	return r.confirm(ctx, fmt.Sprintf("%s %s (%s)", question, planned.Stack, plural(hosts, "host", "hosts")))
+	hosts := filter(planned.Hosts, func(h plan.HostPlan) bool { return h.Counts().Total() > 0 })
+	return r.confirm(ctx, fmt.Sprintf("%s %s (%s)", question, planned.Stack, plural(len(hosts), "host", "hosts")))
 }
 
 // lacksProxy reports whether the proxy host can't be worked on.
@@ -128,9 +109,15 @@ func (r *run) lacksProxy(planned *engine.Planned) bool {
 // locked: new keys count as shown once it returned nil.
 type showing = func(*engine.Outcome) error
 
-// do carries out a plan by work, and shows how that ended.
-func (r *run) do(planned *engine.Planned, show func(*engine.Outcome), work func(showing) (*engine.Outcome, error)) error {
-	r.view.workBegins()
+// do asks for leave to carry out a plan, does so by work, and shows how that
+// ended.
+func (r *run) do(ctx context.Context, planned *engine.Planned, question string, show func(*engine.Outcome), work func(showing) (*engine.Outcome, error)) error {
+	if err := r.mayDo(ctx, planned, question); err != nil {
+		return err
+	}
+	if r.view.live != nil {
+		r.view.gap() // above lines that will be drawn again
+	}
 	r.progress.begin(planned.Plan)
 	outcome, err := work(func(outcome *engine.Outcome) error {
 		r.progress.end(outcome)
@@ -149,7 +136,8 @@ func (r *run) confirm(ctx context.Context, question string) error {
 	if r.yes {
 		return nil
 	}
-	r.view.question(question, r.stack.Name)
+	r.view.gap()
+	r.view.errs.printf("%s? Type %s to go on: ", question, r.stack.Name)
 	answer := make(chan string, 1)
 	go func() {
 		line, err := bufio.NewReader(r.Stdin).ReadString('\n')
@@ -163,7 +151,7 @@ func (r *run) confirm(ctx context.Context, question string) error {
 		return context.Cause(ctx)
 	case typed := <-answer:
 		if typed == "" {
-			r.view.unanswered()
+			r.view.errs.printf("\n")
 		}
 		if strings.TrimSpace(typed) != r.stack.Name {
 			return errNotConfirmed

@@ -29,9 +29,8 @@ func takeStack(command *cobra.Command, o *stackOptions) {
 		if len(args) > 1 {
 			return fmt.Errorf("one stack file is taken, not %d: %s", len(args), strings.Join(args, " "))
 		}
-		o.file, o.leftOut = defaultFile, true
-		if len(args) == 1 {
-			o.file, o.leftOut = args[0], false
+		if o.file, o.leftOut = defaultFile, len(args) == 0; !o.leftOut {
+			o.file = args[0]
 		}
 		return nil
 	}
@@ -63,19 +62,13 @@ func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 	})
 	a.view.keep(sources)
 	a.view.diagnostics(problems)
-	if problems.HasErrors() {
-		a.tellDefault(o)
-		return nil, errTold
+	if !problems.HasErrors() {
+		return s, nil
 	}
-	return s, nil
-}
-
-// tellDefault says where the name of a missing file comes from that nobody
-// typed.
-func (a *app) tellDefault(o stackOptions) {
-	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) && a.view.json == nil {
+	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) {
 		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  " + a.view.theSame("FILE"))
 	}
+	return nil, errTold
 }
 
 // again is the command line that runs a command, such as "apply --adopt", for
@@ -89,4 +82,22 @@ func (o stackOptions) again(command string) string {
 		words = append(words, "--var-file", shellWord(file))
 	}
 	return strings.Join(append(words, shellPath(o.file)), " ")
+}
+
+// shellWord writes a word so that a shell reads it as it is.
+func shellWord(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-=:@,+"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// shellPath is shellWord for the path of a file: one that begins with a hyphen
+// is not taken for an option.
+func shellPath(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return shellWord(path)
 }

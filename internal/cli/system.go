@@ -32,8 +32,8 @@ type System struct {
 
 	Env      func(name string) (string, bool)
 	Now      func() time.Time
-	Operator string // user@machine
-	Home     string // what ~/ stands for in a stack: the account's, as for ssh, whatever HOME says
+	Operator string // user@machine, as locks and histories carry it
+	Home     string // what ~/ stands for in a stack: the account's, as for ssh, whatever HOME says; empty: not known
 
 	// Interrupts delivers the signals that ask to stop: the first gracefully,
 	// the second at once, by Exit.
@@ -46,6 +46,14 @@ type System struct {
 func Main(version string) int {
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	me, err := user.Current()
+	if err != nil {
+		me = &user.User{Username: "unknown"}
+	}
+	machine, err := os.Hostname()
+	if err != nil {
+		machine = "unknown"
+	}
 	system := System{
 		Version:        version,
 		Args:           os.Args[1:],
@@ -57,16 +65,13 @@ func Main(version string) int {
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Env:            os.LookupEnv,
 		Now:            time.Now,
-		Operator:       operator(),
-		Home:           home(),
+		Operator:       me.Username + "@" + machine,
+		Home:           me.HomeDir,
 		Interrupts:     interrupts,
 		Exit:           os.Exit,
 	}
 	system.Size = func() (columns, rows int) {
-		columns, rows, err := term.GetSize(int(os.Stderr.Fd()))
-		if err != nil {
-			return 0, 0
-		}
+		columns, rows, _ = term.GetSize(int(os.Stderr.Fd())) // zeros where it is not known
 		return columns, rows
 	}
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
@@ -75,28 +80,6 @@ func Main(version string) int {
 		}
 	}
 	return Run(system)
-}
-
-// operator is who runs relayctl, as locks and histories carry it.
-func operator() string {
-	name := "unknown"
-	if who, err := user.Current(); err == nil {
-		name = who.Username
-	}
-	machine, err := os.Hostname()
-	if err != nil {
-		machine = "unknown"
-	}
-	return name + "@" + machine
-}
-
-// home is the home folder of who runs relayctl; "" where it is not known.
-func home() string {
-	me, err := user.Current()
-	if err != nil {
-		return ""
-	}
-	return me.HomeDir
 }
 
 // env is an environment variable, empty where it is not set.

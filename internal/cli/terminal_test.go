@@ -19,6 +19,7 @@ type terminal struct {
 	columns, rows int
 	lines         []row // on the screen, from the top
 	x, y          int
+	cuts          bool     // lines are cut at the last column, not broken
 	wrote         int      // see writes
 	unknown       []string // control sequences that it does not understand
 }
@@ -75,6 +76,8 @@ func (t *terminal) sequence(parameter, name string) {
 	case name == "J" && parameter == "":
 		line.cells, line.broken = line.cells[:min(t.x, len(line.cells))], false
 		t.lines = t.lines[:t.y+1]
+	case parameter == "?7" && (name == "h" || name == "l"):
+		t.cuts = name == "l"
 	case name == "m": // colours
 	default:
 		t.unknown = append(t.unknown, fmt.Sprintf("%q", "\x1b["+parameter+name))
@@ -103,7 +106,11 @@ func (t *terminal) put(r rune) {
 	if wide {
 		size = 2
 	}
-	if t.x+size > t.columns {
+	switch {
+	case t.x+size <= t.columns:
+	case t.cuts:
+		t.x = max(0, t.columns-size) // the last character is written over
+	default:
 		t.lines[t.y].broken = true
 		t.down()
 	}

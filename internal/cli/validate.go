@@ -7,10 +7,10 @@ func (a *app) validateCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "validate [stack.hcl]",
 		Short: "Check a stack file, offline, without the values of its variables",
+		RunE:  func(*cobra.Command, []string) error { return a.validate(o) },
 	}
 	takeStack(command, &o)
 	a.takeJSON(command, typeValidate)
-	command.RunE = func(*cobra.Command, []string) error { return a.validate(o) }
 	return command
 }
 
@@ -19,6 +19,8 @@ func (a *app) validate(o stackOptions) error {
 	if err != nil {
 		return err
 	}
-	a.view.valid(o.file, s)
+	a.view.json.stack = s.Name
+	a.view.out.printf("%s is valid: stack %s with proxy %s, %s and %s.\n", a.view.clean(o.file), s.Name, s.Proxy.Name,
+		plural(len(s.Workers), "worker", "workers"), plural(len(s.ModelNames()), "model", "models"))
 	return nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -8,9 +9,6 @@ import (
 	"github.com/relayctl/relayctl/internal/engine"
 	"github.com/relayctl/relayctl/internal/plan"
 )
-
-// thing names a resource as people say it.
-func thing(id plan.ID) string { return id.Title() }
 
 // unitName is a unit's name as people say it.
 func unitName(full string) string { return strings.TrimSuffix(full, ".service") }
@@ -20,7 +18,7 @@ func stepName(id plan.ID, action plan.Action) string {
 	if action == plan.Restart || action == plan.Reload {
 		return string(action) + " " + unitName(id.Name)
 	}
-	return thing(id)
+	return id.Title()
 }
 
 // doing says what goes on, how far it is and for how long.
@@ -36,12 +34,12 @@ func goesOn(e engine.Event) string {
 	case engine.Locking:
 		return "waiting for the lock: " + e.Text
 	case engine.Uploading:
-		return thing(e.ID) + ": uploading"
+		return e.ID.Title() + ": uploading"
 	case engine.Started:
-		return thing(e.ID) + ": " + begins(e)
+		return e.ID.Title() + ": " + begins(e)
 	case engine.Waiting, engine.Proving:
 		if e.ID.Name != "" {
-			return thing(e.ID) + ": " + e.Text
+			return e.ID.Title() + ": " + e.Text
 		}
 		return "waiting for " + e.Text
 	}
@@ -79,7 +77,11 @@ func happened(e engine.Event) string {
 	case engine.Reached:
 		return e.Text + took(e.Took, 1)
 	case engine.Done:
-		return thing(e.ID) + ": " + did(e) + took(e.Took, time.Second)
+		how := e.ID.Kind.Describe().Verb(e.Action).Done
+		if e.Adopt {
+			how = "taken over"
+		}
+		return e.ID.Title() + ": " + cmp.Or(e.Text, how) + took(e.Took, time.Second)
 	case engine.Finished:
 		return fmt.Sprintf("done, %s in %s", plural(e.Steps, "step", "steps"), plan.Seconds(e.Took))
 	}
@@ -98,30 +100,8 @@ func still(e engine.Event) string {
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
 
-// bytesOf writes a size as people say it.
-func bytesOf(n int64) string {
-	switch {
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", mebibytes(n))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
-	}
-	return plural(int(n), "byte", "bytes")
-}
-
 // begins is the word for a step that begins.
 func begins(e engine.Event) string { return e.ID.Kind.Describe().Verb(e.Action).Doing }
-
-// did is how a step ended.
-func did(e engine.Event) string {
-	switch {
-	case e.Text != "":
-		return e.Text // not as the action has it
-	case e.Adopt:
-		return "taken over"
-	}
-	return e.ID.Kind.Describe().Verb(e.Action).Done
-}
 
 // took is how long something took, where that was at least so long.
 func took(d, least time.Duration) string {

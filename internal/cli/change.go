@@ -14,7 +14,7 @@ import (
 // label names what a line of a plan is about.
 func label(c plan.Change) string {
 	if c.ID.Kind == plan.KindProgram && c.Action == plan.Create {
-		return strings.TrimSpace(thing(c.ID) + " " + newValue(c, plan.AttrVersion).Text)
+		return strings.TrimSpace(c.ID.Title() + " " + newValue(c, plan.AttrVersion).Text)
 	}
 	return stepName(c.ID, c.Action)
 }
@@ -37,26 +37,24 @@ func changes(c plan.Change, name string) bool {
 // be shown or is not known. Nil: none is.
 type textsOf func(host string, c plan.Change) (before, after string, ok bool)
 
-// of is a file's text before and after a change; false where it is none, or a
-// secret, or not known.
-func (t textsOf) of(host string, c plan.Change) (before, after string, ok bool) {
-	if t == nil || c.ID.Kind != plan.KindFile || c.Resource != nil && c.Resource.Sensitive {
-		return "", "", false
-	}
-	return t(host, c)
-}
-
-// texts is a file's text before and after a change.
+// texts is a file's text before and after a change. It is not known where it is
+// none, or a secret, or nobody may see it.
 type texts struct {
 	before, after string
 	known         bool
-	unknown       string // what is said where it is not known; empty: that it changes
 }
 
-// why says in a phrase what changes and for which reason.
-func why(host string, c plan.Change, t texts, diff bool) string {
+func (t textsOf) of(host string, c plan.Change) (of texts) {
+	if t != nil && c.ID.Kind == plan.KindFile && (c.Resource == nil || !c.Resource.Sensitive) {
+		of.before, of.after, of.known = t(host, c)
+	}
+	return of
+}
+
+// why says in a phrase what changes on a host and for which reason.
+func (p *planText) why(host string, c plan.Change, t texts) string {
 	switch {
-	case c.Block != "" && t.known && !diff:
+	case c.Block != "" && t.known && !p.diff:
 		return c.Block + " (see --diff)"
 	case c.Block != "":
 		return c.Block
@@ -74,7 +72,7 @@ func why(host string, c plan.Change, t texts, diff bool) string {
 		add("another build")
 	}
 	if c.Resource != nil && c.Resource.Size > 0 && changes(c, plan.AttrDigest) {
-		add(bytesOf(c.Resource.Size) + " to upload")
+		add(fmt.Sprintf("%.1f MiB to upload", mebibytes(c.Resource.Size)))
 	}
 	parts = append(parts, c.Reasons...)
 	switch {
@@ -83,7 +81,7 @@ func why(host string, c plan.Change, t texts, diff bool) string {
 	case c.Action == plan.Create && c.ID.Kind == plan.KindKey && !newValue(c, plan.AttrDigest).IsKnown():
 		add("(made by apply, shown once)")
 	case c.Action == plan.Update:
-		add(contentPhrase(c, t, len(parts) == 0))
+		add(p.contentPhrase(c, t, len(parts) == 0))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -103,10 +101,12 @@ func phrase(c plan.Change, attr plan.AttrChange) string {
 	switch attr.Name {
 	case plan.AttrContent, plan.AttrDigest, plan.AttrShown, plan.AttrInstalled:
 		return ""
-	case plan.AttrRunning:
-		return way(attr, "running", "stopped")
-	case plan.AttrEnabled:
-		return way(attr, "enabled", "disabled")
+	case plan.AttrRunning, plan.AttrEnabled:
+		way := []string{map[string]string{plan.AttrRunning: "stopped", plan.AttrEnabled: "disabled"}[attr.Name], attr.Name}
+		if attr.After.Text != plan.Yes {
+			slices.Reverse(way)
+		}
+		return strings.Join(way, " → ")
 	case plan.AttrVersion:
 		return attr.Before + " → " + attr.After.Text
 	}
@@ -116,15 +116,8 @@ func phrase(c plan.Change, attr plan.AttrChange) string {
 	return attr.Name + " " + attr.Before + " → " + attr.After.Text
 }
 
-func way(attr plan.AttrChange, yes, no string) string {
-	if attr.After.Text == plan.Yes {
-		return no + " → " + yes
-	}
-	return yes + " → " + no
-}
-
 // contentPhrase says how much of a file changes, where nothing else says why.
-func contentPhrase(c plan.Change, t texts, alone bool) string {
+func (p *planText) contentPhrase(c plan.Change, t texts, alone bool) string {
 	switch {
 	case !changes(c, plan.AttrContent) || !newValue(c, plan.AttrContent).IsKnown():
 		return ""
@@ -133,9 +126,13 @@ func contentPhrase(c plan.Change, t texts, alone bool) string {
 	case !alone:
 		return ""
 	case !t.known:
-		return cmp.Or(t.unknown, "content changes")
+		return cmp.Or(p.content, "content changes")
 	}
-	removed, added := changedLines(t.before, t.after)
+	var removed, added []string
+	for _, edit := range udiff.Lines(t.before, t.after) {
+		removed = slices.AppendSeq(removed, strings.Lines(t.before[edit.Start:edit.End]))
+		added = slices.AppendSeq(added, strings.Lines(edit.New))
+	}
 	if len(removed) == 1 && len(added) == 1 {
 		if words, ok := oneLine(removed[0], added[0]); ok {
 			return words
@@ -161,21 +158,12 @@ func oneLine(before, after string) (string, bool) {
 	return words, len(x) > 0 && len(y) > 0 && columns(words) <= maxOneLine
 }
 
-// changedLines lists what goes and what comes, without unchanged lines.
-func changedLines(before, after string) (removed, added []string) {
-	unified, err := udiff.ToUnifiedDiff("", "", before, udiff.Lines(before, after), 0)
-	if err != nil { // as in unified
-		return nil, nil
+// unified prints the way from one text to another. A file that is new is shown
+// as a whole.
+func (v *view) unified(indent int, nameBefore, nameAfter, before, after string) {
+	for line := range strings.Lines(udiff.Unified(nameBefore, nameAfter, before, after)) {
+		color := map[byte]string{'+': green, '-': red, '@': cyan}[line[0]]
+		line = v.out.paint(color, printable(strings.TrimSuffix(line, "\n"), "\t", v.ascii))
+		v.out.printf("%s\n", strings.TrimRight(strings.Repeat(" ", indent)+line, " "))
 	}
-	for _, hunk := range unified.Hunks {
-		for _, line := range hunk.Lines {
-			switch line.Kind {
-			case udiff.Insert:
-				added = append(added, line.Content)
-			case udiff.Delete:
-				removed = append(removed, line.Content)
-			}
-		}
-	}
-	return removed, added
 }

@@ -56,8 +56,11 @@ func (p *plainPrinter) hear(e engine.Event, _ time.Time) {
 		if e.Steps > 0 { // else the whole error comes at once
 			p.line(e.Host, happened(e))
 		}
-	case engine.Proving:
-		p.proves(e)
+	case engine.Proving: // most models answer at once: only what is told a second time gets a line
+		text := doing(e)
+		if p.proving[text]++; p.proving[text] == 2 {
+			p.line("", text)
+		}
 	case stopping:
 		p.view.errs.printf("\n") // behind the ^C of the terminal
 		p.line("", e.Text)
@@ -76,39 +79,20 @@ func (p *plainPrinter) hear(e engine.Event, _ time.Time) {
 func (p *plainPrinter) waits(e engine.Event) {
 	text := doing(e)
 	if e.Phase == engine.Uploading { // before much of it is sent
-		text = fmt.Sprintf("%s: uploading %.1f MiB", thing(e.ID), mebibytes(e.Amount.Total))
+		text = fmt.Sprintf("%s: uploading %.1f MiB", e.ID.Title(), mebibytes(e.Amount.Total))
 	}
-	what := goesOn(e)
-	if !isQuick(e) && p.said[e.Host] != what {
+	// A quick step is over before anybody has read that it began.
+	isQuick := e.Phase == engine.Started && !e.ID.Kind.Describe().Slow || e.Phase == engine.Uploading && e.Steps == 0
+	if what := goesOn(e); !isQuick && p.said[e.Host] != what {
 		p.said[e.Host] = what
 		p.line(e.Host, text)
 	}
 }
 
-// proves takes an event of the proof. Most models answer at once, so only what
-// is told a second time gets a line.
-func (p *plainPrinter) proves(e engine.Event) {
-	text := doing(e)
-	p.proving[text]++
-	if p.proving[text] == 2 {
-		p.line("", text)
-	}
-}
-
-// isQuick reports whether a step that begins is over before anybody has read
-// that it began.
-func isQuick(e engine.Event) bool {
-	return e.Phase == engine.Started && !e.ID.Kind.Describe().Slow ||
-		e.Phase == engine.Uploading && e.Steps == 0
-}
-
-func (p *plainPrinter) aside() {}
-
 func (p *plainPrinter) line(host, text string) {
 	p.last = time.Now()
-	if host == "" {
-		p.view.errs.printf("%s\n", p.view.clean(text))
-		return
+	if host != "" {
+		text = fmt.Sprintf("%-*s  %s", p.width, host, text)
 	}
-	p.view.errs.printf("%s\n", p.view.clean(fmt.Sprintf("%-*s  %s", p.width, host, text)))
+	p.view.errs.printf("%s\n", p.view.clean(text))
 }

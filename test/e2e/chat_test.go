@@ -21,8 +21,7 @@ import (
 
 // TestChat talks to a stack as clients do, through the public name.
 func TestChat(t *testing.T) {
-	s := newSite(t)
-	s.apply()
+	s := appliedSite(t)
 	t.Run("openai sdk", s.openAIClient)
 	t.Run("curl", s.curl)
 	t.Run("byte for byte", s.byteForByte)
@@ -283,7 +282,7 @@ func (s *site) hungEngine(t *testing.T) {
 
 // TestSmallModel gets a sensible answer of a real language model.
 func TestSmallModel(t *testing.T) {
-	s := newSite(t)
+	s := appliedSite(t)
 	real, err := s.Workers[0].StartSmallModel(t.Context(), lab.SmallModelOptions{Port: 9000})
 	if err != nil {
 		t.Fatal(err)

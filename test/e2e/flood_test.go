@@ -27,16 +27,7 @@ import (
 // it, for a while. A good client is served meanwhile and afterwards, memory
 // stays bounded and nothing restarts.
 func TestFloodsOfThePublicPort(t *testing.T) {
-	s := emptySite(t)
-	hosts := s.BootAll(lab.Spec{Name: "edge", Suite: lab.Trixie}, lab.Spec{Name: "gpu-1", Suite: lab.Bookworm})
-	s.Edge, s.Workers = hosts[0], hosts[1:]
-	s.Name(domain, s.Edge)
-	s.startEngine(s.Workers[0])
-	s.know(hosts...)
-	s.writeStack(s.stack())
-	t.Cleanup(s.searchForSecrets)
-	s.apply()
-
+	s := appliedSite(t)
 	f := &flood{site: s, ca: s.mustRelayctl("ca"), key: s.key("laptop")}
 	f.client = s.clientThatTrusts(f.ca)
 	f.start = map[string]string{"relay-server": f.invocation("relay-server"), "caddy": f.invocation("caddy")}

@@ -12,8 +12,7 @@ import (
 // TestFormerFilesComeBack has services refuse their new files, at a reload and
 // at a restart: they run on with what they had, and would after a boot.
 func TestFormerFilesComeBack(t *testing.T) {
-	s := newSite(t)
-	s.apply()
+	s := appliedSite(t)
 	stack := s.stack()
 	const server, worker = "relay-server", "relay-worker"
 	s.step("settings that the relay refuses", func() {

@@ -127,13 +127,9 @@ func (s *site) cutPower(h *lab.Host) func(*os.Process) {
 // TestKilledOnce disturbs the first apply to bare hosts in the middle, and
 // holds that the next one ends where an undisturbed apply to other hosts does.
 func TestKilledOnce(t *testing.T) {
+	labs.take(t)
 	var undisturbed endState
-	ok := t.Run("undisturbed", func(t *testing.T) {
-		s := newSite(t)
-		s.apply()
-		s.mustBeDone()
-		undisturbed = s.endState()
-	})
+	ok := t.Run("undisturbed", func(t *testing.T) { undisturbed = appliedSite(t).endState() })
 	if !ok {
 		return
 	}
@@ -164,7 +160,7 @@ func TestKilledOnce(t *testing.T) {
 func TestKills(t *testing.T) {
 	seed, times := fromEnv(t, "RELAYCTL_SEED", uint64(time.Now().UnixNano())), int(fromEnv(t, "RELAYCTL_KILLS", 3))
 	t.Logf("RELAYCTL_SEED=%d", seed)
-	k := &killing{site: newSite(t), random: rand.New(rand.NewPCG(seed, 0))}
+	k := &killing{site: appliedSite(t), random: rand.New(rand.NewPCG(seed, 0))}
 	k.learn()
 	kinds := make([]int, 0, 3*times)
 	for kind := range 3 {
@@ -214,13 +210,13 @@ type stackForm struct {
 	left  endState
 }
 
-// learn applies the first form to bare hosts, then goes round undisturbed.
+// learn begins with a site to which the first form was applied, and goes round
+// undisturbed.
 func (k *killing) learn() {
 	k.t.Helper()
 	phone := "api_key \"phone\" {\n  models = [\"stub\"]\n}\n"
 	changed := strings.NewReplacer("concurrency = 8", "concurrency = 9", `tls "internal" {}`, "tls \"internal\" {}\n\n  relay {\n    queue_timeout = \"20s\"\n  }")
 	first := k.stack()
-	k.apply()
 	k.laptop, k.client = k.key("laptop"), k.site.client()
 	k.forms = []stackForm{
 		{file: changed.Replace(first) + phone},

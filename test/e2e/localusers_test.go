@@ -113,8 +113,7 @@ const asWorker = "-H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSo
 // TestLocalUsers holds what users of a host can do with what apply made there:
 // nobody in particular, the user of the relay and of the worker, and Caddy's.
 func TestLocalUsers(t *testing.T) {
-	s := newSite(t)
-	s.apply()
+	s := appliedSite(t)
 	s.step("what is read and written", func() {
 		for _, may := range localUsers {
 			h := s.host(may.host)

@@ -2,7 +2,8 @@
 // started as a user starts it, against machines with systemd, sshd and apt. It
 // is for what only real hosts can show; what a unit test can show belongs
 // there. Each test function has a lab of its own, and its subtests follow each
-// other on it.
+// other on it. Labs run side by side, see turns; a test whose subject is not the
+// first apply begins with appliedSite.
 package e2e_test
 
 import (
@@ -58,5 +59,13 @@ func build(folder string) error {
 		return err
 	}
 	relayctlProgram = filepath.Join(folder, "relayctl")
-	return os.WriteFile(relayctlProgram, program, 0o755)
+	if err := os.WriteFile(relayctlProgram, program, 0o755); err != nil {
+		return err
+	}
+	tests, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	origin, err = digestOf(relayctlProgram, tests)
+	return err
 }

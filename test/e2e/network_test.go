@@ -19,7 +19,7 @@ const giveUpLimit = 3 * time.Minute
 // good, and with this machine asleep meanwhile. Each time the next apply ends
 // where an undisturbed one does.
 func TestNetwork(t *testing.T) {
-	k := &killing{site: newSite(t), random: rand.New(rand.NewPCG(1, 2))}
+	k := &killing{site: appliedSite(t), random: rand.New(rand.NewPCG(1, 2))}
 	k.learn()
 	k.step("cut for 5 s", func() {
 		r := k.disturbed(0, blow{line: "unit relay-server: ", fall: k.cutFor(k.Edge, 5*time.Second)})
@@ -61,7 +61,7 @@ func TestNetwork(t *testing.T) {
 // TestSSHDFails has the SSH server, or what is between, fail in the middle of
 // applies.
 func TestSSHDFails(t *testing.T) {
-	k := &killing{site: newSite(t), random: rand.New(rand.NewPCG(3, 4))}
+	k := &killing{site: appliedSite(t), random: rand.New(rand.NewPCG(3, 4))}
 	k.learn()
 	lost := "connection to " + k.Edge.Addr + ":22 lost: "
 	k.step("stopped", func() {

@@ -16,9 +16,7 @@ import (
 // their power, alone and together: everything comes back by itself, and there
 // is nothing left to do.
 func TestReboot(t *testing.T) {
-	s := newSite(t)
-	s.apply()
-	s.mustBeDone()
+	s := appliedSite(t)
 	before := &rebooted{client: s.client(), ca: s.mustRelayctl("ca"), keys: s.keysFile()}
 	edge, gpu1, gpu2 := s.Edge, s.Workers[0], s.Workers[1]
 

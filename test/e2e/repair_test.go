@@ -25,8 +25,7 @@ type harm struct {
 // that has nothing to do with it, and that the keys and the certificate
 // authority of the first apply stay good to the end.
 func TestRepair(t *testing.T) {
-	s := newSite(t)
-	s.apply()
+	s := appliedSite(t)
 	key, client := s.key("laptop"), s.client()
 	for _, harm := range s.harms() {
 		s.step(harm.name, func() {

@@ -21,8 +21,7 @@ import (
 // in each phase, and holds that no request fails and that the old secrets are
 // worth nothing afterwards.
 func TestRotateSecret(t *testing.T) {
-	s := newSite(t)
-	s.apply()
+	s := appliedSite(t)
 	services := s.services()
 
 	s.step("all at once", func() {
@@ -203,8 +202,7 @@ func (s *site) knock(client *http.Client, secret string) int {
 // TestRotateKey replaces an API key: both are good for the grace, and one
 // whose delivery was cut off is made anew without harm to the old one.
 func TestRotateKey(t *testing.T) {
-	s := newSite(t)
-	s.apply()
+	s := appliedSite(t)
 	client, first := s.client(), s.key("laptop")
 	rotate := []string{"rotate-secret", "--key", "laptop", "--keys-out", "keys", "--yes"}
 

@@ -48,26 +48,45 @@ func emptySite(t *testing.T) *site {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := emptySite(t)
-	hosts := s.BootAll(
-		lab.Spec{Name: "edge", Suite: lab.Trixie},
-		lab.Spec{Name: "gpu-1", Suite: lab.Bookworm},
-		lab.Spec{Name: "gpu-2", Suite: lab.Trixie},
-	)
-	s.Edge, s.Workers = hosts[0], hosts[1:]
-	s.Name(domain, s.Edge)
+	s.settle(s.BootAll(siteSpecs...))
 	for _, w := range s.Workers {
-		engine, err := w.StartStubEngine(t.Context(), lab.StubOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Engines = append(s.Engines, engine)
-		s.writeHome(w.Name+".key", engine.Key)
-		s.secrets = append(s.secrets, engine.Key)
+		s.startEngine(w)
 	}
-	s.know(hosts...)
 	s.writeStack(s.stack())
 	t.Cleanup(s.searchForSecrets)
 	return s
+}
+
+// siteSpecs are the hosts of a site: both releases, and two of them alike.
+var siteSpecs = []lab.Spec{
+	{Name: "edge", Suite: lab.Trixie},
+	{Name: "gpu-1", Suite: lab.Bookworm},
+	{Name: "gpu-2", Suite: lab.Trixie},
+}
+
+// settle makes hosts those of the site, and knows them.
+func (s *site) settle(hosts []*lab.Host) {
+	s.t.Helper()
+	s.Edge, s.Workers = hosts[0], hosts[1:]
+	s.Name(domain, s.Edge)
+	s.know(hosts...)
+}
+
+// startEngine starts a stub engine on a host, whose key the operator has.
+func (s *site) startEngine(h *lab.Host) {
+	s.t.Helper()
+	engine, err := h.StartStubEngine(s.t.Context(), lab.StubOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.writeHome(h.Name+".key", engine.Key)
+	s.adopt(engine)
+}
+
+// adopt makes an engine one of the site's.
+func (s *site) adopt(engine lab.StubEngine) {
+	s.Engines = append(s.Engines, engine)
+	s.secrets = append(s.secrets, engine.Key)
 }
 
 // step runs a subtest, which goes on with the site as the one before left it.

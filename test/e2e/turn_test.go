@@ -27,6 +27,7 @@ type turns struct {
 	mu      sync.Mutex // guards what follows
 	free    int
 	waiting []turn
+	having  map[string]bool // the tests whose turn it is
 }
 
 // turn is a test that waits for its turn.
@@ -42,7 +43,7 @@ func newTurns() (*turns, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &turns{free: atOnce}, flag.Set("test.parallel", "1000")
+	return &turns{free: atOnce, having: map[string]bool{}}, flag.Set("test.parallel", "1000")
 }
 
 // assembly is how long nobody's turn comes after a test began to wait: tests
@@ -50,28 +51,48 @@ func newTurns() (*turns, error) {
 const assembly = 200 * time.Millisecond
 
 // take makes a test one of those that run side by side, and waits for its turn,
-// which lasts until all that the test left to clean up is done.
+// which lasts until all that the test left to clean up is done. In a test whose
+// turn it is, each subtest has a lab in its turn.
 func (all *turns) take(t *testing.T) {
 	t.Helper()
+	if all.has(t.Name()) {
+		return
+	}
 	t.Parallel()
 	began := time.Now()
 	own := turn{t.Name(), make(chan struct{})}
 	all.mu.Lock()
 	all.waiting = append(all.waiting, own)
 	all.mu.Unlock()
-	time.AfterFunc(assembly, func() { all.call(0) })
+	time.AfterFunc(assembly, all.call)
 	<-own.come
-	t.Cleanup(func() { all.call(1) })
+	t.Cleanup(func() { all.giveBack(own) })
 	t.Logf("its turn came after %v", time.Since(began).Round(time.Second))
 }
 
-// call gives turns back and calls whoever's turn it is.
-func (all *turns) call(back int) {
+// has reports whether it is the turn of the test that a subtest is of.
+func (all *turns) has(subtest string) bool {
+	test, _, _ := strings.Cut(subtest, "/")
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.free += back
+	return all.having[test]
+}
+
+func (all *turns) giveBack(own turn) {
+	all.mu.Lock()
+	delete(all.having, own.test)
+	all.free++
+	all.mu.Unlock()
+	all.call()
+}
+
+// call calls whoever's turn it is.
+func (all *turns) call() {
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	slices.SortStableFunc(all.waiting, func(a, b turn) int { return cmp.Compare(a.place(), b.place()) })
 	for all.free > 0 && len(all.waiting) > 0 {
+		all.having[all.waiting[0].test] = true
 		close(all.waiting[0].come)
 		all.waiting = all.waiting[1:]
 		all.free--

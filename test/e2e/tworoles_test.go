@@ -212,18 +212,6 @@ func (b *box) live() {
 	b.mustBeProxyOnly(b.Edge)
 }
 
-// startEngine starts a stub engine on a host, whose key the operator has.
-func (s *site) startEngine(h *lab.Host) {
-	s.t.Helper()
-	engine, err := h.StartStubEngine(s.t.Context(), lab.StubOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.Engines = append(s.Engines, engine)
-	s.writeHome(h.Name+".key", engine.Key)
-	s.secrets = append(s.secrets, engine.Key)
-}
-
 // roleAt is the block of a worker gpu-1 on the proxy's machine, at an address.
 func (s *site) roleAt(address string) string {
 	pin := ""

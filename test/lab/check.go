@@ -15,8 +15,8 @@ import (
 )
 
 // needDisk is the free space asked for, in bytes: two base images, the small
-// model, and the disks of a handful of hosts.
-const needDisk = 5 << 30
+// model, frozen hosts, and the disks of some more.
+const needDisk = 6 << 30
 
 // tools are the programs the lab runs on this machine, and the Debian packages
 // that hold them.

@@ -36,16 +36,21 @@ type engineService struct {
 	limit   time.Duration
 }
 
-// startEngine writes a service and starts it. It returns when the engine
-// answers, or at once where limit is 0.
-func (h *Host) startEngine(ctx context.Context, s engineService) (Engine, error) {
-	e := Engine{
+// on is the engine of a service on a host.
+func (s engineService) on(h *Host) Engine {
+	return Engine{
 		Host: h, Key: s.key, Model: s.model, Unit: s.name + ".service",
 		URL: "http://127.0.0.1:" + strconv.Itoa(s.port),
 	}
-	if e.Key == "" {
-		e.Key = secret.NewToken().Reveal()
+}
+
+// startEngine writes a service and starts it. It returns when the engine
+// answers, or at once where limit is 0.
+func (h *Host) startEngine(ctx context.Context, s engineService) (Engine, error) {
+	if s.key == "" {
+		s.key = secret.NewToken().Reveal()
 	}
+	e := s.on(h)
 	keyFile := "/etc/lab/" + s.name + ".key"
 	unit := fmt.Sprintf(`[Unit]
 Description=Engine %s of the lab

@@ -21,6 +21,19 @@ const (
 // furnish makes the host's disk: what it writes goes to a layer of its own
 // above the base image, and what makes it this host is written there.
 func (h *Host) furnish(ctx context.Context) error {
+	packages := filepath.Join(h.dir, "packages")
+	if err := h.lab.cache.lendPackages(h.Suite, filepath.Join(packages, archives)); err != nil {
+		return err
+	}
+	if err := h.makeDisk(ctx, packages); err != nil {
+		return err
+	}
+	return h.writeIdentity()
+}
+
+// makeDisk mounts a disk of the base image, layers above it, the topmost first,
+// and an empty one that is written to.
+func (h *Host) makeDisk(ctx context.Context, layers ...string) error {
 	base, err := h.lab.cache.base(ctx, h.Suite)
 	if err != nil {
 		return err
@@ -30,8 +43,7 @@ func (h *Host) furnish(ctx context.Context) error {
 		return fmt.Errorf("look at base image: %w", err)
 	}
 	h.imageMade = image.ModTime()
-	packages := filepath.Join(h.dir, "packages")
-	for _, dir := range []string{"upper", "work", "root", "packages"} {
+	for _, dir := range []string{"upper", "work", "root"} {
 		if err := os.MkdirAll(filepath.Join(h.dir, dir), 0o755); err != nil {
 			return fmt.Errorf("make disk: %w", err)
 		}
@@ -39,20 +51,15 @@ func (h *Host) furnish(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(h.dir, suiteFile), []byte(h.Suite), 0o644); err != nil {
 		return fmt.Errorf("note suite: %w", err)
 	}
-	if err := h.lab.cache.lendPackages(h.Suite, filepath.Join(packages, archives)); err != nil {
-		return err
-	}
-	if err := h.mount(ctx, packages+":"+base); err != nil {
-		return err
-	}
-	return h.writeIdentity()
+	return h.mount(ctx, strings.Join(append(layers, base), ":"))
 }
 
 // mount mounts the host's disk. Without "volatile" every fsync of the package
 // manager would wait for this machine's disk; what it gives up is only the
-// disk's content after a crash of this machine.
+// disk's content after a crash of this machine. Without "redirect_dir" a folder
+// of a lower layer could not be renamed, as any disk's can.
 func (h *Host) mount(ctx context.Context, lower string) error {
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower,
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=on", lower,
 		filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work"))
 	_, err := run(ctx, "mount", "-t", "overlay", "-o", options+",volatile", "relayctl-lab", h.Root)
 	if err != nil { // a kernel before 5.10
@@ -87,16 +94,39 @@ func (h *Host) writeIdentity() error {
 	if err != nil {
 		return err
 	}
+	for _, k := range keys {
+		files = append(files,
+			hostFile{path: "etc/ssh/ssh_host_" + k.name + "_key", content: string(k.private), mode: 0o600},
+			hostFile{path: "etc/ssh/ssh_host_" + k.name + "_key.pub", content: k.public + "\n"})
+	}
+	for _, f := range files {
+		if err := f.write(h.Root); err != nil {
+			return err
+		}
+	}
+	if err := h.authorizeAll(); err != nil {
+		return err
+	}
+	if err := h.writeHosts(h.lab.hostsTable()); err != nil {
+		return err
+	}
+	return h.isKnownBy(keys)
+}
+
+// isKnownBy notes the host's keys for whoever connects.
+func (h *Host) isKnownBy(keys []sshKey) error {
 	var known strings.Builder
 	h.HostKeys = nil
 	for _, k := range keys {
 		fmt.Fprintf(&known, "%s %s\n", h.Addr, k.public)
 		h.HostKeys = append(h.HostKeys, k.print)
-		files = append(files,
-			hostFile{path: "etc/ssh/ssh_host_" + k.name + "_key", content: string(k.private), mode: 0o600},
-			hostFile{path: "etc/ssh/ssh_host_" + k.name + "_key.pub", content: k.public + "\n"})
 	}
-	files = append(files, authorize("root", 0, h.lab.key)...)
+	return os.WriteFile(h.KnownHosts, []byte(known.String()), 0o644)
+}
+
+// authorizeAll lets the lab's key log in as every user.
+func (h *Host) authorizeAll() error {
+	files := authorize("root", 0, h.lab.key)
 	files = append(files, authorize("home/"+Admin, adminUID, h.lab.key)...)
 	files = append(files, authorize("home/"+NoSudo, noSudoUID, h.lab.key)...)
 	for _, f := range files {
@@ -104,10 +134,7 @@ func (h *Host) writeIdentity() error {
 			return err
 		}
 	}
-	if err := h.writeHosts(h.lab.hostsTable()); err != nil {
-		return err
-	}
-	return os.WriteFile(h.KnownHosts, []byte(known.String()), 0o644)
+	return nil
 }
 
 func (h *Host) networkFile() string {

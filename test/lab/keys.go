@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -46,6 +48,24 @@ func newHostKeys() ([]sshKey, error) {
 		return nil, err
 	}
 	return []sshKey{first, second}, nil
+}
+
+// readHostKeys reads the public halves of the keys in a host's /etc/ssh, in the
+// order in which newHostKeys makes them.
+func readHostKeys(folder string) ([]sshKey, error) {
+	var keys []sshKey
+	for _, name := range []string{"ed25519", "ecdsa"} {
+		line, err := os.ReadFile(filepath.Join(folder, "ssh_host_"+name+"_key.pub"))
+		if err != nil {
+			return nil, fmt.Errorf("read host key: %w", err)
+		}
+		public, _, _, _, err := ssh.ParseAuthorizedKey(line)
+		if err != nil {
+			return nil, fmt.Errorf("read host key %s: %w", name, err)
+		}
+		keys = append(keys, sshKey{public: strings.TrimSpace(string(line)), name: name, print: ssh.FingerprintSHA256(public)})
+	}
+	return keys, nil
 }
 
 func encodeKey(name string, key crypto.Signer) (sshKey, error) {

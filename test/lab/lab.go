@@ -102,30 +102,28 @@ func (l *Lab) Close() error {
 // BootAll makes and starts hosts side by side and waits until each answers on
 // SSH and has finished booting. Base images that are missing are built first.
 func (l *Lab) BootAll(ctx context.Context, specs ...Spec) ([]*Host, error) {
-	hosts := make([]*Host, len(specs))
-	for i, spec := range specs {
-		h, err := l.enlist(spec)
-		if err != nil {
-			return nil, err
-		}
-		hosts[i] = h
-	}
-	if err := l.writeNames(); err != nil {
+	hosts, err := l.enlistAll(specs)
+	if err != nil {
 		return nil, err
 	}
+	if err := l.startAll(ctx, hosts, (*Host).furnish); err != nil {
+		return nil, err
+	}
+	return hosts, nil
+}
+
+// startAll gives hosts their disks and starts them, side by side.
+func (l *Lab) startAll(ctx context.Context, hosts []*Host, furnish func(*Host, context.Context) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range hosts {
 		g.Go(func() error {
-			if err := h.furnish(ctx); err != nil {
+			if err := furnish(h, ctx); err != nil {
 				return fmt.Errorf("set up host %s: %w", h.Name, err)
 			}
 			return h.Start(ctx)
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	return hosts, nil
+	return g.Wait()
 }
 
 // Boot is BootAll for one host.
@@ -135,6 +133,19 @@ func (l *Lab) Boot(ctx context.Context, spec Spec) (*Host, error) {
 		return nil, err
 	}
 	return hosts[0], nil
+}
+
+// enlistAll gives each spec its place in the lab.
+func (l *Lab) enlistAll(specs []Spec) ([]*Host, error) {
+	hosts := make([]*Host, len(specs))
+	for i, spec := range specs {
+		h, err := l.enlist(spec)
+		if err != nil {
+			return nil, err
+		}
+		hosts[i] = h
+	}
+	return hosts, l.writeNames()
 }
 
 // enlist gives a spec its place in the lab: a name and an address.

@@ -429,3 +429,69 @@ func leftovers(t *testing.T, dir string) []string {
 	}
 	return left
 }
+
+// TestFrozenHosts are prepared once, and as they were from then on, in whatever
+// lab of the slot.
+func TestFrozenHosts(t *testing.T) {
+	specs := []lab.Spec{{Name: "edge"}, {Name: "gpu-1", Suite: lab.Bookworm}}
+	prepared := 0
+	frozen := func(origin string) lab.Frozen {
+		return lab.Frozen{Origin: origin, Prepare: func(hosts []*lab.Host, folder string) error {
+			prepared++
+			_, err := hosts[1].Run(t.Context(), "rm /etc/issue; echo "+origin+" | cat - /etc/machine-id > /etc/origin")
+			return errors.Join(err, os.WriteFile(filepath.Join(folder, "note"), []byte(origin), 0o600))
+		}}
+	}
+	slot, run := "", fmt.Sprint(time.Now().UnixNano()) // what a former run froze does not count
+	for _, row := range []struct {
+		origin   string
+		prepared int
+	}{{"one" + run, 1}, {"one" + run, 1}, {"other" + run, 2}, {"one" + run, 3}} {
+		l := openSlot(t, slot)
+		slot = l.Dir
+		hosts, folder, err := l.BootFrozen(t.Context(), frozen(row.origin), specs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if prepared != row.prepared {
+			t.Errorf("%s: prepared %d times by now, want %d", row.origin, prepared, row.prepared)
+		}
+		if note, err := os.ReadFile(filepath.Join(folder, "note")); err != nil || string(note) != row.origin {
+			t.Errorf("beside them lies %q, %v", note, err)
+		}
+		if got := lab.MustRun(t, hosts[1], "echo "+row.origin+" | cat - /etc/machine-id | diff - /etc/origin; ls -d /etc/issue; true"); got != "" {
+			t.Errorf("the host says %q", got)
+		}
+		for _, h := range hosts {
+			if got, err := ssh(t, h, lab.Admin, "sudo hostname; getent hosts edge"); err != nil || !strings.HasPrefix(got, h.Name+"\n"+hosts[0].Addr) {
+				t.Errorf("ssh: %q, %v", got, err)
+			}
+			if known, err := os.ReadFile(h.KnownHosts); err != nil || len(h.HostKeys) != 2 || strings.Count(string(known), "\n"+h.Addr+" ") != 1 {
+				t.Errorf("%d host keys, known by %q, %v", len(h.HostKeys), known, err)
+			}
+		}
+		if _, _, err := l.BootFrozen(t.Context(), frozen("two"), lab.Spec{Name: "gpu-2"}); err == nil {
+			t.Error("frozen hosts got other addresses")
+		}
+		lab.MustRun(t, hosts[1], "echo changed > /etc/origin") // this lab's
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// openSlot opens a lab in a slot, "" standing for any. Others may have it for a
+// while.
+func openSlot(t *testing.T, dir string) *lab.Lab {
+	t.Helper()
+	for {
+		l, err := lab.Open(t.Context(), lab.Options{Logf: t.Logf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		if dir == "" || l.Dir == dir {
+			return l
+		}
+	}
+}

@@ -130,13 +130,16 @@ func slotsInUse(m machine) ([]*slot, error) {
 	return slots, nil
 }
 
-// sweep removes labs whose owner died without removing them.
+// sweep removes labs whose owner died without removing them, and frozen hosts
+// that are too old.
 func sweep(m machine) error {
-	return removeSlots(m, openCache(nil), func(s *slot) bool { return !s.kept() })
+	err := removeSlots(m, openCache(nil), func(s *slot) bool { return !s.kept() })
+	return errors.Join(err, removeFrozen(m, frozenAge))
 }
 
 // RemoveKept removes every lab that was opened with Keep and that no running
-// process holds, and what dead runs left. It returns the folders it removed.
+// process holds, what dead runs left, and frozen hosts. It returns the folders
+// of labs that it removed.
 func RemoveKept(ctx context.Context) ([]string, error) {
 	m, err := findMachine(ctx)
 	if err != nil {
@@ -147,7 +150,7 @@ func RemoveKept(ctx context.Context) ([]string, error) {
 		removed = append(removed, s.dir)
 		return true
 	})
-	return removed, err
+	return removed, errors.Join(err, removeFrozen(m, 0))
 }
 
 func removeSlots(m machine, c cache, wanted func(*slot) bool) error {

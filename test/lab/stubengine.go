@@ -58,24 +58,37 @@ func (h *Host) StartStubEngine(ctx context.Context, o StubOptions) (StubEngine, 
 	if err := (hostFile{path: stubProgram, content: string(program), mode: 0o755}).write(h.Root); err != nil {
 		return StubEngine{}, err
 	}
+	service, control := o.service()
+	e, err := h.startEngine(ctx, service)
+	return StubEngine{e, control}, err
+}
+
+// StubEngine is the stub engine that was started on the host with these
+// options, its key among them, and has been frozen with it.
+func (h *Host) StubEngine(o StubOptions) StubEngine {
+	service, control := o.service()
+	return StubEngine{service.on(h), control}
+}
+
+// service is what runs a stub engine, and where it takes orders.
+func (o StubOptions) service() (service engineService, control string) {
 	port := cmp.Or(o.Port, 8000)
 	if len(o.Models) == 0 {
 		o.Models = []string{"stub"}
 	}
-	control := fmt.Sprintf("127.0.0.1:%d", port+10000)
+	control = fmt.Sprintf("127.0.0.1:%d", port+10000)
 	limit := time.Minute
 	if o.LoadTime > 0 {
 		limit = 0
 	}
-	e, err := h.startEngine(ctx, engineService{
+	return engineService{
 		name: fmt.Sprintf("stub-engine-%d", port), port: port, model: o.Models[0], key: o.Key, limit: limit,
 		program: fmt.Sprintf("/%s -api-key-file %%d/key -listen 127.0.0.1:%d -control %s -models %s -load-time %s "+
 			"-tokens %d -first-token %s -interval %s -shutdown-timeout %s "+
 			"-wake %s -least-tokens %d -new-limit=%t -no-stream=%t -needs-system=%t", stubProgram, port, control,
 			strings.Join(o.Models, ","), o.LoadTime, o.Tokens, o.FirstToken, o.Interval, o.ShutdownTimeout,
 			o.Moods.Wake, o.Moods.LeastTokens, o.Moods.NewLimit, o.Moods.NoStream, o.Moods.NeedsSystem),
-	})
-	return StubEngine{e, control}, err
+	}, control
 }
 
 // buildStub builds the stub engine: it is the same for all labs of a process.

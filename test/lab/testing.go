@@ -85,6 +85,16 @@ func (l *TestLab) BootAll(specs ...Spec) []*Host {
 	return hosts
 }
 
+// BootFrozen boots frozen hosts or fails the test.
+func (l *TestLab) BootFrozen(f Frozen, specs ...Spec) (hosts []*Host, folder string) {
+	l.t.Helper()
+	hosts, folder, err := l.Lab.BootFrozen(l.t.Context(), f, specs...)
+	if err != nil {
+		l.t.Fatalf("boot frozen hosts: %v", err)
+	}
+	return hosts, folder
+}
+
 // Name gives a host a name or fails the test.
 func (l *TestLab) Name(name string, h *Host) {
 	l.t.Helper()

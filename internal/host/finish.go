@@ -34,6 +34,13 @@ func (h *Host) Finish(params hostapi.Finish) error {
 	if err != nil {
 		return err
 	}
+	for _, handler := range h.kinds {
+		if sweeper, ok := handler.(interface{ Sweep(*record.Journal) error }); ok {
+			if err := sweeper.Sweep(journal); err != nil {
+				return err
+			}
+		}
+	}
 	return h.store.Sweep(oldest)
 }
 

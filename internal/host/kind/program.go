@@ -60,11 +60,10 @@ func (p programs) Bring(_ context.Context, step *Step) (Outcome, error) {
 	if err := writeProgram(filepath.Join(folder, release, name), content); err != nil {
 		return Outcome{}, err
 	}
-	before, _ := os.Readlink(filepath.Join(folder, "current")) // none the first time
 	if err := machine.SwapLink(filepath.Join(folder, "current"), release); err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Made: true}, p.sweepReleases(step.Journal, name, release, before)
+	return Outcome{Made: true}, nil
 }
 
 // Keep names the release that another one is about to take the place of, or the
@@ -110,23 +109,24 @@ func writeProgram(path string, content []byte) error {
 	return nil
 }
 
-// sweepReleases keeps the current release, the one before, and those that the
-// record names.
-func (p programs) sweepReleases(journal *record.Journal, name, current, former string) error {
-	folder := filepath.Join(plan.ProgramsDir, name)
-	entries, err := os.ReadDir(p.Path(folder))
+// Sweep removes the releases that are neither current nor named by the record.
+func (p programs) Sweep(journal *record.Journal) error {
+	releases, err := filepath.Glob(p.Path(filepath.Join(plan.ProgramsDir, "*", "*")))
 	if err != nil {
 		return fmt.Errorf("list releases: %w", err)
 	}
 	kept := journal.Kept()
-	for _, entry := range entries {
-		release := filepath.Join(folder, entry.Name())
-		if !entry.IsDir() || entry.Name() == current || entry.Name() == former || kept[release] {
+	for _, release := range releases {
+		folder, name := filepath.Split(release)
+		current, _ := os.Readlink(filepath.Join(folder, "current")) // none once the program has left
+		isKept := kept[filepath.Join(plan.ProgramsDir, filepath.Base(folder), name)]
+		if name == "current" || name == current || isKept {
 			continue
 		}
-		if err := os.RemoveAll(p.Path(release)); err != nil {
+		if err := os.RemoveAll(release); err != nil {
 			return fmt.Errorf("remove old release: %w", err)
 		}
+		os.Remove(folder) // only when nothing is left in it
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (p programs) Remove(_ context.Context, step *Step) (Outcome, error) {
 	if err := machine.RemoveIfThere(p.Path(filepath.Join(plan.ProgramsDir, name, "current"))); err != nil {
 		return Outcome{}, fmt.Errorf("remove program: %w", err)
 	}
-	return Outcome{}, p.sweepReleases(step.Journal, name, "", "")
+	return Outcome{}, nil
 }
 
 // Restore points back to the release that is kept.

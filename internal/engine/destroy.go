@@ -22,7 +22,7 @@ func (s *Session) PlanDestroy(ctx context.Context, purge bool) (*Planned, error)
 	if err != nil {
 		return nil, err
 	}
-	planned.purge = purge
+	planned.keepTrust = !purge
 	planned.Failed, planned.Stays = slices.Concat(planned.Failed, planned.Stays), nil // it is for every host
 	planned.giveUp(s.config.Forget)
 	err = planned.take(func(bool) (*proposal, error) {
@@ -106,7 +106,7 @@ func (j *job) othersAreClean(context.Context) bool {
 	failure := proxy.host.fail("it is left as it is: "+strings.Join(away, ", ")+" can't be cleaned now, and only this host remembers that", ErrStillThere)
 	failure.Did = "nothing was changed there"
 	failure.Hint = "Destroy again when they can be worked on, or give them up: relayctl destroy"
-	if j.planned.purge {
+	if !j.planned.keepTrust {
 		failure.Hint += " --purge"
 	}
 	for _, name := range away {

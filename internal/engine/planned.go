@@ -26,10 +26,10 @@ type Planned struct {
 	GivenUp []string // hosts of Config.Forget that left the stack: they are remembered no more
 	Unknown []string // names of Config.Forget that no such host has
 
-	observed *observed
-	proposal *proposal
-	departed []Target
-	purge    bool // of a destroy: takes what clients trust, too
+	observed  *observed
+	proposal  *proposal
+	departed  []Target
+	keepTrust bool // of a destroy: what clients trust and are known by stays
 	// propose works out anew, from what was observed by now, what is left to do;
 	// prepared: the hosts should have made what others wait for.
 	propose func(prepared bool) (*proposal, error)

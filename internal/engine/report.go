@@ -22,6 +22,7 @@ func (j *job) report(a *hostApply, shown []string) hostapi.Finish {
 		report.Summary = j.summary
 	}
 	report.Forget = report.OK && a.role == plan.RoleDeparted
+	report.KeepTrust = j.planned.keepTrust
 	if a != j.onProxy() {
 		return report
 	}

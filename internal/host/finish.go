@@ -20,7 +20,7 @@ func (h *Host) Finish(params hostapi.Finish) error {
 		return hostapi.BadRequest("stack %q is finished under the lock of %q", params.Stack, h.session.apply.Stack)
 	}
 	if params.Forget {
-		return h.forgetStack()
+		return h.forgetStack(params.KeepTrust)
 	}
 	if err := h.store.MarkShown(params.Shown); err != nil {
 		return err
@@ -66,8 +66,8 @@ func (s *session) ended(params hostapi.Finish) plan.Past {
 // forgetStack removes all that relay-host keeps here and that is ours. The journal
 // goes when all else is gone: as long as it is there, the next apply finds what an
 // end in the middle left. Then only goes the lock: nobody may get it before.
-func (h *Host) forgetStack() error {
-	if err := h.store.Forget(h.session.journal); err != nil {
+func (h *Host) forgetStack(keepTrust bool) error {
+	if err := h.store.Forget(h.session.journal, keepTrust); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(h.Path(plan.ProgramsDir)); err != nil {

@@ -197,6 +197,9 @@ type Finish struct {
 	// Forget says that this host leaves the stack: nothing of ours stays but
 	// what was found.
 	Forget bool `json:"forget,omitempty"`
+	// KeepTrust leaves on a host that is forgotten what clients trust and are
+	// known by: the CA and the hashes of keys.
+	KeepTrust bool `json:"keep_trust,omitempty"`
 }
 
 // Ask makes relay-host send an HTTP request to this machine. Only loopback

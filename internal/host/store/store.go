@@ -107,10 +107,10 @@ func (s *Store) Begin() error {
 	return s.SweepBlobs()
 }
 
-// Forget removes all that is kept, but for the record and its lock, what clients
-// trust where no step took that away, and originals that are nowhere else: they
-// are not ours.
-func (s *Store) Forget(journal *record.Journal) error {
+// Forget removes all that is kept, but for the record and its lock, and originals
+// that are nowhere else: they are not ours. With keepTrust stays what clients trust
+// and are known by, too.
+func (s *Store) Forget(journal *record.Journal, keepTrust bool) error {
 	entries, err := os.ReadDir(s.Folder())
 	if err != nil {
 		return fmt.Errorf("list store: %w", err)
@@ -120,7 +120,7 @@ func (s *Store) Forget(journal *record.Journal) error {
 		case "generations", "lock", record.Name:
 			continue
 		case "ca", "keys.json":
-			if s.holdsTrust(name) {
+			if keepTrust && s.holdsTrust(name) {
 				continue
 			}
 		}

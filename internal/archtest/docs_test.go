@@ -37,7 +37,7 @@ func (k known) complaints(p page) []string {
 var (
 	pathPattern   = regexp.MustCompile(`(?:^|[^\w/.@*-])(?:\./)?((?:internal|cmd|test|templates|docs|examples|\.ci)/[\w.*/-]*\w)`)
 	linkPattern   = regexp.MustCompile(`\]\(([^()\s]*)\)`)
-	makePattern   = regexp.MustCompile(`(?:^|\s)make((?: [a-z][a-z-]*)+)`)
+	makePattern   = regexp.MustCompile(`(?:^|\s)make((?: [a-z][a-z0-9-]*)+)`)
 	callPattern   = regexp.MustCompile(`^(?:\$ )?relayctl ([a-z][a-z-]*)([^>|&;]*)`)
 	flagPattern   = regexp.MustCompile(`--([a-z][a-z-]*)`)
 	envPattern    = regexp.MustCompile(`(?:^|[^\w$])([A-Z][A-Z0-9]*_[A-Z0-9_]*[A-Z0-9])(?:$|[^\w])`)

@@ -29,7 +29,7 @@ func readKnown(t *testing.T, root string) known {
 	t.Helper()
 	k := known{root: root, names: map[string]map[string]bool{}, flags: map[string]bool{}}
 	makefile := readText(t, filepath.Join(root, "Makefile"))
-	k.targets = matches(regexp.MustCompile(`(?m)^([a-z][a-z-]*):`), makefile)
+	k.targets = matches(regexp.MustCompile(`(?m)^([a-z][a-z0-9-]*):`), makefile)
 	k.commands = readCommands(t)
 	k.source = makefile
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

@@ -138,20 +138,23 @@ func TestRestore(t *testing.T) {
 
 // A restore is an apply, and can be undone like one.
 func TestRestoreOfARestore(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		m := crashMachine(t)
-		m.bringTo(1)
-		m.bringTo(2)
-		want := m.stands()
-		for range 2 {
-			if _, said, err := m.restores(last, 0); err != nil {
-				t.Fatalf("%v\n%s", err, said)
+	for _, forms := range [][]int{{1}, {1, 2}} {
+		bubble(t, func(t *testing.T) {
+			m := crashMachine(t)
+			for _, form := range forms {
+				m.bringTo(form)
 			}
-		}
-		if diff := cmp.Diff(want, m.stands()); diff != "" {
-			t.Errorf("(-as it was +as it is):\n%s", diff)
-		}
-	})
+			want := m.stands()
+			for range 2 {
+				if _, said, err := m.restores(last, 0); err != nil {
+					t.Fatalf("%v\n%s", err, said)
+				}
+			}
+			if diff := cmp.Diff(want, m.stands()); diff != "" {
+				t.Errorf("after forms %v (-as it was +as it is):\n%s", forms, diff)
+			}
+		})
+	}
 }
 
 // An apply that was cut off is undone like any other.

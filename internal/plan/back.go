@@ -199,6 +199,8 @@ func (b *back) block(former Former) string {
 		return ""
 	case fact.Exists && !kind.Runs && isEdited: // that a unit stopped or started by itself is no edit
 		return "edited on the host since it was applied; undo that first, or apply"
+	case !fact.Exists && fact.Applied == nil: // it was not ours any more when it went, with its package or its file
+		return former.Lost
 	case !fact.Exists && former.Left.Exists && former.Entry != nil && former.Before.Have[AttrRunning] != No: // else it may have gone with its package, or ended
 		return "removed on the host since it was applied; undo that first, or apply"
 	}

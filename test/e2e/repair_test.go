@@ -100,7 +100,7 @@ func (s *site) harms() []harm {
 		plan: []string{"+ directory /etc/relay ", "+ file /etc/relay/worker.json", "+ file /etc/relay/worker.secret", "removed on the host since apply"},
 	}, {
 		name: "a secret changed", host: second,
-		line: "tr a-f b-fa < /etc/relay/worker.secret > /tmp/secret && cat /tmp/secret > /etc/relay/worker.secret && rm /tmp/secret",
+		line: "tr A-Za-z B-ZAb-za < /etc/relay/worker.secret > /tmp/secret && cat /tmp/secret > /etc/relay/worker.secret && rm /tmp/secret",
 		plan: []string{"~ file /etc/relay/worker.secret", "edited on the host since apply"},
 	}, {
 		name: "the mode of a file changed", host: edge,

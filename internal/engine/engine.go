@@ -11,6 +11,7 @@ import (
 	"github.com/relayctl/relayctl/internal/desired"
 	"github.com/relayctl/relayctl/internal/hostapi"
 	"github.com/relayctl/relayctl/internal/plan"
+	"github.com/relayctl/relayctl/internal/remote"
 	"github.com/relayctl/relayctl/internal/secret"
 	"github.com/relayctl/relayctl/internal/stack"
 )
@@ -37,6 +38,13 @@ type Config struct {
 	// Keys is where made keys go. Nil: an apply that must make one stops
 	// before it changes anything, with ErrNoDelivery.
 	Keys KeyDelivery
+	// Ask asks for what logs in and what makes root, where only the user knows
+	// it. Nil: nobody can be asked.
+	Ask func(context.Context, Question) (secret.Value, error)
+	// SudoPassword is tried where sudo wants a password. Zero: it is asked for.
+	SudoPassword secret.Value
+	// Parallelism bounds how many hosts are dialled at once. 0: 20.
+	Parallelism int
 	// Events hears what happens. It is called from one goroutine at a time and
 	// should return soon. Nil: nobody listens.
 	Events func(Event)
@@ -52,6 +60,9 @@ type Config struct {
 	// DialContext connects to the public URL for the proof. Nil: the network.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
+
+// Question is something that only the user knows.
+type Question = remote.Question
 
 // KeyDelivery takes API keys that an apply makes.
 type KeyDelivery interface {
@@ -81,7 +92,11 @@ type Target struct {
 	plan.Member
 	IdentityFile string // the one key to log in with; empty: ssh's own
 	HostKey      string // its fingerprint; empty: known_hosts decides
-	Role         plan.Role
+	// Jump are the hosts that the way leads through, the first to be reached
+	// first; none: as ssh's configuration has it. Direct: through none at all.
+	Jump   []Target
+	Direct bool
+	Role   plan.Role
 	Origin       plan.Origin // zero for a host that left the stack
 	// Worker is, of the proxy host, the worker on the same machine; empty: none
 	// is, or it is not known yet.

@@ -27,6 +27,8 @@ type Dialer struct {
 	AcceptNewHostKeys bool             // take the key of a host that known_hosts doesn't list, and list it
 	OnNewHostKey      func(NewHostKey) // told of each key so taken; may be called from several goroutines
 	OnWait            func(Wait)       // told each time a host is waited for; may be called from several goroutines
+	OnNotFollowed     func(string)     // told, once each, what ssh's configuration sets that relayctl does not follow
+	Ask               Ask              // for what only the operator knows; nil: nobody can be asked
 
 	Timeout   time.Duration // for a whole connection attempt, log-in included, and for a program's greeting; 0 means 15 s
 	KeepAlive time.Duration // between signs of life; the third missing in a row closes the connection; 0 means 10 s

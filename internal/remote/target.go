@@ -3,6 +3,7 @@ package remote
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,8 +15,9 @@ type Sudo string
 
 // The ways to become root.
 const (
-	SudoAuto Sudo = "auto" // sudo without a password, where the login is not root
-	SudoNone Sudo = "none" // the login has to be root
+	SudoAuto     Sudo = "auto"     // by sudo where the login is not root, with a password where it wants one
+	SudoPassword Sudo = "password" // the same, and it is known to want one
+	SudoNone     Sudo = "none"     // the login has to be root
 )
 
 // Target is one host as the stack file describes it. Every field but Address
@@ -26,8 +28,17 @@ type Target struct {
 	User         string
 	Port         int
 	IdentityFile string // the one key to log in with; "~/" is the operator's home
-	HostKey      string // pinned fingerprint, "SHA256:…" as ssh-keygen prints it; it replaces known_hosts
+	HostKey      string // pinned fingerprint, "SHA256:…" as ssh-keygen prints it, or "ssh-ed25519 SHA256:…"; it replaces known_hosts
 	Sudo         Sudo   // "" means SudoAuto
+
+	// Jump are the hosts that the way leads through, the first to be reached
+	// first; none means those that ssh's configuration has.
+	Jump   []Target
+	Direct bool // through no other host, whatever ssh's configuration says
+
+	// KnownOnly refuses a host whose key is not known, also where the Dialer
+	// accepts new ones.
+	KnownOnly bool
 }
 
 // Addresses and users go to ssh's command line and may be expanded by commands
@@ -49,8 +60,8 @@ func (t Target) check() error {
 		return fmt.Errorf("port %d is not between 1 and 65535", t.Port)
 	case t.HostKey != "" && !fingerprint.MatchString(t.HostKey):
 		return fmt.Errorf("host_key %q is not a fingerprint as ssh-keygen -lf prints it, SHA256 and 43 characters", t.HostKey)
-	case t.Sudo != "" && t.Sudo != SudoAuto && t.Sudo != SudoNone:
-		return fmt.Errorf("sudo %q is neither %q nor %q", t.Sudo, SudoAuto, SudoNone)
+	case !slices.Contains([]Sudo{"", SudoAuto, SudoPassword, SudoNone}, t.Sudo):
+		return fmt.Errorf("sudo %q is none of %q, %q and %q", t.Sudo, SudoAuto, SudoPassword, SudoNone)
 	case strings.ContainsAny(t.IdentityFile, "\n\x00"):
 		return fmt.Errorf("identity_file %q is not a path", t.IdentityFile)
 	}

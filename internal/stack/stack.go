@@ -83,8 +83,9 @@ type Sudo string
 
 // Values of the sudo attribute.
 const (
-	SudoAuto Sudo = "auto" // root as it is, everybody else by sudo without a password
-	SudoNone Sudo = "none" // never: the user must be root
+	SudoAuto     Sudo = "auto"     // root as it is, everybody else by sudo, with a password where it wants one
+	SudoPassword Sudo = "password" // the same, and sudo is known to want a password
+	SudoNone     Sudo = "none"     // never: the user must be root
 )
 
 // SSH says how a host is reached: the ssh block of the host over that of the
@@ -95,8 +96,21 @@ type SSH struct {
 	User         string // "": not said
 	Port         int    // 1 to 65535; 0: not said
 	IdentityFile string // an absolute path; "": the agent's keys, or those of ~/.ssh/config
-	HostKey      string // "SHA256:…" as ssh-keygen -l prints it; "": known_hosts decides
+	HostKey      string // "SHA256:…" as ssh-keygen -l prints it, with the key's type before it where that was said; "": known_hosts decides
 	Sudo         Sudo
+	Jump         []Hop // the first to be reached first; none: as ~/.ssh/config says
+	Direct       bool  // jump = "none": through no other host, whatever ~/.ssh/config says
+}
+
+// Hop is a host that the way to another one leads through.
+type Hop struct {
+	Host    *Host  // of the stack; nil: it is none of the stack's, and the rest says what it is
+	User    string // "": as ~/.ssh/config says
+	Address string
+	Port    int // 0: as ~/.ssh/config says
+	// IdentityFile is offered beside what ~/.ssh/config names for it: the one of
+	// the ssh block that names the hop.
+	IdentityFile string
 }
 
 // Proxy is the host that clients and workers connect to.

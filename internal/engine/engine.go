@@ -97,7 +97,7 @@ type Target struct {
 	Jump   []Target
 	Direct bool
 	Role   plan.Role
-	Origin       plan.Origin // zero for a host that left the stack
+	Origin plan.Origin // zero for a host that left the stack
 	// Worker is, of the proxy host, the worker on the same machine; empty: none
 	// is, or it is not known yet.
 	Worker string

@@ -1,19 +1,18 @@
 package remote
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
 // route is a Target with everything filled in.
@@ -30,10 +29,6 @@ type route struct {
 	hashKnownHosts bool
 }
 
-// sshIdentities are the names of the files below ~/.ssh that ssh looks for
-// unasked, in its order.
-var sshIdentities = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}
-
 // route fills in what the stack leaves open: from ssh's configuration where
 // the ssh program is there, else from ssh's defaults.
 func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
@@ -42,36 +37,36 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 		return route{}, err
 	}
 	for _, hop := range []string{"proxyjump", "proxycommand"} {
-		if value := conf.first(hop, "none"); value != "none" {
+		if value := conf.First(hop, "none"); value != "none" {
 			return route{}, fmt.Errorf("ssh's configuration reaches %s through %s %s, which is not supported yet", t.Address, hop, value)
 		}
 	}
-	host := strings.ToLower(conf.first("hostname", t.Address)) // as ssh: only an alias has capitals
-	port := conf.first("port", "22")
+	host := strings.ToLower(conf.First("hostname", t.Address)) // as ssh: only an alias has capitals
+	port := conf.First("port", "22")
 	if t.Port != 0 {
 		port = strconv.Itoa(t.Port)
 	}
 	way := route{
 		target:         t,
-		user:           cmp.Or(t.User, conf.first("user", ""), d.User),
+		user:           cmp.Or(t.User, conf.First("user", ""), d.User),
 		address:        net.JoinHostPort(host, port),
 		listed:         net.JoinHostPort(host, port),
-		identitiesOnly: conf.first("identitiesonly", "no") == "yes",
+		identitiesOnly: conf.First("identitiesonly", "no") == "yes",
 		knownHosts:     d.KnownHosts,
-		hashKnownHosts: conf.first("hashknownhosts", "no") == "yes",
+		hashKnownHosts: conf.First("hashknownhosts", "no") == "yes",
 	}
-	if alias := conf.first("hostkeyalias", ""); alias != "" {
+	if alias := conf.First("hostkeyalias", ""); alias != "" {
 		way.listed = net.JoinHostPort(alias, "22") // as ssh: an alias stands without its port
 	}
 	expand := d.expander(way, host, port)
-	way.agentSocket = d.agentSocket(conf.first("identityagent", ""), expand)
-	way.identities = files(conf["identityfile"], expand)
+	way.agentSocket = d.agentSocket(conf.First("identityagent", ""), expand)
+	way.identities = files(conf.All("identityfile"), expand)
 	if t.IdentityFile != "" {
 		way.identities, way.identitiesOnly = []string{d.expand(t.IdentityFile)}, true
 	}
-	way.certificates = files(conf["certificatefile"], expand)
+	way.certificates = files(conf.All("certificatefile"), expand)
 	if way.knownHosts == nil {
-		way.knownHosts = files(strings.Fields(conf.first("userknownhostsfile", "")+" "+conf.first("globalknownhostsfile", "")), d.expand)
+		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")+" "+conf.First("globalknownhostsfile", "")), d.expand)
 	}
 	return way, nil
 }
@@ -115,60 +110,11 @@ func (d *Dialer) agentSocket(configured string, expand func(string) string) stri
 	return expand(configured)
 }
 
-// sshConfig is what "ssh -G" prints: the values of each lower-case keyword.
-type sshConfig map[string][]string
-
-// withoutSSH is ssh's configuration where there is no ssh to ask.
-func withoutSSH() sshConfig {
-	conf := sshConfig{
-		"userknownhostsfile":   {"~/.ssh/known_hosts ~/.ssh/known_hosts2"},
-		"globalknownhostsfile": {"/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"},
-	}
-	for _, name := range sshIdentities {
-		conf["identityfile"] = append(conf["identityfile"], "~/.ssh/"+name)
-	}
-	return conf
-}
-
-func (c sshConfig) first(key, otherwise string) string {
-	if values := c[key]; len(values) > 0 && values[0] != "" {
-		return values[0]
-	}
-	return otherwise
-}
-
-// sshConfig asks ssh what its configuration says about the target, so that
-// Match, Include and tokens mean what they mean to ssh.
-func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshConfig, error) {
+// sshConfig is what ssh's configuration says about the target.
+func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshconfig.Config, error) {
+	query := sshconfig.Query{Address: t.Address, User: t.User, Port: t.Port}
 	if d.SSH == "" {
-		return withoutSSH(), nil
+		return sshconfig.Read(d.Home, d.User, query)
 	}
-	args := []string{"-G"}
-	if t.User != "" {
-		args = append(args, "-l", t.User)
-	}
-	if t.Port != 0 {
-		args = append(args, "-p", strconv.Itoa(t.Port))
-	}
-	command := exec.CommandContext(ctx, d.SSH, append(args, "--", t.Address)...)
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	command.WaitDelay = time.Second // for what a Match exec leaves running
-	out, err := command.Output()
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read ssh's configuration for %s: %w: %s", t.Address, err, lastLine(stderr.String()))
-	}
-	return parseSSHConfig(out), nil
-}
-
-func parseSSHConfig(out []byte) sshConfig {
-	conf := sshConfig{}
-	for line := range strings.Lines(string(out)) {
-		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		conf[key] = append(conf[key], value)
-	}
-	return conf
+	return sshconfig.Ask(ctx, d.SSH, query)
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Ask has ssh say what its configuration says, so that Match, Include and
-// tokens mean what they mean to ssh. Program is its path.
+// tokens mean what they mean to ssh. Program is its path. An error has ssh's
+// own words.
 func Ask(ctx context.Context, program string, q Query) (Config, error) {
 	args := []string{"-G"}
 	if q.User != "" {
@@ -31,7 +32,7 @@ func Ask(ctx context.Context, program string, q Query) (Config, error) {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		said := strings.Join(strings.Split(strings.TrimSpace(stderr.String()), "\n"), "; ")
+		said := strings.ReplaceAll(strings.TrimSpace(stderr.String()), "\n", "; ")
 		return Config{}, fmt.Errorf("read ssh's configuration for %s: %w: %s", q.Address, err, said)
 	}
 	return parse(string(out)), nil
@@ -54,6 +55,9 @@ func parse(out string) Config {
 	c := Config{values: map[string][]string{}}
 	for line := range strings.Lines(out) {
 		keyword, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		if switches[keyword] != nil {
+			value = onOff(value)
+		}
 		c.values[keyword] = append(c.values[keyword], value)
 	}
 	return c

@@ -10,11 +10,13 @@ type Query struct {
 }
 
 // Config is what the configuration says about one host, as "ssh -G" prints it:
-// lower-case keywords, defaults filled in, lists of files in one value with
-// spaces between, tokens and "~/" left in paths.
+// lower-case keywords, defaults filled in, times in seconds, files of a list in
+// one value with spaces between. Tokens and "~/" are left in paths; in a few of
+// them ssh has replaced both already. What is on or off is "yes" or "no", which
+// some keywords are "true" and "false" to ssh.
 type Config struct {
 	values map[string][]string
-	unread []string // what stands in the files and Read does not understand
+	unread []string // what Read found and can't read
 }
 
 // All is every value of a lower-case keyword, in order.
@@ -27,7 +29,3 @@ func (c Config) First(keyword, otherwise string) string {
 	}
 	return otherwise
 }
-
-// Identities are the names of the files below ~/.ssh that ssh looks for
-// unasked, in its order.
-var Identities = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}

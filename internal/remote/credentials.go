@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
 // credentials are the keys to offer, in that order.
@@ -91,7 +93,7 @@ func (c *credentials) readFiles(way route) {
 	for _, path := range way.identities {
 		file := readIdentity(path)
 		missing := errors.Is(file.err, os.ErrNotExist) && file.public == nil
-		if missing && way.target.IdentityFile == "" && slices.Contains(sshIdentities, filepath.Base(path)) {
+		if missing && way.target.IdentityFile == "" && slices.Contains(sshconfig.Identities, filepath.Base(path)) {
 			continue // a default that this user doesn't have
 		}
 		c.named = append(c.named, file)

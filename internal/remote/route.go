@@ -1,13 +1,11 @@
 package remote
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
 // route is the way from one host, or from here, to the next, with everything
@@ -42,10 +42,6 @@ type route struct {
 
 // key tells a way from every other one.
 func (way route) key() string { return fmt.Sprintf("%+v\n", way) }
-
-// sshIdentities are the names of the files below ~/.ssh that ssh looks for
-// unasked, in its order.
-var sshIdentities = []string{"id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss", "id_dsa"}
 
 // ways are the hosts that lead to a target, the first to be reached first, and
 // the target itself.
@@ -89,50 +85,50 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 	if err != nil {
 		return route{}, nil, err
 	}
-	host := strings.ToLower(conf.first("hostname", t.Address)) // as ssh: only an alias has capitals
-	port := conf.first("port", "22")
+	host := strings.ToLower(conf.First("hostname", t.Address)) // as ssh: only an alias has capitals
+	port := conf.First("port", "22")
 	if t.Port != 0 {
 		port = strconv.Itoa(t.Port)
 	}
 	way = route{
 		target:            t,
-		user:              cmp.Or(t.User, conf.first("user", ""), d.User),
-		network:           networks[conf.first("addressfamily", "any")],
+		user:              cmp.Or(t.User, conf.First("user", ""), d.User),
+		network:           networks[conf.First("addressfamily", "any")],
 		address:           net.JoinHostPort(host, port),
-		bind:              conf.first("bindaddress", ""),
+		bind:              conf.First("bindaddress", ""),
 		listed:            net.JoinHostPort(host, port),
-		identitiesOnly:    conf.first("identitiesonly", "no") == "yes",
-		methods:           conf.methods(),
-		silent:            conf.first("batchmode", "no") == "yes",
-		hostKeyAlgorithms: conf.list("hostkeyalgorithms"),
+		identitiesOnly:    conf.First("identitiesonly", "no") == "yes",
+		methods:           methodsOf(conf),
+		silent:            conf.First("batchmode", "no") == "yes",
+		hostKeyAlgorithms: list(conf, "hostkeyalgorithms"),
 		knownHosts:        d.KnownHosts,
-		hashKnownHosts:    conf.first("hashknownhosts", "no") == "yes",
+		hashKnownHosts:    conf.First("hashknownhosts", "no") == "yes",
 		timeout:           d.timeout(),
 	}
-	if alias := conf.first("hostkeyalias", ""); alias != "" {
+	if alias := conf.First("hostkeyalias", ""); alias != "" {
 		way.listed = net.JoinHostPort(alias, "22") // as ssh: an alias stands without its port
 	}
-	if seconds, err := strconv.Atoi(conf.first("connecttimeout", "none")); err == nil && d.Timeout == 0 && seconds > 0 {
+	if seconds, err := strconv.Atoi(conf.First("connecttimeout", "none")); err == nil && d.Timeout == 0 && seconds > 0 {
 		way.timeout = time.Duration(seconds) * time.Second
 	}
 	expand := d.expander(way, host, port)
-	way.agentSocket = d.agentSocket(conf.first("identityagent", ""), expand)
-	way.identities = files(conf["identityfile"], expand)
+	way.agentSocket = d.agentSocket(conf.First("identityagent", ""), expand)
+	way.identities = files(conf.All("identityfile"), expand)
 	switch {
 	case t.IdentityFile != "" && t.BesidesOthers:
 		way.identities = append([]string{d.expand(t.IdentityFile)}, way.identities...)
 	case t.IdentityFile != "":
 		way.identities, way.identitiesOnly = []string{d.expand(t.IdentityFile)}, true
 	}
-	way.certificates = files(conf["certificatefile"], expand)
+	way.certificates = files(conf.All("certificatefile"), expand)
 	if way.knownHosts == nil {
-		way.knownHosts = files(strings.Fields(conf.first("userknownhostsfile", "")+" "+conf.first("globalknownhostsfile", "")), d.expand)
+		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")+" "+conf.First("globalknownhostsfile", "")), d.expand)
 	}
-	switch command := conf.first("proxycommand", "none"); {
+	switch command := conf.First("proxycommand", "none"); {
 	case t.Direct || len(t.Jump) > 0:
 		jump = t.Jump
-	case conf.first("proxyjump", "none") != "none":
-		jump = jumpsOf(conf.first("proxyjump", "none"))
+	case conf.First("proxyjump", "none") != "none":
+		jump = jumpsOf(conf.First("proxyjump", "none"))
 	case command != "none":
 		way.command = d.tokens(way, host, port).Replace(command)
 	}
@@ -206,25 +202,10 @@ func (d *Dialer) agentSocket(configured string, expand func(string) string) stri
 	return expand(configured)
 }
 
-// sshConfig is what "ssh -G" prints: the values of each lower-case keyword.
-type sshConfig map[string][]string
-
-// withoutSSH is ssh's configuration where there is no ssh to ask.
-func withoutSSH() sshConfig {
-	conf := sshConfig{
-		"userknownhostsfile":   {"~/.ssh/known_hosts ~/.ssh/known_hosts2"},
-		"globalknownhostsfile": {"/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"},
-	}
-	for _, name := range sshIdentities {
-		conf["identityfile"] = append(conf["identityfile"], "~/.ssh/"+name)
-	}
-	return conf
-}
-
 // list are the values that stand behind one keyword, separated by commas; nil
 // where it is not set.
-func (c sshConfig) list(key string) []string {
-	return strings.FieldsFunc(c.first(key, ""), func(r rune) bool { return r == ',' })
+func list(c sshconfig.Config, key string) []string {
+	return strings.FieldsFunc(c.First(key, ""), func(r rune) bool { return r == ',' })
 }
 
 // logInMethods are the ways to log in that relayctl knows, in ssh's own order,
@@ -235,61 +216,26 @@ var logInMethods = []struct{ name, keyword string }{
 	{"password", "passwordauthentication"},
 }
 
-// methods are the ways to log in, in the order to try them.
-func (c sshConfig) methods() []string {
+// methodsOf are the ways to log in, in the order to try them.
+func methodsOf(c sshconfig.Config) []string {
 	var methods []string
 	for _, method := range logInMethods {
-		if value := c.first(method.keyword, "yes"); value != "no" && value != "false" {
+		if value := c.First(method.keyword, "yes"); value != "no" && value != "false" {
 			methods = append(methods, method.name)
 		}
 	}
-	preferred := c.list("preferredauthentications")
+	preferred := list(c, "preferredauthentications")
 	if len(preferred) == 0 {
 		return methods
 	}
 	return slices.DeleteFunc(preferred, func(method string) bool { return !slices.Contains(methods, method) })
 }
 
-func (c sshConfig) first(key, otherwise string) string {
-	if values := c[key]; len(values) > 0 && values[0] != "" {
-		return values[0]
-	}
-	return otherwise
-}
-
-// sshConfig asks ssh what its configuration says about the target, so that
-// Match, Include and tokens mean what they mean to ssh.
-func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshConfig, error) {
+// sshConfig is what ssh's configuration says about the target.
+func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshconfig.Config, error) {
+	query := sshconfig.Query{Address: t.Address, User: t.User, Port: t.Port}
 	if d.SSH == "" {
-		return withoutSSH(), nil
+		return sshconfig.Read(d.Home, d.User, query)
 	}
-	args := []string{"-G"}
-	if t.User != "" {
-		args = append(args, "-l", t.User)
-	}
-	if t.Port != 0 {
-		args = append(args, "-p", strconv.Itoa(t.Port))
-	}
-	command := exec.CommandContext(ctx, d.SSH, append(args, "--", t.Address)...)
-	command.Env = childEnvironment()
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	command.WaitDelay = time.Second // for what a Match exec leaves running
-	out, err := command.Output()
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read ssh's configuration for %s: %w: %s", t.Address, err, lastLine(stderr.String()))
-	}
-	return parseSSHConfig(out), nil
-}
-
-func parseSSHConfig(out []byte) sshConfig {
-	conf := sshConfig{}
-	for line := range strings.Lines(string(out)) {
-		key, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		conf[key] = append(conf[key], value)
-	}
-	return conf
+	return sshconfig.Ask(ctx, d.SSH, query)
 }

@@ -3,12 +3,13 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
 
 // errNoAnswer is the cause of a context that ended because a host took too long.
-var errNoAnswer = errors.New("no answer in time")
+var errNoAnswer = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 
 // patience ends a context when nothing was done in time. The operator's own
 // time does not count.
@@ -58,6 +59,4 @@ func (p *patience) count(more int) {
 }
 
 // ranOut reports whether a context ended because a host took too long.
-func ranOut(ctx context.Context) bool {
-	return errors.Is(context.Cause(ctx), errNoAnswer) || errors.Is(context.Cause(ctx), context.DeadlineExceeded)
-}
+func ranOut(ctx context.Context) bool { return errors.Is(context.Cause(ctx), context.DeadlineExceeded) }

@@ -66,17 +66,6 @@ func TestStackOverrulesSSHConfiguration(t *testing.T) {
 	dial(t, d, to)
 }
 
-func TestJumpsAreRefused(t *testing.T) {
-	for _, line := range []string{"proxyjump bastion", "proxycommand nc %h %p"} {
-		d := trusting(t)
-		d.SSH = fakeSSH(t, "hostname 127.0.0.1", line)
-		_, err := d.Dial(t.Context(), remote.Target{Address: "edge"})
-		if err == nil || !strings.Contains(err.Error(), "not supported yet") {
-			t.Errorf("%s: error is %v", line, err)
-		}
-	}
-}
-
 func TestBrokenSSHConfiguration(t *testing.T) {
 	d := trusting(t)
 	d.SSH = filepath.Join(t.TempDir(), "ssh")

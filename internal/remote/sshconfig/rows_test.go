@@ -101,6 +101,10 @@ var rows = []row{
 	{name: "a jump to an address", text: "ProxyJump ops@10.0.0.1:22\n", want: "proxyjump ops@10.0.0.1:22"},
 	{name: "a jump's URI", text: "ProxyJump ssh://ops@bastion:2200\n", want: "proxyjump ssh://ops@bastion:2200"},
 
+	{name: "a jump to a port that is none", text: "ProxyJump b,a:x1\n", error: `"x1" is no port`},
+	{name: "a jump to nowhere", text: "ProxyJump b,,a\n", error: "a hop without a host"},
+	{name: "jumps to addresses", text: "ProxyJump [fe80::1]:22,[fe80::2],b:2\n", want: "proxyjump [fe80::1]:22,[fe80::2],b:2"},
+
 	// Host.
 	{name: "patterns", text: "Host a,edge ed\n Port 1\nHost e?ge\n User ops\nHost e*\n HostName a\n", want: "hostname a; user ops"},
 	{name: "no pattern is a range", text: "Host [e]dge edge. e.ge\n Port 1\n"},

@@ -28,10 +28,10 @@ func Ask(ctx context.Context, program string, q Query) (Config, error) {
 	command.Stderr = &stderr
 	command.WaitDelay = time.Second // for what a Match exec leaves running
 	out, err := command.Output()
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return Config{}, fmt.Errorf("read ssh's configuration for %s: ssh -G did not come to an end, perhaps for a Match exec: %w", q.Address, context.Cause(ctx))
+	case err != nil:
 		said := strings.ReplaceAll(strings.TrimSpace(stderr.String()), "\n", "; ")
 		return Config{}, fmt.Errorf("read ssh's configuration for %s: %w: %s", q.Address, err, said)
 	}

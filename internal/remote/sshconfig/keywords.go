@@ -3,6 +3,7 @@ package sshconfig
 import (
 	"fmt"
 	"maps"
+	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,7 +21,7 @@ var readings = map[string]reading{
 	"userknownhostsfile": words, "globalknownhostsfile": words,
 	"hostkeyalgorithms": word, "preferredauthentications": word,
 	"connecttimeout": seconds, "bindaddress": word,
-	"proxyjump": word, "proxycommand": line,
+	"proxyjump": hops, "proxycommand": line,
 
 	"knownhostscommand": line, "revokedhostkeys": word, "pkcs11provider": word,
 	"bindinterface": word, "refuseconnection": line,
@@ -96,6 +97,23 @@ func word(rest string) (string, error) {
 		return "", fmt.Errorf("%q is too much: a value with spaces stands in quotes", args[1])
 	}
 	return args[0], nil
+}
+
+// hops are hosts to go through, separated by commas; only their ports are
+// looked at here.
+func hops(rest string) (string, error) {
+	value, err := word(rest)
+	for hop := range strings.SplitSeq(value, ",") {
+		_, number, notThere := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(hop, "ssh://"), "/"))
+		switch {
+		case err != nil:
+		case hop == "":
+			err = fmt.Errorf("%q has a hop without a host", value)
+		case notThere == nil:
+			_, err = port(number)
+		}
+	}
+	return value, err
 }
 
 func port(rest string) (string, error) {

@@ -1,6 +1,7 @@
 package sshconfig
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -9,7 +10,7 @@ import (
 // matches tells whether a text is as a pattern with "*" and "?" says.
 func matches(pattern, text string) bool {
 	expression := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
-	ok, err := regexp.MatchString("(?s)^"+expression+"$", text)
+	ok, err := regexp.MatchString("^"+expression+"$", text)
 	return ok && err == nil
 }
 
@@ -41,26 +42,26 @@ var bare = map[string]bool{"all": true, "final": true, "canonical": true}
 
 // criteria takes a Match line apart. An unknown criterion has an argument.
 func criteria(text string) ([]criterion, error) {
+	args, err := split(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		return nil, errors.New("nothing stands behind Match")
+	}
 	var list []criterion
-	for text != "" && text[0] != '#' {
-		name, rest, err := cut(text)
-		if err != nil {
-			return nil, err
-		}
-		c := criterion{}
+	for len(args) > 0 {
+		name, argument, _ := strings.Cut(args[0], "=")
+		args = args[1:]
+		c := criterion{argument: argument}
 		c.name, c.negated = strings.CutPrefix(strings.ToLower(name), "!")
-		if !bare[c.name] {
-			if c.argument, rest, err = cut(rest); err != nil {
-				return nil, err
-			}
-			if c.argument == "" || c.argument[0] == '#' {
+		if !bare[c.name] && c.argument == "" {
+			if len(args) == 0 {
 				return nil, fmt.Errorf("nothing stands behind Match %s", c.name)
 			}
+			c.argument, args = args[0], args[1:]
 		}
-		list, text = append(list, c), rest
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("nothing stands behind Match")
+		list = append(list, c)
 	}
 	return list, nil
 }

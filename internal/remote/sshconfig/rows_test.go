@@ -54,8 +54,8 @@ var rows = []row{
 	// How a line is written.
 	{name: "keywords in any case (jsch 76, paramiko 2389)", text: "HOST edge\n hostname A\n USER ops\nmatch HOST *\n pORT 7\n",
 		want: "hostname a; user ops; port 7"},
-	{name: "an equals sign (net-ssh 642)", text: "Port=7\nUser = ops\nHostName\t=\ta\nIdentityFile=x=y\nProxyCommand = nc =x %h\n",
-		want: "hostname a; user ops; port 7; identityfile x=y; proxycommand nc =x %h"},
+	{name: "an equals sign (net-ssh 642)", text: "Port=7\nUser = ops\nHostName\t=\ta\nIdentityFile=x=y\nHostKeyAlias==b\nProxyCommand = nc =x %h\n",
+		want: "hostname a; user ops; port 7; identityfile x=y; hostkeyalias =b; proxycommand nc =x %h"},
 	{name: "quotes (paramiko 157, sshm 59)", text: `
 		IdentityFile "~/a key/%h"
 		IdentityFile '~/other key'
@@ -101,6 +101,10 @@ var rows = []row{
 	{name: "a jump to an address", text: "ProxyJump ops@10.0.0.1:22\n", want: "proxyjump ops@10.0.0.1:22"},
 	{name: "a jump's URI", text: "ProxyJump ssh://ops@bastion:2200\n", want: "proxyjump ssh://ops@bastion:2200"},
 
+	{name: "a jump to a port that is none", text: "ProxyJump b,a:x1\n", error: `"x1" is no port`},
+	{name: "a jump to nowhere", text: "ProxyJump b,,a\n", error: "a hop without a host"},
+	{name: "jumps to addresses", text: "ProxyJump [fe80::1]:22,[fe80::2],b:2\n", want: "proxyjump [fe80::1]:22,[fe80::2],b:2"},
+
 	// Host.
 	{name: "patterns", text: "Host a,edge ed\n Port 1\nHost e?ge\n User ops\nHost e*\n HostName a\n", want: "hostname a; user ops"},
 	{name: "no pattern is a range", text: "Host [e]dge edge. e.ge\n Port 1\n"},
@@ -121,7 +125,7 @@ var rows = []row{
 		want: "hostname a.x; user ops; port 7"},
 	{name: "Match all of several (paramiko 1297)", text: "Match Host 10.0.*.* User ops\n User no\nMatch host edge user no\n Port 1\nMatch host *,!edge\n Port 2\nMatch host a,EDGE\n Port 3\n",
 		want: "port 3"},
-	{name: "Match with an equals sign (paramiko 2522, storm 94)", text: "Match host=edge originalhost=*\n User ops\nMatch host = edge user = ops\n Port 7\n",
+	{name: "Match with an equals sign (paramiko 2522, storm 94)", text: "Match host=edge originalhost=*\n User ops\nMatch host=edge user=ops # x\n Port 7\n",
 		want: "user ops; port 7"},
 	{name: "Match negated (net-ssh 593)", text: "Match !host other\n User ops\nMatch !host edge\n Port 1\nMatch !all\n Port 2\nMatch !user ops !originalhost x\n Port 3\nMatch !host x user ops\n Port 4\n",
 		want: "user ops; port 4"},

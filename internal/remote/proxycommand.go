@@ -8,10 +8,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // commandConn is the connection that a ProxyCommand makes: its standard input
@@ -35,7 +36,7 @@ func startCommand(way route) (net.Conn, error) {
 	defer outWriter.Close()
 	shell := cmp.Or(os.Getenv("SHELL"), "/bin/sh")
 	c := &commandConn{out: out, said: &tail{}, ended: make(chan struct{}), command: exec.Command(shell, "-c", "exec "+way.command)}
-	c.command.Stdout, c.command.Stderr, c.command.Env = outWriter, c.said, childEnvironment()
+	c.command.Stdout, c.command.Stderr, c.command.Env = outWriter, c.said, secret.OfOthers(os.Environ())
 	c.command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	c.command.WaitDelay = time.Second
 	if c.WriteCloser, err = c.command.StdinPipe(); err == nil {
@@ -50,18 +51,6 @@ func startCommand(way route) (net.Conn, error) {
 		close(c.ended)
 	}()
 	return c, nil
-}
-
-// childEnvironment is the environment for programs of the operator: secrets may
-// stand in the variables that are relayctl's own.
-func childEnvironment() []string {
-	var env []string
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "RELAYCTL_") {
-			env = append(env, variable)
-		}
-	}
-	return env
 }
 
 func (c *commandConn) Read(p []byte) (int, error) { return c.out.Read(p) }

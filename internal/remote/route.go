@@ -77,15 +77,16 @@ func (d *Dialer) waysTo(ctx context.Context, t Target, onward []route) ([]route,
 	return d.waysTo(ctx, last, ways)
 }
 
-// route fills in what the stack leaves open: from ssh's configuration where
-// the ssh program is there, else from ssh's defaults. jump are the hosts to go
+// route fills in what the stack leaves open as ssh's configuration has it, which
+// knows ssh's defaults, too. jump are the hosts to go
 // through.
 func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target, err error) {
 	conf, err := d.sshConfig(ctx, t)
 	if err != nil {
 		return route{}, nil, err
 	}
-	host := strings.ToLower(conf.First("hostname", t.Address)) // as ssh: only an alias has capitals
+	d.notFollowed(conf)
+	host := conf.First("hostname", t.Address)
 	port := conf.First("port", "22")
 	if t.Port != 0 {
 		port = strconv.Itoa(t.Port)
@@ -95,7 +96,7 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		user:              cmp.Or(t.User, conf.First("user", ""), d.User),
 		network:           networks[conf.First("addressfamily", "any")],
 		address:           net.JoinHostPort(host, port),
-		bind:              conf.First("bindaddress", ""),
+		bind:              strings.TrimPrefix(conf.First("bindaddress", ""), "none"),
 		listed:            net.JoinHostPort(host, port),
 		identitiesOnly:    conf.First("identitiesonly", "no") == "yes",
 		methods:           methodsOf(conf),
@@ -105,7 +106,7 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		hashKnownHosts:    conf.First("hashknownhosts", "no") == "yes",
 		timeout:           d.timeout(),
 	}
-	if alias := conf.First("hostkeyalias", ""); alias != "" {
+	if alias := conf.First("hostkeyalias", "none"); alias != "none" {
 		way.listed = net.JoinHostPort(alias, "22") // as ssh: an alias stands without its port
 	}
 	if seconds, err := strconv.Atoi(conf.First("connecttimeout", "none")); err == nil && d.Timeout == 0 && seconds > 0 {
@@ -122,7 +123,7 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 	}
 	way.certificates = files(conf.All("certificatefile"), expand)
 	if way.knownHosts == nil {
-		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")+" "+conf.First("globalknownhostsfile", "")), d.expand)
+		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")+" "+conf.First("globalknownhostsfile", "")), expand)
 	}
 	switch command := conf.First("proxycommand", "none"); {
 	case t.Direct || len(t.Jump) > 0:
@@ -133,6 +134,15 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		way.command = d.tokens(way, host, port).Replace(command)
 	}
 	return way, jump, nil
+}
+
+// notFollowed tells what is set in vain, once each.
+func (d *Dialer) notFollowed(conf sshconfig.Config) {
+	for _, setting := range conf.NotFollowed() {
+		if _, told := d.told.LoadOrStore(setting, true); !told && d.OnNotFollowed != nil {
+			d.OnNotFollowed(setting)
+		}
+	}
 }
 
 // networks are what AddressFamily calls them.
@@ -220,7 +230,7 @@ var logInMethods = []struct{ name, keyword string }{
 func methodsOf(c sshconfig.Config) []string {
 	var methods []string
 	for _, method := range logInMethods {
-		if value := c.First(method.keyword, "yes"); value != "no" && value != "false" {
+		if value := c.First(method.keyword, "yes"); value == "yes" {
 			methods = append(methods, method.name)
 		}
 	}
@@ -233,9 +243,9 @@ func methodsOf(c sshconfig.Config) []string {
 
 // sshConfig is what ssh's configuration says about the target.
 func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshconfig.Config, error) {
-	query := sshconfig.Query{Address: t.Address, User: t.User, Port: t.Port}
+	query := sshconfig.Query{Address: t.Address, User: t.User, Port: t.Port, Direct: t.Direct || len(t.Jump) > 0}
 	if d.SSH == "" {
-		return sshconfig.Read(d.Home, d.User, query)
+		return sshconfig.Read(d.Home, d.SSHConfig, d.User, query)
 	}
 	return sshconfig.Ask(ctx, d.SSH, query)
 }

@@ -206,7 +206,7 @@ func (l *loader) reportInvalid(at hcl.Range, summary, what, problem string) {
 func show(name string, v cty.Value) string {
 	switch v.Type() {
 	case cty.String:
-		return name + " " + quote(userInfo.ReplaceAllString(v.AsString(), "://"+secret.Mask+"@"))
+		return name + " " + quote(withoutPasswords(v.AsString()))
 	case cty.Number:
 		return name + " " + v.AsBigFloat().Text('g', 12)
 	}

@@ -176,6 +176,7 @@ func TestFormsSayWhyNot(t *testing.T) {
 		{"ssh", "host_key", `"` + publicKey + `\n` + publicKey + `"`, "more than one line"},
 		{"worker", "address", `"10.0.0.21:2222"`, "a port go into an ssh block"},
 		{"worker", "address", `"ops@10.0.0.21"`, "A user and"},
+		{"worker", "address", `"ops:hunter2@10.0.0.21"`, `address "ops:(secret)@10.0.0.21" is not`},
 		{"worker", "address", `"ssh://10.0.0.21"`, "is not a host name"},
 		{"worker", "address", `"10.0.0.21/24"`, "is not a host name"},
 		{"worker", "address", `"0.0.0.0"`, "is not a host name"},

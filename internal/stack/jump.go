@@ -93,7 +93,7 @@ func parseHop(text string) (hop Hop, problem string) {
 	case strings.EqualFold(text, directly):
 		return hop, `holds "none" beside others, and it stands alone: it is directly, through no host`
 	case err == nil && strings.Contains(rest, ":"):
-		return hop, fmt.Sprintf("holds %s: an IPv6 address stands in brackets here", quote(text))
+		return hop, fmt.Sprintf("holds %s: an IPv6 address stands in brackets, as in [2001:db8::1]:22", quote(text))
 	case !ok && !hostLabelPattern.MatchString(hop.Address):
 		return hop, fmt.Sprintf("holds %s, which is not [user@]host[:port] and no name of a proxy or worker", quote(text))
 	}

@@ -117,7 +117,8 @@ func (s *Stack) nameHop(hop Hop) (Hop, string) {
 			continue
 		}
 		if hop.User != "" || hop.Port != 0 {
-			return hop, fmt.Sprintf("holds %s, and %s is a %s of this stack: it is reached as its block says, and named alone", quote(hop.String()), h.Name, h.Role)
+			return hop, fmt.Sprintf("holds %s, and %s is a %s of this stack, which is reached as its block says: name it alone, as %q",
+				quote(hop.String()), h.Name, h.Role, h.Name)
 		}
 		return Hop{Host: h}, ""
 	}

@@ -100,7 +100,7 @@ func TestJumpForms(t *testing.T) {
 			t.Errorf("jump = %s is %q, want %q", value, got, want)
 		}
 		first := s.Workers[0].SSH
-		again, err := s.WithJump(first.JumpText())
+		again, err := s.SSHFor("10.0.0.99", 0, first.JumpText())
 		if err != nil || !slices.Equal(again.Jump, first.Jump) || again.Direct != first.Direct {
 			t.Errorf("jump = %s is read again as %+v, %v", value, again, err)
 		}
@@ -335,7 +335,7 @@ func TestOtherNamesOfJump(t *testing.T) {
 
 // Hops that somebody else remembers are read as those of the file, or not at
 // all.
-func TestWithJump(t *testing.T) {
+func TestSSHFor(t *testing.T) {
 	s, _, problems := loadText(site(map[string]string{"file": "identity_file = \"~/id\"\njump = \"bastion\"", "edge": `jump = "none"`}))
 	if s == nil {
 		t.Fatal(problems)
@@ -344,7 +344,7 @@ func TestWithJump(t *testing.T) {
 		"": "bastion by /home/ops/id", "none": "directly", "edge": "directly > edge", "ops@gw:2222,edge": "ops@gw:2222 by /home/ops/id > edge",
 		"here": "directly", "-oProxyCommand=id": "an error", "ops@edge": "an error", "local": "an error", "a,,b": "an error", " ": "an error", "a\n": "a by /home/ops/id",
 	} {
-		ssh, err := s.WithJump(text)
+		ssh, err := s.SSHFor("10.0.0.99", 0, text)
 		got := "an error"
 		if err == nil {
 			s.Workers[0].SSH = ssh
@@ -353,6 +353,9 @@ func TestWithJump(t *testing.T) {
 		if got != want {
 			t.Errorf("%q is %q, want %q (%v)", text, got, want, err)
 		}
+	}
+	if ssh, _ := s.SSHFor("bastion", 0, ""); len(ssh.Jump) > 0 || ssh.Direct {
+		t.Errorf("the file's own hop is reached through itself: %+v", ssh.Jump)
 	}
 	if got := s.SSH.JumpText(); got != "bastion" {
 		t.Errorf("the file's own became %q", got)

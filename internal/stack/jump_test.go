@@ -200,7 +200,7 @@ func TestWays(t *testing.T) {
 		},
 		// pyinfra#728, mina-sshd#609, fabric#1850: through the bastion to itself, without end.
 		"the file's own bastion is reached without itself": {
-			map[string]string{"file": `jump = "edge"`},
+			map[string]string{"file": `jump = "edge"`, "edge": `port = 2200`, "gpu-1": `port = 2222`},
 			map[string]string{"edge": "", "gpu-1": "edge", "gpu-2": "edge"},
 		},
 		"also by its address": {
@@ -321,6 +321,17 @@ func TestPlacesBehindHops(t *testing.T) {
 		if one := len(problems) == 1 && strings.HasPrefix(problems[0], "Two workers on one machine"); one != c.one || !one && len(problems) > 0 {
 			t.Errorf("%s: one machine: %v, want %v; %s", name, one, c.one, problems)
 		}
+	}
+}
+
+// A worker on the machine that the file's jump names is not behind it.
+func TestWorkerOnTheHopsMachine(t *testing.T) {
+	s, _, problems := loadText(strings.Replace(site(map[string]string{"file": `jump = "edge"`}), "10.0.0.22", "203.0.113.10", 1))
+	if s == nil {
+		t.Fatal(problems)
+	}
+	if way := wayTo(s, "gpu-2"); way != "" || !s.Workers[1].IsAt(&s.Proxy.Host) || s.Workers[0].IsAt(&s.Proxy.Host) {
+		t.Errorf("the way there is %q; one machine: %v", way, s.Workers[1].IsAt(&s.Proxy.Host))
 	}
 }
 

@@ -239,7 +239,15 @@ func TestWays(t *testing.T) {
 		},
 		"this machine is no hop": {
 			map[string]string{"file": `jump = "here"`, "gpu-2": `jump = ["gpu-1"]`},
-			map[string]string{"edge": "directly", "gpu-1": "directly", "gpu-2": "directly > gpu-1"},
+			map[string]string{"edge": "directly", "gpu-1": "directly", "gpu-2": "directly > gpu-1", "here": ""},
+		},
+		"nothing leads to this machine": {
+			map[string]string{"file": `jump = "edge"`, "edge": `jump = "bastion"`},
+			map[string]string{"here": "", "gpu-1": "bastion > edge"},
+		},
+		"nor does its own": {
+			map[string]string{"here": `jump = ["bastion", "edge"]`, "gpu-1": `jump = "here"`},
+			map[string]string{"here": "", "gpu-1": "directly"},
 		},
 		"nor what comes before it": {
 			map[string]string{"gpu-1": `jump = ["bastion", "here", "edge"]`},

@@ -140,16 +140,3 @@ func FuzzTarget(f *testing.F) {
 		}
 	})
 }
-
-func FuzzParseSSHConfig(f *testing.F) {
-	f.Add("user root\nport 22\nidentityfile ~/.ssh/a b\nidentityfile two\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for key, values := range remote.ParseSSHConfig([]byte(text)) {
-			for _, value := range values {
-				if !strings.Contains(text, strings.TrimSpace(key+" "+value)) && value != "" {
-					t.Errorf("%q = %q is not in the text", key, value)
-				}
-			}
-		}
-	})
-}

@@ -61,7 +61,7 @@ func (t Target) through(jump []Target, direct bool) Target {
 func wayTo(t Target) remote.Target {
 	way := remote.Target{
 		Name: t.Name, Address: t.Address, User: t.User, Port: t.Port,
-		IdentityFile: t.IdentityFile, HostKey: t.HostKey, Sudo: remote.Sudo(t.Sudo),
+		IdentityFile: t.IdentityFile, BesidesOthers: t.Role == "", HostKey: t.HostKey, Sudo: remote.Sudo(t.Sudo),
 		Direct: t.Direct, KnownOnly: t.Role == plan.RoleDeparted,
 	}
 	for _, hop := range t.Jump {

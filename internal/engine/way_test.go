@@ -237,7 +237,7 @@ func TestWayTo(t *testing.T) {
 		want := remote.Target{
 			Name: "gpu-1", Address: "10.0.0.21", User: "root", Port: 2222, IdentityFile: "/keys/gpu", HostKey: "SHA256:y", Sudo: remote.SudoNone, KnownOnly: known,
 			Jump: []remote.Target{
-				{Name: "gate@gw:2200", Address: "gw", User: "gate", Port: 2200, IdentityFile: "/keys/ours", Direct: true, KnownOnly: known},
+				{Name: "gate@gw:2200", Address: "gw", User: "gate", Port: 2200, IdentityFile: "/keys/ours", BesidesOthers: true, Direct: true, KnownOnly: known},
 				{Name: "edge", Address: "10.0.0.10", User: "ops", Port: 22, HostKey: "SHA256:x", Sudo: remote.SudoPassword, KnownOnly: known},
 			},
 		}

@@ -65,6 +65,10 @@ func knownOf(err error) known {
 		{errKeysNoFile, "keys_file", ""},
 		{errKeysReadable, "keys_file", ""},
 		{errKeysForeign, "keys_file", ""},
+		{errPasswordEmpty, "password_file", ""},
+		{errPasswordLong, "password_file", ""},
+		{errPasswordReadable, "password_file", ""},
+		{errPasswordNoFile, "password_file", ""},
 		{payload.ErrNone, "no_programs", ""},
 		{engine.ErrBlocked, codeBlocked, ""},
 		{engine.ErrSameMachine, "same_machine", ""},
@@ -130,13 +134,15 @@ func (v *view) failuresOf(err error) []failure {
 
 // hintFor says what to do about an error that is about the stack as a whole.
 func (v *view) hintFor(err error) string {
-	var keys *keyFileError
+	var private *privateFileError
 	switch {
 	case errors.Is(err, errNoTerminal), errors.Is(err, errYesNeeded):
 		what := strings.NewReplacer("-secret", "", "rollback", "roll back").Replace(v.command)
 		return "To " + what + " without being asked:\n  " + v.theSame("--yes")
-	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
-		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(keys.path)
+	case errors.Is(err, errKeysReadable) && errors.As(err, &private):
+		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(private.path)
+	case errors.Is(err, errPasswordReadable) && errors.As(err, &private):
+		return "A password does not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(private.path)
 	}
 	return v.forThisStack(knownOf(err).hint)
 }

@@ -96,7 +96,7 @@ The stack file left out means ./stack.hcl.`),
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
-	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.rollbackCommand(), a.destroyCommand(), a.validateCommand(), a.formatCommand(), a.caCommand(), a.versionCommand())
+	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.rollbackCommand(), a.destroyCommand(), a.validateCommand(), a.formatCommand(), a.caCommand(), a.sshCommand(), a.knownHostCommand(), a.versionCommand())
 	root.SetFlagErrorFunc(flagError)
 	a.setHelp(root)
 	return root

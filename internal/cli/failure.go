@@ -90,6 +90,7 @@ func knownOf(err error) known {
 		{engine.ErrNotApplied, "", "Apply the stack first: relayctl apply"},
 		{engine.ErrDrift, "", "Nothing was rotated. Look at what is to be done first: relayctl plan"},
 		{engine.ErrNoDelivery, "", "This apply makes API keys, which are shown once: run it on a terminal, or add --keys-out FILE. Nothing was changed."},
+		{errNoSSH, "", "It comes with OpenSSH; on Debian and Ubuntu:\n  apt-get install openssh-client"},
 		{engine.ErrNoCA, "", "It is made by the first apply: relayctl apply"},
 	} {
 		if errors.Is(err, one.err) {

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/payload"
-	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 )
 
 // DefaultParallelism is how many hosts are dialled side by side where nobody
@@ -124,17 +122,4 @@ func (s *Session) place(name string) int {
 		return len(s.targets)
 	}
 	return at
-}
-
-// targetOf says how a host of the stack is reached.
-func targetOf(h *stack.Host) Target {
-	role := plan.RoleWorker
-	if h.Role == stack.RoleProxy {
-		role = plan.RoleProxy
-	}
-	return Target{
-		Member:       plan.Member{Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port, Sudo: string(h.SSH.Sudo)},
-		IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Role: role,
-		Origin: plan.Origin{File: h.Range.Filename, Line: h.Range.Start.Line, Block: fmt.Sprintf("%s %q", h.Role, h.Name)},
-	}
 }

@@ -60,11 +60,16 @@ func (c *hostKeyCheck) algorithms() []string {
 func (c *hostKeyCheck) verify(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
 	if c.way.target.HostKey != "" {
 		c.err = c.verifyPin(key)
-	} else if c.err = c.verifyListed(remote, key); c.dialer.AcceptNewHostKeys && errors.Is(c.err, HostKeyUnknown) {
+	} else if c.err = c.verifyListed(remote, key); c.mayAccept() && errors.Is(c.err, HostKeyUnknown) {
 		c.err = c.accept(ctx, remote, key)
 	}
 	c.passed = c.err == nil
 	return c.err
+}
+
+// mayAccept reports whether the key of a host that is not known may be taken.
+func (c *hostKeyCheck) mayAccept() bool {
+	return c.dialer.AcceptNewHostKeys && !c.way.target.KnownOnly
 }
 
 func (c *hostKeyCheck) verifyPin(key ssh.PublicKey) error {

@@ -70,7 +70,7 @@ func checkStack(t *testing.T, s *stack.Stack) {
 				t.Fatalf("odd hop %+v", hop)
 			}
 		}
-		if again, err := s.WithJump(h.SSH.JumpText()); err != nil || h.SSH.JumpText() != "" && again.JumpText() != h.SSH.JumpText() {
+		if again, err := s.SSHFor("10.0.0.99", 0, h.SSH.JumpText()); err != nil || h.SSH.JumpText() != "" && again.JumpText() != h.SSH.JumpText() {
 			t.Fatalf("jump %q is read again as %q, %v", h.SSH.JumpText(), again.JumpText(), err)
 		}
 	}

@@ -130,14 +130,16 @@ func (s SSH) JumpText() string {
 	return strings.Join(texts, ",")
 }
 
-// WithJump is the file's own ssh block with hops as JumpText gives them; an
-// empty text leaves the block's own.
-func (s *Stack) WithJump(text string) (SSH, error) {
+// SSHFor is the file's own ssh block as it counts for a host that is none of
+// the stack's any more: with hops as JumpText gives them, and for an empty text
+// with the block's own, as far as they lead to that address and port.
+func (s *Stack) SSHFor(address string, port int, jumpText string) (SSH, error) {
 	ssh := s.SSH
-	if text == "" {
+	if jumpText == "" {
+		ssh.Jump, ssh.Direct = ssh.before(&Host{Address: address, SSH: SSH{Port: port}})
 		return ssh, nil
 	}
-	j, problem := parseJump(strings.Split(text, ","))
+	j, problem := parseJump(strings.Split(jumpText, ","))
 	if problem == "" {
 		ssh.goThrough(j)
 		problem = s.nameHops(&ssh)

@@ -100,7 +100,7 @@ func TestJumpForms(t *testing.T) {
 			t.Errorf("jump = %s is %q, want %q", value, got, want)
 		}
 		first := s.Workers[0].SSH
-		again, err := s.WithJump(first.JumpText())
+		again, err := s.SSHFor("10.0.0.99", 0, first.JumpText())
 		if err != nil || !slices.Equal(again.Jump, first.Jump) || again.Direct != first.Direct {
 			t.Errorf("jump = %s is read again as %+v, %v", value, again, err)
 		}
@@ -200,7 +200,7 @@ func TestWays(t *testing.T) {
 		},
 		// pyinfra#728, mina-sshd#609, fabric#1850: through the bastion to itself, without end.
 		"the file's own bastion is reached without itself": {
-			map[string]string{"file": `jump = "edge"`},
+			map[string]string{"file": `jump = "edge"`, "edge": `port = 2200`, "gpu-1": `port = 2222`},
 			map[string]string{"edge": "", "gpu-1": "edge", "gpu-2": "edge"},
 		},
 		"also by its address": {
@@ -239,7 +239,15 @@ func TestWays(t *testing.T) {
 		},
 		"this machine is no hop": {
 			map[string]string{"file": `jump = "here"`, "gpu-2": `jump = ["gpu-1"]`},
-			map[string]string{"edge": "directly", "gpu-1": "directly", "gpu-2": "directly > gpu-1"},
+			map[string]string{"edge": "directly", "gpu-1": "directly", "gpu-2": "directly > gpu-1", "here": ""},
+		},
+		"nothing leads to this machine": {
+			map[string]string{"file": `jump = "edge"`, "edge": `jump = "bastion"`},
+			map[string]string{"here": "", "gpu-1": "bastion > edge"},
+		},
+		"nor does its own": {
+			map[string]string{"here": `jump = ["bastion", "edge"]`, "gpu-1": `jump = "here"`},
+			map[string]string{"here": "", "gpu-1": "directly"},
 		},
 		"nor what comes before it": {
 			map[string]string{"gpu-1": `jump = ["bastion", "here", "edge"]`},
@@ -324,6 +332,17 @@ func TestPlacesBehindHops(t *testing.T) {
 	}
 }
 
+// A worker on the machine that the file's jump names is not behind it.
+func TestWorkerOnTheHopsMachine(t *testing.T) {
+	s, _, problems := loadText(strings.Replace(site(map[string]string{"file": `jump = "edge"`}), "10.0.0.22", "203.0.113.10", 1))
+	if s == nil {
+		t.Fatal(problems)
+	}
+	if way := wayTo(s, "gpu-2"); way != "" || !s.Workers[1].IsAt(&s.Proxy.Host) || s.Workers[0].IsAt(&s.Proxy.Host) {
+		t.Errorf("the way there is %q; one machine: %v", way, s.Workers[1].IsAt(&s.Proxy.Host))
+	}
+}
+
 // What others call it is known.
 func TestOtherNamesOfJump(t *testing.T) {
 	for _, name := range []string{"proxyjump", "ProxyJump", "proxy_jump", "jump_host", "bastion", "bastion_host"} {
@@ -335,7 +354,7 @@ func TestOtherNamesOfJump(t *testing.T) {
 
 // Hops that somebody else remembers are read as those of the file, or not at
 // all.
-func TestWithJump(t *testing.T) {
+func TestSSHFor(t *testing.T) {
 	s, _, problems := loadText(site(map[string]string{"file": "identity_file = \"~/id\"\njump = \"bastion\"", "edge": `jump = "none"`}))
 	if s == nil {
 		t.Fatal(problems)
@@ -344,7 +363,7 @@ func TestWithJump(t *testing.T) {
 		"": "bastion by /home/ops/id", "none": "directly", "edge": "directly > edge", "ops@gw:2222,edge": "ops@gw:2222 by /home/ops/id > edge",
 		"here": "directly", "-oProxyCommand=id": "an error", "ops@edge": "an error", "local": "an error", "a,,b": "an error", " ": "an error", "a\n": "a by /home/ops/id",
 	} {
-		ssh, err := s.WithJump(text)
+		ssh, err := s.SSHFor("10.0.0.99", 0, text)
 		got := "an error"
 		if err == nil {
 			s.Workers[0].SSH = ssh
@@ -353,6 +372,9 @@ func TestWithJump(t *testing.T) {
 		if got != want {
 			t.Errorf("%q is %q, want %q (%v)", text, got, want, err)
 		}
+	}
+	if ssh, _ := s.SSHFor("bastion", 0, ""); len(ssh.Jump) > 0 || ssh.Direct {
+		t.Errorf("the file's own hop is reached through itself: %+v", ssh.Jump)
 	}
 	if got := s.SSH.JumpText(); got != "bastion" {
 		t.Errorf("the file's own became %q", got)

@@ -57,9 +57,12 @@ func (l *loader) settleWays(s *Stack) {
 	for _, h := range s.Hosts() {
 		if h.SSH.At("jump") == s.SSH.At("jump") { // it is the file's
 			h.SSH.Jump, h.SSH.Direct = s.SSH.before(h)
-			continue
+		} else {
+			l.reportHops(s, &h.SSH)
 		}
-		l.reportHops(s, &h.SSH)
+		if h.IsLocal() {
+			h.SSH.Jump, h.SSH.Direct = nil, false
+		}
 	}
 	for _, h := range s.Hosts() {
 		if names := circle(h); names != nil {
@@ -136,9 +139,6 @@ func (s *Stack) nameHop(hop Hop) (Hop, string) {
 // circle names the hosts that a host is reached through down to itself; nil:
 // there is a way to it.
 func circle(h *Host) (names []string) {
-	if h.IsLocal() {
-		return nil
-	}
 	seen := []*Host{}
 	for at := h; at != nil && !slices.Contains(seen, at); at = at.SSH.first() {
 		if slices.ContainsFunc(at.SSH.Jump, func(hop Hop) bool { return hop.Host == h }) {
@@ -154,7 +154,7 @@ func circle(h *Host) (names []string) {
 
 // first is the host of the stack that a way begins with; nil: it is none.
 func (s SSH) first() *Host {
-	if len(s.Jump) == 0 || s.Jump[0].Host == nil || s.Jump[0].Host.IsLocal() {
+	if len(s.Jump) == 0 {
 		return nil
 	}
 	return s.Jump[0].Host

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -11,9 +12,9 @@ import (
 	"github.com/relayctl/relayctl/internal/payload"
 )
 
-// dialsAtOnce bounds how many hosts are dialled side by side: Kamal's figure,
-// since bastions and sshd's MaxStartups drop what comes faster.
-const dialsAtOnce = 30
+// DefaultParallelism is how many hosts are dialled side by side where nobody
+// says otherwise: sshd's MaxStartups and bastions drop what comes faster.
+const DefaultParallelism = 20
 
 // Session is a conversation with every host of a stack that could be reached.
 // Its methods are called one at a time.
@@ -73,7 +74,7 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 // dial begins conversations side by side and notes how each went.
 func (s *Session) dial(ctx context.Context, targets []Target) {
 	var mu sync.Mutex
-	sideBySide(targets, dialsAtOnce, func(target Target) {
+	sideBySide(targets, cmp.Or(s.config.Parallelism, DefaultParallelism), func(target Target) {
 		stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
 		h, failure := dialHost(ctx, s.dialer, target)
 		stop()

@@ -14,13 +14,16 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// connect opens the connection and logs in. A pin doesn't tell its key's type,
+// connect opens the connection and logs in. A pin need not tell its key's type,
 // so while the host shows other types, it is asked again for what is left.
 func (d *Dialer) connect(ctx context.Context, way route) (*Host, error) {
-	check := d.hostKeyCheck(way)
+	check, err := d.hostKeyCheck(way)
+	if err != nil {
+		return nil, err
+	}
 	for {
 		host, err := d.handshake(ctx, way, check)
-		if err == nil || !errors.Is(err, HostKeyPinned) || len(check.algorithms()) == 0 {
+		if err == nil || !errors.Is(err, HostKeyPinned) || !check.again() {
 			return host, err
 		}
 	}
@@ -72,8 +75,8 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 	return &ssh.ClientConfig{
 		User:              a.way.user,
 		HostKeyAlgorithms: a.check.algorithms(),
-		HostKeyCallback: func(_ string, remote net.Addr, key ssh.PublicKey) error {
-			return a.check.verify(ctx, remote, key)
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			return a.check.verify(ctx, key)
 		},
 		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 			_, broken := a.conn.seen()
@@ -93,16 +96,14 @@ const sshVersion = "SSH-"
 // key, or the log-in.
 func (a *attempt) explain(ctx context.Context, err error) error {
 	err = cmp.Or(ctx.Err(), err)
+	untrusted := a.check.explain(err)
 	switch {
-	case a.check.err != nil:
-		return a.check.err
+	case untrusted != nil:
+		return untrusted
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return unreachable(ctx, a.way, err)
 	case ctx.Err() != nil && a.logIn.offered > 0 && a.keys.offers[a.logIn.offered-1].failed != nil: // the end of ctx ends what the agent is asked
 		return a.authError(ReasonAgent, err)
-	case ctx.Err() == nil && !a.check.passed && len(a.check.shown) > 0: // it has no key of the types that were left to ask for
-		a.check.refused = append(a.check.refused, a.check.algorithms()...)
-		return a.check.pinError()
 	case ctx.Err() == nil && a.check.passed:
 		return a.refused(err)
 	}

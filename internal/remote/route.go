@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // route is a Target with everything filled in.
@@ -21,13 +19,17 @@ type route struct {
 	target         Target
 	user           string
 	address        string   // host:port to dial
-	listed         string   // host:port as known_hosts has it
+	name           string   // the host's for its key, without a port: what it dials, or ssh's HostKeyAlias
+	listed         string   // the same as known_hosts has it, with its port
 	identities     []string // files of keys
 	certificates   []string // files of certificates; none means those beside identities
 	identitiesOnly bool     // no other key of the agent is offered
 	agentSocket    string
 	knownHosts     []string
+	newHostKeys    string // which of them new keys go to; "": none
 	hashKnownHosts bool
+
+	hostKeyAlgorithms []string // that may be asked for, the best first; nil: whatever relayctl knows
 }
 
 // sshIdentities are the names of the files below ~/.ssh that ssh looks for
@@ -55,13 +57,17 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 		target:         t,
 		user:           cmp.Or(t.User, conf.first("user", ""), d.User),
 		address:        net.JoinHostPort(host, port),
-		listed:         net.JoinHostPort(host, port),
+		name:           host,
+		listed:         listedName(host, port),
 		identitiesOnly: conf.first("identitiesonly", "no") == "yes",
 		knownHosts:     d.KnownHosts,
 		hashKnownHosts: conf.first("hashknownhosts", "no") == "yes",
 	}
-	if alias := conf.first("hostkeyalias", ""); alias != "" {
-		way.listed = net.JoinHostPort(alias, "22") // as ssh: an alias stands without its port
+	if alias := strings.ToLower(conf.first("hostkeyalias", "")); alias != "" {
+		way.name, way.listed = alias, alias // as ssh: an alias stands as it is, whatever the port
+	}
+	if algorithms := conf.first("hostkeyalgorithms", ""); algorithms != "" {
+		way.hostKeyAlgorithms = strings.Split(algorithms, ",")
 	}
 	expand := d.expander(way, host, port)
 	way.agentSocket = d.agentSocket(conf.first("identityagent", ""), expand)
@@ -70,8 +76,11 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 		way.identities, way.identitiesOnly = []string{d.expand(t.IdentityFile)}, true
 	}
 	way.certificates = files(conf["certificatefile"], expand)
+	way.newHostKeys = first(way.knownHosts)
 	if way.knownHosts == nil {
-		way.knownHosts = files(strings.Fields(conf.first("userknownhostsfile", "")+" "+conf.first("globalknownhostsfile", "")), d.expand)
+		way.knownHosts = files(strings.Fields(conf.first("userknownhostsfile", "")), d.expand)
+		way.newHostKeys = first(way.knownHosts) // never to those of all users
+		way.knownHosts = append(way.knownHosts, files(strings.Fields(conf.first("globalknownhostsfile", "")), d.expand)...)
 	}
 	return way, nil
 }
@@ -80,7 +89,7 @@ func (d *Dialer) route(ctx context.Context, t Target) (route, error) {
 // ${VARIABLES}.
 func (d *Dialer) expander(way route, host, port string) func(string) string {
 	tokens := strings.NewReplacer("%%", "%", "%d", d.Home, "%h", host, "%n", way.target.Address, "%p", port,
-		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", strings.TrimSuffix(knownhosts.Normalize(way.listed), ":"+port))
+		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", way.name)
 	return func(path string) string {
 		path = variable.ReplaceAllStringFunc(tokens.Replace(path), func(name string) string {
 			return os.Getenv(strings.Trim(name, "${}"))
@@ -90,6 +99,13 @@ func (d *Dialer) expander(way route, host, port string) func(string) string {
 }
 
 var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+func first(paths []string) string {
+	if len(paths) == 0 {
+		return ""
+	}
+	return paths[0]
+}
 
 // files expands the values of a keyword that names files; "none" is no file.
 func files(values []string, expand func(string) string) []string {

@@ -37,6 +37,7 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 	}
 	dialer.AcceptNewHostKeys = config.AcceptNewHostKeys
 	dialer.Connect = config.ConnectSSH
+	dialer.Ask = config.Ask
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s of %s, added to %s", key.KeyType, key.Fingerprint, key.Address, key.File)})
 	}

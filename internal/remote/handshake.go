@@ -29,9 +29,7 @@ func (d *Dialer) open(ctx context.Context, way route, via *hop) (*sshMachine, er
 	for try := 1; ; try++ {
 		a := &attempt{dialer: d, way: way, via: via, check: check, patience: patience}
 		machine, err := a.handshake(ctx)
-		lost := (*UnreachableError)(nil)
-		again := errors.Is(err, HostKeyPinned) && len(check.algorithms()) > 0 ||
-			a.logIn.asked && a.logIn.unanswered == nil && errors.As(err, &lost) && ctx.Err() == nil
+		again := errors.Is(err, HostKeyPinned) && len(check.algorithms()) > 0 || err != nil && a.logIn.late && a.logIn.unanswered == nil
 		if !again || try == maxConnections {
 			return machine, err
 		}
@@ -166,6 +164,8 @@ func (a *attempt) refused(err error) error {
 		hungUp = hungUp && a.logIn.offered == 0
 	}
 	switch {
+	case a.logIn.late && a.logIn.unanswered == nil:
+		return &UnreachableError{Address: a.way.address, Reason: ReasonLost, Err: err}
 	case a.logIn.unanswered != nil:
 		return a.authError(ReasonUnanswered, err)
 	case a.logIn.taken:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ type commandConn struct {
 	said    *tail
 	ended   chan struct{}
 	end     sync.Once
+	over    atomic.Bool // it has closed its output
 }
 
 // startCommand starts a ProxyCommand as ssh does, by the user's shell. It has
@@ -53,13 +55,30 @@ func startCommand(way route) (net.Conn, error) {
 	return c, nil
 }
 
-func (c *commandConn) Read(p []byte) (int, error) { return c.out.Read(p) }
+func (c *commandConn) Read(p []byte) (int, error) {
+	n, err := c.out.Read(p)
+	if err == io.EOF {
+		c.over.Store(true)
+	}
+	return n, err
+}
+
+// lastWord is how long a command that has closed its output may take to say
+// why, and to end.
+const lastWord = time.Second
 
 // Close ends the command and all that it has started, and waits for its end.
 func (c *commandConn) Close() error {
 	c.end.Do(func() {
 		c.WriteCloser.Close()
 		c.out.Close()
+		if c.over.Load() {
+			select {
+			case <-c.ended:
+				return
+			case <-time.After(lastWord):
+			}
+		}
 		syscall.Kill(-c.command.Process.Pid, syscall.SIGHUP) // as ssh does
 	})
 	select {

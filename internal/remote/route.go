@@ -40,8 +40,11 @@ type route struct {
 	timeout           time.Duration // of a connection attempt
 }
 
-// key tells a way from every other one.
-func (way route) key() string { return fmt.Sprintf("%+v\n", way) }
+// key tells a way from every other one, by whatever name it is called.
+func (way route) key() string {
+	way.target = Target{HostKey: way.target.HostKey}
+	return fmt.Sprintf("%+v\n", way)
+}
 
 // ways are the hosts that lead to a target, the first to be reached first, and
 // the target itself.

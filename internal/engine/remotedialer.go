@@ -39,7 +39,7 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 	dialer.Connect = config.ConnectSSH
 	dialer.Ask = config.Ask
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
-		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s of %s, added to %s", key.KeyType, key.Fingerprint, key.Address, key.File)})
+		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: key.String()})
 	}
 	dialer.OnNotFollowed = func(has string) { teller.tell(Event{Phase: NotFollowed, Text: has}) }
 	dialer.OnWait = func(wait remote.Wait) { teller.tell(Event{Host: wait.Host, Phase: Waiting, Text: wait.For}) }

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ssh/knownhosts"
-
 	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
@@ -27,15 +25,17 @@ type route struct {
 	address           string   // host:port to dial
 	bind              string   // the address to dial from; "": any
 	command           string   // that makes the connection instead; "": none does
-	listed            string   // host:port as known_hosts has it
+	name              string   // the host's for its key, without a port: what it dials, or ssh's HostKeyAlias
+	listed            string   // the same as known_hosts has it, with its port
 	identities        []string // files of keys
 	certificates      []string // files of certificates; none means those beside identities
 	identitiesOnly    bool     // no other key of the agent is offered
 	agentSocket       string
 	methods           []string // to log in by, in the order to try them
 	silent            bool     // the operator is not to be asked
-	hostKeyAlgorithms []string
+	hostKeyAlgorithms []string // that may be asked for, the best first; nil: whatever relayctl knows
 	knownHosts        []string
+	newHostKeys       string // which of them new keys go to; "": none
 	hashKnownHosts    bool
 	timeout           time.Duration // of a connection attempt
 }
@@ -81,8 +81,7 @@ func (d *Dialer) waysTo(ctx context.Context, t Target, onward []route) ([]route,
 }
 
 // route fills in what the stack leaves open as ssh's configuration has it, which
-// knows ssh's defaults, too. jump are the hosts to go
-// through.
+// knows ssh's defaults, too. jump are the hosts to go through.
 func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target, err error) {
 	conf, err := d.sshConfig(ctx, t)
 	if err != nil {
@@ -95,22 +94,25 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		port = strconv.Itoa(t.Port)
 	}
 	way = route{
-		target:            t,
-		user:              cmp.Or(t.User, conf.First("user", ""), d.User),
-		network:           networks[conf.First("addressfamily", "any")],
-		address:           net.JoinHostPort(host, port),
-		bind:              strings.TrimPrefix(conf.First("bindaddress", ""), "none"),
-		listed:            net.JoinHostPort(host, port),
-		identitiesOnly:    conf.First("identitiesonly", "no") == "yes",
-		methods:           methodsOf(conf),
-		silent:            conf.First("batchmode", "no") == "yes",
-		hostKeyAlgorithms: list(conf, "hostkeyalgorithms"),
-		knownHosts:        d.KnownHosts,
-		hashKnownHosts:    conf.First("hashknownhosts", "no") == "yes",
-		timeout:           d.timeout(),
+		target:         t,
+		user:           cmp.Or(t.User, conf.First("user", ""), d.User),
+		network:        networks[conf.First("addressfamily", "any")],
+		address:        net.JoinHostPort(host, port),
+		bind:           strings.TrimPrefix(conf.First("bindaddress", ""), "none"),
+		name:           host,
+		listed:         listedName(host, port),
+		identitiesOnly: conf.First("identitiesonly", "no") == "yes",
+		methods:        methodsOf(conf),
+		silent:         conf.First("batchmode", "no") == "yes",
+		knownHosts:     d.KnownHosts,
+		hashKnownHosts: conf.First("hashknownhosts", "no") == "yes",
+		timeout:        d.timeout(),
 	}
-	if alias := conf.First("hostkeyalias", "none"); alias != "none" {
-		way.listed = net.JoinHostPort(alias, "22") // as ssh: an alias stands without its port
+	if alias := strings.ToLower(conf.First("hostkeyalias", "none")); alias != "none" {
+		way.name, way.listed = alias, alias // as ssh: an alias stands as it is, whatever the port
+	}
+	if algorithms := list(conf, "hostkeyalgorithms"); len(algorithms) > 0 {
+		way.hostKeyAlgorithms = algorithms
 	}
 	if seconds, err := strconv.Atoi(conf.First("connecttimeout", "none")); err == nil && d.Timeout == 0 && seconds > 0 {
 		way.timeout = time.Duration(seconds) * time.Second
@@ -125,8 +127,11 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		way.identities, way.identitiesOnly = []string{d.expand(t.IdentityFile)}, true
 	}
 	way.certificates = files(conf.All("certificatefile"), expand)
+	way.newHostKeys = first(way.knownHosts)
 	if way.knownHosts == nil {
-		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")+" "+conf.First("globalknownhostsfile", "")), expand)
+		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")), expand)
+		way.newHostKeys = first(way.knownHosts) // never to those of all users
+		way.knownHosts = append(way.knownHosts, files(strings.Fields(conf.First("globalknownhostsfile", "")), expand)...)
 	}
 	switch command := conf.First("proxycommand", "none"); {
 	case t.Direct || len(t.Jump) > 0:
@@ -186,10 +191,17 @@ func (d *Dialer) expander(way route, host, port string) func(string) string {
 // tokens expands what ssh's configuration may say of a way (ssh_config, TOKENS).
 func (d *Dialer) tokens(way route, host, port string) *strings.Replacer {
 	return strings.NewReplacer("%%", "%", "%d", d.Home, "%h", host, "%n", way.target.Address, "%p", port,
-		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", strings.TrimSuffix(knownhosts.Normalize(way.listed), ":"+port))
+		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", way.name)
 }
 
 var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+func first(paths []string) string {
+	if len(paths) == 0 {
+		return ""
+	}
+	return paths[0]
+}
 
 // files expands the values of a keyword that names files; "none" is no file.
 func files(values []string, expand func(string) string) []string {

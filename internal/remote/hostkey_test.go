@@ -107,6 +107,22 @@ func TestChangedHostKey(t *testing.T) {
 	}
 }
 
+// Of the listed keys those are told that are of the shown one's type, if any is:
+// to hear of another type is what leads people to the wrong line.
+func TestChangedHostKeyAmongTypes(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	ecdsa, one, two := public(t, remotetest.NewKey(t, "ecdsa")), public(t, remotetest.NewKey(t, "ed25519")), public(t, remotetest.NewKey(t, "ed25519"))
+	d := strict(t, listed(s, ecdsa), listed(s, one), listed(s, two))
+	changed := dialErrorOf(t, remote.HostKeyChanged, d, target(s))
+	if want := fmt.Sprintf(": listed is %s (%s:2), %s (%s:3), it shows ", described(one), d.KnownHosts[0], described(two), d.KnownHosts[0]); !strings.Contains(changed.Error(), want) {
+		t.Errorf("error is %v, want %q in it", changed, want)
+	}
+	changed = dialErrorOf(t, remote.HostKeyChanged, strict(t, listed(s, ecdsa)), target(s))
+	if want := ": listed is " + described(ecdsa) + " ("; !strings.Contains(changed.Error(), want) {
+		t.Errorf("error is %v, want %q in it", changed, want)
+	}
+}
+
 func described(key ssh.PublicKey) string { return key.Type() + " " + ssh.FingerprintSHA256(key) }
 
 // The advice about a changed key names every line that is to go, of whichever
@@ -225,6 +241,22 @@ func TestPinnedHostKey(t *testing.T) {
 					t.Errorf("a pinned key was listed: %q", content)
 				}
 			})
+		}
+	}
+}
+
+// A pinned key may be shown in a certificate, whoever signed that.
+func TestPinnedHostKeyIsCertified(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{HostKeys: allHostKeys.HostKeys, HostAuthority: signer(t, remotetest.NewKey(t, "ed25519"))})
+	for i, key := range s.HostKeys {
+		d, to := strict(t), target(s)
+		to.HostKey = ssh.FingerprintSHA256(key)
+		d.SSH = fakeSSH(t, "hostname 127.0.0.1", "hostkeyalgorithms ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp256-cert-v01@openssh.com,"+
+			"rsa-sha2-512-cert-v01@openssh.com,ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512")
+		before := s.Connections()
+		dial(t, d, to)
+		if n := s.Connections() - before; n != len(s.HostKeys)-i {
+			t.Errorf("%d connections for %s", n, key.Type())
 		}
 	}
 }

@@ -121,8 +121,9 @@ func TestTargetsThatAreNone(t *testing.T) {
 		{Address: "a", Sudo: "please"}, {Address: "a", IdentityFile: "a\nb"},
 	}
 	for _, to := range bad {
-		if _, err := (&remote.Dialer{}).Dial(t.Context(), to); err == nil {
-			t.Errorf("%+v is taken", to)
+		_, dialled := (&remote.Dialer{}).Dial(t.Context(), to)
+		if err := to.Check(); err == nil || dialled == nil || dialled.Error() != err.Error() {
+			t.Errorf("%+v is taken: %v, dialled: %v", to, err, dialled)
 		}
 	}
 }

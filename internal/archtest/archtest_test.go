@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"internal/engine":  {"internal/stack", "internal/desired", "internal/plan", "internal/remote", "internal/payload", "internal/hostapi", "internal/openai", "internal/secret"},
 	"internal/desired": {"internal/stack", "internal/plan", "internal/secret", "templates"},
 	"internal/stack":   {"internal/secret"},
-	"internal/remote":  {"internal/secret"},
+	"internal/remote":  {"internal/remote/sshconfig", "internal/secret"},
 	"internal/payload": {"internal/secret"},
 	"internal/hostapi": {"internal/plan", "internal/secret"},
 	"internal/host":    {"internal/host/kind", "internal/host/store", "internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan"},
@@ -37,6 +37,8 @@ var mayImport = map[string][]string{
 	"internal/host/store":   {"internal/host/record", "internal/host/machine", "internal/hostapi", "internal/plan", "internal/secret"},
 	"internal/host/record":  {"internal/host/machine", "internal/plan", "internal/secret"},
 	"internal/host/machine": {"internal/plan", "internal/secret"},
+
+	"internal/remote/sshconfig": {"internal/secret"},
 
 	"internal/plan":     {},
 	"internal/relay":    {"internal/protocol", "internal/openai", "internal/secret", "internal/service"},

@@ -4,19 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
 // credentials are the keys to offer, in that order.
 type credentials struct {
-	user    string
+	attempt *attempt
 	named   []identity
 	held    []ssh.Signer // the agent's keys and certificates
 	offers  []*offer
@@ -29,8 +33,11 @@ type credentials struct {
 // are wanted, then the files themselves, and before each key the certificates
 // for it. A server counts every offer, so the likely come first. What can't be
 // used is skipped: only a file that the stack names has to be good.
-func (way route) credentials(ctx context.Context) (*credentials, error) {
-	c := &credentials{user: way.user}
+func (a *attempt) credentials(ctx context.Context) (*credentials, error) {
+	c, way := &credentials{attempt: a}, a.way
+	if !slices.Contains(way.methods, "publickey") {
+		return c, nil
+	}
 	c.openAgent(ctx, way.agentSocket)
 	c.readFiles(way)
 	for _, file := range c.named {
@@ -43,11 +50,16 @@ func (way route) credentials(ctx context.Context) (*credentials, error) {
 			c.offer(signer, "agent")
 		}
 	}
+	mayAsk := a.dialer.Ask != nil && !way.silent
 	for i, file := range c.named {
 		switch {
 		case file.signer != nil:
 			c.offer(file.signer, file.path)
 		case len(c.heldFor(file.public)) > 0, file.cert != nil && c.has(file.public):
+		case file.err == ErrKeyEncrypted && mayAsk && file.public != nil:
+			c.offer(lockedKey{file.public, a.unlock(ctx, file)}, file.path)
+		case file.err == ErrKeyEncrypted && mayAsk:
+			c.offers = append(c.offers, &offer{key: Key{Source: file.path}, late: a.unlock(ctx, file)})
 		case i == 0 && way.target.IdentityFile != "":
 			c.close()
 			return nil, fmt.Errorf("use identity_file %s: %w", file.path, file.err)
@@ -56,6 +68,16 @@ func (way route) credentials(ctx context.Context) (*credentials, error) {
 		}
 	}
 	return c, nil
+}
+
+// unlock opens an encrypted key when it is needed.
+func (a *attempt) unlock(ctx context.Context, file identity) func() (ssh.AlgorithmSigner, error) {
+	return func() (key ssh.AlgorithmSigner, err error) {
+		q := Question{For: Passphrase, File: file.path, Hosts: []string{a.way.target.Name}, User: a.way.user, Address: a.way.address}
+		a.whileAsked(func() { key, err = a.dialer.unlock(ctx, file, q) })
+		a.logIn.unanswered = err
+		return key, err
+	}
 }
 
 func (c *credentials) skip(format string, args ...any) {
@@ -71,7 +93,7 @@ func (c *credentials) readFiles(way route) {
 	for _, path := range way.identities {
 		file := readIdentity(path)
 		missing := errors.Is(file.err, os.ErrNotExist) && file.public == nil
-		if missing && way.target.IdentityFile == "" && slices.Contains(sshIdentities, filepath.Base(path)) {
+		if missing && way.target.IdentityFile == "" && slices.Contains(sshconfig.Identities, filepath.Base(path)) {
 			continue // a default that this user doesn't have
 		}
 		c.named = append(c.named, file)
@@ -124,15 +146,15 @@ func (c *credentials) add(signer ssh.Signer, source string) {
 	if c.has(public) {
 		return
 	}
-	key := Key{Source: source, Type: public.Type(), Fingerprint: ssh.FingerprintSHA256(withoutCertificate(public))} // as ssh names a certificate, too
+	key := Key{Source: source}
 	if cert, ok := public.(*ssh.Certificate); ok {
-		key.Note = validity(cert, c.user)
+		key.Note = validity(cert, c.attempt.way.user)
 	}
 	c.offers = append(c.offers, newOffer(signer, key))
 }
 
 // agentPatience is how long the agent may take to list its keys, and at most a
-// third of the time that is left: nobody is asked for that, so one that takes
+// third of the time that there is: nobody is asked for that, so one that takes
 // longer hangs.
 const agentPatience = 5 * time.Second
 
@@ -142,10 +164,7 @@ func (c *credentials) openAgent(ctx context.Context, socket string) {
 	if socket == "" {
 		return
 	}
-	patience := agentPatience
-	if deadline, bounded := ctx.Deadline(); bounded {
-		patience = min(patience, time.Until(deadline)/3)
-	}
+	patience := min(agentPatience, c.attempt.way.timeout/3)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -170,7 +189,7 @@ func (c *credentials) openAgent(ctx context.Context, socket string) {
 			c.skip("agent: a key of type %s, which relayctl does not know", signer.PublicKey().Type())
 			continue
 		}
-		c.held = append(c.held, agentKey{algorithms, public})
+		c.held = append(c.held, agentKey{algorithms, public, c.attempt})
 	}
 }
 
@@ -178,11 +197,23 @@ func (c *credentials) openAgent(ctx context.Context, socket string) {
 // certificate, too.
 type agentKey struct {
 	ssh.AlgorithmSigner
-	public ssh.PublicKey
+	public  ssh.PublicKey
+	attempt *attempt
 }
 
 // PublicKey implements ssh.Signer.
 func (k agentKey) PublicKey() ssh.PublicKey { return k.public }
+
+// SignWithAlgorithm implements ssh.AlgorithmSigner. A security key may wait to
+// be touched, which is up to the operator.
+func (k agentKey) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (signature *ssh.Signature, err error) {
+	if !strings.HasPrefix(k.public.Type(), "sk-") {
+		return k.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+	}
+	k.attempt.dialer.waits(k.attempt.way.target, "the security key "+ssh.FingerprintSHA256(k.public)+" to be touched")
+	k.attempt.patience.whileAsked(func() { signature, err = k.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm) })
+	return signature, err
+}
 
 func (c *credentials) close() {
 	if c.agent != nil {

@@ -34,6 +34,7 @@ const (
 	SudoRefuses    Kind = "the login may not become root without a password"
 	ShellRefuses   Kind = "the login's shell runs no commands"
 	NoSFTP         Kind = "programs can't be brought to the host"
+	NoForwarding   Kind = "the host in between lets no connection through"
 	NoFolder       Kind = "no folder of the host takes a program and lets it run"
 	Unsupported    Kind = "relayctl has no program for this machine"
 )
@@ -70,6 +71,8 @@ const (
 	ReasonStuck   Reason = "it falls silent before the log-in is done"
 	ReasonLost    Reason = "it hangs up before the log-in is done"
 	ReasonNotSSH  Reason = "it does not begin to speak SSH"
+	ReasonBehind  Reason = "the host in between can't connect to it"
+	ReasonCommand Reason = "its ProxyCommand ended"
 	ReasonOther   Reason = "it does not speak SSH as we do"
 )
 
@@ -80,6 +83,9 @@ const (
 	ReasonMethod  Reason = "the server takes no keys"
 	ReasonMore    Reason = "the server takes the key and wants more"
 	ReasonAgent   Reason = "the ssh agent does not sign in time"
+	ReasonAnswer  Reason = "the server did not take the answer"
+
+	ReasonUnanswered Reason = "it is not known what only you know"
 )
 
 // What the operator can do about a host that does not answer.
@@ -99,7 +105,9 @@ var unreachableAdvice = map[Reason]string{
 		"or something in between ends the connection. Its log tells: journalctl -u ssh",
 	ReasonNotSSH: "Is it sshd that listens there? Another port is set by port in the host's ssh block. " +
 		"If it is, it turns this machine away for now, for too many connections (MaxStartups) or failed log-ins. Its log tells: journalctl -u ssh",
-	ReasonOther: "Both have to know the same algorithms: is its SSH server very old, or unusually strict?",
+	ReasonBehind:  "Names and addresses are looked up there: is this one right as the host in between sees it, and is it up?",
+	ReasonCommand: "See what the command does when it is typed by hand. Under relayctl it has no terminal: what it asks, it has to know otherwise.",
+	ReasonOther:   "Both have to know the same algorithms: is its SSH server very old, or unusually strict?",
 }
 
 func (e *UnreachableError) Error() string {
@@ -128,9 +136,13 @@ type AuthError struct {
 	Tried   []Key    // what was to be offered, in that order
 	Skipped []string // what was not, and why
 	Methods []string // what the server takes instead of a key, or besides
-	Banner  string   // all that the server said at the log-in
-	Said    string   // the last of it
-	Err     error
+	Hop     bool     // the way to a host only leads through it
+
+	Unanswered error // why the operator did not answer; nil: nothing was in vain
+
+	Banner string // all that the server said at the log-in
+	Said   string // the last of it
+	Err    error
 }
 
 // Key is a key that was offered to log in with.
@@ -146,6 +158,8 @@ func (e *AuthError) Error() string {
 	switch {
 	case e.Reason == ReasonMethod, e.Reason == ReasonMore:
 		why += ": " + strings.Join(e.Methods, ", ")
+	case e.Reason == ReasonUnanswered:
+		why = e.Unanswered.Error()
 	case e.Reason == ReasonKeys && len(e.Tried) == 0:
 		why = "there is no key to offer"
 	case e.Reason == ReasonKeys && len(e.Tried) > 1:
@@ -179,11 +193,23 @@ func (e *AuthError) Advice() string {
 }
 
 func (e *AuthError) whatToDo() string {
+	block, key := "its ssh block", "identity_file"
+	if e.Hop {
+		block, key = "~/.ssh/config", "IdentityFile"
+	}
+	var adviser interface{ Advice() string }
 	switch e.Reason {
+	case ReasonUnanswered:
+		if errors.As(e.Unanswered, &adviser) {
+			return adviser.Advice()
+		}
+		return "Run relayctl on a terminal, or log in with a key that the ssh agent holds: ssh-add adds one."
+	case ReasonAnswer:
+		return "It was tried once, since hosts lock accounts after some wrong answers. Run it again to be asked again, or log in with a key."
 	case ReasonAccount:
 		return fmt.Sprintf("The key is right; the host does not let %s in: the account may have expired or be locked, or be kept out by PAM. Its log tells: journalctl -u ssh", e.User)
 	case ReasonMethod, ReasonMore:
-		return "relayctl logs in with a key alone: let the host's sshd take one (PubkeyAuthentication, AuthenticationMethods), or name another user in its ssh block."
+		return "Nobody can be asked for what else it takes: let the host's sshd take a key alone (PubkeyAuthentication, AuthenticationMethods), name another user in " + block + ", or run relayctl on a terminal."
 	case ReasonAgent:
 		return "Does it wait for a confirmation or a touch, or does it hang? See what ssh-add -T says with the key's public half."
 	}
@@ -191,8 +217,8 @@ func (e *AuthError) whatToDo() string {
 	if len(e.Tried) >= authTries || len(e.Tried) > 1 && e.Tried[len(e.Tried)-1].Note == notReached {
 		often = "Servers stop listening after six keys: name the right one with identity_file.\n"
 	}
-	return often + fmt.Sprintf("Put a public key of yours into ~%s/.ssh/authorized_keys on the host, or name another user or identity_file in its ssh block.\n"+
-		"If it stands there, the host's log tells why it was not taken: journalctl -u ssh", e.User)
+	return often + fmt.Sprintf("Put a public key of yours into ~%s/.ssh/authorized_keys on the host, or name another user or %s in %s.\n"+
+		"If it stands there, the host's log tells why it was not taken: journalctl -u ssh", e.User, key, block)
 }
 
 // ErrKeyEncrypted means that the identity file has a passphrase and the agent

@@ -2,12 +2,8 @@ package remote
 
 import "golang.org/x/crypto/ssh"
 
-// KeepAlive and ParseSSHConfig are tested by themselves: one by the clock, the
-// other by what it may be fed.
-var (
-	KeepAlive      = keepAlive
-	ParseSSHConfig = parseSSHConfig
-)
+// KeepAlive is tested by itself, by the clock.
+var KeepAlive = keepAlive
 
 // Check tells whether Dial would take the target.
 func (t Target) Check() error { return t.check() }

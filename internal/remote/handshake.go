@@ -14,52 +14,64 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// connect opens the connection and logs in. A pin need not tell its key's type,
-// so while the host shows other types, it is asked again for what is left.
-func (d *Dialer) connect(ctx context.Context, way route) (*Host, error) {
+// maxConnections is how many connections a host may see from one Dial while
+// its key is looked for, or the operator is asked: ufw limit and sshd's
+// PerSourcePenalties shut out who makes more.
+const maxConnections = 3
+
+// open opens the connection and logs in. A pin may not tell its key's type, so
+// while the host shows other types, it is asked again for what is left; and who
+// was waited for too long may have answered by then.
+func (d *Dialer) open(ctx context.Context, way route, via *hop) (*sshMachine, error) {
+	ctx, patience, cancel := withPatience(ctx, way.timeout)
+	defer cancel()
 	check, err := d.hostKeyCheck(way)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		host, err := d.handshake(ctx, way, check)
-		if err == nil || !errors.Is(err, HostKeyPinned) || !check.again() {
-			return host, err
+	for try := 1; ; try++ {
+		a := &attempt{dialer: d, way: way, via: via, check: check, patience: patience}
+		machine, err := a.handshake(ctx)
+		again := errors.Is(err, HostKeyPinned) && check.again() || err != nil && a.logIn.late && a.logIn.unanswered == nil
+		if !again || try == maxConnections {
+			return machine, err
 		}
 	}
 }
 
 // attempt is one connection that is being made.
 type attempt struct {
-	way   route
-	check *hostKeyCheck
-	keys  *credentials
-	conn  *watchedConn
-	logIn logIn
+	dialer   *Dialer
+	way      route
+	via      *hop // nil: none
+	check    *hostKeyCheck
+	patience *patience
+	keys     *credentials
+	conn     *watchedConn
+	logIn    logIn
 }
 
-// handshake dials and logs in, all of it under the one deadline of ctx.
-func (d *Dialer) handshake(ctx context.Context, way route, check *hostKeyCheck) (*Host, error) {
-	connect := d.Connect
-	if connect == nil {
-		connect = (&net.Dialer{}).DialContext
-	}
-	raw, err := connect(ctx, "tcp", way.address)
+// handshake dials and logs in, all of it until ctx ends.
+func (a *attempt) handshake(ctx context.Context) (*sshMachine, error) {
+	raw, err := a.dial(ctx)
 	if err != nil {
-		return nil, unreachable(ctx, way, err)
+		return nil, err
 	}
-	a := &attempt{way: way, check: check, conn: &watchedConn{Conn: raw}}
-	if a.keys, err = way.credentials(ctx); err != nil {
+	a.conn = &watchedConn{Conn: raw}
+	if a.keys, err = a.credentials(ctx); err != nil {
 		a.conn.Close()
 		return nil, err
 	}
 	defer a.keys.close()
-	check.err, check.passed = nil, false
+	a.check.err, a.check.passed = nil, false
 	stop := context.AfterFunc(ctx, func() {
 		a.conn.Close()
 		a.keys.close()
+		if a.via != nil && !ranOut(ctx) { // what runs through a hop that is silent can't be closed
+			a.via.machine.client.Close()
+		}
 	})
-	transport, channels, requests, err := ssh.NewClientConn(a.conn, way.address, a.config(ctx))
+	transport, channels, requests, err := ssh.NewClientConn(a.conn, a.way.address, a.config(ctx))
 	if !stop() && err == nil { // ctx ended at the last moment, and closed the connection
 		transport.Close()
 		err = ctx.Err()
@@ -68,7 +80,22 @@ func (d *Dialer) handshake(ctx context.Context, way route, check *hostKeyCheck) 
 		a.conn.Close()
 		return nil, a.explain(ctx, err)
 	}
-	return newSSHHost(d, way, ssh.NewClient(transport, channels, requests), a.conn, a.logIn.banner), nil
+	return newSSHMachine(a, ssh.NewClient(transport, channels, requests)), nil
+}
+
+// dial makes the connection under SSH.
+func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
+	if a.via != nil {
+		return a.via.dial(ctx, a.way)
+	}
+	if a.way.command != "" {
+		return startCommand(a.way)
+	}
+	conn, err := a.dialer.dialTCP(ctx, a.way)
+	if err != nil {
+		return nil, unreachable(ctx, a.way, err)
+	}
+	return conn, nil
 }
 
 func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
@@ -79,8 +106,10 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 			return a.check.verify(ctx, key)
 		},
 		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-			_, broken := a.conn.seen()
-			return a.logIn.next(c, a.keys.offers, cmp.Or(ctx.Err(), broken))
+			if _, broken := a.conn.seen(); ctx.Err() != nil || broken != nil {
+				return nil, cmp.Or(ctx.Err(), broken)
+			}
+			return a.next(ctx, c)
 		},
 		BannerCallback: func(message string) error {
 			a.logIn.hear(message)
@@ -100,8 +129,10 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	switch {
 	case untrusted != nil:
 		return untrusted
-	case errors.Is(context.Cause(ctx), context.Canceled):
+	case ctx.Err() != nil && !ranOut(ctx):
 		return unreachable(ctx, a.way, err)
+	case a.via != nil && a.via.isGone():
+		return a.via.machine.loss(err)
 	case ctx.Err() != nil && a.logIn.offered > 0 && a.keys.offers[a.logIn.offered-1].failed != nil: // the end of ctx ends what the agent is asked
 		return a.authError(ReasonAgent, err)
 	case ctx.Err() == nil && a.check.passed:
@@ -109,7 +140,9 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	}
 	failure := &UnreachableError{Address: a.way.address, Reason: ReasonOther, Heard: a.logIn.said, Err: err}
 	first, broken := a.conn.seen()
-	switch {
+	switch command, ok := a.conn.Conn.(*commandConn); {
+	case ok && first == "":
+		failure.Reason, failure.Heard = ReasonCommand, sentence(command.said.String())
 	case !strings.HasPrefix(first, sshVersion[:min(len(first), len(sshVersion))]):
 		failure.Reason, failure.Heard = ReasonNotSSH, first
 	case ctx.Err() != nil && first == "":
@@ -132,13 +165,20 @@ func (a *attempt) refused(err error) error {
 		hungUp = hungUp && a.logIn.offered == 0
 	}
 	switch {
+	case a.logIn.late && a.logIn.unanswered == nil:
+		return &UnreachableError{Address: a.way.address, Reason: ReasonLost, Err: err}
+	case a.logIn.unanswered != nil:
+		return a.authError(ReasonUnanswered, err)
 	case a.logIn.taken:
 		return a.authError(ReasonMore, err)
+	case len(a.logIn.interactive) > 0 && a.logIn.asked && !hungUp:
+		a.logIn.forget()
+		return a.authError(ReasonAnswer, err)
 	case slices.ContainsFunc(a.keys.offers, (*offer).isKnown):
 		return a.authError(ReasonAccount, err)
 	case hungUp:
 		return &UnreachableError{Address: a.way.address, Reason: ReasonLost, Heard: a.logIn.said, Err: err}
-	case !a.logIn.takesKeys():
+	case !a.logIn.takes("publickey"):
 		return a.authError(ReasonMethod, err)
 	}
 	return a.authError(ReasonKeys, err)
@@ -147,8 +187,8 @@ func (a *attempt) refused(err error) error {
 func (a *attempt) authError(reason Reason, err error) *AuthError {
 	return &AuthError{
 		User: a.way.user, Address: a.way.address, Reason: reason,
-		Tried: a.logIn.tried(a.keys.offers), Skipped: a.keys.skipped, Methods: a.logIn.methods,
-		Banner: a.logIn.banner, Said: a.logIn.said, Err: err,
+		Tried: a.logIn.tried(a.keys.offers), Skipped: a.keys.skipped, Methods: a.logIn.methods, Unanswered: a.logIn.unanswered,
+		Banner: a.logIn.banner, Said: a.logIn.said, Hop: a.way.isHop, Err: err,
 	}
 }
 
@@ -171,7 +211,7 @@ func lastWords(err error) string {
 
 // unreachable names why nothing answered.
 func unreachable(ctx context.Context, way route, err error) error {
-	if errors.Is(context.Cause(ctx), context.Canceled) {
+	if ctx.Err() != nil && !ranOut(ctx) {
 		return fmt.Errorf("reach %s: %w", way.address, context.Cause(ctx))
 	}
 	failure := &UnreachableError{Address: way.address, Reason: ReasonLost, Err: err}

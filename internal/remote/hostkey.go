@@ -20,10 +20,6 @@ var preferredHostKeys = []string{
 // certified ends the algorithms by which a certificate is shown.
 const certified = "-cert-v01@openssh.com"
 
-// maxPinned is how often a host is asked for a pinned key whose type isn't told:
-// servers and firewalls ban who connects more often.
-const maxPinned = 3
-
 // hostKeyCheck decides whether the key that a host shows is its own, over one
 // or, for a pin without a type, several handshakes.
 type hostKeyCheck struct {
@@ -87,7 +83,7 @@ func (c *hostKeyCheck) mayAsk(algorithm string) bool {
 // again reports whether the host may have the pinned key all the same, among
 // those that it did not show yet.
 func (c *hostKeyCheck) again() bool {
-	return len(c.shown) < maxPinned && !c.lacks && len(c.algorithms()) > 0
+	return !c.lacks && len(c.algorithms()) > 0
 }
 
 // verify is the handshake's callback. The signature over the handshake has

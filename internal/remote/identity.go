@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -27,6 +28,7 @@ type identity struct {
 var (
 	errPublicKey = errors.New("it is a public key, and the ssh agent doesn't hold its private one")
 	errNoPrivate = errors.New("there is no private key for it")
+	errPKCS8     = errors.New("it has a passphrase in the form of PKCS #8, which relayctl does not read: ssh-add takes it, and ssh-keygen -p gives it another form")
 )
 
 // readIdentity reads a private key. Of an encrypted one, or one that only an
@@ -38,6 +40,9 @@ func readIdentity(path string) identity {
 	if err == nil {
 		id.signer, id.public, err = parsePrivate(content)
 	}
+	if open := openToOthers(path); open != nil && (id.signer != nil || err == ErrKeyEncrypted) {
+		id.signer, err = nil, open
+	}
 	id.err = err
 	for _, beside := range []string{".pub", "-cert.pub"} {
 		if content, err := readRegular(path + beside); err == nil && id.public == nil {
@@ -48,6 +53,19 @@ func readIdentity(path string) identity {
 		id.public = withoutCertificate(id.public)
 	}
 	return id
+}
+
+// openToOthers is why ssh does not take a private key that others may read: as
+// with ssh, it is a matter of the user's own files only.
+func openToOthers(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Getuid() {
+		return nil
+	}
+	return fmt.Errorf("others may read it (mode %04o), and ssh takes no such key: chmod 600 %s", info.Mode().Perm(), path)
 }
 
 // parsePrivate reads a private key, or at least its public half.
@@ -63,8 +81,8 @@ func parsePrivate(content []byte) (ssh.Signer, ssh.PublicKey, error) {
 	switch {
 	case errors.As(err, &locked):
 		return nil, locked.PublicKey, ErrKeyEncrypted
-	case block != nil && block.Type == "ENCRYPTED PRIVATE KEY": // PKCS #8
-		return nil, nil, ErrKeyEncrypted
+	case block != nil && block.Type == "ENCRYPTED PRIVATE KEY":
+		return nil, nil, errPKCS8
 	case isCertificate:
 		return nil, public, errNoPrivate
 	case public != nil:

@@ -122,7 +122,7 @@ func TestNewHostKeysAreKeptNowhere(t *testing.T) {
 	d.OnNewHostKey = func(key remote.NewHostKey) { told = key.String() }
 	d.SSH = fakeSSH(t, "hostname 127.0.0.1", "userknownhostsfile "+os.DevNull, "globalknownhostsfile "+everybody)
 	dial(t, d, target(s))
-	if want := described(s.HostKeys[0]) + ", kept nowhere: ssh's configuration has new keys go to " + os.DevNull; told != want {
+	if want := fmt.Sprintf("%s of [127.0.0.1]:%d, kept nowhere: ssh's configuration has new keys go to %s", described(s.HostKeys[0]), s.Port(), os.DevNull); told != want {
 		t.Errorf("told %q, want %q", told, want)
 	}
 	if content, err := os.ReadFile(everybody); err != nil || len(content) > 0 {

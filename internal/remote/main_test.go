@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -14,6 +15,10 @@ import (
 
 // TestMain fails the package when a goroutine outlives the tests.
 func TestMain(m *testing.M) {
+	if os.Getenv(connectVariable) != "" && len(os.Args) == 3 {
+		connect(os.Args[1], os.Args[2])
+		return
+	}
 	log.SetOutput(io.Discard) // where x/crypto's agent tells what was asked of it in vain
 	code := m.Run()
 	if left := leftovers(); code == 0 && left != "" {
@@ -21,6 +26,23 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// connectVariable has this program be a ProxyCommand.
+const connectVariable = "CONNECT_AS_PROXY_COMMAND"
+
+// connect carries standard input and output to an address.
+func connect(host, port string) {
+	conn, err := net.Dial("tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go func() {
+		io.Copy(conn, os.Stdin)
+		conn.(*net.TCPConn).CloseWrite()
+	}()
+	io.Copy(os.Stdout, conn)
 }
 
 // leftovers is the stacks of what still runs beside this goroutine, after

@@ -53,7 +53,7 @@ func TestMessages(t *testing.T) {
 		{&remote.AuthError{User: "ops", Address: "edge:22", Reason: remote.ReasonKeys, Tried: make([]remote.Key, 1)},
 			"log in to edge:22 as ops: the server did not take the key", "tried"},
 		{&remote.AuthError{User: "ops", Address: "edge:22", Reason: remote.ReasonMore, Methods: []string{"keyboard-interactive"}},
-			"log in to edge:22 as ops: the server takes the key and wants more: keyboard-interactive", "relayctl logs in with a key alone"},
+			"log in to edge:22 as ops: the server takes the key and wants more: keyboard-interactive", "Nobody can be asked for what else it takes:"},
 		{&remote.AuthError{User: "ops", Address: "edge:22", Reason: remote.ReasonAccount, Said: "System is booting up."},
 			"log in to edge:22 as ops: the server knows the key and refuses the account; it says: System is booting up.", "The key is right; the host does not let ops in:"},
 		{&remote.LostError{Address: "edge:22", User: "ops", AtOnce: true, Err: reset},

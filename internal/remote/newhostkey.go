@@ -28,9 +28,9 @@ type NewHostKey struct {
 // String says which key it is and where it stands now.
 func (k NewHostKey) String() string {
 	if k.File == os.DevNull {
-		return fmt.Sprintf("%s %s, kept nowhere: ssh's configuration has new keys go to %s", k.KeyType, k.Fingerprint, k.File)
+		return fmt.Sprintf("%s %s of %s, kept nowhere: ssh's configuration has new keys go to %s", k.KeyType, k.Fingerprint, k.Address, k.File)
 	}
-	return fmt.Sprintf("%s %s, added to %s", k.KeyType, k.Fingerprint, k.File)
+	return fmt.Sprintf("%s %s of %s, added to %s", k.KeyType, k.Fingerprint, k.Address, k.File)
 }
 
 // accept lists the key of a host that is not known, under the name that was

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,9 +67,9 @@ func TestNoLogin(t *testing.T) {
 		error string // "": it logs in
 	}{
 		"boots":              {[]string{booting, booting, ""}, nil, 3, "it to let users log in: System is booting up", ""},
-		"goes down and up":   {[]string{going, "", "", booting, ""}, []int{2, 3}, 5, "it to let users log in: System is going down", ""},
-		"boots without end":  {[]string{booting}, nil, 11, "it to let users log in: System is booting up", "(waited 60 s for it, since it said: System is booting up;"},
-		"goes down for good": {[]string{going, ""}, []int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, 11, "it to let users log in: System is going down", "connection refused (waited 60 s for it, since it said: System is going down;"},
+		"goes down and up":   {[]string{going, "", booting, ""}, []int{2}, 4, "it to let users log in: System is going down", ""},
+		"boots without end":  {[]string{booting}, nil, 4, "it to let users log in: System is booting up", "(waited 60 s for it, since it said: System is booting up;"},
+		"goes down for good": {[]string{going, ""}, []int{2, 3, 4}, 4, "it to let users log in: System is going down", "connection refused (waited 60 s for it, since it said: System is going down;"},
 		"is expired":         {[]string{"Your account has expired\n"}, nil, 1, "", "Your account has expired"},
 		"is maintained":      {[]string{"Back at 6\n"}, nil, 1, "", "Back at 6"},
 		"is not there":       {[]string{""}, []int{1}, 1, "", "connection refused"},
@@ -110,6 +111,50 @@ func TestNoLogin(t *testing.T) {
 				}
 				if len(waits) > 0 && waits[0] != (remote.Wait{Host: "edge", For: test.waits}) {
 					t.Errorf("told %+v", waits[0])
+				}
+			})
+		})
+	}
+}
+
+// Who refuses connections may be booting, or limit how many come: it is tried
+// again, three times in all, and not within the 30 s that ufw counts.
+func TestRefusedConnection(t *testing.T) {
+	for name, test := range map[string]struct {
+		refusals, attempts int
+		took               time.Duration
+	}{
+		"sshd is not up yet": {1, 2, 3 * time.Second},
+		"ufw limits":         {2, 3, 31 * time.Second},
+		"nothing listens":    {9, 3, 31 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network, attempts := newPipes(), 0
+				s := remotetest.Start(t, remotetest.Options{Listener: network})
+				var waits []remote.Wait
+				d := trusting(t)
+				d.OnWait = func(wait remote.Wait) { waits = append(waits, wait) }
+				d.Connect = func(ctx context.Context, network_, address string) (net.Conn, error) {
+					if attempts++; attempts <= test.refusals {
+						return nil, syscall.ECONNREFUSED
+					}
+					return network.dial(ctx, network_, address)
+				}
+				began := time.Now()
+				host, err := d.Dial(t.Context(), target(s))
+				if took := time.Since(began); took.Truncate(time.Second) != test.took || attempts != test.attempts {
+					t.Errorf("%d attempts in %v", attempts, took)
+				}
+				if err == nil {
+					host.Close()
+				}
+				var away *remote.UnreachableError
+				if refused := errors.As(err, &away) && away.Reason == remote.ReasonRefused; refused != (test.refusals == 9) {
+					t.Errorf("error is %v", err)
+				}
+				if len(waits) == 0 || waits[0].For != "sshd to take connections: the connection was refused" {
+					t.Errorf("told %+v", waits)
 				}
 			})
 		})

@@ -6,7 +6,6 @@ package remote
 
 import (
 	"bufio"
-	"sync"
 	"time"
 )
 
@@ -17,8 +16,6 @@ type Host struct {
 	root    bool   // which is root
 	way     machine
 	greetIn time.Duration // how long a program may take to greet
-
-	background sync.WaitGroup
 }
 
 // machine is what can be done on a host, as the login user.
@@ -27,7 +24,7 @@ type machine interface {
 	start(command []string) (*process, error)
 	// withFiles calls use with a way to put files, which ends with it.
 	withFiles(use func(hostFiles) error) error
-	// close ends everything.
+	// close ends everything, and returns when it has ended.
 	close() error
 }
 
@@ -59,8 +56,4 @@ const InstallRoot = "/usr/local/lib/relayctl"
 
 // Close ends every session and the connection. It returns when all that the
 // Host had started on this machine has stopped.
-func (h *Host) Close() error {
-	err := h.way.close()
-	h.background.Wait()
-	return err
-}
+func (h *Host) Close() error { return h.way.close() }

@@ -15,30 +15,46 @@ import (
 type sshMachine struct {
 	client  *ssh.Client
 	address string
+	via     *hop            // that the connection leads through; nil: none
 	lost    context.Context // ends with the connection; its cause says why
-	waits   *sync.WaitGroup // for all that ends with the connection
+	waits   sync.WaitGroup  // for all that ends with the connection
 	said    string          // at the log-in
 	used    atomic.Bool     // a session was opened
 }
 
-// newSSHHost takes over a connection that has just been made.
-func newSSHHost(d *Dialer, way route, client *ssh.Client, conn *watchedConn, said string) *Host {
+// misses is how many signs of life may be missing in a row. Behind a hop it is
+// one more for each, so that the one that is silent is found to be.
+func (m *sshMachine) misses() int {
+	if m.via == nil {
+		return 3
+	}
+	return m.via.machine.misses() + 1
+}
+
+// newSSHMachine takes over a connection that has just been made, and the share
+// in the hop that it leads through.
+func newSSHMachine(a *attempt, client *ssh.Client) *sshMachine {
 	lost, lose := context.WithCancelCause(context.Background())
-	h := &Host{target: way.target, user: way.user, root: way.user == "root", greetIn: d.timeout()}
-	m := &sshMachine{client: client, address: way.address, lost: lost, waits: &h.background, said: said}
-	h.way = m
-	h.background.Go(func() { lose(client.Wait()) })
-	h.background.Go(func() {
-		if err := keepAlive(lost, d.keepAlive(), 3, m.ping, conn.received.Load); err != nil {
+	m := &sshMachine{client: client, address: a.way.address, via: a.via, lost: lost, said: a.logIn.banner}
+	m.waits.Go(func() { lose(client.Wait()) })
+	m.waits.Go(func() {
+		if err := keepAlive(lost, a.dialer.keepAlive(), m.misses(), m.ping, a.conn.received.Load); err != nil {
 			lose(err)
 			client.Close() // whoever waits for an answer stops waiting
 		}
 	})
-	return h
+	return m
 }
 
+// close ends the connection and returns when all that ends with it has.
 func (m *sshMachine) close() error {
-	if err := m.client.Close(); err != nil && m.lost.Err() == nil {
+	err := m.client.Close()
+	if err != nil && m.lost.Err() != nil {
+		err = nil
+	}
+	m.waits.Wait()
+	m.via.release()
+	if err != nil {
 		return fmt.Errorf("close connection to %s: %w", m.address, err)
 	}
 	return nil
@@ -55,9 +71,15 @@ func (m *sshMachine) loss(otherwise error) error {
 		err = context.Cause(m.lost)
 	}
 	var silent *SilentError
+	if m.via != nil && m.via.isGone() {
+		err = m.via.machine.loss(err)
+	}
 	atOnce := !m.used.Load() && !errors.As(err, &silent)
 	return &LostError{Address: m.address, User: m.client.User(), AtOnce: atOnce, Said: m.said, Err: err}
 }
+
+// isGone asks a hop whether its connection has ended.
+func (h *hop) isGone() bool { return h.machine.lost.Err() != nil || h.machine.ping() != nil }
 
 // ping waits for a sign of life; any answer is one.
 func (m *sshMachine) ping() error {

@@ -29,9 +29,12 @@ type Target struct {
 	Address      string // a host name, an alias of ssh's configuration, an IP address, or Local
 	User         string
 	Port         int
-	IdentityFile string // the one key to log in with; "~/" is the operator's home
-	HostKey      string // pinned fingerprint, "SHA256:…" as ssh-keygen prints it, or "ssh-ed25519 SHA256:…"; it replaces known_hosts
-	Sudo         Sudo   // "" means SudoAuto
+	IdentityFile string // the key to log in with; "~/" is the operator's home
+	// BesidesOthers has IdentityFile be offered first, and then the keys that
+	// ssh's configuration names: else it is the only one.
+	BesidesOthers bool
+	HostKey       string // pinned fingerprint, "SHA256:…" as ssh-keygen prints it, or "ssh-ed25519 SHA256:…"; it replaces known_hosts
+	Sudo          Sudo   // "" means SudoAuto
 
 	// Jump are the hosts that the way leads through, the first to be reached
 	// first; none means those that ssh's configuration has.

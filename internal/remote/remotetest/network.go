@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -113,6 +114,10 @@ func (s *Server) serveSSH(conn net.Conn) {
 	}
 	s.running.Go(func() { ssh.DiscardRequests(requests) })
 	for offered := range channels {
+		if offered.ChannelType() == "direct-tcpip" {
+			s.running.Go(func() { s.forward(offered) })
+			continue
+		}
 		if offered.ChannelType() != "session" {
 			offered.Reject(ssh.UnknownChannelType, "only sessions are served")
 			continue
@@ -125,6 +130,43 @@ func (s *Server) serveSSH(conn net.Conn) {
 		s.channels.Add(1)
 		s.running.Go(func() { s.session(channel, requests) })
 	}
+}
+
+// forward connects a channel to an address, as sshd does (RFC 4254, section
+// 7.2).
+func (s *Server) forward(offered ssh.NewChannel) {
+	if !s.options.Forward {
+		offered.Reject(ssh.Prohibited, "open failed")
+		return
+	}
+	var wanted struct {
+		Host     string
+		Port     uint32
+		FromHost string
+		FromPort uint32
+	}
+	if err := ssh.Unmarshal(offered.ExtraData(), &wanted); err != nil {
+		offered.Reject(ssh.ConnectionFailed, err.Error())
+		return
+	}
+	far, err := net.Dial("tcp", net.JoinHostPort(wanted.Host, strconv.Itoa(int(wanted.Port))))
+	if err != nil {
+		offered.Reject(ssh.ConnectionFailed, "Connection refused")
+		return
+	}
+	defer far.Close()
+	channel, requests, err := offered.Accept()
+	if err != nil {
+		return
+	}
+	defer channel.Close()
+	s.forwarded.Add(1)
+	s.running.Go(func() { ssh.DiscardRequests(requests) })
+	s.running.Go(func() {
+		io.Copy(far, channel)
+		far.Close()
+	})
+	io.Copy(channel, far)
 }
 
 // configFor is the configuration for one connection: what ends it needs it.

@@ -40,6 +40,8 @@ type Options struct {
 	Account       func(user string) string // asked once a key is proven, as PAM is: what it says is told, and the connection ended; "" lets in
 	MoreThanKey   bool                     // ask for a password as well
 	PasswordOnly  bool                     // take no keys
+	Password      string                   // is right, where one is taken; "" means none is
+	Questions     []string                 // ask these for it, in place of SSH's own method; Password answers each
 	EndSession    bool                     // end the connection after the log-in, as for a bad ChrootDirectory
 
 	Listener net.Listener // on a TCP address, whatever carries the bytes; nil means a free port of 127.0.0.1
@@ -52,6 +54,7 @@ type Options struct {
 	Sudo     Sudo                        // what sudo -n does
 	NoExec   []string                    // folders that don't let programs run
 	NoSFTP   bool                        // refuse the subsystem
+	Forward  bool                        // let connections through to other addresses
 	Heedless bool                        // SFTP makes folders as its umask says, whatever mode is asked for
 	Umask    os.FileMode                 // of SFTP's session
 	Owner    func(name string) (uid int) // of the host's files; nil: who runs the test
@@ -95,6 +98,8 @@ type Server struct {
 
 	connections atomic.Int64
 	channels    atomic.Int64
+	forwarded   atomic.Int64
+	guesses     atomic.Int64
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
@@ -207,13 +212,13 @@ func (s *Server) serverConfig(t testing.TB, client any) *ssh.ServerConfig {
 			return nil, nil
 		},
 	}
-	password := func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) { return nil, errors.New("not let in") }
+	answers := s.answers()
 	if s.options.PasswordOnly {
-		config.PublicKeyCallback, config.PasswordCallback = nil, password
+		config.PublicKeyCallback, config.PasswordCallback, config.KeyboardInteractiveCallback = nil, answers.PasswordCallback, answers.KeyboardInteractiveCallback
 	}
 	if s.options.MoreThanKey {
 		config.VerifiedPublicKeyCallback = func(ssh.ConnMetadata, ssh.PublicKey, *ssh.Permissions, string) (*ssh.Permissions, error) {
-			return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{PasswordCallback: password}}
+			return nil, &ssh.PartialSuccessError{Next: answers}
 		}
 	}
 	if s.options.Banner != "" {
@@ -236,6 +241,35 @@ func (s *Server) serverConfig(t testing.TB, client any) *ssh.ServerConfig {
 	}
 	return config
 }
+
+// answers are the methods by which a person logs in.
+func (s *Server) answers() ssh.ServerAuthCallbacks {
+	check := func(given string) error {
+		s.guesses.Add(1)
+		if s.options.Password == "" || given != s.options.Password {
+			return errors.New("not let in")
+		}
+		return nil
+	}
+	if s.options.Questions == nil {
+		return ssh.ServerAuthCallbacks{PasswordCallback: func(_ ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+			return nil, check(string(password))
+		}}
+	}
+	return ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		given, err := ask("", "", s.options.Questions, make([]bool, len(s.options.Questions)))
+		for _, one := range given {
+			err = errors.Join(err, check(one))
+		}
+		return nil, err
+	}}
+}
+
+// Guesses is how many passwords were tried so far.
+func (s *Server) Guesses() int { return int(s.guesses.Load()) }
+
+// Forwarded is how many connections were let through so far.
+func (s *Server) Forwarded() int { return int(s.forwarded.Load()) }
 
 // hostCertificate is a host key with a certificate for it.
 func (s *Server) hostCertificate(t testing.TB, key ssh.Signer) ssh.Signer {

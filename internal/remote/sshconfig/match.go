@@ -1,0 +1,109 @@
+package sshconfig
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// matches tells whether a text is as a pattern with "*" and "?" says.
+func matches(pattern, text string) bool {
+	expression := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	ok, err := regexp.MatchString("^"+expression+"$", text)
+	return ok && err == nil
+}
+
+// matchesOne tells whether a text is as one of the patterns says, and as none
+// of those after a "!".
+func matchesOne(patterns []string, text string) bool {
+	found := false
+	for _, pattern := range patterns {
+		negated, isNegated := strings.CutPrefix(pattern, "!")
+		switch {
+		case isNegated && matches(negated, text):
+			return false
+		case !isNegated && matches(pattern, text):
+			found = true
+		}
+	}
+	return found
+}
+
+// criterion is one of a Match line.
+type criterion struct {
+	name     string // in lower case
+	negated  bool
+	argument string
+}
+
+// bare are the criteria without an argument.
+var bare = map[string]bool{"all": true, "final": true, "canonical": true}
+
+// criteria takes a Match line apart. An unknown criterion has an argument.
+func criteria(text string) ([]criterion, error) {
+	args, err := split(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		return nil, errors.New("nothing stands behind Match")
+	}
+	var list []criterion
+	for len(args) > 0 {
+		name, argument, _ := strings.Cut(args[0], "=")
+		args = args[1:]
+		c := criterion{argument: argument}
+		c.name, c.negated = strings.CutPrefix(strings.ToLower(name), "!")
+		if !bare[c.name] && c.argument == "" {
+			if len(args) == 0 {
+				return nil, fmt.Errorf("nothing stands behind Match %s", c.name)
+			}
+			c.argument, args = args[0], args[1:]
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// matchHolds tells whether all criteria of a Match line hold. Where that
+// depends on one that Read can't tell, it is named and nothing holds.
+func (r *reader) matchHolds(list []criterion) (holds bool, unknown string) {
+	holds = true
+	for _, c := range list {
+		is, known := r.is(c)
+		switch {
+		case !known:
+			unknown = c.name
+		case is == c.negated:
+			holds = false
+		}
+	}
+	if !holds {
+		unknown = ""
+	}
+	return holds && unknown == "", unknown
+}
+
+func (r *reader) is(c criterion) (is, known bool) {
+	patterns := strings.Split(c.argument, ",")
+	ofHosts := strings.Split(strings.ToLower(c.argument), ",")
+	switch c.name {
+	case "all":
+		return true, true
+	case "final":
+		r.wantFinal = true
+		return r.final, true
+	case "canonical":
+		return r.final, true
+	case "host":
+		return matchesOne(ofHosts, r.hostname()), true
+	case "originalhost":
+		return matchesOne(ofHosts, strings.ToLower(r.query.Address)), true
+	case "user":
+		return matchesOne(patterns, r.conf.First("user", r.user)), true
+	case "localuser":
+		return matchesOne(patterns, r.user), true
+	}
+	return false, false
+}

@@ -133,3 +133,20 @@ func FuzzTarget(f *testing.F) {
 		}
 	})
 }
+
+// %k in a path is the host's alias for its key, or the name as the stack has it,
+// as ssh -v shows with a ProxyCommand.
+func TestPathsByTheKeysName(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	key, err := os.ReadFile(s.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alias, name := range map[string]string{"none": "Edge", "Rack-3": "rack-3"} {
+		folder := t.TempDir()
+		write(t, filepath.Join(folder, name+" 127.0.0.1 Edge"), key)
+		d := trusting(t)
+		d.SSH = fakeSSH(t, "hostname 127.0.0.1", "hostkeyalias "+alias, "identityfile "+folder+"/%k %h %n")
+		dial(t, d, remote.Target{Address: "Edge", Port: s.Port()})
+	}
+}

@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -441,5 +442,40 @@ func TestListingSideBySide(t *testing.T) {
 	}
 	if _, err := knownhosts.New(d.KnownHosts...); err != nil {
 		t.Error(err)
+	}
+}
+
+// The key of every hop counts as a host's does: the error says which one it is,
+// and nothing is asked of what lies behind. What lies behind is known by its own
+// name.
+func TestHostKeyOfEachHop(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	bastion := remotetest.Start(t, remotetest.Options{Forward: true})
+	wrong := public(t, remotetest.NewKey(t, "ed25519"))
+	for name, test := range map[string]struct {
+		kind  remote.Kind
+		lines string
+		of    *remotetest.Server
+	}{
+		"the hop's is changed":  {remote.HostKeyChanged, listed(bastion, wrong) + listed(s, s.HostKeys[0]), bastion},
+		"the hop's is revoked":  {remote.HostKeyRevoked, listed(bastion, bastion.HostKeys[0]) + "@revoked * " + keyText(bastion.HostKeys[0]) + "\n", bastion},
+		"the hop's is unknown":  {remote.HostKeyUnknown, listed(s, s.HostKeys[0]), bastion},
+		"the host's is changed": {remote.HostKeyChanged, listed(bastion, bastion.HostKeys[0]) + listed(s, wrong), s},
+		"the host's is unknown": {remote.HostKeyUnknown, listed(bastion, bastion.HostKeys[0]), s},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := s.Connections()
+			host, err := strict(t, test.lines).Dial(t.Context(), behind(s, hopTo(bastion, "bastion")))
+			if err == nil {
+				host.Close()
+			}
+			want := fmt.Sprintf("verify host key of [127.0.0.1]:%d: ", test.of.Port())
+			if !errors.Is(err, test.kind) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bastion") {
+				t.Errorf("error is %v, want %q in it, and the hop", err, want)
+			}
+			if test.of == bastion && s.Connections() != before {
+				t.Error("the host behind was asked")
+			}
+		})
 	}
 }

@@ -50,14 +50,15 @@ func (d *Dialer) hostKeyCheck(way route) (*hostKeyCheck, error) {
 // algorithms is what to ask the server for: what a pinned key's type signs by.
 // Else first what known_hosts lists, or a server with several keys may show one
 // that is not listed and look like another host; the others follow, so that a
-// changed key is seen as such.
+// changed key is seen as such, in ssh's order, so that ssh will see the key that
+// is listed now.
 func (c *hostKeyCheck) algorithms() []string {
 	allowed := c.way.hostKeyAlgorithms
 	wanted := c.known.algorithms()
 	if kind, _ := c.way.target.pin(); kind != "" {
 		wanted = signatures(kind)
 	} else if allowed != nil {
-		wanted = append(wanted, slices.DeleteFunc(slices.Clone(allowed), isCertified)...)
+		wanted = append(wanted, allowed...)
 	} else {
 		wanted = append(wanted, preferredHostKeys...)
 	}
@@ -70,14 +71,13 @@ func (c *hostKeyCheck) algorithms() []string {
 	return asked
 }
 
-func isCertified(algorithm string) bool { return strings.HasSuffix(algorithm, certified) }
-
 // mayAsk is false for algorithms that are not known here, that ssh's
 // configuration does not have, or that led to another key than the pinned one.
 func (c *hostKeyCheck) mayAsk(algorithm string) bool {
+	plain := strings.TrimSuffix(algorithm, certified)
 	return slices.Contains(ssh.SupportedAlgorithms().HostKeys, algorithm) &&
 		(c.way.hostKeyAlgorithms == nil || slices.Contains(c.way.hostKeyAlgorithms, algorithm)) &&
-		!slices.ContainsFunc(c.shown, func(key ssh.PublicKey) bool { return slices.Contains(signatures(key.Type()), algorithm) })
+		!slices.ContainsFunc(c.shown, func(key ssh.PublicKey) bool { return slices.Contains(signatures(key.Type()), plain) })
 }
 
 // again reports whether the host may have the pinned key all the same, among
@@ -91,7 +91,7 @@ func (c *hostKeyCheck) again() bool {
 // host was meant: behind a hop, that is nothing to go by.
 func (c *hostKeyCheck) verify(ctx context.Context, key ssh.PublicKey) error {
 	if c.way.target.HostKey != "" {
-		c.err = c.verifyPin(key)
+		c.err = c.verifyPin(withoutCertificate(key))
 	} else if c.err = c.verifyListed(key); c.mayAccept() && errors.Is(c.err, HostKeyUnknown) {
 		c.err = c.accept(ctx, key)
 	}

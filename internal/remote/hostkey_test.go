@@ -2,6 +2,7 @@ package remote_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -104,6 +105,22 @@ func TestChangedHostKey(t *testing.T) {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Of the listed keys those are told that are of the shown one's type, if any is:
+// to hear of another type is what leads people to the wrong line.
+func TestChangedHostKeyAmongTypes(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	ecdsa, one, two := public(t, remotetest.NewKey(t, "ecdsa")), public(t, remotetest.NewKey(t, "ed25519")), public(t, remotetest.NewKey(t, "ed25519"))
+	d := strict(t, listed(s, ecdsa), listed(s, one), listed(s, two))
+	changed := dialErrorOf(t, remote.HostKeyChanged, d, target(s))
+	if want := fmt.Sprintf(": listed is %s (%s:2), %s (%s:3), it shows ", described(one), d.KnownHosts[0], described(two), d.KnownHosts[0]); !strings.Contains(changed.Error(), want) {
+		t.Errorf("error is %v, want %q in it", changed, want)
+	}
+	changed = dialErrorOf(t, remote.HostKeyChanged, strict(t, listed(s, ecdsa)), target(s))
+	if want := ": listed is " + described(ecdsa) + " ("; !strings.Contains(changed.Error(), want) {
+		t.Errorf("error is %v, want %q in it", changed, want)
 	}
 }
 
@@ -225,6 +242,22 @@ func TestPinnedHostKey(t *testing.T) {
 					t.Errorf("a pinned key was listed: %q", content)
 				}
 			})
+		}
+	}
+}
+
+// A pinned key may be shown in a certificate, whoever signed that.
+func TestPinnedHostKeyIsCertified(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{HostKeys: allHostKeys.HostKeys, HostAuthority: signer(t, remotetest.NewKey(t, "ed25519"))})
+	for i, key := range s.HostKeys {
+		d, to := strict(t), target(s)
+		to.HostKey = ssh.FingerprintSHA256(key)
+		d.SSH = fakeSSH(t, "hostname 127.0.0.1", "hostkeyalgorithms ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp256-cert-v01@openssh.com,"+
+			"rsa-sha2-512-cert-v01@openssh.com,ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512")
+		before := s.Connections()
+		dial(t, d, to)
+		if n := s.Connections() - before; n != len(s.HostKeys)-i {
+			t.Errorf("%d connections for %s", n, key.Type())
 		}
 	}
 }
@@ -409,5 +442,40 @@ func TestListingSideBySide(t *testing.T) {
 	}
 	if _, err := knownhosts.New(d.KnownHosts...); err != nil {
 		t.Error(err)
+	}
+}
+
+// The key of every hop counts as a host's does: the error says which one it is,
+// and nothing is asked of what lies behind. What lies behind is known by its own
+// name.
+func TestHostKeyOfEachHop(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	bastion := remotetest.Start(t, remotetest.Options{Forward: true})
+	wrong := public(t, remotetest.NewKey(t, "ed25519"))
+	for name, test := range map[string]struct {
+		kind  remote.Kind
+		lines string
+		of    *remotetest.Server
+	}{
+		"the hop's is changed":  {remote.HostKeyChanged, listed(bastion, wrong) + listed(s, s.HostKeys[0]), bastion},
+		"the hop's is revoked":  {remote.HostKeyRevoked, listed(bastion, bastion.HostKeys[0]) + "@revoked * " + keyText(bastion.HostKeys[0]) + "\n", bastion},
+		"the hop's is unknown":  {remote.HostKeyUnknown, listed(s, s.HostKeys[0]), bastion},
+		"the host's is changed": {remote.HostKeyChanged, listed(bastion, bastion.HostKeys[0]) + listed(s, wrong), s},
+		"the host's is unknown": {remote.HostKeyUnknown, listed(bastion, bastion.HostKeys[0]), s},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := s.Connections()
+			host, err := strict(t, test.lines).Dial(t.Context(), behind(s, hopTo(bastion, "bastion")))
+			if err == nil {
+				host.Close()
+			}
+			want := fmt.Sprintf("verify host key of [127.0.0.1]:%d: ", test.of.Port())
+			if !errors.Is(err, test.kind) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bastion") {
+				t.Errorf("error is %v, want %q in it, and the hop", err, want)
+			}
+			if test.of == bastion && s.Connections() != before {
+				t.Error("the host behind was asked")
+			}
+		})
 	}
 }

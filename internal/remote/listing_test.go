@@ -85,7 +85,7 @@ func TestKnownHostsThatCannotBeWritten(t *testing.T) {
 	for name, test := range map[string]struct{ file, says string }{
 		"a folder":            {folder, "is a directory"},
 		"a pipe":              {pipe, "is not a regular file"},
-		"below a file":        {filepath.Join(s.KeyFile, "known_hosts"), "not a directory"},
+		"below a file":        {filepath.Join(s.KeyFile, "known_hosts"), "mkdir " + s.KeyFile + ": not a directory"},
 		"a link into nowhere": {link, "it is a link to no/such/folder, whose folder does not exist"},
 		"a full device":       {"/dev/full", "is not a regular file"},
 	} {
@@ -94,9 +94,9 @@ func TestKnownHostsThatCannotBeWritten(t *testing.T) {
 			d.KnownHosts = []string{test.file}
 			d.OnNewHostKey = func(key remote.NewHostKey) { t.Errorf("told of %+v", key) }
 			err := dialErrorOf(t, remote.HostKeyUnknown, d, target(s))
-			want := fmt.Sprintf("list host key of [127.0.0.1]:%d in %s: ", s.Port(), test.file)
-			if !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), test.says) {
-				t.Errorf("error is %v, want %s%s", err, want, test.says)
+			want := fmt.Sprintf("list host key of [127.0.0.1]:%d in %s: %s", s.Port(), test.file, test.says)
+			if diff := cmp.Diff(want, err.Error()); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
 			}
 			if want := fmt.Sprintf("put host_key = %q", described(s.HostKeys[0])); !strings.Contains(err.Advice(), want) {
 				t.Errorf("advice is:\n%s\nwant in it: %s", err.Advice(), want)
@@ -114,8 +114,9 @@ func TestNewHostKeysAreKeptNowhere(t *testing.T) {
 	d.KnownHosts = nil
 	d.SSH = fakeSSH(t, "hostname 127.0.0.1", "userknownhostsfile none", "globalknownhostsfile "+everybody)
 	none := dialErrorOf(t, remote.HostKeyUnknown, d, target(s))
-	if want := "ssh's configuration names no file for it (UserKnownHostsFile none)"; !strings.HasSuffix(none.Error(), want) {
-		t.Errorf("error is %v, want %q at its end", none, want)
+	want := fmt.Sprintf("list host key of [127.0.0.1]:%d: ssh's configuration names no file for it (UserKnownHostsFile none)", s.Port())
+	if diff := cmp.Diff(want, none.Error()); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
 	}
 	told := ""
 	d.OnNewHostKey = func(key remote.NewHostKey) { told = key.String() }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -289,6 +290,54 @@ func TestHostCertificatesAsSSHTakesThem(t *testing.T) {
 			}
 			if got := verdictOfSSH(t, d.KnownHosts, target(s), options...); got != row.want && got != "" {
 				t.Errorf("to ssh it is %s, want %s", got, row.want)
+			}
+		})
+	}
+}
+
+// What relayctl lists for a new host is what ssh will be shown, and the other
+// way round, whatever keys the host has and ssh's configuration asks for: else
+// each would see the other's line as a changed key (k0sctl#813).
+func TestListedForSSH(t *testing.T) {
+	program, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Skip("there is no ssh")
+	}
+	several := remotetest.Start(t, allHostKeys)
+	signed := remotetest.Start(t, remotetest.Options{HostKeys: allHostKeys.HostKeys, HostAuthority: signer(t, remotetest.NewKey(t, "ed25519"))})
+	for name, options := range map[string][]string{
+		"as it is":          nil,
+		"one":               {"HostKeyAlgorithms=rsa-sha2-256"},
+		"another order":     {"HostKeyAlgorithms=ecdsa-sha2-nistp256,ssh-ed25519"},
+		"another first":     {"HostKeyAlgorithms=^rsa-sha2-512"},
+		"without the first": {"HostKeyAlgorithms=-ssh-ed25519*"},
+		"one more":          {"HostKeyAlgorithms=+ssh-rsa"},
+		"hashed":            {"HashKnownHosts=yes"},
+		"by an alias":       {"HostKeyAlias=[Edge]:7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, s := range []*remotetest.Server{several, signed} {
+				d := trusting(t)
+				script := "#!/bin/sh\nexec " + program + " -F none"
+				for _, option := range options {
+					script += " -o '" + option + "'"
+				}
+				d.SSH = write(t, filepath.Join(t.TempDir(), "ssh"), []byte(script+" \"$@\"\n"))
+				if err := os.Chmod(d.SSH, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				dial(t, d, target(s))
+				if got := verdictOfSSH(t, d.KnownHosts, target(s), options...); got != known {
+					t.Errorf("to ssh it is %s", got)
+				}
+				fresh := []string{filepath.Join(t.TempDir(), "known_hosts")}
+				if got := verdictOfSSH(t, fresh, target(s), append([]string{"StrictHostKeyChecking=accept-new"}, options...)...); got != known {
+					t.Fatalf("ssh itself says %s", got)
+				}
+				d.KnownHosts, d.AcceptNewHostKeys = fresh, false
+				if got := verdict(t, d, target(s)); got != known {
+					t.Errorf("what ssh listed is %s", got)
+				}
 			}
 		})
 	}

@@ -190,8 +190,12 @@ func (d *Dialer) expander(way route, host, port string) func(string) string {
 
 // tokens expands what ssh's configuration may say of a way (ssh_config, TOKENS).
 func (d *Dialer) tokens(way route, host, port string) *strings.Replacer {
+	k := way.target.Address
+	if way.name != host { // ssh's HostKeyAlias
+		k = way.name
+	}
 	return strings.NewReplacer("%%", "%", "%d", d.Home, "%h", host, "%n", way.target.Address, "%p", port,
-		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", way.name)
+		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", k)
 }
 
 var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)

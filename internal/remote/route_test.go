@@ -110,8 +110,9 @@ func TestTargetsThatAreNone(t *testing.T) {
 		{Address: "a", Sudo: "please"}, {Address: "a", IdentityFile: "a\nb"},
 	}
 	for _, to := range bad {
-		if _, err := (&remote.Dialer{}).Dial(t.Context(), to); err == nil {
-			t.Errorf("%+v is taken", to)
+		_, dialled := (&remote.Dialer{}).Dial(t.Context(), to)
+		if err := to.Check(); err == nil || dialled == nil || dialled.Error() != err.Error() {
+			t.Errorf("%+v is taken: %v, dialled: %v", to, err, dialled)
 		}
 	}
 }
@@ -131,4 +132,21 @@ func FuzzTarget(f *testing.F) {
 			t.Errorf("user %q is let through", user)
 		}
 	})
+}
+
+// %k in a path is the host's alias for its key, or the name as the stack has it,
+// as ssh -v shows with a ProxyCommand.
+func TestPathsByTheKeysName(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	key, err := os.ReadFile(s.KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alias, name := range map[string]string{"none": "Edge", "Rack-3": "rack-3"} {
+		folder := t.TempDir()
+		write(t, filepath.Join(folder, name+" 127.0.0.1 Edge"), key)
+		d := trusting(t)
+		d.SSH = fakeSSH(t, "hostname 127.0.0.1", "hostkeyalias "+alias, "identityfile "+folder+"/%k %h %n")
+		dial(t, d, remote.Target{Address: "Edge", Port: s.Port()})
+	}
 }

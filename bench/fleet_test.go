@@ -29,7 +29,11 @@ import (
 const version = "0.4.0"
 
 // size is how much a fleet's stack asks for. The first host is the proxy.
-type size struct{ hosts, models, keys int }
+// Behind it, near to it, the workers are where behind says so.
+type size struct {
+	hosts, models, keys int
+	behind              bool
+}
 
 // fleet is hosts behind SSH servers of this process.
 type fleet struct {
@@ -50,8 +54,13 @@ func newFleet(t testing.TB, size size, rtt time.Duration) *fleet {
 		listener := newMemoryListener(10000 + i)
 		m := newMachine(t, fmt.Sprint("host-", i))
 		f.byPort[listener.Addr().String()] = listener
+		away := rtt
+		if size.behind && i > 0 {
+			away = 0
+		}
 		f.servers = append(f.servers, remotetest.Start(t, remotetest.Options{
-			Listener: listener, RTT: rtt,
+			Listener: listener, RTT: away, Forward: size.behind,
+			Connect: func(address string) (net.Conn, error) { return f.byPort[address].dial(t.Context()) },
 			Program: func(stdin io.ReadCloser, stdout io.Writer) int { return converse(m, stdin, stdout) },
 		}))
 	}
@@ -110,6 +119,9 @@ func (f *fleet) stack() *stack.Stack {
 		if i == 0 {
 			fmt.Fprintf(&source, "proxy \"edge\" {\n%s  domain = \"llm.example.com\"\n  tls \"internal\" {}\n  relay {\n    max_queue = %d\n  }\n}\n", way, 100+f.changes)
 			continue
+		}
+		if f.size.behind {
+			way = strings.Replace(way, "user =", "jump = \"edge\"\n    user =", 1)
 		}
 		fmt.Fprintf(&source, "worker \"gpu-%d\" {\n%s", i, way)
 		for model := range f.size.models {

@@ -20,6 +20,7 @@ type sshMachine struct {
 	waits   sync.WaitGroup  // for all that ends with the connection
 	said    string          // at the log-in
 	used    atomic.Bool     // a session was opened
+	closed  atomic.Bool     // by us
 }
 
 // misses is how many signs of life may be missing in a row. Behind a hop it is
@@ -48,6 +49,7 @@ func newSSHMachine(a *attempt, client *ssh.Client) *sshMachine {
 
 // close ends the connection and returns when all that ends with it has.
 func (m *sshMachine) close() error {
+	m.closed.Store(true)
 	err := m.client.Close()
 	if err != nil && m.lost.Err() != nil {
 		err = nil
@@ -71,7 +73,7 @@ func (m *sshMachine) loss(otherwise error) error {
 		err = context.Cause(m.lost)
 	}
 	var silent *SilentError
-	if m.via != nil && m.via.isGone() {
+	if m.via != nil && !m.closed.Load() && m.via.isGone() {
 		err = m.via.machine.loss(err)
 	}
 	atOnce := !m.used.Load() && !errors.As(err, &silent)

@@ -149,7 +149,11 @@ func (s *Server) forward(offered ssh.NewChannel) {
 		offered.Reject(ssh.ConnectionFailed, err.Error())
 		return
 	}
-	far, err := net.Dial("tcp", net.JoinHostPort(wanted.Host, strconv.Itoa(int(wanted.Port))))
+	connect := s.options.Connect
+	if connect == nil {
+		connect = func(address string) (net.Conn, error) { return net.Dial("tcp", address) }
+	}
+	far, err := connect(net.JoinHostPort(wanted.Host, strconv.Itoa(int(wanted.Port))))
 	if err != nil {
 		offered.Reject(ssh.ConnectionFailed, "Connection refused")
 		return

@@ -55,6 +55,7 @@ type Options struct {
 	NoExec   []string                    // folders that don't let programs run
 	NoSFTP   bool                        // refuse the subsystem
 	Forward  bool                        // let connections through to other addresses
+	Connect  Connect                     // makes them; nil means TCP
 	Heedless bool                        // SFTP makes folders as its umask says, whatever mode is asked for
 	Umask    os.FileMode                 // of SFTP's session
 	Owner    func(name string) (uid int) // of the host's files; nil: who runs the test
@@ -71,6 +72,9 @@ type Options struct {
 // ends when the client lets go or the server stops; closing it ends a Read that
 // waits.
 type Program func(stdin io.ReadCloser, stdout io.Writer) int
+
+// Connect connects a server to an address.
+type Connect func(address string) (net.Conn, error)
 
 // Sudo is what sudo -n does.
 type Sudo int

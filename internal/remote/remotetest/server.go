@@ -41,6 +41,8 @@ type Options struct {
 	MoreThanKey   bool                     // ask for a password as well
 	PasswordOnly  bool                     // take no keys
 	Password      string                   // is right, where one is taken; "" means none is
+	SudoPassword  string                   // is right for sudo, where it wants one
+	MaxSessions   int                      // that may be open at once on a connection, as sshd counts them; 0 means any number
 	Questions     []string                 // ask these for it, in place of SSH's own method; Password answers each
 	EndSession    bool                     // end the connection after the log-in, as for a bad ChrootDirectory
 
@@ -51,9 +53,11 @@ type Options struct {
 	On     func(point string) // called at "accept", "auth", "session", "exec", "sftp" and, once the folder stands, "mkdir", before the answer
 
 	Uname    string                      // what uname -sm prints; "" means Linux x86_64
-	Sudo     Sudo                        // what sudo -n does
+	Sudo     Sudo                        // what sudo does
+	Doas     Doas                        // what doas -n does
 	NoExec   []string                    // folders that don't let programs run
 	NoSFTP   bool                        // refuse the subsystem
+	NoKill   bool                        // pass no signals on
 	Forward  bool                        // let connections through to other addresses
 	Heedless bool                        // SFTP makes folders as its umask says, whatever mode is asked for
 	Umask    os.FileMode                 // of SFTP's session
@@ -71,16 +75,6 @@ type Options struct {
 // ends when the client lets go or the server stops; closing it ends a Read that
 // waits.
 type Program func(stdin io.ReadCloser, stdout io.Writer) int
-
-// Sudo is what sudo -n does.
-type Sudo int
-
-// The kinds of sudo.
-const (
-	SudoWorks Sudo = iota
-	SudoWantsPassword
-	SudoMissing
-)
 
 // Server is a host of its own.
 type Server struct {
@@ -100,6 +94,8 @@ type Server struct {
 	channels    atomic.Int64
 	forwarded   atomic.Int64
 	guesses     atomic.Int64
+
+	sudoFailures atomic.Int64
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool

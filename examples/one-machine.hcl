@@ -1,5 +1,5 @@
 # Everything on one machine, and relayctl on it too, as root or as a user who
-# may use sudo without a password. No SSH is needed.
+# may use sudo. No SSH is needed.
 #
 # To set the machine up from another one, give both blocks its address instead
 # of "local". More workers, each with an address of its own, may join later.

@@ -1,7 +1,7 @@
 stack "home" {}
 
 ssh {
-  user = "ops" # may become root with sudo, without a password
+  user = "ops" # may become root with sudo
 }
 
 proxy "edge" {

@@ -10,7 +10,7 @@
 stack "home" {}
 
 # How every host below is reached. Each must know your key, and must let this
-# user become root with sudo and no password.
+# user become root with sudo.
 ssh {
   user = "ops"
 }

@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 	"internal/host/record":  {"internal/host/machine", "internal/plan", "internal/secret"},
 	"internal/host/machine": {"internal/plan", "internal/secret"},
 
-	"internal/remote/sshconfig": {},
+	"internal/remote/sshconfig": {"internal/secret"},
 
 	"internal/plan":     {},
 	"internal/relay":    {"internal/protocol", "internal/openai", "internal/secret", "internal/service"},

@@ -5,12 +5,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/relayctl/relayctl/internal/engine"
 )
 
 func (a *app) caCommand() *cobra.Command {
-	var o stackOptions
+	var o hostsOptions
 	command := &cobra.Command{
 		Use:   "ca [stack.hcl]",
 		Short: "Print the root certificate of the stack's own authority",
@@ -18,12 +16,12 @@ func (a *app) caCommand() *cobra.Command {
 trust, as PEM. It is kept on the proxy host.`,
 		RunE: func(command *cobra.Command, _ []string) error { return a.ca(command.Context(), o) },
 	}
-	takeStack(command, &o)
+	takeHosts(command, &o)
 	return command
 }
 
-func (a *app) ca(ctx context.Context, o stackOptions) error {
-	return a.look(ctx, o, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
+func (a *app) ca(ctx context.Context, o hostsOptions) error {
+	return a.look(ctx, o, noSecrets, func(ctx context.Context, hosts session) error {
 		root, err := hosts.RootCA(ctx)
 		if err == nil {
 			a.view.out.printf("%s\n", strings.TrimRight(root, "\n"))

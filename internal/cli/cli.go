@@ -34,11 +34,14 @@ type app struct {
 	view     *view
 	connect  func(context.Context, engine.Config) (session, error)
 	progress *progress // of the hosts that a command meets; nil before it does
+	asker    *asker
 }
+
+func newApp(s System) *app { return &app{System: s, view: newView(s), asker: newAsker(s)} }
 
 // Run runs the command line and returns its exit code.
 func Run(system System) int {
-	a := &app{System: system, view: newView(system)}
+	a := newApp(system)
 	a.connect = func(ctx context.Context, config engine.Config) (session, error) { return engine.Connect(ctx, config) }
 	return a.run()
 }
@@ -93,7 +96,7 @@ The stack file left out means ./stack.hcl.`),
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
-	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.rollbackCommand(), a.destroyCommand(), a.validateCommand(), a.formatCommand(), a.caCommand(), a.versionCommand())
+	root.AddCommand(a.planCommand(), a.applyCommand(), a.statusCommand(), a.rotateCommand(), a.historyCommand(), a.rollbackCommand(), a.destroyCommand(), a.validateCommand(), a.formatCommand(), a.caCommand(), a.sshCommand(), a.knownHostCommand(), a.versionCommand())
 	root.SetFlagErrorFunc(flagError)
 	a.setHelp(root)
 	return root

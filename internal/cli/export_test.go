@@ -18,9 +18,13 @@ type Session = session
 
 // RunWith runs the command line with hosts that a test made up.
 func RunWith(system System, connect func(context.Context, engine.Config) (Session, error)) int {
-	a := &app{System: system, view: newView(system), connect: connect}
+	a := newApp(system)
+	a.connect = connect
 	return a.run()
 }
+
+// HideTyping stops a terminal from showing what is typed.
+func HideTyping(fd int) (show func(), err error) { return hideTyping(fd) }
 
 // OwnedBy reports whether the file at path is that of user uid.
 func OwnedBy(path string, uid int) (bool, error) {
@@ -39,7 +43,7 @@ func PrintVersion(w io.Writer, version string, programs []payload.Info) {
 // Root is the tree of commands.
 func Root() *cobra.Command {
 	system := System{Env: func(string) (string, bool) { return "", false }}
-	return (&app{System: system, view: newView(system)}).rootCommand()
+	return newApp(system).rootCommand()
 }
 
 // PlanText says how a plan is printed for a test.

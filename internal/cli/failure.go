@@ -65,6 +65,10 @@ func knownOf(err error) known {
 		{errKeysNoFile, "keys_file", ""},
 		{errKeysReadable, "keys_file", ""},
 		{errKeysForeign, "keys_file", ""},
+		{errPasswordEmpty, "password_file", ""},
+		{errPasswordLong, "password_file", ""},
+		{errPasswordReadable, "password_file", ""},
+		{errPasswordNoFile, "password_file", ""},
 		{payload.ErrNone, "no_programs", ""},
 		{engine.ErrBlocked, codeBlocked, ""},
 		{engine.ErrSameMachine, "same_machine", ""},
@@ -86,6 +90,7 @@ func knownOf(err error) known {
 		{engine.ErrNotApplied, "", "Apply the stack first: relayctl apply"},
 		{engine.ErrDrift, "", "Nothing was rotated. Look at what is to be done first: relayctl plan"},
 		{engine.ErrNoDelivery, "", "This apply makes API keys, which are shown once: run it on a terminal, or add --keys-out FILE. Nothing was changed."},
+		{errNoSSH, "", "It comes with OpenSSH; on Debian and Ubuntu:\n  apt-get install openssh-client"},
 		{engine.ErrNoCA, "", "It is made by the first apply: relayctl apply"},
 	} {
 		if errors.Is(err, one.err) {
@@ -130,13 +135,15 @@ func (v *view) failuresOf(err error) []failure {
 
 // hintFor says what to do about an error that is about the stack as a whole.
 func (v *view) hintFor(err error) string {
-	var keys *keyFileError
+	var private *privateFileError
 	switch {
 	case errors.Is(err, errNoTerminal), errors.Is(err, errYesNeeded):
 		what := strings.NewReplacer("-secret", "", "rollback", "roll back").Replace(v.command)
 		return "To " + what + " without being asked:\n  " + v.theSame("--yes")
-	case errors.Is(err, errKeysReadable) && errors.As(err, &keys):
-		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(keys.path)
+	case errors.Is(err, errKeysReadable) && errors.As(err, &private):
+		return "Keys would not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(private.path)
+	case errors.Is(err, errPasswordReadable) && errors.As(err, &private):
+		return "A password does not stay secret in it. Make it yours alone:\n  chmod 600 " + shellPath(private.path)
 	}
 	return v.forThisStack(knownOf(err).hint)
 }

@@ -157,6 +157,13 @@ func (c *console) run(h *hosts) *console {
 	return c
 }
 
+// connecting is run where connecting is what the test is about.
+func (c *console) connecting(connect func(context.Context, engine.Config) error, h *hosts) {
+	c.code = cli.RunWith(c.System, func(ctx context.Context, config engine.Config) (cli.Session, error) {
+		return h, connect(ctx, config)
+	})
+}
+
 // screen is all that was printed, for golden files.
 func (c *console) screen() string {
 	return "-- stdout --\n" + c.stdout.String() + "-- stderr --\n" + c.stderr.String()

@@ -14,7 +14,7 @@ import (
 )
 
 type historyOptions struct {
-	stackOptions
+	hostsOptions
 	engine.HistoryRequest
 }
 
@@ -30,7 +30,7 @@ func (a *app) historyCommand() *cobra.Command {
 did, and whether it was done, failed or was cut off. Below stands what --adopt
 took over from somebody else, and how to get it back. Nothing is changed.`,
 	}
-	takeStack(command, &o.stackOptions)
+	takeHosts(command, &o.hostsOptions)
 	a.takeJSON(command, typeHistory)
 	flags := command.Flags()
 	flags.IntVar(&o.Last, "last", defaultLast, "show the last `N` applies")
@@ -51,7 +51,7 @@ took over from somebody else, and how to get it back. Nothing is changed.`,
 }
 
 func (a *app) history(ctx context.Context, o historyOptions) error {
-	return a.look(ctx, o.stackOptions, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o.hostsOptions, noSecrets, func(ctx context.Context, hosts session) error {
 		history, err := hosts.History(ctx, o.HistoryRequest)
 		if err == nil {
 			a.view.history(history, o.Apply > 0)

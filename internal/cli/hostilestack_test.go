@@ -42,6 +42,7 @@ proxy "<proxy>" {
   ssh {
     host_key = "<host_key>"
     sudo     = "<sudo>"
+    jump     = "<jump>"
   }
   tls "<tls>" {}
   relay {
@@ -70,7 +71,7 @@ api_key "other" {
 // harmless is what stands in the places that are not tried just now.
 var harmless = map[string]string{
 	"description": "a key", "stack": "lab", "user": "ops", "identity_file": "id_ed25519", "proxy": "edge", "address": "192.0.2.1",
-	"domain": "llm.example.com", "server": "caddy", "host_key": "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", "sudo": "auto",
+	"domain": "llm.example.com", "server": "caddy", "host_key": "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU", "sudo": "auto", "jump": "bastion",
 	"tls": "internal", "listen": "127.0.0.1:8080", "queue_timeout": "30s", "worker": "gpu-1", "worker address": "192.0.2.2",
 	"model": "stub", "backend": "http://127.0.0.1:8000", "upstream": "stub", "kind": "chat", "api_key": "laptop",
 	"expires": "2199-12-31", "models": "stub",
@@ -99,6 +100,7 @@ var mayBe = map[string][]string{
 	"worker":         {"null", "true", "local"},
 	"api_key":        {"null", "true", "local"},
 	"user":           {"null", "true", "local", "127.0.0.1", "0.0.0.0", "a@b", "é"},
+	"jump":           {"null", "true", "127.0.0.1", "[::1]", "a@b", "a,b", "é"},
 	"address":        {"null", "true", "local", "127.0.0.1", "[::1]", "é"},
 	"worker address": {"null", "true", "local", "127.0.0.1", "[::1]", "é"},
 	"domain":         {"null", "true", "local", "127.0.0.1", "[::1]", "é"},

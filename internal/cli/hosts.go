@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,30 +31,75 @@ type reader interface {
 	History(ctx context.Context, request engine.HistoryRequest) (*engine.History, error)
 }
 
-// takeHosts lets a command meet hosts that nobody has met yet.
-func takeHosts(command *cobra.Command, acceptNewHostKeys *bool) {
-	command.Flags().BoolVar(acceptNewHostKeys, "accept-new-host-keys", false,
+// hostsOptions say which stack a command is about, and how its hosts are met.
+type hostsOptions struct {
+	stackOptions
+	acceptNewHostKeys bool
+	sudoPasswordFile  string
+	parallelism       parallelism
+}
+
+// takeHosts lets a command meet the hosts of a stack.
+func takeHosts(command *cobra.Command, o *hostsOptions) {
+	takeStack(command, &o.stackOptions)
+	flags := command.Flags()
+	flags.StringVar(&o.sudoPasswordFile, "sudo-password-file", "", "read the password for sudo from the first line of `FILE`")
+	o.parallelism = engine.DefaultParallelism
+	flags.Var(&o.parallelism, "parallelism", "connect to at most `N` hosts at once")
+}
+
+// takeNewHosts lets a command meet hosts that nobody has met yet.
+func takeNewHosts(command *cobra.Command, o *hostsOptions) {
+	takeHosts(command, o)
+	command.Flags().BoolVar(&o.acceptNewHostKeys, "accept-new-host-keys", false,
 		"trust hosts that known_hosts does not know yet: print their key and write it down")
 }
 
+// parallelism is how many hosts are connected to at once.
+type parallelism int
+
+const maxParallelism = 256
+
+// Set implements pflag.Value.
+func (p *parallelism) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err == nil && (n < 1 || n > maxParallelism) {
+		err = strconv.ErrRange
+	}
+	*p = parallelism(n)
+	return err
+}
+
+// String implements pflag.Value.
+func (p *parallelism) String() string { return strconv.Itoa(int(*p)) }
+
+// Type implements pflag.Value.
+func (p *parallelism) Type() string { return "parallelism" }
+
 // look reads the stack file and meets its hosts, for a command that changes
 // nothing. What goes wrong is printed.
-func (a *app) look(ctx context.Context, o stackOptions, n needs, config engine.Config, work func(context.Context, session) error) error {
-	s, err := a.load(o, n)
+func (a *app) look(ctx context.Context, o hostsOptions, n needs, work func(context.Context, session) error) error {
+	s, err := a.load(o.stackOptions, n)
 	if err != nil {
 		return err
 	}
-	return a.meet(ctx, s, config, work)
+	return a.meet(ctx, s, o, engine.Config{}, work)
 }
 
 // meet connects the hosts of a stack and works with them until the user
 // interrupts. What goes wrong is printed.
-func (a *app) meet(ctx context.Context, s *stack.Stack, config engine.Config, work func(context.Context, session) error) error {
+func (a *app) meet(ctx context.Context, s *stack.Stack, o hostsOptions, config engine.Config, work func(context.Context, session) error) error {
+	password, err := a.sudoPassword(o.sudoPasswordFile)
+	if err != nil {
+		return a.view.failed(err)
+	}
 	a.progress = newProgress(a.view, names(s.Hosts(), func(h *stack.Host) string { return h.Name }))
 	ctx, done := a.untilInterrupted(ctx)
 	defer done()
 	defer a.progress.start(ctx)()
-	config.Stack, config.Operator, config.Version, config.Events = s, a.Operator, a.Version, a.progress.hear
+	config.Stack, config.Operator, config.Version = s, a.Operator, a.Version
+	config.Events, config.Ask = a.progress.hear, a.ask
+	config.AcceptNewHostKeys, config.SudoPassword, config.Parallelism = o.acceptNewHostKeys, password, int(o.parallelism)
 	hosts, err := a.connect(ctx, config)
 	if err != nil {
 		return a.view.failed(err)

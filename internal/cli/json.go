@@ -93,6 +93,7 @@ func (j *jsonOutput) on() bool { return j.kind != "" }
 // beside it on a terminal of its own only.
 func (a *app) printJSON(kind string) {
 	a.view.json.kind, a.view.out.silent, a.view.errs.silent = kind, true, true
+	a.view.out.mask = nil // it is masked text by text, since its own words may be those of a secret
 	if a.StdoutTerminal {
 		a.view.live = nil
 	}

@@ -194,7 +194,8 @@ func TestApplyAsJSON(t *testing.T) {
 	h := &hosts{planned: needsKey(), apply: func(ctx context.Context, h *hosts, show func(*engine.Outcome) error) (*engine.Outcome, error) {
 		for _, happens := range []func(*hosts){
 			event(engine.Event{Host: "edge", Phase: engine.Connecting, Text: "203.0.113.10"}),
-			event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc, added to known_hosts"}),
+			event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc of bastion.example.com, added to known_hosts"}),
+			event(engine.Event{Phase: engine.NotFollowed, Text: "BindInterface wg0"}),
 			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Amount: plan.Amount{Done: 1 << 18, Total: 3 << 20, Measure: plan.InBytes}, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Uploading, ID: workerBinary, Amount: plan.Amount{Done: 1 << 19, Total: 3 << 20, Measure: plan.InBytes}, Steps: 6}),
 			event(engine.Event{Host: "edge", Phase: engine.Started, ID: caddyPackage, Action: plan.Create, Steps: 6}),

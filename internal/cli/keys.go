@@ -33,7 +33,7 @@ func (a *app) keyDelivery(path string) (*keyDelivery, error) {
 	}
 	if err := checkKeyFile(f); err != nil {
 		f.Close()
-		return nil, &keyFileError{path, err}
+		return nil, &privateFileError{path, err}
 	}
 	return &keyDelivery{file: f}, nil
 }
@@ -58,15 +58,15 @@ func (d *keyDelivery) where() string {
 	return d.file.Name()
 }
 
-// keyFileError is what is wrong with a file for keys.
-type keyFileError struct {
+// privateFileError is what is wrong with a file that is to hold secrets.
+type privateFileError struct {
 	path string
 	err  error
 }
 
-func (e *keyFileError) Error() string { return e.path + ": " + e.err.Error() }
+func (e *privateFileError) Error() string { return e.path + ": " + e.err.Error() }
 
-func (e *keyFileError) Unwrap() error { return e.err }
+func (e *privateFileError) Unwrap() error { return e.err }
 
 var (
 	errKeysNoFile   = errors.New("keys are written to regular files only")

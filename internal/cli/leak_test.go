@@ -52,6 +52,7 @@ var leakySecrets = map[string]string{
 	"RELAYCTL_VAR_engine_key": `canary"1<2>canary's-canary&canary=canary/canary%canary`,
 	"KEY":                     "canary-of-the-environment-canary canary-behind-it",
 	"RELAYCTL_VAR_key_3":      "canary3canary",
+	"RELAYCTL_SUDO_PASSWORD":  "canary for sudo 'canary'",
 	"old.key":                 "canary file canary of canary words canary that canary break canary",
 }
 
@@ -95,7 +96,7 @@ func worldSaying(says, block string) *hosts {
 		Failed: onHosts, Proof: engine.Proof{URL: "https://llm.example.com", Models: []engine.ModelProof{proof}},
 	}
 	tell := func(h *hosts) {
-		for _, phase := range []engine.Phase{engine.Connecting, engine.NewHostKey, engine.Reached, engine.Locking, engine.Started, engine.Waiting,
+		for _, phase := range []engine.Phase{engine.Connecting, engine.NotFollowed, engine.NewHostKey, engine.Reached, engine.Locking, engine.Started, engine.Waiting,
 			engine.Uploading, engine.Done, engine.Failed, engine.Proving, engine.Proving} {
 			h.config.Events(engine.Event{Host: "gpu-2", Phase: phase, ID: id, Action: plan.Update, Text: says, By: says, Line: says, Step: 1, Steps: 2})
 		}

@@ -243,7 +243,8 @@ func TestLiveViewOfALook(t *testing.T) {
 				wait(time.Second), f.look("connecting"),
 				event(engine.Event{Host: "edge", Phase: engine.Connected, Text: "Debian 12, amd64"}),
 				wait(time.Second), f.look("one is connected"),
-				event(engine.Event{Host: "gpu-1", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc, added to known_hosts"}),
+				event(engine.Event{Host: "gpu-1", Phase: engine.NewHostKey, Text: "ssh-ed25519 SHA256:Uxk9KfuQ2V5gYvsS3rxB3ZkYxw1oPqfJ1cHn3b7m2dE of [bastion.example.com]:2222, added to /home/ops/.ssh/known_hosts"}),
+				event(engine.Event{Phase: engine.NotFollowed, Text: "StrictHostKeyChecking accept-new"}),
 				event(engine.Event{Host: "gpu-1", Phase: engine.Connected}),
 				wait(time.Second), f.look("both are"),
 			} {

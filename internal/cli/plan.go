@@ -14,10 +14,9 @@ import (
 )
 
 type planOptions struct {
-	stackOptions
-	acceptNewHostKeys bool
-	diff              bool
-	detailedExitCode  bool
+	hostsOptions
+	diff             bool
+	detailedExitCode bool
 }
 
 func (a *app) planCommand() *cobra.Command {
@@ -29,8 +28,7 @@ func (a *app) planCommand() *cobra.Command {
 Nothing is changed on any host.`,
 		RunE: func(command *cobra.Command, _ []string) error { return a.plan(command.Context(), o) },
 	}
-	takeStack(command, &o.stackOptions)
-	takeHosts(command, &o.acceptNewHostKeys)
+	takeNewHosts(command, &o.hostsOptions)
 	a.takeJSON(command, typePlan)
 	flags := command.Flags()
 	flags.BoolVar(&o.diff, "diff", false, "show how the text of files changes, secrets left out")
@@ -39,7 +37,7 @@ Nothing is changed on any host.`,
 }
 
 func (a *app) plan(ctx context.Context, o planOptions) error {
-	return a.look(ctx, o.stackOptions, everything, engine.Config{AcceptNewHostKeys: o.acceptNewHostKeys}, func(ctx context.Context, hosts session) error {
+	return a.look(ctx, o.hostsOptions, everything, func(ctx context.Context, hosts session) error {
 		planned, err := hosts.Plan(ctx)
 		if err != nil {
 			return err

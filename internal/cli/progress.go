@@ -15,6 +15,9 @@ type progress struct {
 	states   *hostStates
 	printers []printer    // empty: nobody looks
 	live     *livePrinter // one of them; nil: it is none
+
+	paused bool           // a question stands on the terminal: nothing is printed below it
+	held   []engine.Event // what happened meanwhile, to be told after it
 }
 
 // printer shows the states of hosts to one kind of reader. Its methods are
@@ -74,11 +77,7 @@ func (p *progress) start(ctx context.Context) (stop func()) {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
-				p.mu.Lock()
-				for _, one := range p.printers {
-					one.beat(now)
-				}
-				p.mu.Unlock()
+				p.beat(now)
 			}
 		}
 	}()
@@ -89,14 +88,57 @@ func (p *progress) start(ctx context.Context) (stop func()) {
 	}
 }
 
+func (p *progress) beat(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.paused {
+		return
+	}
+	for _, one := range p.printers {
+		one.beat(now)
+	}
+}
+
 // hear takes an event of the engine.
 func (p *progress) hear(e engine.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.states.take(e, time.Now())
+	if p.paused && e.Phase != stopped { // after which there is no later
+		p.held = append(p.held, e)
+		return
+	}
+	p.tell(e)
+}
+
+// tell has the printers hear an event that the states have taken in.
+func (p *progress) tell(e engine.Event) {
 	now := time.Now()
-	p.states.take(e, now)
 	for _, one := range p.printers {
 		one.hear(e, now)
+	}
+}
+
+// pause clears the terminal for a question; resume goes on where that was.
+func (p *progress) pause() (resume func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.paused = true
+	wasAwake := p.live != nil && p.live.awake
+	if p.live != nil {
+		p.live.aside()
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.paused = false
+		for _, e := range p.held {
+			p.tell(e)
+		}
+		p.held = nil
+		if wasAwake {
+			p.live.wake(time.Now())
+		}
 	}
 }
 

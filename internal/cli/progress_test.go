@@ -34,7 +34,8 @@ func TestProgressIsALineAnEvent(t *testing.T) {
 		c.run(&hosts{planned: planOf(newPackage), apply: story(
 			event(engine.Event{Host: "edge", Phase: engine.Connecting}),
 			event(engine.Event{Host: "gpu-2", Phase: engine.Failed, Text: "told with the plan"}),
-			event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc, added to known_hosts"}),
+			event(engine.Event{Host: "edge", Phase: engine.NewHostKey, Text: "ED25519 SHA256:abc of bastion.example.com, added to known_hosts"}),
+			event(engine.Event{Phase: engine.NotFollowed, Text: "BindInterface wg0"}),
 			event(engine.Event{Host: "edge", Phase: engine.Connected}),
 			event(engine.Event{Host: "edge", Phase: engine.Looked}),
 			event(engine.Event{Host: "edge", Phase: engine.Locking, Text: "held by ann@desk (apply, pid 7)"}),

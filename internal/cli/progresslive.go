@@ -38,11 +38,16 @@ func (l *livePrinter) beat(now time.Time) {
 	}
 }
 
-// hear prints what stays, above the lines.
-func (l *livePrinter) hear(e engine.Event, now time.Time) {
+// wake has the lines drawn soon.
+func (l *livePrinter) wake(now time.Time) {
 	if !l.awake {
 		l.awake, l.began = !l.stood, now
 	}
+}
+
+// hear prints what stays, above the lines.
+func (l *livePrinter) hear(e engine.Event, now time.Time) {
+	l.wake(now)
 	text := ""
 	switch e.Phase {
 	case engine.Failed:
@@ -52,6 +57,8 @@ func (l *livePrinter) hear(e engine.Event, now time.Time) {
 		fallthrough
 	case engine.Left, engine.NewHostKey, engine.Reached:
 		text = l.view.hanging(l.view.nameColumns(l.states)+2, l.view.clean(e.Host), happened(e))
+	case engine.NotFollowed:
+		text = l.view.hanging(2, "!", happened(e))
 	case stopped:
 		l.aside()
 		fallthrough

@@ -52,6 +52,8 @@ func (p *plainPrinter) hear(e engine.Event, _ time.Time) {
 	case engine.Connecting, engine.Connected, engine.Merged, engine.Looked:
 	case engine.Left, engine.NewHostKey, engine.Reached, engine.Done, engine.Finished:
 		p.line(e.Host, happened(e))
+	case engine.NotFollowed:
+		p.line("", "! "+happened(e))
 	case engine.Failed:
 		if e.Steps > 0 { // else the whole error comes at once
 			p.line(e.Host, happened(e))

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -17,17 +16,15 @@ import (
 
 // changeOptions are those of a command that changes hosts.
 type changeOptions struct {
-	stackOptions
-	acceptNewHostKeys bool
-	yes               bool
-	keysOut           string
+	hostsOptions
+	yes     bool
+	keysOut string
 }
 
 // takeChange lets a command change hosts. keysOut says what becomes of new API
 // keys; empty: the command makes none.
 func takeChange(command *cobra.Command, o *changeOptions, keysOut string) {
-	takeStack(command, &o.stackOptions)
-	takeHosts(command, &o.acceptNewHostKeys)
+	takeNewHosts(command, &o.hostsOptions)
 	command.Flags().BoolVar(&o.yes, "yes", false, "do not ask")
 	if keysOut != "" {
 		command.Flags().StringVar(&o.keysOut, "keys-out", "", keysOut)
@@ -72,11 +69,10 @@ func (a *app) begin(command string, o changeOptions, n needs) (*run, error) {
 
 // meet connects the hosts and works with them; see app.meet.
 func (r *run) meet(ctx context.Context, config engine.Config, work func(context.Context, session) error) error {
-	config.AcceptNewHostKeys = r.acceptNewHostKeys
 	if r.keys != nil {
 		config.Keys = r.keys
 	}
-	return r.app.meet(ctx, r.stack, config, work)
+	return r.app.meet(ctx, r.stack, r.hostsOptions, config, work)
 }
 
 // mayDo says why a plan is not carried out; nil: it is. Where there is something
@@ -130,34 +126,25 @@ func (r *run) do(ctx context.Context, planned *engine.Planned, question string, 
 }
 
 // confirm asks a question, and goes on only when the stack's name is typed.
-// While it waits, ctx can end it; what reads the answer then waits on until the
-// program ends, since a terminal can't be told to stop.
+// While it waits, ctx can end it.
 func (r *run) confirm(ctx context.Context, question string) error {
 	if r.yes {
 		return nil
 	}
 	r.view.gap()
-	r.view.errs.printf("%s? Type %s to go on: ", question, r.stack.Name)
-	answer := make(chan string, 1)
-	go func() {
-		line, err := bufio.NewReader(r.Stdin).ReadString('\n')
-		if err != nil {
-			line = "" // an unfinished line is no answer
-		}
-		answer <- line
-	}()
-	select {
-	case <-ctx.Done():
+	typed, err := r.asker.keyboard.line(ctx, func() {
+		r.view.errs.printf("%s? Type %s to go on: ", question, r.stack.Name)
+	})
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case typed := <-answer:
-		if typed == "" {
-			r.view.errs.printf("\n")
-		}
-		if strings.TrimSpace(typed) != r.stack.Name {
-			return errNotConfirmed
-		}
-		return nil
+	case err != nil:
+		r.view.errs.printf("\n")
 	}
+	if strings.TrimSpace(typed) != r.stack.Name {
+		return errNotConfirmed
+	}
+	return nil
 }
 
 // tell prints failures, each once.

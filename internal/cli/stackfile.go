@@ -18,7 +18,8 @@ const defaultFile = "stack.hcl"
 // stackOptions says which stack a command is about.
 type stackOptions struct {
 	file     string
-	leftOut  bool // the file is the default
+	leftOut  bool   // the file is the default
+	flag     string // what stands before the file on the command line: "--stack "; empty: nothing does
 	vars     []string
 	varFiles []string
 }
@@ -40,6 +41,11 @@ func takeStack(command *cobra.Command, o *stackOptions) {
 		}
 		return []cobra.Completion{"hcl"}, cobra.ShellCompDirectiveFilterFileExt
 	}
+	takeVariables(command, o)
+}
+
+// takeVariables lets a command take the values of a stack's variables.
+func takeVariables(command *cobra.Command, o *stackOptions) {
 	command.Flags().StringArrayVar(&o.vars, "var", nil, "set a variable, as `NAME=VALUE`; not for sensitive ones")
 	command.Flags().StringArrayVar(&o.varFiles, "var-file", nil, "read variables from `FILE`, a line NAME = VALUE each")
 }
@@ -66,7 +72,7 @@ func (a *app) load(o stackOptions, n needs) (*stack.Stack, error) {
 		return s, nil
 	}
 	if _, err := os.Stat(o.file); o.leftOut && errors.Is(err, fs.ErrNotExist) {
-		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  " + a.view.theSame("FILE"))
+		a.view.hint("No file was named, and ./" + defaultFile + " is what is taken then. Name the stack file, as in:\n  " + a.view.theSame(o.flag+"FILE"))
 	}
 	return nil, errTold
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	var o stackOptions
+	var o hostsOptions
 	command := &cobra.Command{
 		Use:   "status [stack.hcl]",
 		Short: "Show how hosts and models are; exit with 1 if anything is wrong",
@@ -22,13 +22,13 @@ func (a *app) statusCommand() *cobra.Command {
 What is wrong comes first, and makes the exit code 1. Nothing is changed.`,
 		RunE: func(command *cobra.Command, _ []string) error { return a.status(command.Context(), o) },
 	}
-	takeStack(command, &o)
+	takeHosts(command, &o)
 	a.takeJSON(command, typeStatus)
 	return command
 }
 
-func (a *app) status(ctx context.Context, o stackOptions) error {
-	return a.look(ctx, o, noSecrets, engine.Config{}, func(ctx context.Context, hosts session) error {
+func (a *app) status(ctx context.Context, o hostsOptions) error {
+	return a.look(ctx, o, noSecrets, func(ctx context.Context, hosts session) error {
 		status, err := hosts.Status(ctx)
 		if err != nil {
 			return err

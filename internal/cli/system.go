@@ -29,6 +29,10 @@ type System struct {
 	// Size is how large the terminal behind Stderr is just now. Nil, or zeros:
 	// it is not known.
 	Size func() (columns, rows int)
+	// HideTyping stops the terminal behind Stdin from showing what is typed,
+	// until show is called, and drops what was typed before. Nil: it can't be
+	// hidden.
+	HideTyping func() (show func(), err error)
 
 	Env      func(name string) (string, bool)
 	Now      func() time.Time
@@ -38,7 +42,11 @@ type System struct {
 	// Interrupts delivers the signals that ask to stop: the first gracefully,
 	// the second at once, by Exit.
 	Interrupts <-chan os.Signal
+	Continued  <-chan os.Signal // tells that the user is back, who stopped relayctl to do something else
 	Exit       func(code int)
+	// Exec has another program take this one's place. It returns only where it
+	// fails.
+	Exec func(path string, args, env []string) error
 }
 
 // Main runs the command line of this version of relayctl on this machine and
@@ -46,6 +54,8 @@ type System struct {
 func Main(version string) int {
 	interrupts := make(chan os.Signal, 2)
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
 	me, err := user.Current()
 	if err != nil {
 		me = &user.User{Username: "unknown"}
@@ -63,12 +73,15 @@ func Main(version string) int {
 		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
-		Env:            os.LookupEnv,
+		Env:            takeOwnVariables(),
 		Now:            time.Now,
 		Operator:       me.Username + "@" + machine,
 		Home:           me.HomeDir,
 		Interrupts:     interrupts,
+		Continued:      continued,
 		Exit:           os.Exit,
+		Exec:           syscall.Exec,
+		HideTyping:     func() (show func(), err error) { return hideTyping(int(os.Stdin.Fd())) },
 	}
 	system.Size = func() (columns, rows int) {
 		columns, rows, _ = term.GetSize(int(os.Stderr.Fd())) // zeros where it is not known
@@ -80,6 +93,25 @@ func Main(version string) int {
 		}
 	}
 	return Run(system)
+}
+
+// takeOwnVariables takes relayctl's own variables, some of which are secret,
+// out of the environment, so that no program that it starts gets them. They are
+// found by lookup from then on.
+func takeOwnVariables() (lookup func(name string) (string, bool)) {
+	own := map[string]string{}
+	for _, variable := range os.Environ() {
+		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "RELAYCTL_") {
+			own[name] = value
+			os.Unsetenv(name) // of a name that is set: never fails
+		}
+	}
+	return func(name string) (string, bool) {
+		if value, ok := own[name]; ok {
+			return value, true
+		}
+		return os.LookupEnv(name)
+	}
 }
 
 // env is an environment variable, empty where it is not set.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func flagError(command *cobra.Command, err error) error {
 			return fmt.Errorf("%w. Did you mean --%s?", err, near)
 		}
 	case errors.As(err, &invalid):
-		takes := map[string]string{"int": "a whole number", "duration": "a duration such as 90m", "bool": "true or false"}
+		takes := map[string]string{"int": "a whole number", "duration": "a duration such as 90m", "bool": "true or false", "parallelism": "a whole number from 1 to " + strconv.Itoa(maxParallelism)}
 		flag := invalid.GetFlag()
 		if form, ok := takes[flag.Value.Type()]; ok {
 			return fmt.Errorf("--%s takes %s, not %q", flag.Name, form, invalid.GetValue())

@@ -30,9 +30,9 @@ type view struct {
 
 	// live is the size of the terminal on which lines can be drawn again; nil:
 	// there is none.
-	live func() (columns, rows int)
-	mask func(text string) string // leaves the stack's secrets out
-	json *jsonOutput              // takes all that is told as well, for --json
+	live    func() (columns, rows int)
+	secrets secrets     // are left out of everything
+	json    *jsonOutput // takes all that is told as well, for --json
 }
 
 // defaultWidth is for what is no terminal, and for terminals that do not say.
@@ -47,22 +47,21 @@ func newView(s System) *view {
 		command: "apply",
 		typed:   s.Args,
 		live:    s.liveTerminal(),
-		mask:    func(text string) string { return text },
 	}
+	v.out.mask, v.errs.mask = v.mask, v.mask
 	v.json = &jsonOutput{view: v, relayctl: s.Version, now: s.Now, uploads: map[string]time.Time{}}
 	return v
 }
 
 // keep has the secrets of a stack left out of everything that is printed from
-// now on. JSON is masked text by text, since its own words may be those of a
-// secret.
+// now on.
 func (v *view) keep(sources *stack.Sources) {
-	v.mask, v.sources = sources.Mask, sources
-	v.errs.keep(sources.Mask)
-	if !v.json.on() {
-		v.out.keep(sources.Mask)
-	}
+	v.sources = sources
+	v.secrets.ofStack(sources)
 }
+
+// mask leaves secrets out of a text.
+func (v *view) mask(text string) string { return v.secrets.mask(text) }
 
 // err is why something that was asked for could not be printed.
 func (v *view) err() error {
@@ -225,7 +224,7 @@ type page struct {
 	used    atomic.Bool // something was printed that stays
 	mu      sync.Mutex
 	w       io.Writer
-	mask    func(text string) string // nil: there is nothing to leave out
+	mask    func(text string) string // nil: what is printed is masked already
 	failure error
 }
 
@@ -255,12 +254,6 @@ func (p *page) print(text string, stays bool) error {
 		_, p.failure = io.WriteString(p.w, text)
 	}
 	return p.failure
-}
-
-func (p *page) keep(mask func(text string) string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.mask = mask
 }
 
 func (p *page) printf(format string, args ...any) { fmt.Fprintf(p, format, args...) }

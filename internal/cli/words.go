@@ -27,7 +27,7 @@ func doing(e engine.Event) string { return goesOn(e) + figures(e, e.Took) }
 // goesOn says what goes on. That is the same as long as it does.
 func goesOn(e engine.Event) string {
 	switch e.Phase {
-	case engine.Left:
+	case engine.Left, engine.NotFollowed:
 		return happened(e)
 	case engine.Connected:
 		return "waiting for the other hosts"
@@ -74,6 +74,8 @@ func happened(e engine.Event) string {
 		return "left the stack file; " + e.Text
 	case engine.NewHostKey:
 		return "new host key accepted: " + e.Text
+	case engine.NotFollowed:
+		return "ssh's configuration has " + e.Text + ", which relayctl does not follow"
 	case engine.Reached:
 		return e.Text + took(e.Took, 1)
 	case engine.Done:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -9,13 +10,11 @@ import (
 	"time"
 
 	"github.com/relayctl/relayctl/internal/payload"
-	"github.com/relayctl/relayctl/internal/plan"
-	"github.com/relayctl/relayctl/internal/stack"
 )
 
-// dialsAtOnce bounds how many hosts are dialled side by side: Kamal's figure,
-// since bastions and sshd's MaxStartups drop what comes faster.
-const dialsAtOnce = 30
+// DefaultParallelism is how many hosts are dialled side by side where nobody
+// says otherwise: sshd's MaxStartups and bastions drop what comes faster.
+const DefaultParallelism = 20
 
 // Session is a conversation with every host of a stack that could be reached.
 // Its methods are called one at a time.
@@ -75,7 +74,7 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 // dial begins conversations side by side and notes how each went.
 func (s *Session) dial(ctx context.Context, targets []Target) {
 	var mu sync.Mutex
-	sideBySide(targets, dialsAtOnce, func(target Target) {
+	sideBySide(targets, cmp.Or(s.config.Parallelism, DefaultParallelism), func(target Target) {
 		stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
 		h, failure := dialHost(ctx, s.dialer, target)
 		stop()
@@ -123,17 +122,4 @@ func (s *Session) place(name string) int {
 		return len(s.targets)
 	}
 	return at
-}
-
-// targetOf says how a host of the stack is reached.
-func targetOf(h *stack.Host) Target {
-	role := plan.RoleWorker
-	if h.Role == stack.RoleProxy {
-		role = plan.RoleProxy
-	}
-	return Target{
-		Member:       plan.Member{Name: h.Name, Address: h.Address, User: h.SSH.User, Port: h.SSH.Port, Sudo: string(h.SSH.Sudo)},
-		IdentityFile: h.SSH.IdentityFile, HostKey: h.SSH.HostKey, Role: role,
-		Origin: plan.Origin{File: h.Range.Filename, Line: h.Range.Start.Line, Block: fmt.Sprintf("%s %q", h.Role, h.Name)},
-	}
 }

@@ -28,42 +28,101 @@ var plainUser = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 // reached where the proxy host remembers it, and else as the file has it for all
 // hosts.
 func (s *Session) departed(remembered []plan.Member) []Target {
-	ssh := s.config.Stack.SSH
+	left := s.left(remembered)
 	var gone []Target
-	for _, member := range s.left(remembered) {
-		if slices.Contains(s.config.Forget, member.Name) {
-			continue
+	for _, member := range left {
+		if !slices.Contains(s.config.Forget, member.Name) {
+			gone = append(gone, s.placeOf(member).through(s.hopsTo(member, left)))
 		}
-		if member.Sudo != string(stack.SudoNone) {
-			member.Sudo = string(ssh.Sudo)
-		}
-		gone = append(gone, Target{Member: member, IdentityFile: ssh.IdentityFile, HostKey: ssh.HostKey, Role: plan.RoleDeparted})
 	}
 	return gone
+}
+
+// placeOf is a host that left the stack without what leads to it.
+func (s *Session) placeOf(member plan.Member) Target {
+	ssh := s.config.Stack.SSH
+	if member.Sudo != string(stack.SudoNone) {
+		member.Sudo = string(ssh.Sudo)
+	}
+	return Target{Member: member, IdentityFile: ssh.IdentityFile, HostKey: ssh.HostKey, Role: plan.RoleDeparted}
+}
+
+// hopsTo lists what leads to a host that left the stack: hosts of the stack as
+// the file has them, others that left it, and such that never were of it. direct
+// is as through has it. Of what can't be read there is nothing: mayFollow says
+// so.
+func (s *Session) hopsTo(member plan.Member, left []plan.Member) (jump []Target, direct bool) {
+	ssh, err := s.config.Stack.SSHFor(member.Address, member.Port, member.Jump)
+	if err != nil {
+		return nil, false
+	}
+	left = slices.DeleteFunc(slices.Clone(left), func(m plan.Member) bool { return m.Name == member.Name })
+	hops, direct := ssh.Way()
+	for i, hop := range hops {
+		next := hopOf(hop)
+		at := slices.IndexFunc(left, func(m plan.Member) bool { return m.Name == next.Name })
+		if at >= 0 && hop.Host == nil && member.Jump != "" { // else it is the file's own word
+			next = s.placeOf(left[at])
+			if i == 0 {
+				jump, direct = s.hopsTo(left[at], left)
+			}
+		}
+		jump = append(jump, next)
+	}
+	return jump, direct
 }
 
 // mayFollow says why a host that left the stack file is not looked for where
 // the proxy host remembers it; nil: it is.
 func (s *Session) mayFollow(t Target) *HostError {
-	proxy := s.config.Stack.Proxy
-	why := ""
-	switch address, ok := stack.Address(t.Address); {
-	case !rememberedName.MatchString(t.Name):
+	why := s.notFollowed(t, "it")
+	for _, hop := range t.Jump {
+		ofStack := hop.Role == plan.RoleProxy || hop.Role == plan.RoleWorker
+		if t.Member.Jump != "" && !ofStack && why == "" {
+			why = s.notFollowed(hop, "a host that leads to it")
+		}
+	}
+	if !rememberedName.MatchString(t.Name) {
 		why = "something that is no host's name"
-	case !ok || address != t.Address:
-		why = fmt.Sprintf("it at %q, which is no address", short(t.Address))
-	case t.Address == stack.Local && !proxy.IsLocal(), isThisMachine(t.Address) && !isThisMachine(proxy.Address):
-		why = fmt.Sprintf("it at %q, which is this machine: only the stack file can say that", t.Address)
-	case t.Port < 0 || t.Port > 65535:
-		why = fmt.Sprintf("it at port %d, which is none", t.Port)
-	case t.User != "" && t.User != s.config.Stack.SSH.User && !plainUser.MatchString(t.User):
-		why = fmt.Sprintf("it with the user %q, which only the stack file can name", short(t.User))
-	default:
+	}
+	if why == "" {
 		return nil
 	}
-	failure := t.fail(fmt.Sprintf("it is not looked for: %s remembers %s", proxy.Name, why), ErrNotFollowed)
+	failure := t.fail(fmt.Sprintf("it is not looked for: %s remembers %s", s.config.Stack.Proxy.Name, why), ErrNotFollowed)
 	failure.Hint = "To have it cleaned up, put its block back into the stack file, apply, and take it out again."
 	return failure
+}
+
+// notFollowed says why relayctl does not go where it was told by another host;
+// empty: it goes there.
+func (s *Session) notFollowed(t Target, what string) string {
+	proxy := s.config.Stack.Proxy
+	switch address, ok := stack.Address(t.Address); {
+	case !ok || address != t.Address:
+		return fmt.Sprintf("%s at %q, which is no address", what, short(t.Address))
+	case t.Address == stack.Local && !proxy.IsLocal(), isThisMachine(t.Address) && !isThisMachine(proxy.Address):
+		return fmt.Sprintf("%s at %q, which is this machine: only the stack file can say that", what, t.Address)
+	case t.Port < 0 || t.Port > 65535:
+		return fmt.Sprintf("%s at port %d, which is none", what, t.Port)
+	case t.User != "" && t.User != s.config.Stack.SSH.User && !plainUser.MatchString(t.User):
+		return fmt.Sprintf("%s with the user %q, which only the stack file can name", what, short(t.User))
+	}
+	if _, err := s.config.Stack.SSHFor(t.Address, t.Port, t.Member.Jump); err != nil {
+		return fmt.Sprintf("%s by a way that is none: %v", what, err)
+	}
+	return ""
+}
+
+// leads says through which hosts a target is reached; empty: through none.
+func (t Target) leads() string {
+	var names []string
+	for _, hop := range t.Jump {
+		names = append(names, hop.Name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", through " + strings.Join(names, ", then ")
 }
 
 // isThisMachine reports whether an address leads to the machine that it is
@@ -96,7 +155,7 @@ func (s *Session) reachDeparted(ctx context.Context, v *observed) []Target {
 			continue
 		}
 		s.teller.tell(Event{
-			Host: target.Name, Phase: Left, Text: fmt.Sprintf("%s remembers it at %s", s.config.Stack.Proxy.Name, target.Address),
+			Host: target.Name, Phase: Left, Text: fmt.Sprintf("%s remembers it at %s%s", s.config.Stack.Proxy.Name, target.Address, target.leads()),
 		})
 		follow = append(follow, target)
 	}

@@ -43,7 +43,7 @@ type Config struct {
 	Ask func(context.Context, Question) (secret.Value, error)
 	// SudoPassword is tried where sudo wants a password. Zero: it is asked for.
 	SudoPassword secret.Value
-	// Parallelism bounds how many hosts are dialled at once. 0: 20.
+	// Parallelism bounds how many hosts are dialled at once. 0: DefaultParallelism.
 	Parallelism int
 	// Events hears what happens. It is called from one goroutine at a time and
 	// should return soon. Nil: nobody listens.
@@ -63,6 +63,14 @@ type Config struct {
 
 // Question is something that only the user knows.
 type Question = remote.Question
+
+// What a Question is for.
+const (
+	Passphrase  = remote.Passphrase
+	Password    = remote.Password
+	Challenge   = remote.Challenge
+	SudoAnswers = remote.SudoAnswers
+)
 
 // KeyDelivery takes API keys that an apply makes.
 type KeyDelivery interface {

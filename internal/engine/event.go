@@ -34,21 +34,22 @@ type Phase string
 
 // The phases.
 const (
-	Left       Phase = "left the stack file" // and is about to be looked for; Text: "edge remembers it at 10.0.0.22"
-	Connecting Phase = "connecting"
-	NewHostKey Phase = "new host key" // Text is its fingerprint; it was accepted and written down
-	Connected  Phase = "connected"    // Text is the system: Debian 12, amd64
-	Merged     Phase = "merged"       // turned out to be the machine of the host that Text names, as which it goes on
-	Looked     Phase = "looked"
-	Locking    Phase = "locking" // waits for the lock; Text names its holder
-	Uploading  Phase = "uploading"
-	Started    Phase = "started"
-	Waiting    Phase = "waiting" // Text says what for
-	Done       Phase = "done"
-	Finished   Phase = "finished" // everything on this host is done
-	Failed     Phase = "failed"   // Text is the error's summary; the whole of it comes with the outcome
-	Reached    Phase = "reached"  // Text is how far a rotation is; the host "relay" is the relay itself
-	Proving    Phase = "proving"  // Text is what is waited for: "llama3-8b to answer"
+	Left        Phase = "left the stack file" // and is about to be looked for; Text: "edge remembers it at 10.0.0.22"
+	Connecting  Phase = "connecting"
+	NewHostKey  Phase = "new host key" // Text is its fingerprint; it was accepted and written down
+	NotFollowed Phase = "not followed" // Text is what ssh's configuration has and relayctl does not go by: "BindInterface wg0"; of no host
+	Connected   Phase = "connected"    // Text is the system: Debian 12, amd64
+	Merged      Phase = "merged"       // turned out to be the machine of the host that Text names, as which it goes on
+	Looked      Phase = "looked"
+	Locking     Phase = "locking" // waits for the lock; Text names its holder
+	Uploading   Phase = "uploading"
+	Started     Phase = "started"
+	Waiting     Phase = "waiting" // Text says what for
+	Done        Phase = "done"
+	Finished    Phase = "finished" // everything on this host is done
+	Failed      Phase = "failed"   // Text is the error's summary; the whole of it comes with the outcome
+	Reached     Phase = "reached"  // Text is how far a rotation is; the host "relay" is the relay itself
+	Proving     Phase = "proving"  // Text is what is waited for: "llama3-8b to answer"
 )
 
 // sentOf is how far an upload is, in bytes.

@@ -7,6 +7,7 @@ var (
 	Newer    = newer
 	OnlyRoot = onlyRoot
 	ClockOff = clockOff
+	WayTo    = wayTo
 )
 
 // TellConnecting tells that a host is being connected, as a Session does.

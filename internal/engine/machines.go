@@ -18,16 +18,13 @@ import (
 // with the proxy's address is on the proxy's, which is reached as the proxy's
 // block says.
 func targetsOf(s *stack.Stack) []Target {
-	proxy := targetOf(&s.Proxy.Host)
-	targets := []Target{proxy}
+	targets := []Target{targetOf(&s.Proxy.Host)}
 	for _, w := range s.Workers {
-		target := targetOf(&w.Host)
-		isThere := strings.EqualFold(target.Address, proxy.Address) && (target.Port == proxy.Port || target.Address == stack.Local)
-		if isThere && targets[0].Worker == "" {
+		if w.IsAt(&s.Proxy.Host) && targets[0].Worker == "" {
 			targets[0].Worker = w.Name
 			continue
 		}
-		targets = append(targets, target)
+		targets = append(targets, targetOf(&w.Host))
 	}
 	return targets
 }

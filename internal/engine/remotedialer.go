@@ -22,7 +22,6 @@ const relayHost = "relay-host"
 // remoteDialer reaches hosts by SSH, and this machine without.
 type remoteDialer struct {
 	dialer   *remote.Dialer
-	departed *remote.Dialer // for hosts that left the stack file: what another host remembers is not taken on trust
 	programs Programs
 	teller   *teller
 	patience time.Duration // with a start
@@ -39,12 +38,11 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 	dialer.AcceptNewHostKeys = config.AcceptNewHostKeys
 	dialer.Connect = config.ConnectSSH
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
-		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: fmt.Sprintf("%s %s, added to %s", key.KeyType, key.Fingerprint, key.File)})
+		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: key.String()})
 	}
+	dialer.OnNotFollowed = func(has string) { teller.tell(Event{Phase: NotFollowed, Text: has}) }
 	dialer.OnWait = func(wait remote.Wait) { teller.tell(Event{Host: wait.Host, Phase: Waiting, Text: wait.For}) }
-	departed := *dialer
-	departed.AcceptNewHostKeys = false
-	return &remoteDialer{dialer: dialer, departed: &departed, programs: config.Programs, teller: teller, patience: startTime}, nil
+	return &remoteDialer{dialer: dialer, programs: config.Programs, teller: teller, patience: startTime}, nil
 }
 
 // startTime is how long relay-host may take to be brought and started, whatever
@@ -53,14 +51,7 @@ const startTime = 15 * time.Minute
 
 // Dial implements Dialer.
 func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, error) {
-	dialer := d.dialer
-	if target.Role == plan.RoleDeparted {
-		dialer = d.departed
-	}
-	way, err := dialer.Dial(ctx, remote.Target{
-		Name: target.Name, Address: target.Address, User: target.User, Port: target.Port,
-		IdentityFile: target.IdentityFile, HostKey: target.HostKey, Sudo: remote.Sudo(target.Sudo),
-	})
+	way, err := d.dialer.Dial(ctx, wayTo(target))
 	if err != nil {
 		return nil, err
 	}

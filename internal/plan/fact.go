@@ -128,6 +128,9 @@ type Member struct {
 	User    string `json:"user,omitempty"`
 	Port    int    `json:"port,omitempty"`
 	Sudo    string `json:"sudo,omitempty"`
+	// Jump is the hosts that the way there leads through as the stack file had
+	// them, separated by commas, and "none" for no other; empty: it did not say.
+	Jump string `json:"jump,omitempty"`
 	// MachineID tells which machine it was when it was last reached, since its
 	// address may change, and another machine may get its name.
 	MachineID string `json:"machine_id,omitempty"`

@@ -30,9 +30,10 @@ func Remember(remembered, reached []Member) []Member {
 func (m Member) Aside() string { return m.Name + " at " + m.Address }
 
 // isAt reports whether a machine is reached under whichever name. Clones share
-// a machine-id, but no address.
+// a machine-id, but no address, and behind other hops an address is another
+// one.
 func (m Member) isAt(other Member) bool {
-	return m.MachineID != "" && m.MachineID == other.MachineID && m.Address == other.Address && m.Port == other.Port
+	return m.MachineID != "" && m.MachineID == other.MachineID && m.Address == other.Address && m.Port == other.Port && m.Jump == other.Jump
 }
 
 // isDisplacedBy reports whether a host of the same name is another machine at
@@ -40,5 +41,6 @@ func (m Member) isAt(other Member) bool {
 // nobody can reach that any more. Where nobody knows which machine it was, it
 // may be another.
 func (m Member) isDisplacedBy(other Member) bool {
-	return m.Address != other.Address && (m.MachineID == "" || m.MachineID != other.MachineID)
+	elsewhere := m.Address != other.Address || m.Jump != other.Jump
+	return elsewhere && (m.MachineID == "" || m.MachineID != other.MachineID)
 }

@@ -12,6 +12,10 @@ func TestRemember(t *testing.T) {
 	host := func(name, address, id string) plan.Member {
 		return plan.Member{Name: name, Address: address, MachineID: id}
 	}
+	behind := func(jump string, m plan.Member) plan.Member {
+		m.Jump = jump
+		return m
+	}
 	first := host("gpu-1", "10.0.0.21", "a")
 	for name, row := range map[string]struct {
 		before, reached, want []plan.Member
@@ -33,6 +37,17 @@ func TestRemember(t *testing.T) {
 		"it was set aside before": {
 			[]plan.Member{host("gpu-1 at 10.0.0.21", "10.0.0.21", "a"), host("gpu-1", "10.0.0.9", "b")}, []plan.Member{host("gpu-1", "10.0.0.9", "b")},
 			[]plan.Member{host("gpu-1 at 10.0.0.21", "10.0.0.21", "a"), host("gpu-1", "10.0.0.9", "b")},
+		},
+		"behind another host": {
+			[]plan.Member{first}, []plan.Member{behind("b", first)}, []plan.Member{behind("b", first)},
+		},
+		"another machine behind another host": {
+			[]plan.Member{behind("a", first)}, []plan.Member{behind("b", host("gpu-1", "10.0.0.21", "b"))},
+			[]plan.Member{behind("a", host("gpu-1 at 10.0.0.21", "10.0.0.21", "a")), behind("b", host("gpu-1", "10.0.0.21", "b"))},
+		},
+		"a clone behind another host": {
+			[]plan.Member{behind("a", first)}, []plan.Member{behind("b", host("c", "10.0.0.21", "a"))},
+			[]plan.Member{behind("a", first), behind("b", host("c", "10.0.0.21", "a"))},
 		},
 		"under another name": {[]plan.Member{first}, []plan.Member{host("b", "10.0.0.21", "a")}, []plan.Member{host("b", "10.0.0.21", "a")}},
 		"a clone":            {[]plan.Member{first}, []plan.Member{host("b", "10.0.0.9", "a")}, []plan.Member{first, host("b", "10.0.0.9", "a")}},

@@ -15,11 +15,12 @@ type Wait struct {
 }
 
 // Between two attempts to reach a host that may still be booting. sshd counts a
-// refused account against the caller (PerSourcePenalties, MaxStartups), and ufw
-// limit drops who connects six times in 30 s: so there are few, far apart.
+// refused account against the caller (PerSourcePenalties), and ufw limit refuses
+// who has come six times in 30 s, those that it refuses counted too: so there are
+// few attempts, and the last one comes when the others are forgotten.
 var (
 	whileBooting = []time.Duration{10 * time.Second, 20 * time.Second, 30 * time.Second} // by pam_nologin
-	whileRefused = []time.Duration{2 * time.Second, 5 * time.Second}                     // nothing listens yet
+	whileRefused = []time.Duration{3 * time.Second, 28 * time.Second}                    // sshd is not up yet, or ufw limits
 )
 
 // passing are systemd's words in /run/nologin: it has pam_nologin let in nobody

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ type watchedConn struct {
 	mu     sync.Mutex
 	first  []byte // the beginning of what came
 	broken error  // how the other side broke off
+	closed bool   // by us
 }
 
 // maxFirst is how much of what came first is kept, in bytes.
@@ -36,11 +36,19 @@ func (c *watchedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Close closes the connection: what comes of that is not the other side's doing.
+func (c *watchedConn) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	return c.Conn.Close()
+}
+
 func (c *watchedConn) note(came []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.first = append(c.first, came[:min(len(came), maxFirst-len(c.first))]...)
-	if c.broken == nil && !errors.Is(err, net.ErrClosed) {
+	if c.broken == nil && !c.closed {
 		c.broken = err
 	}
 }

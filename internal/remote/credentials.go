@@ -74,8 +74,8 @@ func (a *attempt) credentials(ctx context.Context) (*credentials, error) {
 func (a *attempt) unlock(ctx context.Context, file identity) func() (ssh.AlgorithmSigner, error) {
 	return func() (key ssh.AlgorithmSigner, err error) {
 		q := Question{For: Passphrase, File: file.path, Hosts: []string{a.way.target.Name}, User: a.way.user, Address: a.way.address}
-		a.patience.whileAsked(func() { key, err = a.dialer.unlock(ctx, file, q) })
-		a.logIn.asked, a.logIn.unanswered = true, err
+		a.whileAsked(func() { key, err = a.dialer.unlock(ctx, file, q) })
+		a.logIn.unanswered = err
 		return key, err
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,7 +20,8 @@ type Dialer struct {
 	User        string   // logs in where neither stack nor ssh's configuration names a user
 	Home        string   // for "~/" and the default keys
 	AgentSocket string   // path of the ssh agent's socket; "" for none
-	SSH         string   // path of the ssh program, asked with -G what its configuration says; "" for none
+	SSH         string   // path of the ssh program, asked with -G what its configuration says; "" has it be read from the files
+	SSHConfig   string   // path of the machine's file of ssh's configuration, where there is no ssh to ask; "" for none
 	KnownHosts  []string // files in known_hosts form; nil means ssh's own; new keys go to the first
 
 	AcceptNewHostKeys bool             // take the key of a host that known_hosts doesn't list, and list it
@@ -36,6 +38,7 @@ type Dialer struct {
 
 	hops hops
 	ring keyring
+	told sync.Map // what OnNotFollowed was told
 }
 
 // NewDialer is a Dialer as ssh itself would find things: the user's home, which
@@ -47,9 +50,9 @@ func NewDialer() (*Dialer, error) {
 	}
 	ssh, err := exec.LookPath("ssh")
 	if err != nil {
-		ssh = "" // its configuration is then not there to be asked for either
+		ssh = ""
 	}
-	return &Dialer{User: me.Username, Home: me.HomeDir, AgentSocket: os.Getenv("SSH_AUTH_SOCK"), SSH: ssh}, nil
+	return &Dialer{User: me.Username, Home: me.HomeDir, AgentSocket: os.Getenv("SSH_AUTH_SOCK"), SSH: ssh, SSHConfig: "/etc/ssh/ssh_config"}, nil
 }
 
 // Dial opens the way to one host. It fails with one of this package's error

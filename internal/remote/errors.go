@@ -29,6 +29,7 @@ const (
 	HostKeyChanged    Kind = "known_hosts lists another key for the host"
 	HostKeyRevoked    Kind = "known_hosts marks the host's key @revoked"
 	HostKeyPinned     Kind = "none of the host's keys is the pinned one"
+	HostKeyType       Kind = "the host has no key of a type that may be asked for"
 	NotRoot           Kind = "the login is not root, and sudo is not to be used"
 	SudoRefuses       Kind = "the login may not become root"
 	SudoWantsPassword Kind = "the login may become root with a password, which is not there"

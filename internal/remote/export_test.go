@@ -10,7 +10,7 @@ func (t Target) Check() error { return t.check() }
 
 // Lists tells whether a known_hosts file lists a key for a host.
 func Lists(file, name string, key ssh.PublicKey) bool {
-	return readKnownHosts([]string{file}, name).find("", key) != nil
+	return readKnownHosts([]string{file}, name, name).find("", key) != nil
 }
 
 // Path is where the program stood when it was started.

@@ -25,13 +25,14 @@ const maxConnections = 3
 func (d *Dialer) open(ctx context.Context, way route, via *hop) (*sshMachine, error) {
 	ctx, patience, cancel := withPatience(ctx, way.timeout)
 	defer cancel()
-	check := d.hostKeyCheck(way)
+	check, err := d.hostKeyCheck(way)
+	if err != nil {
+		return nil, err
+	}
 	for try := 1; ; try++ {
 		a := &attempt{dialer: d, way: way, via: via, check: check, patience: patience}
 		machine, err := a.handshake(ctx)
-		lost := (*UnreachableError)(nil)
-		again := errors.Is(err, HostKeyPinned) && len(check.algorithms()) > 0 ||
-			a.logIn.asked && a.logIn.unanswered == nil && errors.As(err, &lost) && ctx.Err() == nil
+		again := errors.Is(err, HostKeyPinned) && check.again() || err != nil && a.logIn.late && a.logIn.unanswered == nil
 		if !again || try == maxConnections {
 			return machine, err
 		}
@@ -101,8 +102,8 @@ func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 	return &ssh.ClientConfig{
 		User:              a.way.user,
 		HostKeyAlgorithms: a.check.algorithms(),
-		HostKeyCallback: func(_ string, remote net.Addr, key ssh.PublicKey) error {
-			return a.check.verify(ctx, remote, key)
+		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
+			return a.check.verify(ctx, key)
 		},
 		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 			if _, broken := a.conn.seen(); ctx.Err() != nil || broken != nil {
@@ -124,18 +125,16 @@ const sshVersion = "SSH-"
 // key, or the log-in.
 func (a *attempt) explain(ctx context.Context, err error) error {
 	err = cmp.Or(ctx.Err(), err)
+	untrusted := a.check.explain(err)
 	switch {
-	case a.check.err != nil:
-		return a.check.err
+	case untrusted != nil:
+		return untrusted
 	case ctx.Err() != nil && !ranOut(ctx):
 		return unreachable(ctx, a.way, err)
 	case a.via != nil && a.via.isGone():
 		return a.via.machine.loss(err)
 	case ctx.Err() != nil && a.logIn.offered > 0 && a.keys.offers[a.logIn.offered-1].failed != nil: // the end of ctx ends what the agent is asked
 		return a.authError(ReasonAgent, err)
-	case ctx.Err() == nil && !a.check.passed && len(a.check.shown) > 0: // it has no key of the types that were left to ask for
-		a.check.refused = append(a.check.refused, a.check.algorithms()...)
-		return a.check.pinError()
 	case ctx.Err() == nil && a.check.passed:
 		return a.refused(err)
 	}
@@ -166,6 +165,8 @@ func (a *attempt) refused(err error) error {
 		hungUp = hungUp && a.logIn.offered == 0
 	}
 	switch {
+	case a.logIn.late && a.logIn.unanswered == nil:
+		return &UnreachableError{Address: a.way.address, Reason: ReasonLost, Err: err}
 	case a.logIn.unanswered != nil:
 		return a.authError(ReasonUnanswered, err)
 	case a.logIn.taken:

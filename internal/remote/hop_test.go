@@ -219,7 +219,7 @@ func TestWaysOfSSHConfiguration(t *testing.T) {
 	}{
 		"a jump":              {fmt.Sprintf("proxyjump ops@127.0.0.1:%d", bastion.Port()), 1, ""},
 		"a jump as URI":       {fmt.Sprintf("proxyjump ssh://ops@127.0.0.1:%d", bastion.Port()), 1, ""},
-		"a command":           {"proxycommand env > " + environment + "; exec " + connect + " %h %p", 0, ""},
+		"a command":           {"proxycommand sh -c 'env > " + environment + "; exec " + connect + " %h %p'", 0, ""},
 		"a command that ends": {"proxycommand echo no such bastion >&2", 0, "its ProxyCommand ended; it says: no such bastion"},
 		"a circle":            {"proxyjump edge", 0, "the way there goes round in circles: edge, then edge"},
 	} {

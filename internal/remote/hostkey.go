@@ -3,13 +3,10 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // preferredHostKeys is ssh's own order, so that a host is listed with the key
@@ -20,176 +17,144 @@ var preferredHostKeys = []string{
 	ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
 }
 
+// certified ends the algorithms by which a certificate is shown.
+const certified = "-cert-v01@openssh.com"
+
 // hostKeyCheck decides whether the key that a host shows is its own, over one
-// or, for a pin, several handshakes.
+// or, for a pin without a type, several handshakes.
 type hostKeyCheck struct {
-	dialer  *Dialer
-	way     route
-	address string      // in known_hosts form, as ssh writes it
-	known   *knownHosts // empty for a pin, which replaces them
-	shown   []string    // fingerprints that were not the pinned one
-	refused []string    // their algorithms, not to be asked for again
-	err     error       // why the last key was refused
-	passed  bool
+	dialer *Dialer
+	way    route
+	known  *knownHosts     // where a key is pinned, the lines that have it
+	shown  []ssh.PublicKey // that were not the pinned one
+	lacks  bool            // the host has no key of the types that were asked for last
+	err    error           // why the last key was refused
+	passed bool
 }
 
-func (d *Dialer) hostKeyCheck(way route) *hostKeyCheck {
-	c := &hostKeyCheck{dialer: d, way: way, address: strings.ToLower(knownhosts.Normalize(way.listed)), known: &knownHosts{}}
-	if way.target.HostKey == "" {
-		c.known = readKnownHosts(way.knownHosts, c.address)
+// hostKeyCheck fails where no algorithm is left to ask for, which to x/crypto
+// would mean all of them.
+func (d *Dialer) hostKeyCheck(way route) (*hostKeyCheck, error) {
+	c := &hostKeyCheck{dialer: d, way: way, known: readKnownHosts(way.knownHosts, way.listed, way.name)}
+	if way.target.HostKey != "" {
+		c.known.entries = slices.DeleteFunc(c.known.entries, func(entry knownHost) bool {
+			return entry.marker != "" || !way.target.pins(entry.key)
+		})
 	}
-	return c
+	if len(c.algorithms()) == 0 {
+		return nil, c.noAlgorithm()
+	}
+	return c, nil
 }
 
-// algorithms is what to ask the server for: first what known_hosts lists,
-// else a server with several keys may show one that is not listed and look
-// like another host. The others follow, so that a changed key is seen as such.
+// algorithms is what to ask the server for: what a pinned key's type signs by.
+// Else first what known_hosts lists, or a server with several keys may show one
+// that is not listed and look like another host; the others follow, so that a
+// changed key is seen as such.
 func (c *hostKeyCheck) algorithms() []string {
-	supported := ssh.SupportedAlgorithms().HostKeys
-	var wanted []string
-	for _, algorithm := range append(c.known.algorithms(), preferredHostKeys...) {
-		if slices.Contains(supported, algorithm) && !slices.Contains(wanted, algorithm) && !slices.Contains(c.refused, algorithm) {
-			wanted = append(wanted, algorithm)
+	allowed := c.way.hostKeyAlgorithms
+	wanted := c.known.algorithms()
+	if kind, _ := c.way.target.pin(); kind != "" {
+		wanted = signatures(kind)
+	} else if allowed != nil {
+		wanted = append(wanted, slices.DeleteFunc(slices.Clone(allowed), isCertified)...)
+	} else {
+		wanted = append(wanted, preferredHostKeys...)
+	}
+	var asked []string
+	for _, algorithm := range wanted {
+		if c.mayAsk(algorithm) && !slices.Contains(asked, algorithm) {
+			asked = append(asked, algorithm)
 		}
 	}
-	return wanted
+	return asked
+}
+
+func isCertified(algorithm string) bool { return strings.HasSuffix(algorithm, certified) }
+
+// mayAsk is false for algorithms that are not known here, that ssh's
+// configuration does not have, or that led to another key than the pinned one.
+func (c *hostKeyCheck) mayAsk(algorithm string) bool {
+	return slices.Contains(ssh.SupportedAlgorithms().HostKeys, algorithm) &&
+		(c.way.hostKeyAlgorithms == nil || slices.Contains(c.way.hostKeyAlgorithms, algorithm)) &&
+		!slices.ContainsFunc(c.shown, func(key ssh.PublicKey) bool { return slices.Contains(signatures(key.Type()), algorithm) })
+}
+
+// again reports whether the host may have the pinned key all the same, among
+// those that it did not show yet.
+func (c *hostKeyCheck) again() bool {
+	return !c.lacks && len(c.algorithms()) > 0
 }
 
 // verify is the handshake's callback. The signature over the handshake has
-// been checked by then.
-func (c *hostKeyCheck) verify(ctx context.Context, remote net.Addr, key ssh.PublicKey) error {
+// been checked by then. Where the connection leads does not matter, only which
+// host was meant: behind a hop, that is nothing to go by.
+func (c *hostKeyCheck) verify(ctx context.Context, key ssh.PublicKey) error {
 	if c.way.target.HostKey != "" {
 		c.err = c.verifyPin(key)
-	} else if c.err = c.verifyListed(remote, key); c.dialer.AcceptNewHostKeys && errors.Is(c.err, HostKeyUnknown) {
-		c.err = c.accept(ctx, remote, key)
+	} else if c.err = c.verifyListed(key); c.mayAccept() && errors.Is(c.err, HostKeyUnknown) {
+		c.err = c.accept(ctx, key)
 	}
 	c.passed = c.err == nil
 	return c.err
 }
 
+// mayAccept reports whether the key of a host that is not known may be taken.
+func (c *hostKeyCheck) mayAccept() bool {
+	return c.dialer.AcceptNewHostKeys && !c.way.target.KnownOnly
+}
+
 func (c *hostKeyCheck) verifyPin(key ssh.PublicKey) error {
-	shown := ssh.FingerprintSHA256(key)
-	if shown == c.way.target.HostKey {
+	if c.way.target.pins(key) {
 		return nil
 	}
-	c.shown = append(c.shown, shown)
-	c.refused = append(c.refused, signatures(key.Type())...)
-	return c.pinError()
-}
-
-func (c *hostKeyCheck) pinError() error {
-	return c.fail(HostKeyPinned, fmt.Sprintf("pinned is %s, it shows %s", c.way.target.HostKey, strings.Join(c.shown, ", ")),
-		"If the host was set up anew, change host_key in its ssh block.\nIf it was not, somebody may be standing in between.")
-}
-
-func (c *hostKeyCheck) fail(kind Kind, why, next string) error {
-	return &Error{Kind: kind, What: fmt.Sprintf("verify host key of %s: %s", c.address, why), Next: next}
+	c.shown = append(c.shown, key)
+	return c.notPinned()
 }
 
 // verifyListed goes by what known_hosts says. A certificate that proves nothing
 // stands for its key, as with ssh.
-func (c *hostKeyCheck) verifyListed(remote net.Addr, shown ssh.PublicKey) error {
+func (c *hostKeyCheck) verifyListed(shown ssh.PublicKey) error {
 	key := withoutCertificate(shown)
 	doubted, skipped := []ssh.PublicKey{key}, c.known.skipped
 	cert, certified := shown.(*ssh.Certificate)
 	if certified {
 		doubted = append(doubted, cert.SignatureKey)
 	}
-	fingerprint := ssh.FingerprintSHA256(key)
 	if at := c.known.find(markerRevoked, doubted...); at != nil {
-		return c.fail(HostKeyRevoked, fmt.Sprintf("%s is marked as revoked at %s:%d", fingerprint, at.file, at.line), "")
+		return c.revoked(key, at)
 	}
 	if certified {
-		err := c.known.checkCertificate(cert, strings.ToLower(c.way.listed), remote)
+		err := c.known.checkCertificate(cert, c.way.name)
 		if err == nil {
 			return nil
 		}
-		skipped = append(slices.Clone(skipped), fmt.Sprintf("the host's certificate: %v", err))
+		skipped = append(slices.Clone(skipped), "the host's certificate: "+err.Error())
 	}
 	listed := c.known.listed("")
 	switch {
-	case slices.ContainsFunc(listed, func(known knownHost) bool { return sameKey(known.key, key) }):
+	case slices.ContainsFunc(listed, func(known knownHost) bool { return known.has(key) }):
 		return nil
 	case len(listed) == 0 || listed[0].bare: // as with ssh, such a line tells a key that is right, never one that is wrong
 		return c.unknown(key, skipped)
 	}
-	at := listed[max(0, slices.IndexFunc(listed, func(known knownHost) bool { return known.key.Type() == key.Type() }))]
-	return c.fail(HostKeyChanged, fmt.Sprintf("it shows %s %s, %s:%d lists another", key.Type(), fingerprint, at.file, at.line),
-		skippedLines(skipped)+fmt.Sprintf("If the host was set up anew, forget the old key and try again:\n  ssh-keygen -f '%s' -R '%s'\n"+
-			"If it was not, somebody may be standing in between.", at.file, c.address))
+	return c.changed(key, listed, skipped)
 }
 
-func (c *hostKeyCheck) unknown(key ssh.PublicKey, skipped []string) error {
-	fingerprint, kind := ssh.FingerprintSHA256(key), "ed25519" // as in /etc/ssh/ssh_host_*_key
-	for _, other := range []string{"ecdsa", "rsa"} {
-		if strings.Contains(key.Type(), other) {
-			kind = other
-		}
-	}
-	next := skippedLines(skipped) + fmt.Sprintf("On the host, ssh-keygen -lf /etc/ssh/ssh_host_%s_key.pub prints its fingerprint.\n"+
-		"If that is %s, put host_key = %q into the host's ssh block", kind, fingerprint, fingerprint)
-	if file := c.listing(); file != "" {
-		next += fmt.Sprintf(", or have it written to %s: relayctl plan --accept-new-host-keys", file)
-	}
-	return c.fail(HostKeyUnknown, fmt.Sprintf("%s %s is not known", key.Type(), fingerprint), next)
-}
-
-// maxSkipped bounds how many lines that were not read are told of.
-const maxSkipped = 5
-
-// skippedLines tells what of known_hosts was not read.
-func skippedLines(skipped []string) string {
-	var b strings.Builder
-	for _, one := range skipped[:min(len(skipped), maxSkipped)] {
-		fmt.Fprintf(&b, "skipped  %s\n", one)
-	}
-	return b.String()
-}
-
-// NewHostKey is a host key that was taken on trust and listed in File.
-type NewHostKey struct {
-	Host        string // the target's name
-	Address     string // in known_hosts form
-	KeyType     string
-	Fingerprint string
-	File        string
-}
-
-// accept lists the key of a host that is not known in the first known_hosts
-// file, under the name that was dialled and never under the IP address it
-// happens to have today. While it holds the file it asks once more whether the
-// host is known: another relayctl may have met it.
-func (c *hostKeyCheck) accept(ctx context.Context, remote net.Addr, shown ssh.PublicKey) error {
-	key, path := withoutCertificate(shown), c.listing()
-	if path == "" {
-		return fmt.Errorf("list host key of %s: there is no known_hosts file to write to", c.address)
-	}
-	file, err := openKnownHosts(ctx, path)
-	if err != nil {
-		return fmt.Errorf("list host key of %s in %s: %w", c.address, path, err)
-	}
-	defer file.Close()
-	c.known = readKnownHosts(c.way.knownHosts, c.address)
-	if err := c.verifyListed(remote, shown); !errors.Is(err, HostKeyUnknown) {
-		return err
-	}
-	name := c.address
-	if c.way.hashKnownHosts {
-		name = knownhosts.HashHostname(c.address)
-	}
-	if err := appendLine(file, name+" "+strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))); err != nil {
-		return fmt.Errorf("list host key of %s in %s: %w", c.address, path, err)
-	}
-	if tell := c.dialer.OnNewHostKey; tell != nil {
-		tell(NewHostKey{Host: c.way.target.Name, Address: c.address, KeyType: key.Type(), Fingerprint: ssh.FingerprintSHA256(key), File: path})
+// explain is why a handshake failed, where that was for the host's key; else
+// nil.
+func (c *hostKeyCheck) explain(err error) error {
+	var none *ssh.AlgorithmNegotiationError
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.passed || !errors.As(err, &none) || none.What != "host key":
+		return nil
+	case c.way.target.HostKey != "":
+		c.lacks = true
+		return c.notPinned(none.RequestedAlgorithms...)
+	case c.way.hostKeyAlgorithms != nil:
+		return c.notAllowed(none.RequestedAlgorithms)
 	}
 	return nil
-}
-
-// listing is the file that new keys go to; "" where there is none.
-func (c *hostKeyCheck) listing() string {
-	if len(c.way.knownHosts) == 0 {
-		return ""
-	}
-	return c.way.knownHosts[0]
 }

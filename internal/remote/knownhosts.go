@@ -2,38 +2,35 @@ package remote
 
 import (
 	"bytes"
-	"context"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
 // knownHosts is what files in known_hosts form say about one host. They are
-// read as ssh reads them, which x/crypto's reader does not: there one line that
-// can't be read stops all hosts, names count by case, a port is no pattern, and
-// @revoked counts for every host and @cert-authority as a host's key.
+// read as ssh reads them, which x/crypto's reader does not (nor skeema's, which
+// stands on it): there one line that can't be read stops all hosts, names count
+// by case, a port is no pattern, and @revoked counts for every host and
+// @cert-authority as a host's key.
 type knownHosts struct {
 	entries []knownHost
 	skipped []string // "FILE:LINE: why" for lines that are about this host and can't be read
 }
 
-// knownHost is a line about the host.
+// knownHost is a line.
 type knownHost struct {
 	file   string
 	line   int
 	marker string        // "" where it has none
+	names  string        // patterns or a hash
+	words  []string      // a key's type and the key, where it has them
 	key    ssh.PublicKey // nil where the line can't be read
 	bare   bool          // it names the host without its port, which counts where no line has the port
 }
@@ -44,54 +41,90 @@ const (
 	markerRevoked   = "@revoked"
 )
 
-// readKnownHosts reads what files say about the host whose name is in
-// known_hosts form: "edge" or "[edge]:2222", in lower case. A file that is not
-// there says nothing; one that can't be read is as a line that can't be read.
-func readKnownHosts(files []string, name string) *knownHosts {
+// listedName is how known_hosts has a host: without ssh's own port, as IPv6
+// addresses too.
+func listedName(host, port string) string {
+	if port == "22" {
+		return host
+	}
+	return "[" + host + "]:" + port
+}
+
+// readKnownHosts reads what files say about the host that they know by name, in
+// lower case; bare is the same without a port. One that can't be read is as a
+// line that can't be read.
+func readKnownHosts(files []string, name, bare string) *knownHosts {
 	k := &knownHosts{}
 	for _, file := range files {
-		content, err := readRegular(file)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			k.skipped = append(k.skipped, err.Error())
-		}
-		number := 0
-		for line := range bytes.Lines(content) {
-			number++
-			entry := readKnownHost(string(line), name)
-			switch {
-			case entry == nil:
-			case entry.key == nil:
-				k.skipped = append(k.skipped, fmt.Sprintf("%s:%d: it can't be read", file, number))
-			default:
-				entry.file, entry.line = file, number
-				k.entries = append(k.entries, *entry)
+		err := eachKnownHost(file, func(entry knownHost) {
+			if !matchesHost(entry.names, name) {
+				if entry.bare = bare != name && matchesHost(entry.names, bare); !entry.bare {
+					return
+				}
 			}
+			if entry.key = readKnownKey(entry.words); entry.key == nil {
+				k.skipped = append(k.skipped, fmt.Sprintf("%s:%d: it can't be read", file, entry.line))
+				return
+			}
+			k.entries = append(k.entries, entry)
+		})
+		if err != nil {
+			k.skipped = append(k.skipped, err.Error())
 		}
 	}
 	return k
 }
 
-// readKnownHost reads a line. It is nil where the line says nothing about the
-// host.
-func readKnownHost(line, name string) *knownHost {
-	line, _, _ = strings.Cut(line, "\x00") // where it ends for ssh, too
-	words := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) })
-	entry := &knownHost{}
-	markers := 0
-	for ; len(words) > 0 && strings.HasPrefix(words[0], "@"); markers++ {
-		entry.marker, words = words[0], words[1:]
+// sameKeyElsewhere are the lines that list a key for whatever host.
+func sameKeyElsewhere(files []string, key ssh.PublicKey) []knownHost {
+	var found []knownHost
+	blob := base64.StdEncoding.EncodeToString(key.Marshal())
+	for _, file := range files {
+		eachKnownHost(file, func(entry knownHost) { // what can't be read was told of before
+			if entry.marker == "" && len(entry.words) > 1 && entry.words[1] == blob {
+				found = append(found, entry)
+			}
+		})
 	}
-	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
-		return nil
-	}
-	if !matchesHost(words[0], name) {
-		host, _, _ := strings.Cut(strings.TrimPrefix(name, "["), "]:")
-		if entry.bare = host != name && matchesHost(words[0], host); !entry.bare {
-			return nil
+	return found
+}
+
+// eachKnownHost hands on what each line of a file says, its key unread. A file
+// that is not there has none.
+func eachKnownHost(file string, do func(knownHost)) error {
+	content, err := readRegular(file)
+	number := 0
+	for line := range bytes.Lines(content) {
+		number++
+		if entry := splitKnownHost(string(line)); entry.names != "" {
+			entry.file, entry.line = file, number
+			do(entry)
 		}
 	}
-	if markers == 0 || markers == 1 && (entry.marker == markerAuthority || entry.marker == markerRevoked) {
-		entry.key = readKnownKey(words[1:])
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// splitKnownHost takes a line apart. Where it says nothing there are no names,
+// and no words where it has markers that are none.
+func splitKnownHost(line string) knownHost {
+	line, _, _ = strings.Cut(line, "\x00") // where it ends for ssh, too
+	words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' })
+	var markers []string
+	for len(words) > 0 && strings.HasPrefix(words[0], "@") {
+		markers, words = append(markers, words[0]), words[1:]
+	}
+	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+		return knownHost{}
+	}
+	entry := knownHost{names: words[0], words: words[1:]}
+	if len(markers) > 0 {
+		entry.marker = markers[0]
+	}
+	if len(markers) > 1 || !slices.Contains([]string{"", markerAuthority, markerRevoked}, entry.marker) {
+		entry.words = nil
 	}
 	return entry
 }
@@ -102,7 +135,7 @@ func readKnownKey(words []string) ssh.PublicKey {
 	if len(words) < 2 {
 		return nil
 	}
-	blob, err := base64.StdEncoding.Strict().DecodeString(words[1])
+	blob, err := base64.StdEncoding.Strict().DecodeString(words[1]) // which passes over the CR of a line's end
 	if err != nil {
 		return nil
 	}
@@ -122,10 +155,10 @@ func signatures(keyType string) []string {
 	return []string{keyType}
 }
 
-// matchesHost reports whether a line's first word, patterns or a hash, stands
-// for a host.
-func matchesHost(word, name string) bool {
-	if rest, ok := strings.CutPrefix(word, "|1|"); ok {
+// matchesHost reports whether a line's names, patterns or a hash, stand for a
+// host.
+func matchesHost(names, name string) bool {
+	if rest, ok := strings.CutPrefix(names, "|1|"); ok {
 		salt, hash, _ := strings.Cut(rest, "|")
 		key, _ := base64.StdEncoding.Strict().DecodeString(salt)
 		want, err := base64.StdEncoding.Strict().DecodeString(hash)
@@ -134,7 +167,7 @@ func matchesHost(word, name string) bool {
 		return err == nil && hmac.Equal(mac.Sum(nil), want)
 	}
 	matches := false
-	for pattern := range strings.SplitSeq(strings.ToLower(word), ",") {
+	for pattern := range strings.SplitSeq(strings.ToLower(names), ",") {
 		pattern, negated := strings.CutPrefix(pattern, "!")
 		if matchesPattern(pattern, name) {
 			if negated {
@@ -182,12 +215,14 @@ func (k *knownHosts) listed(marker string) []knownHost {
 // find is the line of a marker that has one of the keys; nil where none does.
 func (k *knownHosts) find(marker string, keys ...ssh.PublicKey) *knownHost {
 	for _, entry := range k.entries {
-		if entry.marker == marker && slices.ContainsFunc(keys, func(key ssh.PublicKey) bool { return sameKey(key, entry.key) }) {
+		if entry.marker == marker && slices.ContainsFunc(keys, entry.has) {
 			return &entry
 		}
 	}
 	return nil
 }
+
+func (h knownHost) has(key ssh.PublicKey) bool { return sameKey(h.key, key) }
 
 // algorithms are the host-key algorithms to ask for first: those of
 // certificates where an authority is listed, then of the listed keys.
@@ -195,7 +230,7 @@ func (k *knownHosts) algorithms() []string {
 	var wanted []string
 	if len(k.listed(markerAuthority)) > 0 {
 		for _, algorithm := range preferredHostKeys {
-			wanted = append(wanted, algorithm+"-cert-v01@openssh.com")
+			wanted = append(wanted, algorithm+certified)
 		}
 	}
 	for _, entry := range k.listed("") {
@@ -205,63 +240,15 @@ func (k *knownHosts) algorithms() []string {
 }
 
 // checkCertificate is nil where an authority that is listed for the host stands
-// for its certificate.
-func (k *knownHosts) checkCertificate(cert *ssh.Certificate, address string, remote net.Addr) error {
-	checker := ssh.CertChecker{
-		IsHostAuthority: func(authority ssh.PublicKey, _ string) bool {
-			return k.find(markerAuthority, authority) != nil
-		},
+// for its certificate. The name is the host's, without a port.
+func (k *knownHosts) checkCertificate(cert *ssh.Certificate, name string) error {
+	switch {
+	case cert.CertType != ssh.HostCert:
+		return errors.New("it is no host's")
+	case k.find(markerAuthority, cert.SignatureKey) == nil:
+		return fmt.Errorf("its authority %s is not listed for this host", describeKey(cert.SignatureKey))
+	case !slices.Contains(ssh.SupportedAlgorithms().PublicKeyAuths, cert.Signature.Format): // as ssh's CASignatureAlgorithms
+		return fmt.Errorf("it is signed by %s, which proves nothing any more", cert.Signature.Format)
 	}
-	return checker.CheckHostKey(address, remote, cert)
-}
-
-// lockPause is between two tries to have a file that another relayctl holds,
-// which it does for as long as it takes to add a line.
-const lockPause = 20 * time.Millisecond
-
-// openKnownHosts opens a known_hosts file to add to, through links, and holds it
-// against every other relayctl until it is closed. What is no file keeps no
-// line; only /dev/null, by which ssh's configuration says so, may be one.
-func openKnownHosts(ctx context.Context, path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	if _, err := readRegular(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err != syscall.EWOULDBLOCK && err != syscall.EINTR {
-			return file, nil // a file system that knows no locks still appends line by line
-		}
-		if err := pause(ctx, lockPause); err != nil {
-			file.Close()
-			return nil, fmt.Errorf("wait for another program that holds it: %w", err)
-		}
-	}
-}
-
-// appendLine adds a line with one write, which other writers can't break into,
-// or nothing.
-func appendLine(file *os.File, line string) error {
-	before, err := readRegular(file.Name())
-	if err != nil {
-		return err
-	}
-	text := line + "\n"
-	if len(before) > 0 && !bytes.HasSuffix(before, []byte("\n")) {
-		text = "\n" + text
-	}
-	n, err := io.WriteString(file, text)
-	if err == nil || n == 0 {
-		return err
-	}
-	if info, unknown := file.Stat(); unknown == nil && info.Size() == int64(len(before)+n) {
-		err = errors.Join(err, file.Truncate(int64(len(before)))) // else ssh has written behind it
-	}
-	return err
+	return (&ssh.CertChecker{}).CheckCert(name, cert)
 }

@@ -82,27 +82,51 @@ func TestKnownHostsThatCannotBeWritten(t *testing.T) {
 	if err := os.Symlink("no/such/folder", link); err != nil {
 		t.Fatal(err)
 	}
-	for name, file := range map[string]string{
-		"a folder": folder, "a pipe": pipe, "below a file": filepath.Join(s.KeyFile, "known_hosts"),
-		"a link into nowhere": link, "a full device": "/dev/full",
+	for name, test := range map[string]struct{ file, says string }{
+		"a folder":            {folder, "is a directory"},
+		"a pipe":              {pipe, "is not a regular file"},
+		"below a file":        {filepath.Join(s.KeyFile, "known_hosts"), "not a directory"},
+		"a link into nowhere": {link, "it is a link to no/such/folder, whose folder does not exist"},
+		"a full device":       {"/dev/full", "is not a regular file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := trusting(t)
-			d.KnownHosts = []string{file}
+			d.KnownHosts = []string{test.file}
 			d.OnNewHostKey = func(key remote.NewHostKey) { t.Errorf("told of %+v", key) }
-			host, err := d.Dial(soon(t), target(s))
-			if err == nil {
-				host.Close()
-				t.Fatal("the key was trusted")
+			err := dialErrorOf(t, remote.HostKeyUnknown, d, target(s))
+			want := fmt.Sprintf("list host key of [127.0.0.1]:%d in %s: ", s.Port(), test.file)
+			if !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), test.says) {
+				t.Errorf("error is %v, want %s%s", err, want, test.says)
 			}
-			if want := fmt.Sprintf("list host key of [127.0.0.1]:%d in %s: ", s.Port(), file); !strings.Contains(err.Error(), want) {
-				t.Errorf("error is %v, want %q in it", err, want)
+			if want := fmt.Sprintf("put host_key = %q", described(s.HostKeys[0])); !strings.Contains(err.Advice(), want) {
+				t.Errorf("advice is:\n%s\nwant in it: %s", err.Advice(), want)
 			}
 		})
 	}
+}
+
+// Where ssh's configuration wants nothing kept, nothing is: not in the file of
+// all users either, and that is said.
+func TestNewHostKeysAreKeptNowhere(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{})
+	everybody := write(t, filepath.Join(t.TempDir(), "ssh_known_hosts"), nil)
 	d := trusting(t)
-	d.KnownHosts = []string{os.DevNull} // where ssh's configuration wants nothing kept
+	d.KnownHosts = nil
+	d.SSH = fakeSSH(t, "hostname 127.0.0.1", "userknownhostsfile none", "globalknownhostsfile "+everybody)
+	none := dialErrorOf(t, remote.HostKeyUnknown, d, target(s))
+	if want := "ssh's configuration names no file for it (UserKnownHostsFile none)"; !strings.HasSuffix(none.Error(), want) {
+		t.Errorf("error is %v, want %q at its end", none, want)
+	}
+	told := ""
+	d.OnNewHostKey = func(key remote.NewHostKey) { told = key.String() }
+	d.SSH = fakeSSH(t, "hostname 127.0.0.1", "userknownhostsfile "+os.DevNull, "globalknownhostsfile "+everybody)
 	dial(t, d, target(s))
+	if want := fmt.Sprintf("%s of [127.0.0.1]:%d, kept nowhere: ssh's configuration has new keys go to %s", described(s.HostKeys[0]), s.Port(), os.DevNull); told != want {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	if content, err := os.ReadFile(everybody); err != nil || len(content) > 0 {
+		t.Errorf("the file of all users has %q, %v", content, err)
+	}
 }
 
 // A file that is read-only stays what it is, whether or not who runs relayctl

@@ -80,8 +80,9 @@ type logIn struct {
 	said    string   // the last of it
 
 	interactive []string // methods that were tried, each with the step it was for
-	asked       bool     // the operator was asked
+	asked       bool     // the operator's answer was sent
 	askedAt     int      // in which step
+	late        bool     // the server hung up before there was an answer
 	unanswered  error    // why there is no answer
 	password    *answer  // that was sent
 }
@@ -178,10 +179,18 @@ func (l *logIn) forget() {
 	}
 }
 
+// whileAsked waits for the operator, for whom a server may not wait as long.
+func (a *attempt) whileAsked(ask func()) {
+	a.patience.whileAsked(ask)
+	if _, broken := a.conn.seen(); broken != nil {
+		a.logIn.late = true
+	}
+}
+
 // answer is what the operator answers, or has answered for the same account:
 // only a password is good twice.
 func (a *attempt) answer(ctx context.Context, q Question) (text secret.Value, err error) {
-	a.patience.whileAsked(func() {
+	a.whileAsked(func() {
 		if q.For != Password {
 			text, err = a.dialer.ask(ctx, q)
 			return

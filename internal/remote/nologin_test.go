@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,6 +111,50 @@ func TestNoLogin(t *testing.T) {
 				}
 				if len(waits) > 0 && waits[0] != (remote.Wait{Host: "edge", For: test.waits}) {
 					t.Errorf("told %+v", waits[0])
+				}
+			})
+		})
+	}
+}
+
+// Who refuses connections may be booting, or limit how many come: it is tried
+// again, three times in all, and not within the 30 s that ufw counts.
+func TestRefusedConnection(t *testing.T) {
+	for name, test := range map[string]struct {
+		refusals, attempts int
+		took               time.Duration
+	}{
+		"sshd is not up yet": {1, 2, 3 * time.Second},
+		"ufw limits":         {2, 3, 31 * time.Second},
+		"nothing listens":    {9, 3, 31 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network, attempts := newPipes(), 0
+				s := remotetest.Start(t, remotetest.Options{Listener: network})
+				var waits []remote.Wait
+				d := trusting(t)
+				d.OnWait = func(wait remote.Wait) { waits = append(waits, wait) }
+				d.Connect = func(ctx context.Context, network_, address string) (net.Conn, error) {
+					if attempts++; attempts <= test.refusals {
+						return nil, syscall.ECONNREFUSED
+					}
+					return network.dial(ctx, network_, address)
+				}
+				began := time.Now()
+				host, err := d.Dial(t.Context(), target(s))
+				if took := time.Since(began); took.Truncate(time.Second) != test.took || attempts != test.attempts {
+					t.Errorf("%d attempts in %v", attempts, took)
+				}
+				if err == nil {
+					host.Close()
+				}
+				var away *remote.UnreachableError
+				if refused := errors.As(err, &away) && away.Reason == remote.ReasonRefused; refused != (test.refusals == 9) {
+					t.Errorf("error is %v", err)
+				}
+				if len(waits) == 0 || waits[0].For != "sshd to take connections: the connection was refused" {
+					t.Errorf("told %+v", waits)
 				}
 			})
 		})

@@ -8,10 +8,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // commandConn is the connection that a ProxyCommand makes: its standard input
@@ -23,6 +25,7 @@ type commandConn struct {
 	said    *tail
 	ended   chan struct{}
 	end     sync.Once
+	over    atomic.Bool // it has closed its output
 }
 
 // startCommand starts a ProxyCommand as ssh does, by the user's shell. It has
@@ -35,7 +38,7 @@ func startCommand(way route) (net.Conn, error) {
 	defer outWriter.Close()
 	shell := cmp.Or(os.Getenv("SHELL"), "/bin/sh")
 	c := &commandConn{out: out, said: &tail{}, ended: make(chan struct{}), command: exec.Command(shell, "-c", "exec "+way.command)}
-	c.command.Stdout, c.command.Stderr, c.command.Env = outWriter, c.said, childEnvironment()
+	c.command.Stdout, c.command.Stderr, c.command.Env = outWriter, c.said, secret.OfOthers(os.Environ())
 	c.command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	c.command.WaitDelay = time.Second
 	if c.WriteCloser, err = c.command.StdinPipe(); err == nil {
@@ -52,25 +55,30 @@ func startCommand(way route) (net.Conn, error) {
 	return c, nil
 }
 
-// childEnvironment is the environment for programs of the operator: secrets may
-// stand in the variables that are relayctl's own.
-func childEnvironment() []string {
-	var env []string
-	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "RELAYCTL_") {
-			env = append(env, variable)
-		}
+func (c *commandConn) Read(p []byte) (int, error) {
+	n, err := c.out.Read(p)
+	if err == io.EOF {
+		c.over.Store(true)
 	}
-	return env
+	return n, err
 }
 
-func (c *commandConn) Read(p []byte) (int, error) { return c.out.Read(p) }
+// lastWord is how long a command that has closed its output may take to say
+// why, and to end.
+const lastWord = time.Second
 
 // Close ends the command and all that it has started, and waits for its end.
 func (c *commandConn) Close() error {
 	c.end.Do(func() {
 		c.WriteCloser.Close()
 		c.out.Close()
+		if c.over.Load() {
+			select {
+			case <-c.ended:
+				return
+			case <-time.After(lastWord):
+			}
+		}
 		syscall.Kill(-c.command.Process.Pid, syscall.SIGHUP) // as ssh does
 	})
 	select {

@@ -60,9 +60,12 @@ func lastLine(text string) string {
 
 // plainly is an error of the network without the calls that met it.
 func plainly(err error) string {
+	var lost *LostError
 	var lookup *net.DNSError
 	var number syscall.Errno
 	switch {
+	case errors.As(err, &lost):
+		return lost.Error()
 	case errors.Is(err, io.EOF):
 		return "it hung up"
 	case errors.As(err, &lookup):

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ssh/knownhosts"
-
 	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
@@ -27,21 +25,26 @@ type route struct {
 	address           string   // host:port to dial
 	bind              string   // the address to dial from; "": any
 	command           string   // that makes the connection instead; "": none does
-	listed            string   // host:port as known_hosts has it
+	name              string   // the host's for its key, without a port: what it dials, or ssh's HostKeyAlias
+	listed            string   // the same as known_hosts has it, with its port
 	identities        []string // files of keys
 	certificates      []string // files of certificates; none means those beside identities
 	identitiesOnly    bool     // no other key of the agent is offered
 	agentSocket       string
 	methods           []string // to log in by, in the order to try them
 	silent            bool     // the operator is not to be asked
-	hostKeyAlgorithms []string
+	hostKeyAlgorithms []string // that may be asked for, the best first; nil: whatever relayctl knows
 	knownHosts        []string
+	newHostKeys       string // which of them new keys go to; "": none
 	hashKnownHosts    bool
 	timeout           time.Duration // of a connection attempt
 }
 
-// key tells a way from every other one.
-func (way route) key() string { return fmt.Sprintf("%+v\n", way) }
+// key tells a way from every other one, by whatever name it is called.
+func (way route) key() string {
+	way.target = Target{HostKey: way.target.HostKey}
+	return fmt.Sprintf("%+v\n", way)
+}
 
 // ways are the hosts that lead to a target, the first to be reached first, and
 // the target itself.
@@ -77,36 +80,39 @@ func (d *Dialer) waysTo(ctx context.Context, t Target, onward []route) ([]route,
 	return d.waysTo(ctx, last, ways)
 }
 
-// route fills in what the stack leaves open: from ssh's configuration where
-// the ssh program is there, else from ssh's defaults. jump are the hosts to go
-// through.
+// route fills in what the stack leaves open as ssh's configuration has it, which
+// knows ssh's defaults, too. jump are the hosts to go through.
 func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target, err error) {
 	conf, err := d.sshConfig(ctx, t)
 	if err != nil {
 		return route{}, nil, err
 	}
-	host := strings.ToLower(conf.First("hostname", t.Address)) // as ssh: only an alias has capitals
+	d.notFollowed(conf)
+	host := conf.First("hostname", t.Address)
 	port := conf.First("port", "22")
 	if t.Port != 0 {
 		port = strconv.Itoa(t.Port)
 	}
 	way = route{
-		target:            t,
-		user:              cmp.Or(t.User, conf.First("user", ""), d.User),
-		network:           networks[conf.First("addressfamily", "any")],
-		address:           net.JoinHostPort(host, port),
-		bind:              conf.First("bindaddress", ""),
-		listed:            net.JoinHostPort(host, port),
-		identitiesOnly:    conf.First("identitiesonly", "no") == "yes",
-		methods:           methodsOf(conf),
-		silent:            conf.First("batchmode", "no") == "yes",
-		hostKeyAlgorithms: list(conf, "hostkeyalgorithms"),
-		knownHosts:        d.KnownHosts,
-		hashKnownHosts:    conf.First("hashknownhosts", "no") == "yes",
-		timeout:           d.timeout(),
+		target:         t,
+		user:           cmp.Or(t.User, conf.First("user", ""), d.User),
+		network:        networks[conf.First("addressfamily", "any")],
+		address:        net.JoinHostPort(host, port),
+		bind:           strings.TrimPrefix(conf.First("bindaddress", ""), "none"),
+		name:           host,
+		listed:         listedName(host, port),
+		identitiesOnly: conf.First("identitiesonly", "no") == "yes",
+		methods:        methodsOf(conf),
+		silent:         conf.First("batchmode", "no") == "yes",
+		knownHosts:     d.KnownHosts,
+		hashKnownHosts: conf.First("hashknownhosts", "no") == "yes",
+		timeout:        d.timeout(),
 	}
-	if alias := conf.First("hostkeyalias", ""); alias != "" {
-		way.listed = net.JoinHostPort(alias, "22") // as ssh: an alias stands without its port
+	if alias := strings.ToLower(conf.First("hostkeyalias", "none")); alias != "none" {
+		way.name, way.listed = alias, alias // as ssh: an alias stands as it is, whatever the port
+	}
+	if algorithms := list(conf, "hostkeyalgorithms"); len(algorithms) > 0 {
+		way.hostKeyAlgorithms = algorithms
 	}
 	if seconds, err := strconv.Atoi(conf.First("connecttimeout", "none")); err == nil && d.Timeout == 0 && seconds > 0 {
 		way.timeout = time.Duration(seconds) * time.Second
@@ -121,8 +127,11 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		way.identities, way.identitiesOnly = []string{d.expand(t.IdentityFile)}, true
 	}
 	way.certificates = files(conf.All("certificatefile"), expand)
+	way.newHostKeys = first(way.knownHosts)
 	if way.knownHosts == nil {
-		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")+" "+conf.First("globalknownhostsfile", "")), d.expand)
+		way.knownHosts = files(strings.Fields(conf.First("userknownhostsfile", "")), expand)
+		way.newHostKeys = first(way.knownHosts) // never to those of all users
+		way.knownHosts = append(way.knownHosts, files(strings.Fields(conf.First("globalknownhostsfile", "")), expand)...)
 	}
 	switch command := conf.First("proxycommand", "none"); {
 	case t.Direct || len(t.Jump) > 0:
@@ -133,6 +142,15 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		way.command = d.tokens(way, host, port).Replace(command)
 	}
 	return way, jump, nil
+}
+
+// notFollowed tells what is set in vain, once each.
+func (d *Dialer) notFollowed(conf sshconfig.Config) {
+	for _, setting := range conf.NotFollowed() {
+		if _, told := d.told.LoadOrStore(setting, true); !told && d.OnNotFollowed != nil {
+			d.OnNotFollowed(setting)
+		}
+	}
 }
 
 // networks are what AddressFamily calls them.
@@ -173,10 +191,17 @@ func (d *Dialer) expander(way route, host, port string) func(string) string {
 // tokens expands what ssh's configuration may say of a way (ssh_config, TOKENS).
 func (d *Dialer) tokens(way route, host, port string) *strings.Replacer {
 	return strings.NewReplacer("%%", "%", "%d", d.Home, "%h", host, "%n", way.target.Address, "%p", port,
-		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", strings.TrimSuffix(knownhosts.Normalize(way.listed), ":"+port))
+		"%r", way.user, "%u", d.User, "%i", strconv.Itoa(os.Getuid()), "%k", way.name)
 }
 
 var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
+
+func first(paths []string) string {
+	if len(paths) == 0 {
+		return ""
+	}
+	return paths[0]
+}
 
 // files expands the values of a keyword that names files; "none" is no file.
 func files(values []string, expand func(string) string) []string {
@@ -220,7 +245,7 @@ var logInMethods = []struct{ name, keyword string }{
 func methodsOf(c sshconfig.Config) []string {
 	var methods []string
 	for _, method := range logInMethods {
-		if value := c.First(method.keyword, "yes"); value != "no" && value != "false" {
+		if value := c.First(method.keyword, "yes"); value == "yes" {
 			methods = append(methods, method.name)
 		}
 	}
@@ -233,9 +258,9 @@ func methodsOf(c sshconfig.Config) []string {
 
 // sshConfig is what ssh's configuration says about the target.
 func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshconfig.Config, error) {
-	query := sshconfig.Query{Address: t.Address, User: t.User, Port: t.Port}
+	query := sshconfig.Query{Address: t.Address, User: t.User, Port: t.Port, Direct: t.Direct || len(t.Jump) > 0}
 	if d.SSH == "" {
-		return sshconfig.Read(d.Home, d.User, query)
+		return sshconfig.Read(d.Home, d.SSHConfig, d.User, query)
 	}
 	return sshconfig.Ask(ctx, d.SSH, query)
 }

@@ -94,6 +94,7 @@ func TestTargetsThatAreNone(t *testing.T) {
 		{Address: "edge"}, {Address: "gpu-1.example.com"}, {Address: "10.0.0.1"}, {Address: "2001:db8::1"},
 		{Address: "fe80::1%eth0"}, {Address: "local"}, {Address: "a", User: "ops@corp"}, {Address: "a", User: "machine$"},
 		{Address: "a", Port: 65535}, {Address: "a", HostKey: "SHA256:" + strings.Repeat("a/+", 14) + "A"}, {Address: "a", Sudo: remote.SudoNone},
+		{Address: "a", HostKey: "ssh-ed25519 SHA256:" + strings.Repeat("a", 43)}, {Address: "a", HostKey: "sk-ssh-ed25519@openssh.com SHA256:" + strings.Repeat("a", 43)},
 	}
 	for _, to := range good {
 		if err := to.Check(); err != nil {
@@ -104,6 +105,8 @@ func TestTargetsThatAreNone(t *testing.T) {
 		{}, {Address: "-oProxyCommand=reboot"}, {Address: "$(id)"}, {Address: "a;reboot"}, {Address: "a b"}, {Address: "a\nb"},
 		{Address: "a/b"}, {Address: "a", User: "-l"}, {Address: "a", User: "`id`"}, {Address: "a", User: "a b"}, {Address: "a", Port: -1},
 		{Address: "a", Port: 65536}, {Address: "a", HostKey: "MD5:aa"}, {Address: "a", HostKey: "SHA256:short"},
+		{Address: "a", HostKey: "ssh-ed25519  SHA256:" + strings.Repeat("a", 43)}, {Address: "a", HostKey: "a b SHA256:" + strings.Repeat("a", 43)},
+		{Address: "a", HostKey: " SHA256:" + strings.Repeat("a", 43)}, {Address: "a", HostKey: "SHA256:" + strings.Repeat("a", 43) + " (ED25519)"},
 		{Address: "a", Sudo: "please"}, {Address: "a", IdentityFile: "a\nb"},
 	}
 	for _, to := range bad {

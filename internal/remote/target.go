@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // Local is the Address of the machine that relayctl itself runs on.
@@ -49,7 +51,7 @@ type Target struct {
 var (
 	safeAddress = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$|^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?$`)
 	safeUser    = regexp.MustCompile(`^[\pL\pN_][\pL\pM\pN._@+-]*(\\[\pL\pM\pN._@+-]+)?\$?$`)
-	fingerprint = regexp.MustCompile(`^SHA256:[A-Za-z0-9+/]{43}$`)
+	hostKey     = regexp.MustCompile(`^([a-z0-9@.-]+ )?SHA256:[A-Za-z0-9+/]{43}$`)
 )
 
 // check refuses what can't be a target, before anything is done with it.
@@ -61,12 +63,26 @@ func (t Target) check() error {
 		return fmt.Errorf("user %q is not a login name", t.User)
 	case t.Port < 0 || t.Port > 65535:
 		return fmt.Errorf("port %d is not between 1 and 65535", t.Port)
-	case t.HostKey != "" && !fingerprint.MatchString(t.HostKey):
-		return fmt.Errorf("host_key %q is not a fingerprint as ssh-keygen -lf prints it, SHA256 and 43 characters", t.HostKey)
+	case t.HostKey != "" && !hostKey.MatchString(t.HostKey):
+		return fmt.Errorf("host_key %q is not a fingerprint as ssh-keygen -lf prints it, SHA256 and 43 characters, with or without the key's type before it", t.HostKey)
 	case !slices.Contains([]Sudo{"", SudoAuto, SudoPassword, SudoNone}, t.Sudo):
 		return fmt.Errorf("sudo %q is none of %q, %q and %q", t.Sudo, SudoAuto, SudoPassword, SudoNone)
 	case strings.ContainsAny(t.IdentityFile, "\n\x00"):
 		return fmt.Errorf("identity_file %q is not a path", t.IdentityFile)
 	}
 	return nil
+}
+
+// pin is the pinned key's type, where it is told, and its fingerprint.
+func (t Target) pin() (kind, fingerprint string) {
+	if kind, fingerprint, ok := strings.Cut(t.HostKey, " "); ok {
+		return kind, fingerprint
+	}
+	return "", t.HostKey
+}
+
+// pins reports whether a key is the pinned one. Its fingerprint covers its type.
+func (t Target) pins(key ssh.PublicKey) bool {
+	_, fingerprint := t.pin()
+	return ssh.FingerprintSHA256(key) == fingerprint
 }

@@ -26,6 +26,7 @@ func (l *loader) build(root *section) *Stack {
 			s.APIKeys = append(s.APIKeys, buildAPIKey(nested))
 		}
 	}
+	l.settleWays(s)
 	return s
 }
 
@@ -46,7 +47,7 @@ func (l *loader) layered(ssh SSH, blocks ...*section) SSH {
 		if s == nil {
 			continue
 		}
-		ssh.Place = s.Place
+		ssh.Place = s.Place.over(ssh.Place)
 		ssh.User = cmp.Or(get[string](s, "user"), ssh.User)
 		ssh.Port = cmp.Or(get[int](s, "port"), ssh.Port)
 		ssh.HostKey = cmp.Or(get[string](s, "host_key"), ssh.HostKey)
@@ -55,6 +56,9 @@ func (l *loader) layered(ssh SSH, blocks ...*section) SSH {
 		}
 		if _, given := s.attrs["sudo"]; given {
 			ssh.Sudo = Sudo(get[string](s, "sudo"))
+		}
+		if _, given := s.attrs["jump"]; given {
+			ssh.goThrough(get[jump](s, "jump"))
 		}
 	}
 	return ssh

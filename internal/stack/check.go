@@ -1,13 +1,11 @@
 package stack
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // caddyAdminPort is where Caddy takes its configuration until the stack has it
@@ -20,6 +18,7 @@ const maxModels = 256
 // checkStack checks what no block can know by itself.
 func (l *loader) checkStack(s *Stack) {
 	l.checkHosts(s)
+	l.checkPlaces(s)
 	l.checkPorts(s.Proxy)
 	for _, w := range s.Workers {
 		if len(w.Models) > maxModels {
@@ -31,30 +30,29 @@ func (l *loader) checkStack(s *Stack) {
 	l.checkAPIKeys(s)
 }
 
-// checkHosts refuses two hosts of one name, and two workers of one address.
-// Entries that only turn out to be one machine on the spot are found there.
+// checkHosts refuses two hosts of one name.
 func (l *loader) checkHosts(s *Stack) {
-	names, addresses := map[string]*Host{}, map[string]*Host{}
+	names := map[string]*Host{}
 	for _, h := range s.Hosts() {
 		if first, ok := names[h.Name]; ok && h.Name != "" && first.Role != h.Role {
 			l.report(h.Range, "Duplicate name", "%s and %s are told apart by their names: %s %q stands on line %d.",
 				first.Role, h.Role, first.Role, first.Name, first.Range.Start.Line)
 		}
 		names[h.Name] = h
-		if h.Address == "" || h.Role == RoleProxy {
-			continue
-		}
-		key := fmt.Sprintf("%s port %d", strings.ToLower(h.Address), h.SSH.Port)
-		if h.IsLocal() {
-			key = Local
-		}
-		if first, ok := addresses[key]; ok {
-			l.report(h.At("address"), "Two workers on one machine",
+	}
+}
+
+// checkPlaces refuses two workers in one place. Those that only turn out to be
+// one machine on the spot are found there.
+func (l *loader) checkPlaces(s *Stack) {
+	for i, w := range s.Workers {
+		at := slices.IndexFunc(s.Workers[:i], func(other *Worker) bool { return w.IsAt(&other.Host) })
+		if at >= 0 {
+			first := s.Workers[at]
+			l.report(w.At("address"), "Two workers on one machine",
 				"worker %q on line %d has this address too. A machine has one worker: put the models of both into one worker block.",
 				first.Name, first.Range.Start.Line)
-			continue
 		}
-		addresses[key] = h
 	}
 }
 
@@ -80,8 +78,7 @@ func (l *loader) checkPorts(p *Proxy) {
 // checkBackends refuses engines on the proxy's machine at a port that a service
 // of the proxy's takes: the relay would be its own engine.
 func (l *loader) checkBackends(p *Proxy, w *Worker) {
-	sameWay := w.SSH.Port == p.SSH.Port || w.IsLocal() // else it is another machine behind one address
-	if w.Address == "" || !strings.EqualFold(w.Address, p.Address) || !sameWay {
+	if !w.IsAt(&p.Host) {
 		return
 	}
 	taken := maps.Clone(onProxyHost)

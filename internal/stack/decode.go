@@ -148,7 +148,7 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 		return
 	}
 	s.hidden[a.name] = len(marks) > 0
-	v, err := convert.Convert(v, a.form.typ)
+	v, err := a.form.convert(v)
 	switch {
 	case err != nil:
 		d.report(attr.Expr.Range(), "Invalid value", "%s takes %s.", a.name, a.form.says)
@@ -166,6 +166,14 @@ func (d decoder) decodeAttribute(attr *hclsyntax.Attribute, s *section) {
 	default:
 		delete(s.attrs, a.name) // null is as good as left out
 	}
+}
+
+// convert brings a value without marks to the form's type.
+func (f form) convert(v cty.Value) (cty.Value, error) {
+	if f.orText && v.Type() == cty.String && !v.IsNull() {
+		return cty.ListVal([]cty.Value{v}), nil
+	}
+	return convert.Convert(v, f.typ)
 }
 
 // read reads a known value into s. It is quoted in messages unless it is hidden.
@@ -198,7 +206,7 @@ func (l *loader) reportInvalid(at hcl.Range, summary, what, problem string) {
 func show(name string, v cty.Value) string {
 	switch v.Type() {
 	case cty.String:
-		return name + " " + quote(userInfo.ReplaceAllString(v.AsString(), "://"+secret.Mask+"@"))
+		return name + " " + quote(withoutPasswords(v.AsString()))
 	case cty.Number:
 		return name + " " + v.AsBigFloat().Text('g', 12)
 	}
@@ -250,9 +258,21 @@ func (d decoder) reportUnknownArgument(attr *hclsyntax.Attribute, s *section) {
 		return
 	}
 	known, valid := names(s.schema.attributes, served, later), names(s.schema.attributes, served)
+	meant := s.schema.ownName(attr.Name)
 	d.report(attr.NameRange, "Unsupported argument", "An argument named %s is not expected here. %s",
-		quote(attr.Name), didYouMean(attr.Name, known, valid))
-	s.mean(attr.Name, known)
+		quote(attr.Name), didYouMean(meant, known, valid))
+	s.mean(meant, known)
+}
+
+// ownName is what an argument is called here that other programs call
+// otherwise, else its name as it stands.
+func (b *block) ownName(given string) string {
+	for _, a := range b.attributes {
+		if slices.Contains(a.elsewhere, strings.ToLower(given)) {
+			return a.name
+		}
+	}
+	return given
 }
 
 // fillIn adds the defaults of what was left out.

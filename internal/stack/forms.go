@@ -1,9 +1,6 @@
 package stack
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"math/big"
 	"regexp"
@@ -86,11 +83,11 @@ func upstreamName() form {
 
 const holdsUnseen = "holds a line end or another control character: trimspace() takes it off the end of a file's text"
 
-func userName() form {
-	const most = 256
-	says := fmt.Sprintf("a user name of letters, digits and ._@+-, also DOMAIN\\user, at most %d characters", most)
-	return matching(says, "", func(s string) bool { return userPattern.MatchString(s) && utf8.RuneCountInString(s) <= most })
-}
+const userSays = `a user name of letters, digits and ._@+-, also DOMAIN\user, at most 256 characters`
+
+func userName() form { return matching(userSays, "", isUserName) }
+
+func isUserName(s string) bool { return userPattern.MatchString(s) && utf8.RuneCountInString(s) <= 256 }
 
 // modelNames takes a list of names; whether they exist is checked later.
 func modelNames() form {
@@ -132,52 +129,6 @@ func filePath() form {
 		}
 		return s, ""
 	})
-}
-
-const hostKeySays = `a host key: SHA256: and 43 characters, as "ssh-keygen -l" prints its fingerprint, or its public key, as ssh-keyscan prints it`
-
-// hostKey takes a host's key in any form that ssh's programs print.
-func hostKey() form { return text(hostKeySays, parseHostKey) }
-
-// parseHostKey finds the fingerprint in what ssh-keygen -l prints, or computes
-// that of a public key, as it stands in a .pub file, in known_hosts and in the
-// output of ssh-keyscan.
-func parseHostKey(s string) (fingerprint, problem string) {
-	s = strings.TrimSpace(s)
-	if strings.ContainsAny(s, "\r\n") {
-		return "", "is more than one line: a host is known by one key"
-	}
-	words := strings.Fields(s)
-	for i, word := range words {
-		if digest, ok := strings.CutPrefix(word, "SHA256:"); ok {
-			digest = strings.TrimSuffix(digest, "=")
-			if sum, err := base64.RawStdEncoding.Strict().DecodeString(digest); err == nil && len(sum) == sha256.Size {
-				return "SHA256:" + digest, ""
-			}
-		}
-		if i > 0 {
-			if blob, err := base64.StdEncoding.DecodeString(word); err == nil && isKey(blob, words[i-1]) {
-				sum := sha256.Sum256(blob)
-				return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]), ""
-			}
-		}
-	}
-	return "", "is not " + hostKeySays
-}
-
-// isKey reports whether a public key is whole: fields with their lengths, the
-// first of which is its type.
-func isKey(blob []byte, kind string) bool {
-	fields := 0
-	for len(blob) >= 4 {
-		size := binary.BigEndian.Uint32(blob)
-		if uint64(size) > uint64(len(blob)-4) || fields == 0 && string(blob[4:4+size]) != kind {
-			return false
-		}
-		blob = blob[4+size:]
-		fields++
-	}
-	return fields > 1 && len(blob) == 0
 }
 
 // notYet begins what is said of a value that is known and not served.

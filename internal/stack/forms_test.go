@@ -30,8 +30,14 @@ func edited(where, argument, value string) string {
 
 const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
-// fingerprintOfIt is what ssh-keygen -l prints of publicKey.
-const fingerprintOfIt = "SHA256:ZkAslGjFiUHdGf/WUL8rQvkib4PTvQatUV0OUQSncCA"
+// fingerprintOfIt is what ssh-keygen -l prints of publicKey; typed has its type.
+const (
+	fingerprintOfIt = "SHA256:ZkAslGjFiUHdGf/WUL8rQvkib4PTvQatUV0OUQSncCA"
+	typed           = "ssh-ed25519 " + fingerprintOfIt
+)
+
+// securityKey is the public key of one that a device keeps.
+const securityKey = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fAAAABHNzaDo="
 
 // Whatever works behind the door is let in, and comes out in the form that is
 // used there.
@@ -81,11 +87,23 @@ func TestFormsTakeWhatWorks(t *testing.T) {
 		{"ssh", "identity_file", "~/my keys/id", "/home/ops/my keys/id"},
 		{"ssh", "host_key", fingerprintOfIt, ""},
 		{"ssh", "host_key", fingerprintOfIt + "=", fingerprintOfIt},
-		{"ssh", "host_key", publicKey, fingerprintOfIt},
-		{"ssh", "host_key", publicKey + " root@gpu-1\n", fingerprintOfIt},
-		{"ssh", "host_key", "10.0.0.21 " + publicKey, fingerprintOfIt},
-		{"ssh", "host_key", "[10.0.0.21]:2222 " + publicKey, fingerprintOfIt},
-		{"ssh", "host_key", "256 " + fingerprintOfIt + " root@gpu-1 (ED25519)", fingerprintOfIt},
+		{"ssh", "host_key", publicKey, typed},
+		{"ssh", "host_key", publicKey + " root@gpu-1\n", typed},
+		{"ssh", "host_key", "10.0.0.21 " + publicKey, typed},
+		{"ssh", "host_key", "[10.0.0.21]:2222 " + publicKey, typed},
+		{"ssh", "host_key", "|1|c2FsdA==|aGFzaA== " + publicKey + " comment", typed},
+		{"ssh", "host_key", typed, ""},
+		{"ssh", "host_key", typed + " root@gpu-1 (RSA)", typed},
+		{"ssh", "host_key", "256 " + fingerprintOfIt + " root@gpu-1 (ED25519)", typed},
+		{"ssh", "host_key", "256 " + fingerprintOfIt + " no comment (ECDSA)", "ecdsa-sha2-nistp256 " + fingerprintOfIt},
+		{"ssh", "host_key", "384 " + fingerprintOfIt + " (new) host (ECDSA)", "ecdsa-sha2-nistp384 " + fingerprintOfIt},
+		{"ssh", "host_key", "521 " + fingerprintOfIt + " x (ECDSA)", "ecdsa-sha2-nistp521 " + fingerprintOfIt},
+		{"ssh", "host_key", "3072 " + fingerprintOfIt + " x (RSA)", "ssh-rsa " + fingerprintOfIt},
+		{"ssh", "host_key", "256 " + fingerprintOfIt + " x (ED25519-SK)", "sk-ssh-ed25519@openssh.com " + fingerprintOfIt},
+		{"ssh", "host_key", "256 " + fingerprintOfIt + " x (ECDSA-SK)", "sk-ecdsa-sha2-nistp256@openssh.com " + fingerprintOfIt},
+		{"ssh", "host_key", "256 " + fingerprintOfIt + " x (ED25519-CERT)", fingerprintOfIt},
+		{"ssh", "host_key", "300 " + fingerprintOfIt + " x (ECDSA)", fingerprintOfIt},
+		{"ssh", "host_key", securityKey, "sk-ssh-ed25519@openssh.com SHA256:/p0CbeE3dk2SyW1OXXsThGc12ezDVD8eGw2/vtztDfk"},
 		{"worker", "address", "GPU-Box", ""},
 		{"worker", "address", "my_gpu", ""},
 		{"worker", "address", "gpu.example.com.", "gpu.example.com"},
@@ -158,6 +176,7 @@ func TestFormsSayWhyNot(t *testing.T) {
 		{"ssh", "host_key", `"` + publicKey + `\n` + publicKey + `"`, "more than one line"},
 		{"worker", "address", `"10.0.0.21:2222"`, "a port go into an ssh block"},
 		{"worker", "address", `"ops@10.0.0.21"`, "A user and"},
+		{"worker", "address", `"ops:hunter2@10.0.0.21"`, `address "ops:(secret)@10.0.0.21" is not`},
 		{"worker", "address", `"ssh://10.0.0.21"`, "is not a host name"},
 		{"worker", "address", `"10.0.0.21/24"`, "is not a host name"},
 		{"worker", "address", `"0.0.0.0"`, "is not a host name"},

@@ -63,6 +63,16 @@ func checkStack(t *testing.T, s *stack.Stack) {
 		}) {
 			t.Fatalf("odd host %+v", h)
 		}
+		hops, _ := h.SSH.Way()
+		for _, hop := range hops {
+			if odd := strings.ContainsFunc(hop.Address, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`$;&|<>()\\*?#!{}[]@,", r) }); odd ||
+				strings.HasPrefix(hop.String(), "-") || strings.ContainsAny(hop.User, " \t\n\"'`;&|<>()*?#!{}[]:,%") || hop.Port < 0 || hop.Port > 65535 {
+				t.Fatalf("odd hop %+v", hop)
+			}
+		}
+		if again, err := s.SSHFor("10.0.0.99", 0, h.SSH.JumpText()); err != nil || h.SSH.JumpText() != "" && again.JumpText() != h.SSH.JumpText() {
+			t.Fatalf("jump %q is read again as %q, %v", h.SSH.JumpText(), again.JumpText(), err)
+		}
 	}
 	for _, w := range s.Workers {
 		slugs := map[string]bool{}

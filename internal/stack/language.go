@@ -44,12 +44,15 @@ type attribute struct {
 	unless   []string  // names of arguments and blocks that take its place
 	preset   cty.Value // the default; cty.NilVal: none
 	form     form
+
+	elsewhere []string // what other programs call it, in lower case
 }
 
 // form is what an attribute or a label takes.
 type form struct {
 	says    string   // as messages and the reference put it: "a host name or an IP address"
 	typ     cty.Type // what values are converted to
+	orText  bool     // of a list of texts: one text stands for a list of it alone
 	choices []choice // where only these values are taken
 	secret  bool     // never shown, and never written in the file
 
@@ -120,8 +123,8 @@ func sshBlock() *block {
 		{name: "identity_file", form: filePath()},
 		{name: "host_key", form: hostKey()},
 		{name: "sudo", preset: cty.StringVal("auto"), form: oneOf(
-			choice{"auto", served}, choice{"none", served}, choice{"password", later})},
-		{name: "jump", state: later},
+			choice{"auto", served}, choice{"password", served}, choice{"none", served})},
+		{name: "jump", form: jumpHops(), elsewhere: []string{"proxyjump", "proxy_jump", "jump_host", "jumphost", "bastion", "bastion_host", "gateway"}},
 	}}
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // Secrets are masked by their text, once it is known (secret.Texts). What is
@@ -69,6 +71,8 @@ var (
 	keyPattern = regexp.MustCompile(`[A-Za-z0-9+/_-]{16,}`)
 	// userInfo finds what stands before the host in a URL: a name and a password.
 	userInfo = regexp.MustCompile(`://[^/\s"@]*@`)
+	// password finds one where a user and a host stand without the rest of a URL.
+	password = regexp.MustCompile(`([\w.+-]:)[^/\s"@,]+@`)
 )
 
 // valueSpans covers every value of a file of assignments: all but what stands
@@ -115,11 +119,20 @@ func (s *Sources) secretSpans(src []byte, body *hclsyntax.Body, parsed bool) []s
 	for _, m := range userInfo.FindAllIndex(src, -1) {
 		spans = append(spans, masked(m[0]+len("://"), m[1]-len("@")))
 	}
+	for _, m := range password.FindAllSubmatchIndex(src, -1) {
+		spans = append(spans, masked(m[3], m[1]-len("@")))
+	}
 	return spans
 }
 
 // isSensitive reports whether a block has an argument named sensitive.
 func isSensitive(b *hclsyntax.Block) bool { return b != nil && b.Body.Attributes["sensitive"] != nil }
+
+// withoutPasswords masks a user's password before a host.
+func withoutPasswords(s string) string {
+	s = userInfo.ReplaceAllString(s, "://"+secret.Mask+"@")
+	return password.ReplaceAllString(s, "${1}"+secret.Mask+"@")
+}
 
 // lineSpans covers the rest of each line that names an argument that takes a
 // secret, and whatever looks like a key.

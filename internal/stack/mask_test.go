@@ -30,6 +30,7 @@ func TestSecretsAreMaskedInQuotedLines(t *testing.T) {
 		`api_key "a" { value = "hunter2" }`:                     `api_key "a" { value = "(secret)" }`,
 		`variable "a" { default = "x" }`:                        `variable "a" { default = "x" }`,
 		`backend = "http://user:hunter2@host" # "x@y"`:          `backend = "http://(secret)@host" # "x@y"`,
+		`jump = "ops:hunter2@host:22,a@b:22"`:                   `jump = "ops:(secret)@host:22,a@b:22"`,
 		"backend_key = <<EOT\nhunter2\nEOT\nupstream = \"x\"":   `backend_key = <<EOT`,
 		"backend_key = <<EOT\nhunter2\n\n\nhunter2\nEOT\nx = 1": `backend_key = <<EOT`,
 	} {

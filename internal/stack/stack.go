@@ -5,6 +5,7 @@
 package stack
 
 import (
+	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -55,6 +56,17 @@ func (p Place) At(attribute string) hcl.Range {
 		return r
 	}
 	return p.Range
+}
+
+// over lays a block over another of its kind: what it leaves out stands there.
+func (p Place) over(base Place) Place {
+	attrs, hidden := maps.Clone(base.attrs), maps.Clone(base.hidden)
+	if attrs == nil {
+		return p
+	}
+	maps.Copy(attrs, p.attrs)
+	maps.Copy(hidden, p.hidden)
+	return Place{Range: p.Range, attrs: attrs, hidden: hidden}
 }
 
 // Role says what a host is for.

@@ -51,13 +51,17 @@ func Suggest(given string, names []string) string {
 	return didYouMean(given, names, names)
 }
 
-// orList writes values as "a" or "b".
+// orList writes values as "a", "b" or "c".
 func orList(values []string) string {
 	var quoted []string
 	for _, v := range values {
 		quoted = append(quoted, strconv.Quote(v))
 	}
-	return strings.Join(quoted, " or ")
+	last := len(quoted) - 1
+	if last < 1 {
+		return strings.Join(quoted, "")
+	}
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 
 // quote shows a value of the stack in a message: on one line, without control

@@ -84,7 +84,7 @@ api_key "a" {
 func TestSecretsStandInNoOtherArgument(t *testing.T) {
 	const key = "hunter2hunter2hunter2hunter2hunter2"
 	for where, text := range map[string]string{
-		"address": "proxy|worker", "domain": "proxy", "server": "proxy", "user": "ssh", "port": "ssh", "identity_file": "ssh", "host_key": "ssh", "sudo": "ssh",
+		"address": "proxy|worker", "domain": "proxy", "server": "proxy", "user": "ssh", "port": "ssh", "identity_file": "ssh", "host_key": "ssh", "sudo": "ssh", "jump": "ssh",
 		"listen": "relay", "idle_timeout": "relay", "max_queue": "relay", "backend": "model", "upstream": "model", "kind": "model", "concurrency": "model",
 		"models": "api_key", "expires": "api_key",
 	} {

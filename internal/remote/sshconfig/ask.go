@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // Ask has ssh say what its configuration says, so that Match, Include and
@@ -22,8 +24,11 @@ func Ask(ctx context.Context, program string, q Query) (Config, error) {
 	if q.Port != 0 {
 		args = append(args, "-p", strconv.Itoa(q.Port))
 	}
+	if q.Direct { // else ssh refuses a host that is its own hop
+		args = append(args, "-o", "ProxyJump=none")
+	}
 	command := exec.CommandContext(ctx, program, append(args, "--", q.Address)...)
-	command.Env = withoutSecrets(os.Environ())
+	command.Env = secret.OfOthers(os.Environ()) // ssh hands it to whatever a Match exec names
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	command.WaitDelay = time.Second // for what a Match exec leaves running
@@ -36,18 +41,6 @@ func Ask(ctx context.Context, program string, q Query) (Config, error) {
 		return Config{}, fmt.Errorf("read ssh's configuration for %s: %w: %s", q.Address, err, said)
 	}
 	return parse(string(out)), nil
-}
-
-// withoutSecrets leaves out what may hold the operator's secrets: ssh hands its
-// environment to whatever a Match exec names.
-func withoutSecrets(environment []string) []string {
-	kept := []string{} // not nil, which would mean all of it
-	for _, variable := range environment {
-		if !strings.HasPrefix(variable, "RELAYCTL_") {
-			kept = append(kept, variable)
-		}
-	}
-	return kept
 }
 
 // parse reads what "ssh -G" prints.

@@ -97,7 +97,7 @@ User ops
 -- extra --
 HostKeyAlias extra
 `).folder
-	conf, err := Read(home, "me", host)
+	conf, err := Read(home, "/etc/ssh/ssh_config", "me", host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,11 +111,11 @@ HostKeyAlias extra
 		if err := os.Chmod(path, 0o646); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = Read(home, "me", host); err == nil || !strings.Contains(err.Error(), path+": others may write it") {
+		if _, err = Read(home, "/etc/ssh/ssh_config", "me", host); err == nil || !strings.Contains(err.Error(), path+": others may write it") {
 			t.Errorf("with %s for all to write the error is %v", name, err)
 		}
 	}
-	if conf, err = Read(t.TempDir(), "me", host); err != nil || conf.First("user", "") != "me" {
+	if conf, err = Read(t.TempDir(), "/etc/ssh/ssh_config", "me", host); err != nil || conf.First("user", "") != "me" {
 		t.Errorf("without a file the user is %q, %v", conf.First("user", ""), err)
 	}
 }

@@ -16,14 +16,15 @@ import (
 )
 
 // Read is for where there is no ssh to ask: it reads the operator's file, then
-// the system's. Home is the operator's folder, and user the operator's name
-// here. An error names the file and the line. What Read can't tell, such as
+// the system's, at its path; "" for none. Home is the operator's folder, and user
+// the operator's name here. An error names the file and the line. What Read can't tell, such as
 // what a Match exec comes to, counts as not there, and NotFollowed has it.
-func Read(home, user string, q Query) (Config, error) {
-	return readFiles(home, user, q, []file{
-		{path: filepath.Join(home, ".ssh/config"), folder: filepath.Join(home, ".ssh"), guarded: true},
-		{path: "/etc/ssh/ssh_config", folder: "/etc/ssh"},
-	})
+func Read(home, system, user string, q Query) (Config, error) {
+	files := []file{{path: filepath.Join(home, ".ssh/config"), folder: filepath.Join(home, ".ssh"), guarded: true}}
+	if system != "" {
+		files = append(files, file{path: system, folder: filepath.Dir(system)})
+	}
+	return readFiles(home, user, q, files)
 }
 
 // file is one to read.

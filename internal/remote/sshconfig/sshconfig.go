@@ -7,6 +7,7 @@ type Query struct {
 	Address string // as the operator names it; an alias of the configuration too
 	User    string // "" leaves it to the configuration
 	Port    int    // 0 leaves it to the configuration
+	Direct  bool   // by what hops it is reached does not matter
 }
 
 // Config is what the configuration says about one host, as "ssh -G" prints it:

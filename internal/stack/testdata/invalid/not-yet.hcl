@@ -1,11 +1,6 @@
 # All of the language that is known and not served.
 stack "home" {}
 
-ssh {
-  jump = ["ops@bastion.example.com:22"] # error: Not supported yet
-  sudo = "password"                     # error: Not supported yet
-}
-
 proxy "edge" {
   address = "203.0.113.10"
   domain  = "llm.example.com"

@@ -61,7 +61,7 @@ func (h *Host) startAsRoot(password secret.Value, command ...string) (*process, 
 func newPrompt() string {
 	var random [16]byte
 	rand.Read(random[:])
-	return "relayctl-" + hex.EncodeToString(random[:])
+	return "password-" + hex.EncodeToString(random[:])
 }
 
 // runAsRoot is run as root, for a command that reads nothing.

@@ -54,6 +54,7 @@ type Options struct {
 
 	Uname    string                      // what uname -sm prints; "" means Linux x86_64
 	Sudo     Sudo                        // what sudo does
+	SudoSays string                      // what SudoSays says
 	Doas     Doas                        // what doas -n does
 	NoExec   []string                    // folders that don't let programs run
 	NoSFTP   bool                        // refuse the subsystem
@@ -65,6 +66,7 @@ type Options struct {
 	Shell    bool                        // run commands as this machine's own /bin/sh does, whatever is below Server.Root
 	Program  Program                     // runs in place of every file of the host; nil: the files under Server.Root do
 	Noise    string                      // what the login shell prints before any command's output
+	Traces   bool                        // it shows the commands that it runs, as for set -x
 	Chatty   bool                        // it prints Noise before SFTP, too
 	NoLogin  bool                        // the login shell is nologin
 	Hang     bool                        // the login shell waits for input before it runs anything

@@ -18,7 +18,7 @@ const (
 	SudoRSWantsPassword               // sudo-rs, where PAM wants no second attempt
 	SudoWantsOtherCommand             // it takes the password, and may not run the command
 	SudoAsksOddly                     // PAM asks in its own words, so that sudo does not ask in ours
-	SudoWantsTerminal
+	SudoSays                          // Options.SudoSays, and ends
 	SudoMissing
 )
 
@@ -40,6 +40,9 @@ func (s *Server) SudoFailures() int { return int(s.sudoFailures.Load()) }
 func (s *Server) becomeRoot(words []string, on *execution) (rest []string, status int) {
 	if words[0] == "env" {
 		words = words[2:]
+	}
+	if s.options.Traces {
+		fmt.Fprintln(on.Stderr(), "+", strings.Join(words, " "))
 	}
 	switch words[0] {
 	case "doas":
@@ -74,8 +77,8 @@ func (s *Server) sudo(words []string, on *execution) (rest []string, status int)
 	switch s.options.Sudo {
 	case SudoWorks:
 		return words, 0
-	case SudoWantsTerminal:
-		say("sudo: sorry, you must have a tty to run sudo")
+	case SudoSays:
+		say(s.options.SudoSays)
 	case SudoMissing:
 		say("sh: 1: sudo: not found")
 		return nil, 127
@@ -96,8 +99,10 @@ func (s *Server) sudo(words []string, on *execution) (rest []string, status int)
 // asksAgain asks three times, but gives up at the end of its input.
 func (s *Server) asksAgain(prompt string, command []string, on *execution) (rest []string, status int) {
 	for range 3 {
-		switch {
-		case !s.takesPassword(prompt, on):
+		switch isRight := s.takesPassword(prompt, on); {
+		case on.isKilled():
+			return nil, 1
+		case !isRight:
 			fmt.Fprintln(on.Stderr(), "Sorry, try again.")
 		case s.options.Sudo == SudoWantsOtherCommand:
 			fmt.Fprintln(on.Stderr(), "ops is not in the sudoers file.")
@@ -105,7 +110,7 @@ func (s *Server) asksAgain(prompt string, command []string, on *execution) (rest
 		default:
 			return command, 0
 		}
-		if on.isKilled() || on.inputEnded {
+		if on.inputEnded {
 			break
 		}
 	}

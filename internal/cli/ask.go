@@ -33,6 +33,9 @@ func (a *app) ask(ctx context.Context, q engine.Question) (secret.Value, error) 
 		return secret.Value{}, context.Cause(ctx)
 	}
 	defer func() { <-a.asker.turn }()
+	if ctx.Err() != nil { // while another question was asked
+		return secret.Value{}, context.Cause(ctx)
+	}
 	answer, err := a.answer(ctx, q)
 	switch {
 	case ctx.Err() != nil:

@@ -251,6 +251,25 @@ func TestInterruptAtAQuestion(t *testing.T) {
 	}
 }
 
+// Ctrl-C at a question of one host answers those of all others, too.
+func TestInterruptAsksNobodyElse(t *testing.T) {
+	const n = 50
+	c, _ := newDesk(t, "")
+	interrupts := make(chan os.Signal, 1)
+	c.Stdin, c.Interrupts = interrupting{interrupts}, interrupts
+	c.connecting(func(ctx context.Context, config engine.Config) error {
+		for range n {
+			if _, err := config.Ask(ctx, password); err == nil || err.Error() != "stopped as asked" {
+				t.Error(err)
+			}
+		}
+		return errors.New("that is all")
+	}, &hosts{})
+	if asked := strings.Count(c.stderr.String(), "Password"); asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
 // interrupting is a user who answers every question with Ctrl-C.
 type interrupting struct{ interrupts chan<- os.Signal }
 

@@ -40,6 +40,7 @@ func TestSSHThatCanNotBeRun(t *testing.T) {
 type sshd struct {
 	port         int
 	folder       string
+	clientKey    string   // path of the key that it takes, a name that ssh and shells might take apart
 	fingerprints []string // of its keys, ed25519 and rsa, with their types
 }
 
@@ -66,6 +67,10 @@ func startSSHD(t *testing.T) *sshd {
 		if key.name != "client" {
 			s.fingerprints = append(s.fingerprints, "ssh-"+key.kind+" "+strings.Fields(run(t, "ssh-keygen", "-lf", in(key.name)))[1])
 		}
+	}
+	s.clientKey = in("it's \"my\" %h key")
+	if err := os.Rename(in("client"), s.clientKey); err != nil {
+		t.Fatal(err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -117,7 +122,7 @@ func relayctlSSH(t *testing.T, stackText string, args ...string) (stdout, stderr
 	if err := os.WriteFile(file, []byte(stackText), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command("relayctl", append([]string{"ssh", "--stack", file}, args...)...)
+	command := exec.Command(oddRelayctl(t), append([]string{"ssh", "--stack", file}, args...)...)
 	var out, errs bytes.Buffer
 	command.Stdin, command.Stdout, command.Stderr = strings.NewReader("from here\n"), &out, &errs
 	var exit *exec.ExitError
@@ -127,12 +132,26 @@ func relayctlSSH(t *testing.T, stackText string, args ...string) (stdout, stderr
 	return out.String(), errs.String(), command.ProcessState.ExitCode()
 }
 
+// oddRelayctl is relayctl in a folder that ssh and shells might take apart.
+func oddRelayctl(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("relayctl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := filepath.Join(t.TempDir(), "it's \"my\" %h folder", "relayctl")
+	if err := errors.Join(os.Mkdir(filepath.Dir(odd), 0o755), os.Link(program, odd)); err != nil {
+		t.Fatal(err)
+	}
+	return odd
+}
+
 // Three real servers in a row, each of which takes a key of its own and shows
 // two, one of which is pinned.
 func TestSSHByWayOfRealHosts(t *testing.T) {
 	first, second, last := startSSHD(t), startSSHD(t), startSSHD(t)
 	block := func(s *sshd, pin, jump string) string {
-		text := fmt.Sprintf("ssh {\n port = %d\n identity_file = %q\n host_key = %q\n", s.port, filepath.Join(s.folder, "client"), pin)
+		text := fmt.Sprintf("ssh {\n port = %d\n identity_file = %q\n host_key = %q\n", s.port, s.clientKey, pin)
 		if jump != "" {
 			text += "jump = " + jump + "\n"
 		}
@@ -191,7 +210,7 @@ func flipped(pin string) string {
 func TestOptionsBehindTheHostChangeNoWay(t *testing.T) {
 	server := startSSHD(t)
 	text := strings.Replace(stackFile, `address = "10.0.0.21"`, fmt.Sprintf("address = \"127.0.0.1\"\n ssh {\n jump = \"none\"\n port = %d\n identity_file = %q\n host_key = %q\n }",
-		server.port, filepath.Join(server.folder, "client"), server.fingerprints[0]), 1)
+		server.port, server.clientKey, server.fingerprints[0]), 1)
 	for _, options := range [][]string{{"-p", "1"}, {"-o", "ProxyCommand=false"}, {"-o", "StrictHostKeyChecking=no", "-o", "KnownHostsCommand=false"}, {"-o", "HostKeyAlgorithms=rsa-sha2-256"}} {
 		if stdout, stderr, code := relayctlSSH(t, text, slices.Concat([]string{"gpu-1"}, options, []string{"echo", "there"})...); stdout != "there\n" || code != 0 {
 			t.Errorf("%v: exit code %d, %q", options, code, stderr)

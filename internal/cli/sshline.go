@@ -35,7 +35,7 @@ func (l sshLine) words(hop stack.Hop, before []stack.Hop, direct bool) (options 
 		options = append(options, "-p", strconv.Itoa(ssh.Port))
 	}
 	if ssh.IdentityFile != "" {
-		options = append(options, "-o", "IdentityFile="+sshWord(ssh.IdentityFile))
+		options = append(options, "-o", "IdentityFile="+sshWord(strings.ReplaceAll(ssh.IdentityFile, "%", "%%")))
 	}
 	if ssh.IdentityFile != "" && hop.Host != nil {
 		options = append(options, "-o", "IdentitiesOnly=yes")
@@ -74,7 +74,8 @@ func (l sshLine) pinned(hostKey string) []string {
 	}
 	var options []string
 	for _, option := range []string{
-		"KnownHostsCommand=" + sshWord(l.relayctl) + " " + command + " " + fingerprint + " %I %H %f %t %K",
+		"KnownHostsCommand=" + sshWord(l.relayctl) + " " + // in which ssh expands no tokens
+			command + " " + fingerprint + " %I %H %f %t %K",
 		"UserKnownHostsFile=none", "GlobalKnownHostsFile=none", "VerifyHostKeyDNS=no", "NoHostAuthenticationForLocalhost=no",
 		"StrictHostKeyChecking=yes", "HostKeyAlgorithms=" + algorithms,
 	} {
@@ -83,9 +84,8 @@ func (l sshLine) pinned(hostKey string) []string {
 	return options
 }
 
-// sshWord writes a word of an option so that ssh reads it as it is.
+// sshWord writes a word of an option so that ssh takes it for one.
 func sshWord(word string) string {
-	word = strings.ReplaceAll(word, "%", "%%")
 	if strings.ContainsAny(word, " \t'\"\\#") {
 		word = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 	}

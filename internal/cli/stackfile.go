@@ -90,13 +90,14 @@ func (o stackOptions) again(command string) string {
 	return strings.Join(append(words, shellPath(o.file)), " ")
 }
 
-// shellWord writes a word so that a shell reads it as it is.
+// shellWord writes a word so that a shell reads it as it is: fish as well, to
+// which a backslash means something between quotes.
 func shellWord(word string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-=:@,+"
 	if word != "" && strings.Trim(word, plain) == "" {
 		return word
 	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return "'" + strings.NewReplacer("'", `'\''`, `\`, `'\\'`).Replace(word) + "'"
 }
 
 // shellPath is shellWord for the path of a file: one that begins with a hyphen

@@ -38,6 +38,7 @@ func newRemoteDialer(config Config, teller *teller) (*remoteDialer, error) {
 	}
 	dialer.AcceptNewHostKeys = config.AcceptNewHostKeys
 	dialer.Connect = config.ConnectSSH
+	dialer.Ask = config.Ask
 	dialer.OnNewHostKey = func(key remote.NewHostKey) {
 		teller.tell(Event{Host: key.Host, Phase: NewHostKey, Text: key.String()})
 	}

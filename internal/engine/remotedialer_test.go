@@ -1,9 +1,13 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +16,7 @@ import (
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/remote"
 	"github.com/relayctl/relayctl/internal/remote/remotetest"
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // dialerOf reaches hosts by SSH, and takes new host keys on trust where it may.
@@ -66,5 +71,62 @@ func TestStartThatNeverEnds(t *testing.T) {
 	}
 	if !errors.Is(err, hostapi.ErrEndless) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The user is asked for what only the user knows, and told what ssh's
+// configuration has in vain.
+func TestUserIsAskedAndTold(t *testing.T) {
+	server := remotetest.Start(t, remotetest.Options{PasswordOnly: true})
+	bin := t.TempDir()
+	configuration := fmt.Sprintf("#!/bin/sh\nprintf '%%s\\n' 'hostname 127.0.0.1' 'port %d' 'bindinterface wg0'\n", server.Port())
+	if err := os.WriteFile(filepath.Join(bin, "ssh"), []byte(configuration), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	t.Setenv("SSH_AUTH_SOCK", "")
+	var asked []engine.Question
+	var mu sync.Mutex
+	var told []engine.Event
+	dialer, err := engine.NewRemoteDialer(engine.Config{
+		KnownHosts: filepath.Join(t.TempDir(), "known_hosts"), AcceptNewHostKeys: true, Programs: programs{},
+		Ask: func(_ context.Context, q engine.Question) (secret.Value, error) {
+			asked = append(asked, q)
+			return secret.Value{}, errors.New("nobody is there")
+		},
+		Events: func(e engine.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, e)
+		},
+	}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dialer.Dial(t.Context(), engine.Target{
+		Member: plan.Member{Name: "gpu-1", Address: "gpu", User: "ops"}, Role: plan.RoleWorker,
+	}); err == nil {
+		t.Fatal("let in without a password")
+	}
+	if len(asked) != 1 || asked[0].For != engine.Password || asked[0].User != "ops" {
+		t.Errorf("asked %+v", asked)
+	}
+	notFollowed, newKey := 0, ""
+	for _, e := range told {
+		switch e.Phase {
+		case engine.NotFollowed:
+			notFollowed++
+			if e.Host != "" || e.Text != "BindInterface wg0" {
+				t.Errorf("told %+v", e)
+			}
+		case engine.NewHostKey:
+			newKey = e.Text
+		}
+	}
+	if notFollowed != 1 {
+		t.Errorf("told %d times of BindInterface", notFollowed)
+	}
+	if want := fmt.Sprintf(" of [127.0.0.1]:%d, added to ", server.Port()); !strings.Contains(newKey, want) {
+		t.Errorf("told of the new key: %q", newKey)
 	}
 }

@@ -31,7 +31,7 @@ type Dialer struct {
 	Ask               Ask              // for what only the operator knows; nil: nobody can be asked
 
 	Timeout   time.Duration // for a whole connection attempt, log-in included, and for a program's greeting; 0 means 15 s, or ssh's ConnectTimeout
-	KeepAlive time.Duration // between signs of life; the third missing in a row closes the connection; 0 means 10 s
+	KeepAlive time.Duration // between signs of life; the third missing in a row closes the connection; 0 means 7 s: so whoever falls silent is found out here, before relay-host is missed
 
 	// Connect makes the connection under SSH; nil means TCP.
 	Connect func(ctx context.Context, network, address string) (net.Conn, error)
@@ -94,7 +94,7 @@ func (d *Dialer) dialOnce(ctx context.Context, t Target) (*Host, error) {
 }
 
 func (d *Dialer) timeout() time.Duration   { return cmp.Or(d.Timeout, 15*time.Second) }
-func (d *Dialer) keepAlive() time.Duration { return cmp.Or(d.KeepAlive, 10*time.Second) }
+func (d *Dialer) keepAlive() time.Duration { return cmp.Or(d.KeepAlive, 7*time.Second) }
 
 // expand replaces a leading "~/".
 func (d *Dialer) expand(path string) string {

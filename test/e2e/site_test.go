@@ -170,7 +170,13 @@ type result struct {
 // command is relayctl with the operator's home, without a terminal.
 func (s *site) command(args ...string) *exec.Cmd {
 	s.t.Helper()
-	cmd, err := s.CommandWithSSH(s.t.Context(), filepath.Join(s.home, ".ssh"), relayctlProgram, args...)
+	return s.commandOf(relayctlProgram, args...)
+}
+
+// commandOf is a program as the operator runs it.
+func (s *site) commandOf(program string, args ...string) *exec.Cmd {
+	s.t.Helper()
+	cmd, err := s.CommandWithSSH(s.t.Context(), filepath.Join(s.home, ".ssh"), program, args...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

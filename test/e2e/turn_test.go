@@ -15,7 +15,7 @@ import (
 // turns first, so that none of them runs on when all others have ended. A test
 // that is not here comes after these.
 var longest = []string{
-	"TestNetwork", "TestOverride", "TestRepair", "TestRefuse", "TestHistory", "TestKills", "TestRotateSecret", "TestSSHDFails",
+	"TestLimits", "TestNetwork", "TestOverride", "TestRepair", "TestRefuse", "TestHistory", "TestKills", "TestRotateSecret", "TestSSHDFails",
 	"TestLeave", "TestTwoRoles", "TestUploadThatStalls", "TestChat", "TestReboot", "TestFormerFilesComeBack", "TestTrouble",
 	"TestOverrideByAPI", "TestGuideRelayBehindNginx", "TestLocalUsers", "TestColdEngine", "TestWay",
 }

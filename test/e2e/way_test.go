@@ -185,7 +185,7 @@ func TestUploadThatStalls(t *testing.T) {
 		if took := time.Since(began); r.code != 1 || took > giveUpLimit {
 			s.t.Errorf("exit code %d after %v", r.code, took)
 		}
-		want(s.t, r.out, "Error: gpu-2: ", "connection to 127.0.0.1:"+strconv.Itoa(line.port)+" lost: nothing came for 30 s", "Is the host still up")
+		want(s.t, r.out, "Error: gpu-2: ", "connection to 127.0.0.1:"+strconv.Itoa(line.port)+" lost: nothing came for 21 s", "Is the host still up")
 	})
 	s.step("what it leaves is swept", func() {
 		left := lab.MustRun(s.t, worker, "ls -d /tmp/relayctl-*")

@@ -170,7 +170,7 @@ func TestConversationNeedsRoot(t *testing.T) {
 		}
 		r.cmd.Process.Signal(syscall.SIGHUP)
 		r.cmd.Process.Signal(syscall.SIGPIPE)
-		io.WriteString(r.in, `{"id":1,"op":"ping"}`+"\n")
+		io.WriteString(r.in, hostapi.Start+"\n"+`{"id":1,"op":"ping"}`+"\n")
 		if line, err := r.out.ReadString('\n'); err != nil || line != `{"id":1,"result":null}`+"\n" {
 			t.Errorf("%q, %v", line, err)
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,7 @@ type Session struct {
 
 	hosts  map[string]*host      // with whom the conversation was begun, by name
 	failed map[string]*HostError // with whom it was not
+	sudo   sudoPasswords
 }
 
 // Connect begins a conversation with every host of the stack side by side. A
@@ -71,23 +73,53 @@ func Connect(ctx context.Context, config Config) (*Session, error) {
 	return s, nil
 }
 
-// dial begins conversations side by side and notes how each went.
+// dial begins conversations side by side and notes how each went. Passwords for
+// sudo are asked for once all other hosts have been reached, or not.
 func (s *Session) dial(ctx context.Context, targets []Target) {
+	attempts := make([]attempt, len(targets))
+	for i, target := range targets {
+		attempts[i] = attempt{target, func() (*Conversation, error) { return s.reach(ctx, target) }}
+	}
+	s.try(ctx, s.askForAll(ctx, s.try(ctx, attempts)))
+}
+
+// attempt is how a conversation with a host may come about.
+type attempt struct {
+	target Target
+	begin  func() (*Conversation, error)
+}
+
+// try makes attempts side by side, and notes how each went but for those that
+// wait for a password, which are returned in their order.
+func (s *Session) try(ctx context.Context, attempts []attempt) []waiting {
 	var mu sync.Mutex
-	sideBySide(targets, cmp.Or(s.config.Parallelism, DefaultParallelism), func(target Target) {
-		stop := s.teller.during(Event{Host: target.Name, Phase: Connecting, Text: target.Address})
-		h, failure := dialHost(ctx, s.dialer, target)
+	wanted := map[string]*PasswordWanted{}
+	sideBySide(attempts, cmp.Or(s.config.Parallelism, DefaultParallelism), func(one attempt) {
+		name := one.target.Name
+		stop := s.teller.during(Event{Host: name, Phase: Connecting, Text: one.target.Address})
+		h, failure := dialHost(ctx, one)
 		stop()
 		mu.Lock()
 		defer mu.Unlock()
-		if failure != nil {
-			s.failed[target.Name] = failure
-			s.teller.tell(Event{Host: target.Name, Phase: Failed, Text: failure.Summary})
-			return
+		var password *PasswordWanted
+		switch {
+		case failure == nil:
+			s.hosts[name] = h
+			s.teller.tell(Event{Host: name, Phase: Connected, Text: h.hello.Machine.Pretty + ", " + h.hello.Machine.Arch})
+		case errors.As(failure, &password):
+			wanted[name] = password
+		default:
+			s.failed[name] = failure
+			s.teller.tell(Event{Host: name, Phase: Failed, Text: failure.Summary})
 		}
-		s.hosts[target.Name] = h
-		s.teller.tell(Event{Host: target.Name, Phase: Connected, Text: h.hello.Machine.Pretty + ", " + h.hello.Machine.Arch})
 	})
+	var wait []waiting
+	for _, one := range attempts {
+		if password := wanted[one.target.Name]; password != nil {
+			wait = append(wait, waiting{one.target, password})
+		}
+	}
+	return wait
 }
 
 // Failed lists the hosts of the stack that no conversation was begun with, in

@@ -91,7 +91,7 @@ type Programs interface {
 // Dialer begins conversations with hosts.
 type Dialer interface {
 	// Dial starts relay-host on a host and reads its greeting. ctx bounds only
-	// the dialling.
+	// the dialling. The error is a *PasswordWanted where sudo wants a password.
 	Dial(ctx context.Context, target Target) (*Conversation, error)
 }
 

@@ -22,18 +22,18 @@ type host struct {
 }
 
 // dialHost begins the conversation with one host.
-func dialHost(ctx context.Context, dialer Dialer, target Target) (*host, *HostError) {
+func dialHost(ctx context.Context, a attempt) (*host, *HostError) {
 	began := time.Now()
-	conversation, err := dialer.Dial(ctx, target)
+	conversation, err := a.begin()
 	if err != nil {
-		failure := target.fail(err.Error(), fmt.Errorf("%w: %w", ErrNotConnected, err))
+		failure := a.target.fail(err.Error(), fmt.Errorf("%w: %w", ErrNotConnected, err))
 		var adviser interface{ Advice() string }
 		if errors.As(err, &adviser) {
 			failure.Hint = adviser.Advice()
 		}
 		return nil, failure
 	}
-	h := &host{Target: target, hello: conversation.Hello}
+	h := &host{Target: a.target, hello: conversation.Hello}
 	h.clockOff = clockOff(h.hello.Machine.Clock, began, time.Now())
 	if failure := h.refuse(); failure != nil {
 		conversation.Stream.Close()

@@ -218,7 +218,7 @@ func (s *stream) Read(p []byte) (int, error) {
 }
 
 func (s *stream) Write(p []byte) (int, error) {
-	line, _, _ := strings.Cut(string(p[:min(len(p), 300)]), "\n")
+	line, _, _ := strings.Cut(strings.TrimPrefix(string(p[:min(len(p), 300)]), hostapi.Start+"\n"), "\n")
 	if _, op, ok := strings.Cut(line, `"op":"`); ok {
 		op, _, _ = strings.Cut(op, `"`)
 		s.machine.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"github.com/relayctl/relayctl/internal/payload"
 	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/remote"
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // relayHost is the program that relayctl talks to on a host.
@@ -56,13 +57,34 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 	if err != nil {
 		return nil, err
 	}
+	conversation, err := d.start(ctx, way, target, secret.Value{})
+	if errors.Is(err, remote.SudoWantsPassword) {
+		return nil, &PasswordWanted{User: way.User(), Err: err, Close: func() { way.Close() },
+			Resume: func(ctx context.Context, password secret.Value) (*Conversation, error) {
+				conversation, err := d.start(ctx, way, target, password)
+				if err != nil {
+					way.Close()
+				}
+				return conversation, err
+			}}
+	}
+	if err != nil {
+		way.Close()
+	}
+	return conversation, err
+}
+
+// start starts relay-host on a host that was reached, with a password for sudo
+// or none.
+func (d *remoteDialer) start(ctx context.Context, way *remote.Host, target Target, sudo secret.Value) (*Conversation, error) {
 	var hello hostapi.Hello
 	starting, cancel := context.WithTimeoutCause(ctx, d.patience,
 		fmt.Errorf("%s was not brought and started within %s: %w", relayHost, plan.Seconds(d.patience), hostapi.ErrEndless))
 	defer cancel()
 	session, err := way.Start(starting, remote.Program{
-		Name:   relayHost,
-		Source: carried{d.programs, relayHost},
+		Name:         relayHost,
+		Source:       carried{d.programs, relayHost},
+		SudoPassword: sudo,
 		Greet: func(r *bufio.Reader) (string, error) {
 			var err error
 			hello, err = hostapi.ReadGreeting(r)
@@ -75,7 +97,6 @@ func (d *remoteDialer) Dial(ctx context.Context, target Target) (*Conversation, 
 		},
 	})
 	if err != nil {
-		way.Close()
 		return nil, err
 	}
 	return &Conversation{Hello: hello, Stream: &remoteStream{Session: session, way: way}}, nil

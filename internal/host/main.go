@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ func run(version string) error {
 		return err
 	}
 	return withMachine(version, func(h *Host) error {
-		h.SweepUploads(os.Getenv("SUDO_USER"), time.Now())
+		h.SweepUploads(cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("DOAS_USER")), time.Now())
 		about, err := h.Describe()
 		if err != nil {
 			return err

@@ -107,9 +107,12 @@ func (c *Conversation) giveUp() {
 // here, so that they never wait for what runs.
 func (c *Conversation) read(ctx context.Context, queue chan<- work, heard io.Reader) error {
 	input := bufio.NewReaderSize(heard, 64<<10)
+	err := hostapi.ReadStart(input)
 	for {
 		var request hostapi.Request
-		err := hostapi.ReadMessage(input, &request)
+		if err == nil {
+			err = hostapi.ReadMessage(input, &request)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -229,7 +229,7 @@ func TestSilenceEndsTheConversation(t *testing.T) {
 		if _, err := hostapi.ReadGreeting(bufio.NewReader(c.line)); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintln(c.line, `{"id":1,"op":"lock","params":{"stack":"home"}}`)
+		fmt.Fprintln(c.line, hostapi.Start+"\n"+`{"id":1,"op":"lock","params":{"stack":"home"}}`)
 		for id := range 300 {
 			if _, err := fmt.Fprintf(c.line, `{"id":%d,"op":"ping"}`+"\n", id+2); err != nil {
 				t.Fatal(err)
@@ -289,12 +289,44 @@ func TestNonsenseIsRefused(t *testing.T) {
 			if _, err := hostapi.ReadGreeting(reader); err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintln(c.line, test.request)
+			fmt.Fprintln(c.line, hostapi.Start+"\n"+test.request)
 			if line, err := reader.ReadString('\n'); err != nil || !strings.HasPrefix(line, test.answer) {
 				t.Errorf("%s: the answer is %s, %v", test.request, line, err)
 			}
 			c.line.Close()
 			<-c.ended
+		})
+	}
+}
+
+// A password that sudo left unread is not taken for a request, and what comes in
+// the place of a beginning is not repeated by any error.
+func TestWhatComesBeforeTheStart(t *testing.T) {
+	const password = "hunter2"
+	for name, test := range map[string]struct {
+		comes, answer string
+		ends          string // the error
+	}{
+		"a password":          {password + "\n" + hostapi.Start + "\n" + `{"id":1,"op":"ping"}`, `{"id":1,"result":null}`, "<nil>"},
+		"one that is JSON":    {`{"id":1,"op":"lock"}` + "\n" + hostapi.Start + "\n" + `{"id":2,"op":"ping"}`, `{"id":2,"result":null}`, "<nil>"},
+		"a password for ever": {strings.Repeat(password+"\n", 10_000), "", "read request: no start from relayctl within 65536 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				c := converse(t)
+				reader := bufio.NewReader(c.line)
+				if _, err := hostapi.ReadGreeting(reader); err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintln(c.line, test.comes)
+				if line, err := reader.ReadString('\n'); strings.TrimSpace(line) != test.answer {
+					t.Errorf("the answer is %s, %v", line, err)
+				}
+				c.line.Close()
+				if err := <-c.ended; fmt.Sprint(err) != test.ends {
+					t.Errorf("it ended with %v", err)
+				}
+			})
 		})
 	}
 }
@@ -308,7 +340,7 @@ func TestBrokenLineEndsTheConversation(t *testing.T) {
 			if _, err := hostapi.ReadGreeting(bufio.NewReader(c.line)); err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintln(c.line, line)
+			fmt.Fprintln(c.line, hostapi.Start+"\n"+line)
 			if err := <-c.ended; err == nil {
 				t.Errorf("%s: no error", line)
 			}

@@ -29,6 +29,7 @@ func (e *LostError) Unwrap() error { return e.Cause }
 type Client struct {
 	stream io.ReadWriteCloser
 	writes chan struct{} // holds one token: the right to write
+	begun  bool          // something was written; whoever has the token may look
 
 	over   context.Context // ends when there will be no more answers; its cause says why
 	lose   context.CancelCauseFunc
@@ -232,7 +233,8 @@ func (c *Client) forget(ended *call) {
 	delete(c.waiting, ended.id)
 }
 
-// send writes a request's line and its blob, as one piece.
+// send writes a request's line and its blob, as one piece; the first with the
+// line before it that begins the conversation.
 func (c *Client) send(ctx context.Context, request Request, params any, blob []byte) error {
 	if params != nil {
 		encoded, err := json.Marshal(params)
@@ -251,6 +253,10 @@ func (c *Client) send(ctx context.Context, request Request, params any, blob []b
 		return fmt.Errorf("%s: %w", request.Op, context.Cause(ctx))
 	}
 	defer func() { c.writes <- struct{}{} }()
+	if !c.begun {
+		line = append([]byte(Start+"\n"), line...)
+		c.begun = true
+	}
 	if _, err := c.stream.Write(append(line, blob...)); err != nil {
 		return c.writeError(ctx, request.Op, err)
 	}

@@ -22,6 +22,7 @@ type peer struct {
 	t      *testing.T
 	conn   net.Conn
 	reader *bufio.Reader
+	begun  bool // the client's first line was read
 }
 
 // connect returns a client that runs, relay-host's end, and how Run ended.
@@ -32,11 +33,15 @@ func connect(t *testing.T) (*hostapi.Client, *peer, <-chan error) {
 	ran := make(chan error, 1)
 	go func() { ran <- client.Run(t.Context()) }()
 	t.Cleanup(func() { client.Close(); there.Close() })
-	return client, &peer{t, there, bufio.NewReader(there)}, ran
+	return client, &peer{t, there, bufio.NewReader(there), false}, ran
 }
 
 // read takes the next request that is not a ping, and answers pings.
 func (p *peer) read() (hostapi.Request, bool) {
+	if !p.begun && hostapi.ReadStart(p.reader) != nil {
+		return hostapi.Request{}, false
+	}
+	p.begun = true
 	for {
 		var request hostapi.Request
 		if err := hostapi.ReadMessage(p.reader, &request); err != nil {

@@ -13,9 +13,13 @@ import (
 // noise.
 const magic = "relay-host greets "
 
+// Start is relayctl's first line. What comes before it is not for relay-host: a
+// password for sudo, which sudo did not want.
+const Start = "relayctl begins"
+
 // Limits of the conversation, in bytes.
 const (
-	maxNoise = 64 << 10 // what may come before the greeting
+	maxNoise = 64 << 10 // what may come before the greeting, or before the start
 	maxLine  = 32 << 20 // a message: the facts of a host with many small files
 )
 
@@ -51,6 +55,28 @@ func ReadGreeting(r *bufio.Reader) (Hello, error) {
 		read += len(line) + 1
 	}
 	return Hello{}, fmt.Errorf("%w within %d bytes", ErrNoGreeting, maxNoise)
+}
+
+// ErrNoStart means that the other end did not begin as relayctl does. It quotes
+// nothing of what came.
+var ErrNoStart = errors.New("no start from relayctl")
+
+// ReadStart reads past what is not for relay-host to where relayctl begins. It
+// returns io.EOF at an end before that.
+func ReadStart(r *bufio.Reader) error {
+	for read := 0; read < maxNoise; {
+		line, err := readLine(r, maxNoise)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return io.EOF
+		case err != nil:
+			return fmt.Errorf("%w: %w", ErrNoStart, err)
+		case string(line) == Start:
+			return nil
+		}
+		read += len(line) + 1
+	}
+	return fmt.Errorf("%w within %d bytes", ErrNoStart, maxNoise)
 }
 
 // ReadMessage reads one line into v. It returns io.EOF at a clean end.

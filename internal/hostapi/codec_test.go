@@ -72,6 +72,34 @@ func TestNoGreeting(t *testing.T) {
 	}
 }
 
+func TestReadStart(t *testing.T) {
+	const password = "hunter2"
+	for name, test := range map[string]struct {
+		stream string
+		want   error
+	}{
+		"at once":                  {hostapi.Start + "\nand what follows", nil},
+		"after a password":         {password + "\n" + hostapi.Start + "\nand what follows", nil},
+		"after it in a password":   {password + hostapi.Start + "\n" + hostapi.Start + "x\n" + hostapi.Start + "\nand what follows", nil},
+		"nothing":                  {"", io.EOF},
+		"a password alone":         {password, io.EOF},
+		"a password's line alone":  {password + "\n", io.EOF},
+		"too much":                 {strings.Repeat(password+"\n", 20000), hostapi.ErrNoStart},
+		"one endless line of them": {strings.Repeat(password, 20000), hostapi.ErrNoStart},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reader := bufio.NewReader(iotest.OneByteReader(strings.NewReader(test.stream)))
+			err := hostapi.ReadStart(reader)
+			if !errors.Is(err, test.want) || err != nil && strings.Contains(err.Error(), password) {
+				t.Errorf("the error is %v, want %v", err, test.want)
+			}
+			if rest, _ := io.ReadAll(reader); test.want == nil && string(rest) != "and what follows" {
+				t.Errorf("after it comes %q", rest)
+			}
+		})
+	}
+}
+
 func TestReadMessage(t *testing.T) {
 	reader := bufio.NewReader(strings.NewReader("{\"id\":1,\"op\":\"ping\"}\n{\"id\":2,"))
 	var request hostapi.Request

@@ -25,18 +25,19 @@ func (k Kind) Error() string { return string(k) }
 
 // The kinds of Error.
 const (
-	HostKeyUnknown Kind = "neither a pin nor known_hosts says which key the host has"
-	HostKeyChanged Kind = "known_hosts lists another key for the host"
-	HostKeyRevoked Kind = "known_hosts marks the host's key @revoked"
-	HostKeyPinned  Kind = "none of the host's keys is the pinned one"
-	HostKeyType    Kind = "the host has no key of a type that may be asked for"
-	NotRoot        Kind = "the login is not root, and sudo is not to be used"
-	SudoRefuses    Kind = "the login may not become root without a password"
-	ShellRefuses   Kind = "the login's shell runs no commands"
-	NoSFTP         Kind = "programs can't be brought to the host"
-	NoForwarding   Kind = "the host in between lets no connection through"
-	NoFolder       Kind = "no folder of the host takes a program and lets it run"
-	Unsupported    Kind = "relayctl has no program for this machine"
+	HostKeyUnknown    Kind = "neither a pin nor known_hosts says which key the host has"
+	HostKeyChanged    Kind = "known_hosts lists another key for the host"
+	HostKeyRevoked    Kind = "known_hosts marks the host's key @revoked"
+	HostKeyPinned     Kind = "none of the host's keys is the pinned one"
+	HostKeyType       Kind = "the host has no key of a type that may be asked for"
+	NotRoot           Kind = "the login is not root, and sudo is not to be used"
+	SudoRefuses       Kind = "the login may not become root"
+	SudoWantsPassword Kind = "the login may become root with a password, which is not there"
+	ShellRefuses      Kind = "the login's shell runs no commands"
+	NoSFTP            Kind = "programs can't be brought to the host"
+	NoForwarding      Kind = "the host in between lets no connection through"
+	NoFolder          Kind = "no folder of the host takes a program and lets it run"
+	Unsupported       Kind = "relayctl has no program for this machine"
 )
 
 func (e *Error) Error() string { return e.What }

@@ -27,11 +27,7 @@ func (h *Host) firstContact(ctx context.Context, p Program, arch string) (*Sessi
 	if err != nil {
 		return nil, err
 	}
-	var session *Session
-	err = h.way.withFiles(func(store hostFiles) (err error) {
-		session, err = h.tryAll(ctx, p, store, packed)
-		return err
-	})
+	session, err := h.tryAll(ctx, p, packed)
 	if err != nil {
 		return nil, err
 	}
@@ -46,11 +42,11 @@ func (h *Host) firstContact(ctx context.Context, p Program, arch string) (*Sessi
 const home = "~"
 
 // tryAll starts the program in the first folder where that works.
-func (h *Host) tryAll(ctx context.Context, p Program, store hostFiles, packed []byte) (*Session, error) {
+func (h *Host) tryAll(ctx context.Context, p Program, packed []byte) (*Session, error) {
 	var tried []string
 	var reasons strings.Builder
 	for _, base := range []string{"/tmp", home, "/var/tmp"} {
-		session, err := h.try(ctx, p, store, base, packed)
+		session, err := h.try(ctx, p, base, packed)
 		var elsewhere *folderError
 		switch {
 		case err == nil:
@@ -76,51 +72,77 @@ type folderError struct {
 	error
 }
 
-// try starts a copy of the program in a new folder under base. Where the copy
-// still stands afterwards it never ran, since it begins by removing itself:
-// then the error is a *folderError, as for whatever comes before.
-func (h *Host) try(ctx context.Context, p Program, store hostFiles, base string, packed []byte) (*Session, error) {
+// try starts a copy of the program in a new folder under base. The copy begins
+// by removing itself. Where it still stands afterwards it never ran: then the
+// error is a *folderError, as for whatever comes before. SFTP is closed while
+// anything runs: sshd may let one session be open at a time.
+func (h *Host) try(ctx context.Context, p Program, base string, packed []byte) (*Session, error) {
+	var at uploaded
+	err := h.way.withFiles(func(store hostFiles) (err error) {
+		at, err = upload(ctx, store, base, p, packed)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, complaint, err := h.run(ctx, "gzip", "-d", path.Join(at.folder, p.Name+packedAs)); err != nil {
+		h.takeAway(at, p.Name) // as far as it got; the error to report is the first
+		return nil, at.blame(fmt.Errorf("unpack program: %w", err), complaint)
+	}
+	session, err := h.greet(ctx, p, path.Join(at.folder, p.Name))
+	if err == nil {
+		return session, nil
+	}
+	stood := h.takeAway(at, p.Name)
+	var refused *StartError
+	if errors.As(err, &refused) && stood {
+		return nil, at.blame(err, refused.Stderr)
+	}
+	return nil, err
+}
+
+// takeAway removes what was uploaded, and tells whether the unpacked program
+// still stood there.
+func (h *Host) takeAway(at uploaded, name string) (stood bool) {
+	h.way.withFiles(func(store hostFiles) error {
+		stood = remove(store, at.folder, name)
+		return nil
+	})
+	return stood
+}
+
+// uploaded is where a program was put.
+type uploaded struct{ base, folder string }
+
+// blame says that the folder was not usable, unless it was the connection.
+func (u uploaded) blame(err error, said string) error {
+	if lost := (*LostError)(nil); errors.As(err, &lost) {
+		return err
+	}
+	if said != "" { // which tells more, less the name of a folder that nobody knows
+		err = errors.New(strings.ReplaceAll(lastLine(said), u.folder+"/", ""))
+	}
+	return &folderError{u.base, err}
+}
+
+// upload puts the packed program into a new folder under base.
+func upload(ctx context.Context, store hostFiles, base string, p Program, packed []byte) (uploaded, error) {
 	if base == home {
 		var err error
 		if base, err = store.home(); err != nil {
-			return nil, &folderError{home, err}
+			return uploaded{}, &folderError{home, err}
 		}
 	}
 	if !plainPath.MatchString(base) {
-		return nil, &folderError{base, errors.New("its name has unusual characters")}
+		return uploaded{}, &folderError{base, errors.New("its name has unusual characters")}
 	}
 	var random [16]byte
 	rand.Read(random[:])
-	folder := path.Join(base, "relayctl-"+hex.EncodeToString(random[:]))
-	elsewhere := func(err error, said string) error { // blames the folder, unless it was the connection
-		if lost := (*LostError)(nil); errors.As(err, &lost) {
-			return err
-		}
-		if said != "" { // which tells more, less the name of a folder that nobody knows
-			err = errors.New(strings.ReplaceAll(lastLine(said), folder+"/", ""))
-		}
-		return &folderError{base, err}
+	at := uploaded{base, path.Join(base, "relayctl-"+hex.EncodeToString(random[:]))}
+	if err := put(store, at.folder, p.Name, &content{ctx: ctx, rest: bytes.NewReader(packed), tell: p.Uploading}); err != nil {
+		return uploaded{}, at.blame(err, "")
 	}
-	if err := put(store, folder, p.Name, &upload{ctx: ctx, rest: bytes.NewReader(packed), tell: p.Uploading}); err != nil {
-		return nil, elsewhere(err, "")
-	}
-	if _, complaint, err := h.run(ctx, "gzip", "-d", path.Join(folder, p.Name+packedAs)); err != nil {
-		remove(store, folder, p.Name) // as far as it got; the error to report is the first
-		return nil, elsewhere(fmt.Errorf("unpack program: %w", err), complaint)
-	}
-	session, err := h.greet(ctx, p, path.Join(folder, p.Name))
-	stood, left := remove(store, folder, p.Name)
-	var refused *StartError
-	switch {
-	case errors.As(err, &refused) && stood:
-		return nil, elsewhere(err, refused.Stderr)
-	case err != nil:
-		return nil, err
-	case left != nil:
-		session.Close()
-		return nil, fmt.Errorf("remove uploaded program from %s: %w", folder, left)
-	}
-	return session, nil
+	return at, nil
 }
 
 // unpackedSize is the size that gzip notes in the last four bytes (RFC 1952).
@@ -131,20 +153,20 @@ func unpackedSize(packed []byte) int64 {
 	return int64(binary.LittleEndian.Uint32(packed[len(packed)-4:]))
 }
 
-// upload reads a program until it or ctx ends, and tells how far it is.
-type upload struct {
+// content reads a program until it or ctx ends, and tells how far it is.
+type content struct {
 	ctx  context.Context
 	rest *bytes.Reader
 	tell func(sent, total int64)
 }
 
-func (u *upload) Read(p []byte) (int, error) {
-	if u.ctx.Err() != nil {
-		return 0, context.Cause(u.ctx)
+func (c *content) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
 	}
-	n, err := u.rest.Read(p)
-	if u.tell != nil {
-		u.tell(u.rest.Size()-int64(u.rest.Len()), u.rest.Size())
+	n, err := c.rest.Read(p)
+	if c.tell != nil {
+		c.tell(c.rest.Size()-int64(c.rest.Len()), c.rest.Size())
 	}
 	return n, err
 }

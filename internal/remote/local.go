@@ -71,6 +71,7 @@ func (m *localMachine) start(command []string) (*process, error) {
 		p.stdin.Close()
 		out.Close()
 	}
+	p.kill = func() { child.Process.Kill() }
 	forget := context.AfterFunc(m.closing, p.end)
 	m.children.Go(func() {
 		p.exit = localExit(child.Wait())

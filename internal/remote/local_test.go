@@ -14,7 +14,7 @@ import (
 func withSudo(t *testing.T) {
 	t.Helper()
 	folder := t.TempDir()
-	text := "#!/bin/sh\ntest \"$1\" = -n || exit 1\nshift\nexec \"$@\"\n"
+	text := "#!/bin/sh\ntest \"$1\" = -S || exit 1\nshift 3\nexec \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(folder, "sudo"), []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -58,19 +58,16 @@ func put(host hostFiles, folder, name string, content io.Reader) error {
 	return nil
 }
 
-// remove takes away what was put, packed or not, and tells whether the unpacked
-// program still stood there.
-func remove(host hostFiles, folder, name string) (stood bool, err error) {
-	err = host.rmdir(folder)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // mostly the program has removed both
-		stood = host.unlink(path.Join(folder, name)) == nil
-		host.unlink(path.Join(folder, name+packedAs)) // mostly unpacked and gone; else the folder stays, and says so
-		err = host.rmdir(folder)
+// remove takes away what was put, packed or not, as far as it is there, and tells
+// whether the unpacked program still stood there.
+func remove(host hostFiles, folder, name string) (stood bool) {
+	if err := host.rmdir(folder); err == nil || errors.Is(err, fs.ErrNotExist) {
+		return false // mostly the program has removed both
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return stood, err
+	stood = host.unlink(path.Join(folder, name)) == nil
+	host.unlink(path.Join(folder, name+packedAs))
+	host.rmdir(folder)
+	return stood
 }
 
 // pathsUp are a folder's path and those of all folders above it but the root's.

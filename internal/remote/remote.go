@@ -7,6 +7,8 @@ package remote
 import (
 	"bufio"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // Host is an open way to one host. It is closed by Close.
@@ -14,6 +16,8 @@ type Host struct {
 	target  Target
 	user    string // who runs the commands
 	root    bool   // which is root
+	doas    bool   // else it becomes root by doas, since there is no sudo
+	refused error  // why a sudo password that was tried did not make root; nil: none was, or it did
 	way     machine
 	greetIn time.Duration // how long a program may take to greet
 }
@@ -39,6 +43,11 @@ type Program struct {
 	// which the last one counts.
 	Greet func(r *bufio.Reader) (digest string, err error)
 
+	// SudoPassword is what sudo gets where it wants a password; zero: nothing.
+	// The program may find it as the first line of its standard input: sudo
+	// leaves it there where it wants none.
+	SudoPassword secret.Value
+
 	// Uploading, where not nil, is told how far the program's upload is.
 	Uploading func(sent, total int64)
 }
@@ -53,6 +62,9 @@ type Source interface {
 
 // InstallRoot is where the programs stand on a host: NAME/current/NAME below.
 const InstallRoot = "/usr/local/lib/relayctl"
+
+// User is who the login is.
+func (h *Host) User() string { return h.user }
 
 // Close ends every session and the connection. It returns when all that the
 // Host had started on this machine has stopped.

@@ -46,8 +46,11 @@ func (s script) Packed(arch string) ([]byte, error) {
 	return packed.Bytes(), errors.Join(err, s.err)
 }
 
+// removeItself is how a program of ours begins, which was brought along.
+const removeItself = "rm -f \"$0\"\nrmdir \"$(dirname \"$0\")\" 2>/dev/null\n"
+
 func programText(digest string) string {
-	return "#!/bin/sh\nrm -f \"$0\"\necho '" + greeting + digest + "'\nexec cat\n"
+	return "#!/bin/sh\n" + removeItself + "echo '" + greeting + digest + "'\nexec cat\n"
 }
 
 func greet(r *bufio.Reader) (string, error) {

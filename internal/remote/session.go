@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"strings"
 	"sync"
 )
 
@@ -13,6 +14,7 @@ type process struct {
 	stdout io.Reader
 	stderr *tail
 	end    func() // lets go of it; it sees its input end
+	kill   func() // ends it at once, where that is possible
 	ended  chan struct{}
 	exit   error // how it ended, once ended is closed: nil, *ExitError or *LostError
 }
@@ -64,6 +66,11 @@ const tailSize = 8 << 10
 type tail struct {
 	mu   sync.Mutex
 	text []byte
+
+	prompt     string // of sudo; "": it is not expected to ask
+	answers    int    // how often it may ask
+	unanswered func() // called once, when it asks more often; then nil
+	unfed      bool   // it did
 }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -73,11 +80,64 @@ func (t *tail) Write(p []byte) (int, error) {
 	if extra := len(t.text) - tailSize; extra > 0 {
 		t.text = append(t.text[:0], t.text[extra:]...)
 	}
+	t.look()
 	return len(p), nil
 }
 
+// expect tells that sudo may ask with a prompt as often as there are answers,
+// and what to do when it asks once more.
+func (t *tail) expect(prompt string, answers int, unanswered func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.prompt, t.answers, t.unanswered = prompt, answers, unanswered
+	t.look()
+}
+
+// look counts the prompts. A shell that shows what it runs (set -x) shows the
+// prompt as well, after its option.
+func (t *tail) look() {
+	if t.unanswered == nil {
+		return
+	}
+	text := string(t.text)
+	if strings.Count(text, t.prompt)-strings.Count(text, "-p "+t.prompt) > t.answers {
+		go t.unanswered()
+		t.unanswered, t.unfed = nil, true
+	}
+}
+
+// isUnanswered reports whether sudo asked more often than there are answers.
+func (t *tail) isUnanswered() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unfed
+}
+
+// answered tells that sudo has what it wanted: from now on its end is nobody's
+// matter.
+func (t *tail) answered() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unanswered = nil
+}
+
+// String is what was written, less sudo's prompts.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(t.text)
+	if t.prompt == "" {
+		return string(t.text)
+	}
+	var said strings.Builder
+	for line := range strings.Lines(string(t.text)) {
+		before, after, asked := strings.Cut(line, t.prompt)
+		switch {
+		case !asked:
+			said.WriteString(line)
+		case strings.HasSuffix(before, "-p "), strings.HasPrefix(after, "]"): // a shell's trace; "[sudo: PROMPT] Password:"
+		default:
+			said.WriteString(before + after)
+		}
+	}
+	return said.String()
 }

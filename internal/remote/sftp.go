@@ -20,9 +20,9 @@ import (
 const uploadsAhead = 64
 
 func (m *sshMachine) withFiles(use func(hostFiles) error) error {
-	session, err := m.client.NewSession()
+	session, err := m.open()
 	if err != nil {
-		return m.loss(fmt.Errorf("open session: %w", err))
+		return err
 	}
 	defer session.Close()
 	in, inErr := session.StdinPipe()

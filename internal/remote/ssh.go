@@ -90,12 +90,11 @@ func (m *sshMachine) ping() error {
 }
 
 func (m *sshMachine) start(command []string) (*process, error) {
-	session, err := m.client.NewSession()
+	session, err := m.open()
 	if err != nil {
-		return nil, m.loss(fmt.Errorf("open session: %w", err))
+		return nil, err
 	}
-	m.used.Store(true)
-	p := &process{stderr: &tail{}, ended: make(chan struct{}), end: func() { session.Close() }}
+	p := &process{stderr: &tail{}, ended: make(chan struct{}), end: func() { session.Close() }, kill: func() { session.Signal(ssh.SIGKILL) }}
 	session.Stderr = p.stderr
 	stdin, inErr := session.StdinPipe()
 	stdout, outErr := session.StdoutPipe()

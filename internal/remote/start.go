@@ -7,10 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // architectures are those that relayctl carries programs for, by what uname -m
@@ -23,8 +26,10 @@ const giveUp = 3 * time.Second
 
 // Start starts the program as root: the installed one where it is the carried
 // one, which costs one exchange, else a copy of the carried one that is taken
-// away again as soon as it runs. The connection to a host that is silent ends
-// with ctx.
+// away again as soon as it runs. Where sudo wants a password that p does not
+// have, the error is of the Kind SudoWantsPassword: Start may be called again,
+// with one. A password is tried once. The connection to a host that is silent
+// ends with ctx.
 func (h *Host) Start(ctx context.Context, p Program) (*Session, error) {
 	over := make(chan struct{})
 	defer close(over)
@@ -50,12 +55,11 @@ func (h *Host) start(ctx context.Context, p Program) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !h.root && h.target.Sudo == SudoNone {
-		return nil, &Error{Kind: NotRoot, What: fmt.Sprintf("become root as %s: it is not root, and the stack says sudo = %q", h.user, SudoNone),
-			Next: `Log in as root, or take sudo = "none" out of the host's ssh block.`}
+	arch, err := h.mayBecomeRoot(ctx, p.SudoPassword)
+	if err != nil {
+		return nil, err
 	}
-	installed := path.Join(InstallRoot, p.Name, "current", p.Name)
-	session, err := h.greet(ctx, p, installed)
+	session, err := h.startInstalled(ctx, p)
 	if err == nil && slices.Contains(carried, session.digest) {
 		return session, nil
 	}
@@ -66,11 +70,23 @@ func (h *Host) start(ctx context.Context, p Program) (*Session, error) {
 	case !errors.As(err, &never), never.hopeless():
 		return nil, err
 	}
-	arch, err := h.askArchitecture(ctx)
-	if err != nil {
-		return nil, err
+	if arch == "" {
+		if arch, err = h.askArchitecture(ctx, p.SudoPassword); err != nil {
+			return nil, err
+		}
 	}
 	return h.firstContact(ctx, p, arch)
+}
+
+// startInstalled starts the program that a former apply installed.
+func (h *Host) startInstalled(ctx context.Context, p Program) (*Session, error) {
+	installed := path.Join(InstallRoot, p.Name, "current", p.Name)
+	session, err := h.greet(ctx, p, installed)
+	if h.root || h.doas || !isNotFound(err) {
+		return session, err
+	}
+	h.doas = true // sudo would have been found, and have told that the program was not
+	return h.greet(ctx, p, installed)
 }
 
 // digests are those that a carried program may greet with.
@@ -93,17 +109,9 @@ func (e *StartError) hopeless() bool {
 	return errors.As(e.Exit, &lost) || errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, context.DeadlineExceeded)
 }
 
-// asRoot puts sudo before a command where the login is not root.
-func (h *Host) asRoot(command ...string) []string {
-	if h.root {
-		return command
-	}
-	return append([]string{"sudo", "-n"}, command...)
-}
-
 // greet starts the program at file and waits for its greeting.
 func (h *Host) greet(ctx context.Context, p Program, file string) (*Session, error) {
-	process, err := h.way.start(h.asRoot(file))
+	process, err := h.startAsRoot(p.SudoPassword, file)
 	if err != nil {
 		return nil, &StartError{Program: file, Err: err, Exit: err}
 	}
@@ -116,6 +124,7 @@ func (h *Host) greet(ctx context.Context, p Program, file string) (*Session, err
 		err = context.Cause(ctx)
 	}
 	if err == nil {
+		process.stderr.answered()
 		return s, nil
 	}
 	failure := &StartError{Program: file, Err: err}
@@ -124,6 +133,9 @@ func (h *Host) greet(ctx context.Context, p Program, file string) (*Session, err
 		failure.Exit = process.wait(ctx) // sees it end by itself, with what it has to say
 	}
 	process.end()
+	if process.stderr.isUnanswered() {
+		return nil, h.unanswered(p.SudoPassword, process.stderr.String())
+	}
 	failure.Stderr = process.stderr.String()
 	return nil, failure
 }
@@ -136,19 +148,24 @@ func (h *Host) patience(ctx context.Context) (context.Context, context.CancelFun
 // maxSaid bounds what is read of a small command, in bytes.
 const maxSaid = 64 << 10
 
-// run runs a command that ends by itself, and returns what it said. The error
-// is as process.exit, or why its output can't be read.
+// run runs a command that ends by itself, as the login user, and returns what it
+// said. The error is as process.exit, or why its output can't be read.
 func (h *Host) run(ctx context.Context, command ...string) (stdout, stderr string, err error) {
-	ctx, cancel := h.patience(ctx)
-	defer cancel()
 	process, err := h.way.start(command)
 	if err != nil {
 		return "", "", err
 	}
+	process.stdin.Close()
+	return h.hear(ctx, process)
+}
+
+// hear returns what a process says until its end, as run does.
+func (h *Host) hear(ctx context.Context, process *process) (stdout, stderr string, err error) {
+	ctx, cancel := h.patience(ctx)
+	defer cancel()
 	defer process.end()
 	stop := context.AfterFunc(ctx, process.end)
 	defer stop()
-	process.stdin.Close()
 	said, err := io.ReadAll(io.LimitReader(process.stdout, maxSaid+1))
 	if err == nil && len(said) > maxSaid {
 		return "", "", fmt.Errorf("it says more than %d bytes", maxSaid)
@@ -161,13 +178,21 @@ func (h *Host) run(ctx context.Context, command ...string) (stdout, stderr strin
 
 // askArchitecture asks for the machine's kind, as root: so the answer also
 // tells whether the login may become root.
-func (h *Host) askArchitecture(ctx context.Context) (string, error) {
-	said, complaint, err := h.run(ctx, h.asRoot("uname", "-sm")...)
+func (h *Host) askArchitecture(ctx context.Context, password secret.Value) (string, error) {
+	ask := func() (string, string, error) { return h.runAsRoot(ctx, password, "/usr/bin/uname", "-sm") }
+	said, complaint, err := ask()
+	if !h.root && !h.doas && isNotFound(err) {
+		h.doas = true
+		said, complaint, err = ask()
+	}
 	var ended *ExitError
 	var lost *LostError
+	var refused *Error
 	switch {
-	case errors.As(err, &ended):
-		return "", h.noRoot(ctx, ended, complaint, said)
+	case errors.As(err, &refused):
+		return "", err
+	case errors.As(err, &ended), errors.Is(err, exec.ErrNotFound):
+		return "", h.noRoot(ctx, err, cmp.Or(complaint, said), password)
 	case errors.As(err, &lost):
 		return "", fmt.Errorf("ask what machine this is: %w", err)
 	case err != nil:
@@ -182,31 +207,6 @@ func (h *Host) askArchitecture(ctx context.Context) (string, error) {
 		return "", &Error{Kind: Unsupported, What: fmt.Sprintf("%s on %s is not supported: hosts run Linux on x86_64 or aarch64", words[0], words[1])}
 	}
 	return arch, nil
-}
-
-// notFound is a shell's exit status for a command that it doesn't find.
-const notFound = 127
-
-// noRoot is why a command that was to run as root ended badly: because the
-// login may not become root, or because its shell runs no commands at all.
-func (h *Host) noRoot(ctx context.Context, ended *ExitError, complaint, said string) error {
-	if h.root {
-		return h.noShell(cmp.Or(complaint, said), ended)
-	}
-	said, unlike, err := h.run(ctx, "uname", "-sm")
-	switch {
-	case err != nil:
-		return h.noShell(cmp.Or(unlike, said), err)
-	case ended.Status == notFound:
-		return &Error{Kind: SudoRefuses, What: fmt.Sprintf("become root as %s: sudo is not installed", h.user),
-			Next: "Log in as root, or install sudo on the host:\n  apt-get install sudo"}
-	}
-	return &Error{
-		Kind: SudoRefuses, What: fmt.Sprintf("become root as %s with sudo -n: %s", h.user, lastLine(complaint)),
-		Next: fmt.Sprintf("Log in as root, or let %[1]s use sudo without a password and without a terminal. As root on the host:\n"+
-			"  echo '%[1]s ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/relayctl\n"+
-			"  echo 'Defaults:%[1]s !requiretty' >> /etc/sudoers.d/relayctl", h.user),
-	}
 }
 
 // noShell is why the login's shell ran no command, with what it said.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -113,6 +114,7 @@ func (s *Server) serveSSH(conn net.Conn) {
 		return
 	}
 	s.running.Go(func() { ssh.DiscardRequests(requests) })
+	var open atomic.Int64
 	for offered := range channels {
 		if offered.ChannelType() == "direct-tcpip" {
 			s.running.Go(func() { s.forward(offered) })
@@ -123,12 +125,20 @@ func (s *Server) serveSSH(conn net.Conn) {
 			continue
 		}
 		s.at("session")
+		if limit := s.options.MaxSessions; limit > 0 && open.Load() >= int64(limit) {
+			offered.Reject(ssh.ConnectionFailed, "open failed")
+			continue
+		}
 		channel, requests, err := offered.Accept()
 		if err != nil {
 			return
 		}
 		s.channels.Add(1)
-		s.running.Go(func() { s.session(channel, requests) })
+		open.Add(1)
+		s.running.Go(func() {
+			defer open.Add(-1)
+			s.session(channel, requests)
+		})
 	}
 }
 

@@ -41,6 +41,8 @@ type Options struct {
 	MoreThanKey   bool                     // ask for a password as well
 	PasswordOnly  bool                     // take no keys
 	Password      string                   // is right, where one is taken; "" means none is
+	SudoPassword  string                   // is right for sudo, where it wants one
+	MaxSessions   int                      // that may be open at once on a connection, as sshd counts them; 0 means any number
 	Questions     []string                 // ask these for it, in place of SSH's own method; Password answers each
 	EndSession    bool                     // end the connection after the log-in, as for a bad ChrootDirectory
 
@@ -51,9 +53,12 @@ type Options struct {
 	On     func(point string) // called at "accept", "auth", "session", "exec", "sftp" and, once the folder stands, "mkdir", before the answer
 
 	Uname    string                      // what uname -sm prints; "" means Linux x86_64
-	Sudo     Sudo                        // what sudo -n does
+	Sudo     Sudo                        // what sudo does
+	SudoSays string                      // what SudoSays says
+	Doas     Doas                        // what doas -n does
 	NoExec   []string                    // folders that don't let programs run
 	NoSFTP   bool                        // refuse the subsystem
+	NoKill   bool                        // pass no signals on
 	Forward  bool                        // let connections through to other addresses
 	Connect  Connect                     // makes them; nil means TCP
 	Heedless bool                        // SFTP makes folders as its umask says, whatever mode is asked for
@@ -62,6 +67,7 @@ type Options struct {
 	Shell    bool                        // run commands as this machine's own /bin/sh does, whatever is below Server.Root
 	Program  Program                     // runs in place of every file of the host; nil: the files under Server.Root do
 	Noise    string                      // what the login shell prints before any command's output
+	Traces   bool                        // it shows the commands that it runs, as for set -x
 	Chatty   bool                        // it prints Noise before SFTP, too
 	NoLogin  bool                        // the login shell is nologin
 	Hang     bool                        // the login shell waits for input before it runs anything
@@ -75,16 +81,6 @@ type Program func(stdin io.ReadCloser, stdout io.Writer) int
 
 // Connect connects a server to an address.
 type Connect func(address string) (net.Conn, error)
-
-// Sudo is what sudo -n does.
-type Sudo int
-
-// The kinds of sudo.
-const (
-	SudoWorks Sudo = iota
-	SudoWantsPassword
-	SudoMissing
-)
 
 // Server is a host of its own.
 type Server struct {
@@ -104,6 +100,8 @@ type Server struct {
 	channels    atomic.Int64
 	forwarded   atomic.Int64
 	guesses     atomic.Int64
+
+	sudoFailures atomic.Int64
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool

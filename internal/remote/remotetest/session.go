@@ -28,9 +28,7 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		case request.Type == "exec":
 			s.at("exec")
 			request.Reply(true, nil)
-			s.running.Go(func() { ssh.DiscardRequests(requests) })
-			status := s.run(wanted.Text, channel)
-			channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
+			s.execute(wanted.Text, channel, requests)
 			return
 		case request.Type == "subsystem" && wanted.Text == "sftp" && !s.options.NoSFTP:
 			s.at("sftp")
@@ -47,45 +45,60 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
+// execute runs a command line and tells how it ended.
+func (s *Server) execute(line string, channel ssh.Channel, requests <-chan *ssh.Request) {
+	on := &execution{Channel: channel, killed: make(chan struct{})}
+	s.running.Go(func() {
+		for request := range requests {
+			if request.Type == "signal" && !s.options.NoKill && !on.isKilled() {
+				close(on.killed)
+			}
+		}
+	})
+	status := s.run(line, on)
+	if on.isKilled() {
+		channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
+			Signal   string
+			Core     bool
+			Text, In string
+		}{Signal: "KILL"}))
+		return
+	}
+	channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(status)}))
+}
+
 // run does what a login shell in its mood would do with a command line of plain
 // words, and returns its exit status.
-func (s *Server) run(line string, channel ssh.Channel) int {
+func (s *Server) run(line string, on *execution) int {
 	s.mu.Lock()
 	s.commands = append(s.commands, line)
 	s.mu.Unlock()
 	switch {
 	case s.options.NoLogin:
-		fmt.Fprintln(channel, "This account is currently not available.")
+		fmt.Fprintln(on, "This account is currently not available.")
 		return 1
 	case s.options.Hang:
-		io.Copy(io.Discard, channel)
+		io.Copy(io.Discard, on)
 		return 0
 	}
-	io.WriteString(channel, s.options.Noise)
+	io.WriteString(on, s.options.Noise)
 	if s.options.Shell {
-		return s.child("/bin/sh", []string{"-c", line}, channel)
+		return s.child("/bin/sh", []string{"-c", line}, on)
 	}
-	return s.command(strings.Fields(line), channel)
+	return s.command(strings.Fields(line), on)
 }
 
 // command runs a command line.
-func (s *Server) command(words []string, channel ssh.Channel) int {
-	sudo := len(words) > 2 && words[0] == "sudo" && words[1] == "-n"
-	if sudo {
-		words = words[2:]
-		switch s.options.Sudo {
-		case SudoWantsPassword:
-			fmt.Fprintln(channel.Stderr(), "sudo: a password is required")
-			return 1
-		case SudoMissing:
-			fmt.Fprintln(channel.Stderr(), "sh: 1: sudo: not found")
-			return 127
-		}
+func (s *Server) command(words []string, channel *execution) int {
+	given := words[0]
+	words, status := s.becomeRoot(words, channel)
+	if len(words) == 0 {
+		return status
 	}
 	switch words[0] {
 	case "gzip":
 		return s.child("/bin/gzip", []string{"-d", s.Path(words[2])}, channel)
-	case "uname":
+	case "uname", "/usr/bin/uname":
 		uname := s.options.Uname
 		if uname == "" {
 			uname = "Linux x86_64"
@@ -96,8 +109,8 @@ func (s *Server) command(words []string, channel ssh.Channel) int {
 	if s.options.Program != nil {
 		return s.options.Program(channel, channel)
 	}
-	status := s.program(words, channel)
-	if sudo && (status == 126 || status == 127) {
+	status = s.program(words, channel)
+	if words[0] != given && (status == 126 || status == 127) {
 		return 1 // sudo's own status for a program that it can't start
 	}
 	return status

@@ -75,7 +75,7 @@ func (s *site) unknownKey() {
 	stranger := s.Workers[1]
 	s.know(s.Edge, s.Workers[0])
 	s.refuses("gpu-2", "verify host key of "+stranger.Addr+": ssh-ed25519 "+stranger.HostKeys[0]+" is not known",
-		"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub", `host_key = "`+stranger.HostKeys[0]+`"`, "--accept-new-host-keys")
+		"ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub", `host_key = "ssh-ed25519 `+stranger.HostKeys[0]+`"`, "--accept-new-host-keys")
 	want(s.t, s.mustRelayctl("plan", "--accept-new-host-keys"), stranger.HostKeys[0], "Everything is as stack.hcl says")
 	s.mustBeDone() // it is known from now on
 }
@@ -92,7 +92,7 @@ func (s *site) changedKey() {
 		s.t.Fatal(err)
 	}
 	s.writeHome(".ssh/known_hosts", string(known)+strings.ReplaceAll(string(keys), s.Workers[0].Addr, changed.Addr))
-	says := []string{"verify host key of " + changed.Addr, changed.HostKeys[0], fmt.Sprintf("known_hosts:%d lists another", bytes.Count(known, []byte("\n"))+1), "ssh-keygen -f", "-R '" + changed.Addr + "'"}
+	says := []string{"verify host key of " + changed.Addr, changed.HostKeys[0], "listed is ssh-ed25519 " + s.Workers[0].HostKeys[0], fmt.Sprintf("known_hosts:%d)", bytes.Count(known, []byte("\n"))+1), "ssh-keygen -f", "-R '" + changed.Addr + "'"}
 	s.refuses("gpu-2", says...)
 	// A new key is one that was never seen; this one is another.
 	r := s.relayctl("plan", "--accept-new-host-keys")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/relayctl/relayctl/internal/plan"
 	"github.com/relayctl/relayctl/internal/remote"
 	"github.com/relayctl/relayctl/internal/secret"
 )
@@ -54,6 +55,10 @@ func (s *Session) reach(ctx context.Context, target Target) (*Conversation, erro
 	var wanted *PasswordWanted
 	if !errors.As(err, &wanted) {
 		return conversation, err
+	}
+	if target.Role == plan.RoleDeparted { // somebody else may have named it
+		wanted.Err = fmt.Errorf("%w; it left the stack file, so it gets one only when asked for by its name, on a terminal", wanted.Err)
+		return nil, err
 	}
 	password := cmp.Or(s.config.SudoPassword, s.sudo.of(wanted.User))
 	if password.IsZero() {

@@ -155,8 +155,9 @@ func TestSudoPasswords(t *testing.T) {
 	}
 }
 
-// A host that is dialled later in the same run goes on with what was answered.
-func TestSudoPasswordIsAskedForOnce(t *testing.T) {
+// A host that left the stack file may have been named by somebody else: the
+// password of the others is not for it, unless the user says so by its name.
+func TestDepartedHostGetsNoPasswordUnasked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHome(t)
 		h.mustApply()
@@ -164,17 +165,22 @@ func TestSudoPasswordIsAskedForOnce(t *testing.T) {
 		for address := range maps.Keys(h.network) {
 			s.accounts[address] = sudoer{"ops", "sesame"}
 		}
-		asked := 0
+		var asked []string
 		h.config.Dialer, h.config.Stack = s, load(t, homeWithout)
-		h.config.Ask = func(context.Context, engine.Question) (secret.Value, error) {
-			asked++
+		h.config.Ask = func(_ context.Context, q engine.Question) (secret.Value, error) {
+			asked = append(asked, strings.Join(q.Hosts, " "))
 			return secret.New("sesame"), nil
 		}
 		if planned := h.plan(); len(planned.Hosts) != 3 || len(planned.Failed)+len(planned.Stays) > 0 {
 			t.Errorf("planned %+v", planned)
 		}
-		if asked != 1 || len(s.tried) != 3 {
-			t.Errorf("asked %d times, tried %q", asked, s.tried)
+		if want := []string{"edge gpu-1", "gpu-2"}; !slices.Equal(asked, want) || len(s.tried) != 3 {
+			t.Errorf("asked %q, want %q; tried %q", asked, want, s.tried)
+		}
+		h.config.SudoPassword, h.config.Ask, s.tried = secret.New("sesame"), nil, nil
+		planned := h.plan()
+		if len(planned.Stays) != 1 || !strings.Contains(planned.Stays[0].Summary, "only when asked for by its name") || len(s.tried) != 2 {
+			t.Errorf("stays %v; tried %q", planned.Stays, s.tried)
 		}
 	})
 }

@@ -60,7 +60,8 @@ func asking(t *testing.T, answers ...string) (*remote.Dialer, *operator) {
 // A key is opened once, however many hosts want it, and only for who knows it.
 func TestPassphraseIsAskedOnce(t *testing.T) {
 	key := remotetest.NewKey(t, "rsa").(*rsa.PrivateKey)
-	old, err := x509.EncryptPEMBlock(rand.Reader, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key), []byte("geheim"), x509.PEMCipherAES128) //nolint:staticcheck // people still have them
+	//lint:ignore SA1019 people still have such keys
+	old, err := x509.EncryptPEMBlock(rand.Reader, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key), []byte("geheim"), x509.PEMCipherAES128)
 	if err != nil {
 		t.Fatal(err)
 	}

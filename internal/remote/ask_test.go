@@ -288,3 +288,18 @@ func TestSecurityKey(t *testing.T) {
 	to.IdentityFile = ""
 	dial(t, d, to)
 }
+
+// The same address behind another hop is another host.
+func TestPasswordIsForOneHost(t *testing.T) {
+	s := remotetest.Start(t, remotetest.Options{PasswordOnly: true, Password: "geheim"})
+	d, o := asking(t, "geheim", "geheim")
+	for range 2 {
+		hop := hopTo(remotetest.Start(t, remotetest.Options{Forward: true}), "bastion")
+		for range 2 {
+			dial(t, d, behind(s, hop))
+		}
+	}
+	if len(o.asked) != 2 {
+		t.Errorf("asked %d times, want once for each way", len(o.asked))
+	}
+}

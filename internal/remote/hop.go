@@ -54,6 +54,15 @@ func (h *hops) take(ctx context.Context, key string, open func() (*sshMachine, e
 	return taken, made, nil
 }
 
+// wayTo tells a hop from every other one: an address means another host behind
+// each. Without a hop it is "".
+func (h *hop) wayTo() string {
+	if h == nil {
+		return ""
+	}
+	return h.key
+}
+
 // wait waits until the connection is made; who has made it waits no more.
 func (h *hop) wait(ctx context.Context, made bool) error {
 	if !made {

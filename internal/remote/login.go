@@ -195,7 +195,7 @@ func (a *attempt) answer(ctx context.Context, q Question) (text secret.Value, er
 			text, err = a.dialer.ask(ctx, q)
 			return
 		}
-		answer := a.dialer.ring.about("password " + q.User + " " + q.Address)
+		answer := a.dialer.ring.about(fmt.Sprintf("password %s %s %s", q.User, q.Address, a.via.wayTo()))
 		defer answer.mu.Unlock()
 		if !answer.given {
 			answer.text, answer.err = a.dialer.ask(ctx, q)

@@ -73,7 +73,7 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Host, error) {
 // dialOnce finds the way and opens it, or fails by Timeout for each connection
 // that leads there.
 func (d *Dialer) dialOnce(ctx context.Context, t Target) (*Host, error) {
-	ways, err := d.ways(ctx, t)
+	ways, err := d.waysTo(ctx, t, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -141,13 +140,4 @@ func (h *hop) dial(ctx context.Context, way route) (net.Conn, error) {
 	return nil, &Error{Kind: NoForwarding, What: fmt.Sprintf("reach %s: %s lets no connection through: %s", way.address, h.machine.address, refused.Message), Err: err,
 		Next: fmt.Sprintf("Let the sshd of %s forward it, AllowTcpForwarding and PermitOpen, and the key too, whose line in "+
 			"authorized_keys may say restrict or permitopen.", h.machine.address)}
-}
-
-// names lists hops for a message.
-func names(ways []route) string {
-	var list []string
-	for _, way := range ways {
-		list = append(list, way.target.Name)
-	}
-	return strings.Join(list, ", then ")
 }

@@ -46,40 +46,6 @@ func (way route) key() string {
 	return fmt.Sprintf("%+v\n", way)
 }
 
-// ways are the hosts that lead to a target, the first to be reached first, and
-// the target itself.
-func (d *Dialer) ways(ctx context.Context, t Target) ([]route, error) {
-	return d.waysTo(ctx, t, nil)
-}
-
-// maxHops is after how many hops a way goes round in circles.
-const maxHops = 10
-
-// waysTo adds the ways that lead to a target before those that lead on from it.
-func (d *Dialer) waysTo(ctx context.Context, t Target, onward []route) ([]route, error) {
-	if len(onward) > maxHops {
-		return nil, fmt.Errorf("reach %s: the way there goes round in circles: %s", onward[len(onward)-1].target.Address, names(onward[:len(onward)-1]))
-	}
-	way, jump, err := d.route(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	way.isHop = len(onward) > 0
-	ways := append([]route{way}, onward...)
-	if len(jump) == 0 {
-		return ways, nil
-	}
-	last := jump[len(jump)-1]
-	if len(jump) > 1 {
-		last.Jump = jump[:len(jump)-1] // as with ssh, the list leads there, whatever is said about it elsewhere
-	}
-	last.KnownOnly = t.KnownOnly
-	if err := last.check(); err != nil {
-		return nil, fmt.Errorf("reach %s through %s: %w", t.Address, last.Name, err)
-	}
-	return d.waysTo(ctx, last, ways)
-}
-
 // route fills in what the stack leaves open as ssh's configuration has it, which
 // knows ssh's defaults, too. jump are the hosts to go through.
 func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target, err error) {
@@ -117,7 +83,22 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 	if seconds, err := strconv.Atoi(conf.First("connecttimeout", "none")); err == nil && d.Timeout == 0 && seconds > 0 {
 		way.timeout = time.Duration(seconds) * time.Second
 	}
-	expand := d.expander(way, host, port)
+	way.keys(d, conf, d.expander(way, host, port))
+	switch command := conf.First("proxycommand", "none"); {
+	case t.Direct || len(t.Jump) > 0:
+		jump = t.Jump
+	case conf.First("proxyjump", "none") != "none":
+		jump = jumpsOf(conf.First("proxyjump", "none"))
+	case command != "none":
+		way.command = d.tokens(way, host, port).Replace(command)
+	}
+	return way, jump, nil
+}
+
+// keys fills in which keys to log in with, and by which files a host's key is
+// known.
+func (way *route) keys(d *Dialer, conf sshconfig.Config, expand func(string) string) {
+	t := way.target
 	way.agentSocket = d.agentSocket(conf.First("identityagent", ""), expand)
 	way.identities = files(conf.All("identityfile"), expand)
 	switch {
@@ -133,15 +114,6 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		way.newHostKeys = first(way.knownHosts) // never to those of all users
 		way.knownHosts = append(way.knownHosts, files(strings.Fields(conf.First("globalknownhostsfile", "")), expand)...)
 	}
-	switch command := conf.First("proxycommand", "none"); {
-	case t.Direct || len(t.Jump) > 0:
-		jump = t.Jump
-	case conf.First("proxyjump", "none") != "none":
-		jump = jumpsOf(conf.First("proxyjump", "none"))
-	case command != "none":
-		way.command = d.tokens(way, host, port).Replace(command)
-	}
-	return way, jump, nil
 }
 
 // notFollowed tells what is set in vain, once each.
@@ -155,26 +127,6 @@ func (d *Dialer) notFollowed(conf sshconfig.Config) {
 
 // networks are what AddressFamily calls them.
 var networks = map[string]string{"any": "tcp", "inet": "tcp4", "inet6": "tcp6"}
-
-// jumpsOf reads a ProxyJump: [user@]host[:port], or an ssh URI, separated by
-// commas.
-func jumpsOf(value string) []Target {
-	var jump []Target
-	for hop := range strings.SplitSeq(value, ",") {
-		t := Target{Name: hop}
-		rest := strings.TrimSuffix(strings.TrimPrefix(hop, "ssh://"), "/")
-		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-			t.User, rest = rest[:at], rest[at+1:]
-		}
-		t.Address = strings.Trim(rest, "[]")
-		if host, port, err := net.SplitHostPort(rest); err == nil {
-			t.Address = host
-			t.Port, _ = strconv.Atoi(port) // ssh has refused what is no number
-		}
-		jump = append(jump, t)
-	}
-	return jump
-}
 
 // expander expands what "ssh -G" leaves as it stands in paths: "~/", tokens and
 // ${VARIABLES}.

@@ -160,6 +160,9 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 func (a *attempt) refused(err error) error {
 	_, broken := a.conn.seen()
 	hungUp := broken != nil && a.logIn.offered < authTries
+	if a.logIn.unanswered != nil && len(a.logIn.interactive) > 0 { // for want of a key that is taken
+		a.keys.skip("password: %v", a.logIn.unanswered)
+	}
 	if last := lastWords(err); last != "" {
 		a.logIn.hear(last)
 		hungUp = hungUp && a.logIn.offered == 0
@@ -167,11 +170,11 @@ func (a *attempt) refused(err error) error {
 	switch {
 	case a.logIn.late && a.logIn.unanswered == nil:
 		return &UnreachableError{Address: a.way.address, Reason: ReasonLost, Err: err}
-	case a.logIn.unanswered != nil:
+	case a.logIn.unanswered != nil && (len(a.logIn.interactive) == 0 || a.logIn.offered == 0):
 		return a.authError(ReasonUnanswered, err)
 	case a.logIn.taken:
 		return a.authError(ReasonMore, err)
-	case len(a.logIn.interactive) > 0 && a.logIn.asked && !hungUp:
+	case a.logIn.asked && a.logIn.unanswered == nil && !hungUp:
 		a.logIn.forget()
 		return a.authError(ReasonAnswer, err)
 	case slices.ContainsFunc(a.keys.offers, (*offer).isKnown):

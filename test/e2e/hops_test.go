@@ -113,7 +113,7 @@ func TestHops(t *testing.T) {
 	c.step("a hop does not know the key", func() {
 		lab.MustRun(c.t, c.Workers[0], "mv /home/hop2/.ssh/authorized_keys /root/hop2")
 		defer lab.MustRun(c.t, c.Workers[0], "mv /root/hop2 /home/hop2/.ssh/authorized_keys")
-		c.fails("Error: gpu-2: ", "go through "+c.second+": log in to "+c.Workers[0].Addr+":2222 as hop2: the server", "name another user or IdentityFile in ~/.ssh/config")
+		c.fails("Error: gpu-2: ", "go through "+c.second+": log in to "+c.Workers[0].Addr+":2222 as hop2: the server took none of 2 keys", "name another user or IdentityFile in ~/.ssh/config")
 	})
 	c.step("a hop is another", func() {
 		known := c.readHome(".ssh/known_hosts")

@@ -124,7 +124,7 @@ func (s *site) switchedOff() {
 
 func (s *site) sudoRefused() {
 	s.writeStack(s.stackOf(s.proxy(), s.worker(s.Workers[0]), s.workerAt("gpu-2", s.Workers[1].Addr, `user = "nosudo"`), laptop))
-	s.refuses("gpu-2", "become root as nosudo with sudo -n: ", "Log in as root, or let nosudo use sudo without a password", "/etc/sudoers.d/relayctl")
+	s.refuses("gpu-2", "become root as nosudo: sudo wants a password", "log in as root, or let nosudo use sudo without a password", "/etc/sudoers.d/relayctl")
 	s.mustLeaveNothing(s.Workers[1])
 }
 

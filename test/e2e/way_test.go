@@ -24,31 +24,31 @@ type obstacle struct {
 // On a bare host, where relayctl may bring its program: each becomes a file
 // system of its own.
 const (
-	mountTmp     = "mount -t tmpfs -o mode=1777,%[1]s tmpfs /tmp\n"
-	mountVarTmp  = "mount -t tmpfs -o mode=1777,%[1]s tmpfs /var/tmp\n"
-	mountHome    = "mount -t tmpfs -o uid=1500,mode=700,%[1]s tmpfs /home/admin\n" + "cp -a /root/admin-ssh /home/admin/.ssh\n"
-	unmountAll   = "for dir in /tmp /var/tmp /home/admin; do umount $dir || true; done"
-	sudoers      = "printf 'admin ALL=(ALL) NOPASSWD: ALL\\n%s\\n' > /etc/sudoers.d/admin"
-	goodSudoers  = "printf 'admin ALL=(ALL) NOPASSWD: ALL\\n' > /etc/sudoers.d/admin"
-	asItWas      = "rm -f /home/admin/.bashrc; usermod --shell /bin/bash admin"
-	restoreSSHD  = "cp /root/sshd_config /etc/ssh/sshd_config; systemctl restart ssh"
-	mayNotBeRoot = "Log in as root, or let admin use sudo without a password and without a terminal."
+	mountTmp        = "mount -t tmpfs -o mode=1777,%[1]s tmpfs /tmp\n"
+	mountVarTmp     = "mount -t tmpfs -o mode=1777,%[1]s tmpfs /var/tmp\n"
+	mountHome       = "mount -t tmpfs -o uid=1500,mode=700,%[1]s tmpfs /home/admin\n" + "cp -a /root/admin-ssh /home/admin/.ssh\n"
+	unmountAll      = "for dir in /tmp /var/tmp /home/admin; do umount $dir || true; done"
+	sudoers         = "printf 'admin ALL=(ALL) NOPASSWD: ALL\\n%s\\n' > /etc/sudoers.d/admin"
+	goodSudoers     = "printf 'admin ALL=(ALL) NOPASSWD: ALL\\n' > /etc/sudoers.d/admin"
+	asItWas         = "rm -f /home/admin/.bashrc; usermod --shell /bin/bash admin"
+	restoreSSHD     = "cp /root/sshd_config /etc/ssh/sshd_config; systemctl restart ssh"
+	withoutPassword = "Or log in as root, or let admin use sudo without a password and without a terminal."
 )
 
 // What a server made for tests shows as well stands with package remote.
 var obstacles = []obstacle{
 	{"sudo wants a password", "echo 'admin ALL=(ALL) ALL' > /etc/sudoers.d/admin", goodSudoers,
-		[]string{"become root as admin with sudo -n: sudo: a password is required", mayNotBeRoot, "admin ALL=(ALL) NOPASSWD: ALL"}},
+		[]string{"become root as admin: sudo wants a password", "--sudo-password-file FILE or RELAYCTL_SUDO_PASSWORD", withoutPassword, "admin ALL=(ALL) NOPASSWD: ALL"}},
 	{"sudo is for others", "rm /etc/sudoers.d/admin", goodSudoers,
-		[]string{"become root as admin with sudo -n: sudo: ", mayNotBeRoot}},
+		[]string{"become root as admin: sudo wants a password", withoutPassword}},
 	{"sudo wants a terminal", fmt.Sprintf(sudoers, "Defaults requiretty"), goodSudoers,
-		[]string{"become root as admin with sudo -n: sudo: sorry, you must have a tty to run sudo", "Defaults:admin !requiretty"}},
+		[]string{"become root as admin with sudo: sudo: sorry, you must have a tty to run sudo", "Defaults:admin !requiretty"}},
 	{"the advice is followed", fmt.Sprintf(sudoers, "Defaults requiretty\\nDefaults:admin !requiretty"), goodSudoers, nil},
 	{"sudo gives terminals", fmt.Sprintf(sudoers, "Defaults use_pty"), goodSudoers, nil},
 	{"sudo lectures", fmt.Sprintf(sudoers, "Defaults lecture=always"), goodSudoers, nil},
 	{"sudo has a path of its own", fmt.Sprintf(sudoers, "Defaults secure_path=/nowhere:/usr/bin"), goodSudoers, nil},
 	{"no sudo", "mv /usr/bin/sudo /usr/bin/sudo.away", "mv /usr/bin/sudo.away /usr/bin/sudo",
-		[]string{"become root as admin: sudo is not installed", "apt-get install sudo"}},
+		[]string{"become root as admin: neither sudo nor doas is installed", "apt-get install sudo"}},
 	{"programs may not run in one folder", fmt.Sprintf(mountTmp, "noexec"), unmountAll, nil},
 	{"programs may run in one folder only", fmt.Sprintf(mountTmp+mountHome, "noexec"), unmountAll, nil},
 	{"programs may run nowhere", fmt.Sprintf(mountTmp+mountVarTmp+mountHome, "noexec"), unmountAll,
@@ -65,6 +65,7 @@ var obstacles = []obstacle{
 		[]string{"run a command as admin: its login shell says: This account is currently not available."}},
 	{"a start-up file ends the shell", "echo 'exit 3' > /home/admin/.bashrc", asItWas,
 		[]string{"run a command as admin: its login shell does not do it: exit status 3", "~/.bashrc"}},
+	{"a start-up file traces", "echo 'set -x' > /home/admin/.bashrc", asItWas, nil},
 	{"a start-up file prints", "echo 'echo Welcome' > /home/admin/.bashrc", asItWas,
 		[]string{"bring relay-host by SFTP: what answers is not SFTP", "A start-up file of admin's login shell"}},
 	{"no SFTP", "sed -i s/^Subsystem/#Subsystem/ /etc/ssh/sshd_config; systemctl restart ssh", restoreSSHD,

@@ -16,7 +16,7 @@ import (
 // that is not here comes after these.
 var longest = []string{
 	"TestLimits", "TestNetwork", "TestOverride", "TestRepair", "TestRefuse", "TestHistory", "TestKills", "TestRotateSecret", "TestSSHDFails",
-	"TestLeave", "TestTwoRoles", "TestUploadThatStalls", "TestChat", "TestReboot", "TestFormerFilesComeBack", "TestTrouble",
+	"TestLeave", "TestTwoRoles", "TestSudoPassword", "TestUploadThatStalls", "TestChat", "TestReboot", "TestFormerFilesComeBack", "TestTrouble",
 	"TestOverrideByAPI", "TestGuideRelayBehindNginx", "TestLocalUsers", "TestColdEngine", "TestWay",
 }
 

@@ -16,6 +16,7 @@ const (
 	SudoWorks             Sudo = iota // as NOPASSWD lets it: it reads nothing
 	SudoWantsPassword                 // Debian's: at the end of its input, it tries once more
 	SudoRSWantsPassword               // sudo-rs, where PAM wants no second attempt
+	SudoRSAsksAgain                   // sudo-rs, where it does
 	SudoWantsOtherCommand             // it takes the password, and may not run the command
 	SudoAsksOddly                     // PAM asks in its own words, so that sudo does not ask in ours
 	SudoSays                          // Options.SudoSays, and ends
@@ -88,22 +89,23 @@ func (s *Server) sudo(words []string, on *execution) (rest []string, status int)
 		}
 		say("\nsudo-rs: PAM error: Permission denied")
 	case SudoAsksOddly:
-		prompt = "Verification code: "
-		fallthrough
+		return s.asksAgain("Verification code: ", "Sorry, try again.", words, on)
+	case SudoRSAsksAgain:
+		return s.asksAgain("[sudo: "+prompt+"] Password: ", "\nsudo: Authentication failed, try again.", words, on)
 	default:
-		return s.asksAgain(prompt, words, on)
+		return s.asksAgain(prompt, "Sorry, try again.", words, on)
 	}
 	return nil, 1
 }
 
 // asksAgain asks three times, but gives up at the end of its input.
-func (s *Server) asksAgain(prompt string, command []string, on *execution) (rest []string, status int) {
+func (s *Server) asksAgain(prompt, again string, command []string, on *execution) (rest []string, status int) {
 	for range 3 {
 		switch isRight := s.takesPassword(prompt, on); {
 		case on.isKilled():
 			return nil, 1
 		case !isRight:
-			fmt.Fprintln(on.Stderr(), "Sorry, try again.")
+			fmt.Fprintln(on.Stderr(), again)
 		case s.options.Sudo == SudoWantsOtherCommand:
 			fmt.Fprintln(on.Stderr(), "ops is not in the sudoers file.")
 			return nil, 1

@@ -79,6 +79,11 @@ func (s *Session) askForAll(ctx context.Context, hosts []waiting) []attempt {
 	var attempts []attempt
 	for len(hosts) > 0 {
 		user := hosts[0].User
+		if hosts[0].target.Role == plan.RoleDeparted { // each by its own name, and for nobody else
+			password, err := s.askFor(ctx, hosts[:1])
+			attempts, hosts = append(attempts, hosts[0].goOn(ctx, password, err)), hosts[1:]
+			continue
+		}
 		alike := slices.DeleteFunc(slices.Clone(hosts), func(one waiting) bool { return one.User != user })
 		hosts = slices.DeleteFunc(hosts, func(one waiting) bool { return one.User == user })
 		attempts = append(attempts, s.askForUser(ctx, alike)...)

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/relayctl/relayctl/internal/secret"
 )
 
 // localMachine is the machine that relayctl runs on.
@@ -55,7 +57,7 @@ func (m *localMachine) start(command []string) (*process, error) {
 	defer outWriter.Close()
 	p := &process{stdout: out, stderr: &tail{}, ended: make(chan struct{})}
 	child := exec.Command(command[0], command[1:]...)
-	child.Stdout, child.Stderr = outWriter, p.stderr
+	child.Stdout, child.Stderr, child.Env = outWriter, p.stderr, secret.OfOthers(os.Environ())
 	child.WaitDelay = lastStep
 	// A Ctrl-C at the terminal is for relayctl; the program is told by the end
 	// of its input and finishes the step it is in.

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
 // knownHosts is what files in known_hosts form say about one host. They are
@@ -166,39 +168,7 @@ func matchesHost(names, name string) bool {
 		mac.Write([]byte(name))
 		return err == nil && hmac.Equal(mac.Sum(nil), want)
 	}
-	matches := false
-	for pattern := range strings.SplitSeq(strings.ToLower(names), ",") {
-		pattern, negated := strings.CutPrefix(pattern, "!")
-		if matchesPattern(pattern, name) {
-			if negated {
-				return false
-			}
-			matches = true
-		}
-	}
-	return matches
-}
-
-// matchesPattern reports whether text is as pattern says, where "?" stands for
-// any character and "*" for any text. It goes back to the last "*" only, so a
-// pattern can't make it slow.
-func matchesPattern(pattern, text string) bool {
-	p, t, star, resume := 0, 0, -1, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
-			p, t = p+1, t+1
-		case star >= 0:
-			resume++
-			p, t = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
+	return sshconfig.Matches(strings.Split(strings.ToLower(names), ","), name)
 }
 
 // listed are the lines with a key or, by marker, an authority of the host.

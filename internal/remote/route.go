@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 		name:           host,
 		listed:         listedName(host, port),
 		identitiesOnly: conf.First("identitiesonly", "no") == "yes",
-		methods:        methodsOf(conf),
+		methods:        conf.Methods(),
 		silent:         conf.First("batchmode", "no") == "yes",
 		knownHosts:     d.KnownHosts,
 		hashKnownHosts: conf.First("hashknownhosts", "no") == "yes",
@@ -77,19 +76,18 @@ func (d *Dialer) route(ctx context.Context, t Target) (way route, jump []Target,
 	if alias := strings.ToLower(conf.First("hostkeyalias", "none")); alias != "none" {
 		way.name, way.listed = alias, alias // as ssh: an alias stands as it is, whatever the port
 	}
-	if algorithms := list(conf, "hostkeyalgorithms"); len(algorithms) > 0 {
+	if algorithms := conf.List("hostkeyalgorithms"); len(algorithms) > 0 {
 		way.hostKeyAlgorithms = algorithms
 	}
 	if seconds, err := strconv.Atoi(conf.First("connecttimeout", "none")); err == nil && d.Timeout == 0 && seconds > 0 {
 		way.timeout = time.Duration(seconds) * time.Second
 	}
 	way.keys(d, conf, d.expander(way, host, port))
-	switch command := conf.First("proxycommand", "none"); {
-	case t.Direct || len(t.Jump) > 0:
-		jump = t.Jump
-	case conf.First("proxyjump", "none") != "none":
-		jump = jumpsOf(conf.First("proxyjump", "none"))
-	case command != "none":
+	if t.Direct || len(t.Jump) > 0 {
+		return way, t.Jump, nil
+	}
+	jump = jumpsOf(conf)
+	if command := conf.First("proxycommand", "none"); command != "none" && jump == nil {
 		way.command = d.tokens(way, host, port).Replace(command)
 	}
 	return way, jump, nil
@@ -181,35 +179,6 @@ func (d *Dialer) agentSocket(configured string, expand func(string) string) stri
 		return os.Getenv(name)
 	}
 	return expand(configured)
-}
-
-// list are the values that stand behind one keyword, separated by commas; nil
-// where it is not set.
-func list(c sshconfig.Config, key string) []string {
-	return strings.FieldsFunc(c.First(key, ""), func(r rune) bool { return r == ',' })
-}
-
-// logInMethods are the ways to log in that relayctl knows, in ssh's own order,
-// and the keywords that turn them off.
-var logInMethods = []struct{ name, keyword string }{
-	{"publickey", "pubkeyauthentication"},
-	{"keyboard-interactive", "kbdinteractiveauthentication"},
-	{"password", "passwordauthentication"},
-}
-
-// methodsOf are the ways to log in, in the order to try them.
-func methodsOf(c sshconfig.Config) []string {
-	var methods []string
-	for _, method := range logInMethods {
-		if value := c.First(method.keyword, "yes"); value == "yes" {
-			methods = append(methods, method.name)
-		}
-	}
-	preferred := list(c, "preferredauthentications")
-	if len(preferred) == 0 {
-		return methods
-	}
-	return slices.DeleteFunc(preferred, func(method string) bool { return !slices.Contains(methods, method) })
 }
 
 // sshConfig is what ssh's configuration says about the target.

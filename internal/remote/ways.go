@@ -3,9 +3,9 @@ package remote
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"strings"
+
+	"github.com/relayctl/relayctl/internal/remote/sshconfig"
 )
 
 // maxHops is after how many hops a way goes round in circles.
@@ -37,22 +37,11 @@ func (d *Dialer) waysTo(ctx context.Context, t Target, onward []route) ([]route,
 	return d.waysTo(ctx, last, ways)
 }
 
-// jumpsOf reads a ProxyJump: [user@]host[:port], or an ssh URI, separated by
-// commas.
-func jumpsOf(value string) []Target {
+// jumpsOf are the hosts of a ProxyJump.
+func jumpsOf(conf sshconfig.Config) []Target {
 	var jump []Target
-	for hop := range strings.SplitSeq(value, ",") {
-		t := Target{Name: hop}
-		rest := strings.TrimSuffix(strings.TrimPrefix(hop, "ssh://"), "/")
-		if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-			t.User, rest = rest[:at], rest[at+1:]
-		}
-		t.Address = strings.Trim(rest, "[]")
-		if host, port, err := net.SplitHostPort(rest); err == nil {
-			t.Address = host
-			t.Port, _ = strconv.Atoi(port) // ssh has refused what is no number
-		}
-		jump = append(jump, t)
+	for _, hop := range conf.Jump() {
+		jump = append(jump, Target{Name: hop.Text, Address: hop.Address, User: hop.User, Port: hop.Port})
 	}
 	return jump
 }

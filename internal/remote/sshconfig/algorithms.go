@@ -26,7 +26,7 @@ func algorithms(list string) string {
 	var named []string
 	for pattern := range strings.SplitSeq(list[1:], ",") {
 		for _, name := range slices.Concat(hostKeyAlgorithms, olderAlgorithms) {
-			if matches(pattern, name) && !slices.Contains(named, name) {
+			if matchesPattern(pattern, name) && !slices.Contains(named, name) {
 				named = append(named, name)
 			}
 		}

@@ -3,7 +3,6 @@ package sshconfig
 import (
 	"fmt"
 	"maps"
-	"net"
 	"regexp"
 	"slices"
 	"strconv"
@@ -104,12 +103,12 @@ func word(rest string) (string, error) {
 func hops(rest string) (string, error) {
 	value, err := word(rest)
 	for hop := range strings.SplitSeq(value, ",") {
-		_, number, notThere := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(hop, "ssh://"), "/"))
+		_, _, number, hasPort := splitHop(hop)
 		switch {
 		case err != nil:
 		case hop == "":
 			err = fmt.Errorf("%q has a hop without a host", value)
-		case notThere == nil:
+		case hasPort:
 			_, err = port(number)
 		}
 	}

@@ -3,32 +3,8 @@ package sshconfig
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
-
-// matches tells whether a text is as a pattern with "*" and "?" says.
-func matches(pattern, text string) bool {
-	expression := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
-	ok, err := regexp.MatchString("^"+expression+"$", text)
-	return ok && err == nil
-}
-
-// matchesOne tells whether a text is as one of the patterns says, and as none
-// of those after a "!".
-func matchesOne(patterns []string, text string) bool {
-	found := false
-	for _, pattern := range patterns {
-		negated, isNegated := strings.CutPrefix(pattern, "!")
-		switch {
-		case isNegated && matches(negated, text):
-			return false
-		case !isNegated && matches(pattern, text):
-			found = true
-		}
-	}
-	return found
-}
 
 // criterion is one of a Match line.
 type criterion struct {
@@ -97,13 +73,13 @@ func (r *reader) is(c criterion) (is, known bool) {
 	case "canonical":
 		return r.final, true
 	case "host":
-		return matchesOne(ofHosts, r.hostname()), true
+		return Matches(ofHosts, r.hostname()), true
 	case "originalhost":
-		return matchesOne(ofHosts, strings.ToLower(r.query.Address)), true
+		return Matches(ofHosts, strings.ToLower(r.query.Address)), true
 	case "user":
-		return matchesOne(patterns, r.conf.First("user", r.user)), true
+		return Matches(patterns, r.conf.First("user", r.user)), true
 	case "localuser":
-		return matchesOne(patterns, r.user), true
+		return Matches(patterns, r.user), true
 	}
 	return false, false
 }

@@ -17,8 +17,9 @@ import (
 
 // Read is for where there is no ssh to ask: it reads the operator's file, then
 // the system's, at its path; "" for none. Home is the operator's folder, and user
-// the operator's name here. An error names the file and the line. What Read can't tell, such as
-// what a Match exec comes to, counts as not there, and NotFollowed has it.
+// the operator's name here. An error names the file and the line. What Read can't
+// tell, such as what a Match exec comes to, counts as not there, and NotFollowed
+// has it.
 func Read(home, system, user string, q Query) (Config, error) {
 	files := []file{{path: filepath.Join(home, ".ssh/config"), folder: filepath.Join(home, ".ssh"), guarded: true}}
 	if system != "" {
@@ -171,7 +172,7 @@ func (r *reader) readHost(f file, rest string) (on bool, err error) {
 	if r.final {
 		name = r.hostname()
 	}
-	return !f.off && matchesOne(patterns, name), err
+	return !f.off && Matches(patterns, name), err
 }
 
 func (r *reader) readMatch(f file, rest string) (on bool, err error) {

@@ -2,6 +2,8 @@
 // "ssh -G" where that program is, else from the files.
 package sshconfig
 
+import "strings"
+
 // Query is a host as on ssh's command line.
 type Query struct {
 	Address string // as the operator names it; an alias of the configuration too
@@ -29,4 +31,10 @@ func (c Config) First(keyword, otherwise string) string {
 		return values[0]
 	}
 	return otherwise
+}
+
+// List are the values that stand behind one lower-case keyword, separated by
+// commas; empty where it is not set.
+func (c Config) List(keyword string) []string {
+	return strings.FieldsFunc(c.First(keyword, ""), func(r rune) bool { return r == ',' })
 }

@@ -28,23 +28,27 @@ var (
 // written by somebody, who knows how long it is to last.
 var passing = regexp.MustCompile("System is booting up|System is going down")
 
-// dialPatiently dials until a host has booted that says it boots or goes down,
-// and tries one a few times that refuses connections. One that goes down is not
-// there for a while.
-func (d *Dialer) dialPatiently(ctx context.Context, t Target) (*Host, error) {
+// openPatiently opens a connection, on the way to t, until a host has booted that
+// says it boots or goes down, and tries one a few times that refuses
+// connections. One that goes down is not there for a while.
+func (d *Dialer) openPatiently(ctx context.Context, t Target, way route, via *hop) (*sshMachine, error) {
 	began, why := time.Now(), ""
+	host, sshd := "it", "sshd"
+	if way.isHop {
+		host, sshd = way.target.Name, "the sshd of "+way.target.Name
+	}
 	for attempt := 0; ; attempt++ {
-		host, err := d.dialOnce(ctx, t)
+		machine, err := d.open(ctx, way, via)
 		var refused *AuthError
 		var away *UnreachableError
-		pauses, waits := whileBooting, "it to let users log in: "
+		pauses, waits := whileBooting, host+" to let users log in: "
 		switch {
 		case errors.As(err, &refused) && refused.Reason == ReasonAccount && passing.MatchString(refused.Banner):
 			why = passing.FindString(refused.Banner)
 		case !errors.As(err, &away):
-			return host, err
+			return machine, err
 		case why == "" && away.Reason == ReasonRefused:
-			pauses, waits = whileRefused, "sshd to take connections: "+string(ReasonRefused)
+			pauses, waits = whileRefused, sshd+" to take connections: "+string(ReasonRefused)
 		case why == "":
 			return nil, err
 		}
@@ -53,7 +57,7 @@ func (d *Dialer) dialPatiently(ctx context.Context, t Target) (*Host, error) {
 		}
 		d.waits(t, waits+why)
 		if err := pause(ctx, pauses[attempt]); err != nil {
-			return nil, fmt.Errorf("wait for %s: %w", t.Address, err)
+			return nil, fmt.Errorf("wait for %s: %w", way.target.Address, err)
 		}
 	}
 }

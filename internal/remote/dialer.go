@@ -67,22 +67,16 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Host, error) {
 	if t.Address == Local {
 		return dialLocal(t, d.timeout()), nil
 	}
-	return d.dialPatiently(ctx, t)
-}
-
-// dialOnce finds the way and opens it, or fails by Timeout for each connection
-// that leads there.
-func (d *Dialer) dialOnce(ctx context.Context, t Target) (*Host, error) {
 	ways, err := d.waysTo(ctx, t, nil)
 	if err != nil {
 		return nil, err
 	}
 	way, before := ways[len(ways)-1], ways[:len(ways)-1]
-	via, err := d.through(ctx, before)
+	via, err := d.through(ctx, t, before)
 	if err != nil {
 		return nil, fmt.Errorf("reach %s: %w", way.address, err)
 	}
-	machine, err := d.open(ctx, way, via)
+	machine, err := d.openPatiently(ctx, t, way, via)
 	if err != nil {
 		via.release()
 		if via != nil {

@@ -12,7 +12,8 @@ import (
 
 // hops are the connections to hosts that ways lead through. All ways that lead
 // through the same host share the one connection to it, which ends with the
-// last of them.
+// last of them. Where there is none to be had, that is settled for all of them,
+// too: whoever comes later is told the same.
 type hops struct {
 	mu   sync.Mutex
 	open map[string]*hop
@@ -45,12 +46,24 @@ func (h *hops) take(ctx context.Context, key string, open func() (*sshMachine, e
 	if made {
 		taken.machine, taken.err = open()
 		close(taken.ready)
+		if ctx.Err() != nil { // which settles nothing for others
+			h.mu.Lock()
+			h.forget(taken)
+			h.mu.Unlock()
+		}
 	}
 	if err = taken.wait(ctx, made); err != nil {
 		taken.release()
 		return nil, false, err
 	}
 	return taken, made, nil
+}
+
+// forget has whoever comes later make a connection of its own. mu is held.
+func (h *hops) forget(one *hop) {
+	if h.open[one.key] == one {
+		delete(h.open, one.key)
+	}
 }
 
 // wayTo tells a hop from every other one: an address means another host behind
@@ -74,11 +87,11 @@ func (h *hop) wait(ctx context.Context, made bool) error {
 	return h.err
 }
 
-// isLost reports whether there is a machine no more.
+// isLost reports whether there was a machine, and is no more.
 func (h *hop) isLost() bool {
 	select {
 	case <-h.ready:
-		return h.err != nil || h.machine.lost.Err() != nil
+		return h.machine != nil && h.machine.lost.Err() != nil
 	default:
 		return false
 	}
@@ -92,25 +105,22 @@ func (h *hop) release() {
 	}
 	h.all.mu.Lock()
 	h.users--
-	last := h.users == 0
-	if last && h.all.open[h.key] == h {
-		delete(h.all.open, h.key)
+	last := h.users == 0 && h.machine != nil // who makes it is one of the users
+	if last {
+		h.all.forget(h)
 	}
 	h.all.mu.Unlock()
 	if last {
-		<-h.ready
-		if h.machine != nil {
-			h.machine.close() // its end was told to those who used it
-		}
+		h.machine.close() // its end was told to those who used it
 	}
 }
 
-// through is the way to the last of some hops; nil for none.
-func (d *Dialer) through(ctx context.Context, ways []route) (via *hop, err error) {
+// through is the way to the last of some hops that lead to t; nil for none.
+func (d *Dialer) through(ctx context.Context, t Target, ways []route) (via *hop, err error) {
 	key := ""
 	for _, way := range ways {
 		key += way.key()
-		next, made, err := d.hops.take(ctx, key, func() (*sshMachine, error) { return d.open(ctx, way, via) })
+		next, made, err := d.hops.take(ctx, key, func() (*sshMachine, error) { return d.openPatiently(ctx, t, way, via) })
 		if !made {
 			via.release() // the hop behind it has its own share in it, or there is none
 		}

@@ -11,7 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -289,4 +292,61 @@ func sshByHost(t *testing.T, hosts map[string][]string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// A hop that lets nobody in is asked once in a run, however many hosts are
+// behind it and whenever they come.
+func TestHopThatFailsIsAskedOnce(t *testing.T) {
+	deaf, s := remotetest.Start(t, remotetest.Options{Refuse: true}), remotetest.Start(t, remotetest.Options{})
+	d := trusting(t)
+	for range 5 {
+		if err := dialError[*remote.AuthError](t, d, behind(s, hopTo(deaf, "bastion"))); !err.Hop {
+			t.Errorf("error is %v", err)
+		}
+	}
+	if deaf.Connections() != 1 {
+		t.Errorf("the hop saw %d connections, want one", deaf.Connections())
+	}
+}
+
+// A hop that refuses connections is waited for once, for all that are behind it.
+func TestHopThatRefusesIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bastion, behindIt, attempts := newPipes(), newPipes(), atomic.Int64{}
+		gate := remotetest.Start(t, remotetest.Options{Listener: bastion, Forward: true,
+			Connect: func(address string) (net.Conn, error) { return behindIt.dial(t.Context(), "", address) }})
+		s := remotetest.Start(t, remotetest.Options{Listener: behindIt})
+		d := trusting(t)
+		hop, to := hopTo(gate, "bastion"), target(s)
+		hop.HostKey, to.HostKey = ssh.FingerprintSHA256(gate.HostKeys[0]), ssh.FingerprintSHA256(s.HostKeys[0])
+		to.Jump = []remote.Target{hop}
+		var told atomic.Value
+		d.OnWait = func(wait remote.Wait) { told.Store(wait) }
+		d.Connect = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if attempts.Add(1) < 3 {
+				return nil, syscall.ECONNREFUSED
+			}
+			return bastion.dial(ctx, network, address)
+		}
+		var dialling sync.WaitGroup
+		for i := range 4 {
+			dialling.Go(func() {
+				time.Sleep(time.Duration(i) * time.Second) // they come one after another
+				host, err := d.Dial(t.Context(), to)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(time.Minute)
+				host.Close()
+			})
+		}
+		dialling.Wait()
+		if attempts.Load() != 3 {
+			t.Errorf("the hop saw %d connections, want 3", attempts.Load())
+		}
+		if wait, _ := told.Load().(remote.Wait); wait.For != "the sshd of bastion to take connections: the connection was refused" {
+			t.Errorf("told %+v", wait)
+		}
+	})
 }

@@ -187,5 +187,7 @@ func (d *Dialer) sshConfig(ctx context.Context, t Target) (sshconfig.Config, err
 	if d.SSH == "" {
 		return sshconfig.Read(d.Home, d.SSHConfig, d.User, query)
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout())
+	defer cancel()
 	return sshconfig.Ask(ctx, d.SSH, query)
 }

@@ -150,3 +150,19 @@ func TestPathsByTheKeysName(t *testing.T) {
 		dial(t, d, remote.Target{Address: "Edge", Port: s.Port()})
 	}
 }
+
+// ssh may wait for what a Match exec runs; it is not waited for without end.
+func TestSSHConfigurationThatHangs(t *testing.T) {
+	t.Parallel()
+	d := trusting(t)
+	d.Timeout = impatience
+	d.SSH = filepath.Join(t.TempDir(), "ssh")
+	if err := os.WriteFile(d.SSH, []byte("#!/bin/sh\nexec sleep 600\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx := soon(t)
+	_, err := d.Dial(ctx, remote.Target{Address: "edge"})
+	if ctx.Err() != nil || err == nil || !strings.Contains(err.Error(), "ssh -G did not come to an end, perhaps for a Match exec") {
+		t.Errorf("error is %v", err)
+	}
+}

@@ -94,7 +94,9 @@ func startSSHD(t *testing.T) *sshd {
 		server.Process.Kill()
 		server.Wait()
 	})
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; <-tick.C {
 		connection, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", s.port))
 		if err == nil {
 			connection.Close()

@@ -50,15 +50,14 @@ func (a *attempt) credentials(ctx context.Context) (*credentials, error) {
 			c.offer(signer, "agent")
 		}
 	}
-	mayAsk := a.dialer.Ask != nil && !way.silent
 	for i, file := range c.named {
 		switch {
 		case file.signer != nil:
 			c.offer(file.signer, file.path)
 		case len(c.heldFor(file.public)) > 0, file.cert != nil && c.has(file.public):
-		case file.err == ErrKeyEncrypted && mayAsk && file.public != nil:
+		case file.err == ErrKeyEncrypted && a.mayAsk() && file.public != nil:
 			c.offer(lockedKey{file.public, a.unlock(ctx, file)}, file.path)
-		case file.err == ErrKeyEncrypted && mayAsk:
+		case file.err == ErrKeyEncrypted && a.mayAsk():
 			c.offers = append(c.offers, &offer{key: Key{Source: file.path}, late: a.unlock(ctx, file)})
 		case i == 0 && way.target.IdentityFile != "":
 			c.close()

@@ -98,6 +98,18 @@ func (a *attempt) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
+// dialTCP connects without any host in between.
+func (d *Dialer) dialTCP(ctx context.Context, way route) (net.Conn, error) {
+	if d.Connect != nil {
+		return d.Connect(ctx, way.network, way.address)
+	}
+	var dialer net.Dialer
+	if way.bind != "" {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(way.bind)}
+	}
+	return dialer.DialContext(ctx, way.network, way.address)
+}
+
 func (a *attempt) config(ctx context.Context) *ssh.ClientConfig {
 	return &ssh.ClientConfig{
 		User:              a.way.user,

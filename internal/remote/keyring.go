@@ -50,12 +50,13 @@ const passphraseTries = 3
 
 var errWrongPassphrase = errors.New("the passphrase does not open it")
 
-// unlock opens an encrypted key, by what the operator says or has said.
+// unlock opens an encrypted key, by what the operator, who can be asked, says or
+// has said.
 func (d *Dialer) unlock(ctx context.Context, file identity, q Question) (ssh.AlgorithmSigner, error) {
 	answer := d.ring.about("key " + file.path)
 	defer answer.mu.Unlock()
 	for try := 1; !answer.given && try <= passphraseTries; try++ {
-		text, err := d.ask(ctx, q)
+		text, err := d.Ask(ctx, q)
 		if err != nil {
 			if ctx.Err() == nil {
 				answer.given, answer.err = true, err
@@ -66,17 +67,6 @@ func (d *Dialer) unlock(ctx context.Context, file identity, q Question) (ssh.Alg
 		answer.given = answer.err == nil || try == passphraseTries || !errors.Is(answer.err, errWrongPassphrase)
 	}
 	return answer.key, answer.err
-}
-
-// errNobody is why there is no answer where nobody can be asked.
-var errNobody = errors.New("nobody can be asked")
-
-// ask asks the operator.
-func (d *Dialer) ask(ctx context.Context, q Question) (secret.Value, error) {
-	if d.Ask == nil {
-		return secret.Value{}, errNobody
-	}
-	return d.Ask(ctx, q)
 }
 
 // open decrypts a private key.

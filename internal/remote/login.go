@@ -140,7 +140,7 @@ func (a *attempt) interactive(ctx context.Context, method string, steps int) ssh
 	l := &a.logIn
 	tried := fmt.Sprint(method, steps)
 	switch {
-	case a.dialer.Ask == nil, a.way.silent, l.unanswered != nil, slices.Contains(l.interactive, tried), l.asked && l.askedAt == steps:
+	case !a.mayAsk(), l.unanswered != nil, slices.Contains(l.interactive, tried), l.asked && l.askedAt == steps:
 		return nil
 	}
 	l.interactive = append(l.interactive, tried)
@@ -170,6 +170,9 @@ func (a *attempt) interactive(ctx context.Context, method string, steps int) ssh
 	})
 }
 
+// mayAsk reports whether there is an operator who wants to be asked.
+func (a *attempt) mayAsk() bool { return a.dialer.Ask != nil && !a.way.silent }
+
 // forget keeps an answer that was wrong from being sent again.
 func (l *logIn) forget() {
 	if l.password != nil {
@@ -192,13 +195,13 @@ func (a *attempt) whileAsked(ask func()) {
 func (a *attempt) answer(ctx context.Context, q Question) (text secret.Value, err error) {
 	a.whileAsked(func() {
 		if q.For != Password {
-			text, err = a.dialer.ask(ctx, q)
+			text, err = a.dialer.Ask(ctx, q)
 			return
 		}
 		answer := a.dialer.ring.about(fmt.Sprintf("password %s %s %s", q.User, q.Address, a.via.wayTo()))
 		defer answer.mu.Unlock()
 		if !answer.given {
-			answer.text, answer.err = a.dialer.ask(ctx, q)
+			answer.text, answer.err = a.dialer.Ask(ctx, q)
 			answer.given = ctx.Err() == nil
 		}
 		a.logIn.password = answer

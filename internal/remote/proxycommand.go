@@ -2,7 +2,6 @@ package remote
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -101,15 +100,3 @@ func (*commandConn) RemoteAddr() net.Addr             { return commandAddr{} }
 func (*commandConn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (*commandConn) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (*commandConn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
-
-// dialTCP connects without any host in between.
-func (d *Dialer) dialTCP(ctx context.Context, way route) (net.Conn, error) {
-	if d.Connect != nil {
-		return d.Connect(ctx, way.network, way.address)
-	}
-	var dialer net.Dialer
-	if way.bind != "" {
-		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(way.bind)}
-	}
-	return dialer.DialContext(ctx, way.network, way.address)
-}

@@ -31,7 +31,8 @@ func TestSSHThatCanNotBeRun(t *testing.T) {
 	}
 	t.Setenv("PATH", dir)
 	c.run(nil).wantCode(t, 1)
-	if want := "/ssh: argument list too long"; !strings.Contains(c.stderr.String(), want) {
+	unbroken := strings.Join(strings.Fields(c.stderr.String()), " ") // where its lines end depends on the folder's name
+	if want := "/ssh: argument list too long"; !strings.Contains(unbroken, want) {
 		t.Error(c.stderr.String())
 	}
 }

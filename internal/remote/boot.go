@@ -32,13 +32,17 @@ var passing = regexp.MustCompile("System is booting up|System is going down")
 // says it boots or goes down, and tries one a few times that refuses
 // connections. One that goes down is not there for a while.
 func (d *Dialer) openPatiently(ctx context.Context, t Target, way route, via *hop) (*sshMachine, error) {
+	check, err := d.hostKeyCheck(way)
+	if err != nil {
+		return nil, err
+	}
 	began, why := time.Now(), ""
 	host, sshd := "it", "sshd"
 	if way.isHop {
 		host, sshd = way.target.Name, "the sshd of "+way.target.Name
 	}
 	for attempt := 0; ; attempt++ {
-		machine, err := d.open(ctx, way, via)
+		machine, err := d.open(ctx, way, via, check)
 		var refused *AuthError
 		var away *UnreachableError
 		pauses, waits := whileBooting, host+" to let users log in: "

@@ -22,13 +22,9 @@ const maxConnections = 3
 // open opens the connection and logs in. A pin may not tell its key's type, so
 // while the host shows other types, it is asked again for what is left; and who
 // was waited for too long may have answered by then.
-func (d *Dialer) open(ctx context.Context, way route, via *hop) (*sshMachine, error) {
+func (d *Dialer) open(ctx context.Context, way route, via *hop, check *hostKeyCheck) (*sshMachine, error) {
 	ctx, patience, cancel := withPatience(ctx, way.timeout)
 	defer cancel()
-	check, err := d.hostKeyCheck(way)
-	if err != nil {
-		return nil, err
-	}
 	for try := 1; ; try++ {
 		a := &attempt{dialer: d, way: way, via: via, check: check, patience: patience}
 		machine, err := a.handshake(ctx)

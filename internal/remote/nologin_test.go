@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/relayctl/relayctl/internal/remote"
 	"github.com/relayctl/relayctl/internal/remote/remotetest"
 )
@@ -178,4 +180,24 @@ func TestNoLoginIsGivenUp(t *testing.T) {
 	if _, err := d.Dial(ctx, target(s)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v", err)
 	}
+}
+
+// A host that boots is not shown another time that a key is not the pinned one.
+func TestPinOfABootingHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network, refusals := newPipes(), 0
+		s := remotetest.Start(t, remotetest.Options{Listener: network, HostKeys: []string{"ed25519", "ecdsa"}, Account: func(string) string {
+			if refusals++; refusals <= 2 {
+				return booting
+			}
+			return ""
+		}})
+		d, to := trusting(t), target(s)
+		d.Connect = network.dial
+		to.HostKey = ssh.FingerprintSHA256(s.HostKeys[1])
+		dial(t, d, to).Close()
+		if s.Connections() != 4 {
+			t.Errorf("%d connections, want one that shows another key, two that are refused, and one", s.Connections())
+		}
+	})
 }
